@@ -1,0 +1,50 @@
+# On a machine without a GPU this pins the CPU build; with one: make TORCH=torch
+TORCH ?= torch==2.13.0
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_EVALUATIONS ?= 96
+DEMO := sqlite:///demo/shapes.db
+
+.PHONY: demo test lint format venv clean
+
+venv: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet "$(TORCH)"
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: venv
+	mkdir -p demo
+	$(BIN)/ecad-automl search --model shapes --storage $(DEMO) --evaluations $(DEMO_EVALUATIONS)
+	$(BIN)/ecad-automl front --storage $(DEMO)
+	$(BIN)/ecad-automl export --storage $(DEMO) --out demo/schedules
+	for speedup in 1.5 2 3; do \
+	  $(BIN)/ecad-automl export --storage $(DEMO) --speedup $$speedup --out demo/chosen/$$speedup || exit; done
+	$(BIN)/ecad-automl plot --storage $(DEMO) --out demo/plots
+	$(BIN)/ecad-automl describe demo/chosen/2/*.json --png demo/plots/schedule-2x.png
+	$(BIN)/ecad-automl generate demo/chosen/*/*.json --out demo/images
+	@echo
+	@echo "Front:         demo/plots/shapes-front.png"
+	@echo "Hypervolume:   demo/plots/shapes-hypervolume.png"
+	@echo "Schedule:      demo/plots/schedule-2x.png"
+	@echo "Side by side:  demo/images/side-by-side.png"
+	@echo "Schedules:     demo/schedules/"
+	@echo "Dashboard:     $(BIN)/ecad-automl dashboard --storage $(DEMO)"
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint
+	$(BIN)/pytest
+
+clean:
+	rm -rf .venv demo

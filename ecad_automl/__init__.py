@@ -1,0 +1,36 @@
+"""Surrogate-assisted search for caching schedules that make diffusion transformers fast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ecad_automl.errors import EcadError
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule
+from ecad_automl.schedule_file import load_schedule, save_schedule
+
+if TYPE_CHECKING:
+    from ecad_automl.models import load_model
+    from ecad_automl.runtime import apply_schedule
+
+__all__ = [
+    "EcadError",
+    "Layout",
+    "Schedule",
+    "Slot",
+    "apply_schedule",
+    "load_model",
+    "load_schedule",
+    "save_schedule",
+]
+
+_HOMES = {"apply_schedule": "ecad_automl.runtime", "load_model": "ecad_automl.models"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: these bring torch and diffusers along.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,96 @@
+"""``ecad-automl export``: schedules of a study as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ecad_automl.cli.options import Out, Storage, Study
+from ecad_automl.cli.studies import StoredStudy, read_study
+from ecad_automl.errors import StudyError
+from ecad_automl.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
+from storage import EvaluationRecord, choose_by_drop, choose_by_speedup, choose_trial, knee
+
+__all__ = ["export", "export_record"]
+
+
+def export(
+    storage: Storage = "sqlite:///ecad.db",
+    study: Study = None,
+    speedup: Annotated[float | None, typer.Option(help="Best schedule at least this many times cheaper in MACs.")] = None,
+    max_drop: Annotated[float | None, typer.Option(help="Cheapest schedule that loses at most this much reward.")] = None,
+    knee_point: Annotated[bool, typer.Option("--knee", help="The schedule where the front bends most.")] = False,
+    trial: Annotated[int | None, typer.Option(help="The schedule of this trial.")] = None,
+    out: Out = Path("schedules"),
+) -> None:
+    """Write schedules as JSON files: the one chosen by an option, or the whole front."""
+    chosen = [option for option in (speedup, max_drop, trial, knee_point or None) if option is not None]
+    if len(chosen) > 1:
+        raise StudyError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
+    found = read_study(storage, study)
+    front = found.front()
+    if speedup is not None:
+        records = [choose_by_speedup(front, speedup, found.uncached.gmacs)]
+    elif max_drop is not None:
+        records = [choose_by_drop(front, max_drop)]
+    elif trial is not None:
+        records = [choose_trial(found.evaluations, trial)]
+    else:
+        records = [knee(front)] if knee_point else front
+    console = Console()
+    for record in records:
+        path = export_record(found, record, out)
+        console.print(
+            f"{path}: {found.uncached.gmacs / record.gmacs:.2f}x fewer MACs, reward {-record.reward_drop:+.4f} to uncached",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) -> Path:
+    """Write one evaluated schedule with its measurements.
+
+    Returns:
+        The file, named after study and speedup, such as ``shapes-2.13x-trial41.json``.
+    """
+    speedup = study.uncached.gmacs / record.gmacs
+    suffix = f"trial{record.trial}" if record.trial is not None else record.origin
+    path = folder / f"{study.name}-{speedup:.2f}x-{suffix}.json"
+    identity, generation = study.identity, study.identity["generation"]
+    images = len(identity["prompts"]) * len(identity["seeds"])
+    half = None if record.reward_drop_se is None else 1.96 * record.reward_drop_se
+    difference = -record.reward_drop
+    metadata = ScheduleMetadata(
+        name=path.stem,
+        model=identity["model"],
+        revision=identity["revision"],
+        scheduler=identity["scheduler"],
+        scheduler_config=identity["scheduler_config"],
+        height=generation["height"],
+        width=generation["width"],
+        guidance_scale=generation["guidance_scale"],
+        dtype=identity["dtype"],
+        objectives={
+            "reward": Measured(value=record.reward, samples=images),
+            "reward_difference": Measured(
+                value=difference,
+                low=None if half is None else difference - half,
+                high=None if half is None else difference + half,
+                confidence=None if half is None else 0.95,
+                samples=images,
+            ),
+            "gmacs": Measured(value=record.gmacs, unit="GMAC"),
+            "mac_speedup": Measured(value=speedup),
+        },
+        study=study.name,
+        trial=record.trial,
+        origin=record.origin,
+        versions=software_versions(),
+        created=record.created,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    save_schedule(path, study.schedule(record), metadata)
+    return path

@@ -1,0 +1,90 @@
+"""``ecad-automl generate``: images with and without a schedule, side by side, with times."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision, read_prompts
+from ecad_automl.errors import PromptError
+
+__all__ = ["generate"]
+
+_SHAPES_PROMPTS = 6
+
+
+def generate(
+    schedule: Annotated[list[Path], typer.Argument(help="Schedule files.")],
+    model: Model = "shapes",
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    out: Out = Path("images"),
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
+) -> None:
+    """Generate each prompt uncached and under each schedule; write the images and a picture of all side by side."""
+    from ecad_automl.schedule_file import load_schedule
+
+    texts = list(prompt or []) + (read_prompts(prompts) if prompts else [])
+    if not texts:
+        if model != "shapes":
+            raise PromptError("There is no prompt; give one with --prompt, or a text file with --prompts.")
+        from ecad_automl.shapes.world import prompts as world_prompts
+
+        texts = world_prompts("held-out", _SHAPES_PROMPTS)
+    files = [load_schedule(path) for path in schedule]
+
+    console = Console()
+    with console.status("Loading the model ..."):
+        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.models import load_model
+        from ecad_automl.rewards import load_reward
+
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        meta = files[0].metadata
+        loaded = loaded.with_settings(
+            steps=files[0].schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
+        )
+        evaluator = Evaluator(
+            loaded.pipe, texts, [seed], load_reward("fidelity"), loaded.settings, batch_size=batch_size
+        )
+    runs = [("uncached", None), *((path.stem, file.schedule) for path, file in zip(schedule, files, strict=True))]
+    columns, first_seconds = {}, 0.0
+    with console.status("Warming up ...") as status:
+        evaluator.generate_some(batch_size)
+        for name, chosen in runs:
+            status.update(f"Generating: {name} ...")
+            start = time.perf_counter()
+            images = evaluator.generate(chosen)
+            seconds = time.perf_counter() - start
+            first_seconds = first_seconds or seconds
+            ratio, macs = first_seconds / seconds, 1.0 if chosen is None else chosen.mac_speedup
+            console.print(
+                f"{name}: {len(texts)} images in {seconds:.2f} s, {ratio:.2f}x as fast; {macs:.2f}x fewer MACs",
+                highlight=False,
+            )
+            heading = name if chosen is None else f"{macs:.2f}x fewer MACs\n{ratio:.2f}x as fast"
+            columns[heading] = images.permute(0, 2, 3, 1).numpy()
+            _save(images.permute(0, 2, 3, 1).numpy(), out / name)
+    from ecad_automl.plots import image_grid
+
+    grid = out / "side-by-side.png"
+    image_grid(grid, columns, texts)
+    console.print(str(grid), highlight=False, soft_wrap=True)
+
+
+def _save(images: NDArray[np.float32], folder: Path) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        Image.fromarray((image.clip(0, 1) * 255).round().astype("uint8")).save(folder / f"{number:03}.png")

@@ -1,0 +1,169 @@
+"""``ecad-automl search``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ecad_automl.cli.options import Device, Dtype, Model, Revision, Storage, Study, read_prompts
+from ecad_automl.errors import EvaluationError, PromptError
+
+if TYPE_CHECKING:
+    from studies import SearchStatus
+
+__all__ = ["search"]
+
+_SHAPES = "shapes"
+_SHAPES_PROMPTS = 24
+
+
+def search(
+    model: Model = _SHAPES,
+    storage: Storage = "sqlite:///ecad.db",
+    study: Study = None,
+    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")] = None,
+    reward: Annotated[str | None, typer.Option(help="shapes, shapes-caption, fidelity, or module:attribute.")] = None,
+    cost: Annotated[str, typer.Option(help="What to minimize: gmacs.")] = "gmacs",
+    evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
+    population: Annotated[int, typer.Option(help="Schedules per generation.")] = 12,
+    images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's usual count.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default the model's usual one.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    surrogate: Annotated[bool, typer.Option(help="Let the surrogate choose candidates.")] = True,
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
+) -> None:
+    """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
+    from studies.config import SearchConfig
+
+    config = SearchConfig(evaluations=evaluations, batch=population, surrogate=surrogate, seed=seed)
+    if cost != "gmacs":
+        raise EvaluationError(f"The cost {cost!r} is unknown; choose gmacs.")
+    if images_per_prompt < 1:
+        raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
+    if prompts is not None:
+        chosen = read_prompts(prompts)
+    elif model == _SHAPES:
+        from ecad_automl.shapes.world import prompts as world_prompts
+
+        chosen = world_prompts("calibration", _SHAPES_PROMPTS)
+    else:
+        raise PromptError(f"The model {model!r} has no bundled prompts; give a text file with --prompts.")
+
+    console = Console()
+    with console.status("Loading the model ..."):
+        from ecad_automl.evaluation import check_prompts
+        from ecad_automl.models import load_model
+        from ecad_automl.rewards import load_reward
+        from studies import SearchJob, run_search
+
+        check_prompts(chosen)
+        scorer = load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"))
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(
+            steps=steps, guidance_scale=guidance_scale, height=height, width=width
+        )
+    job = SearchJob(
+        loaded, chosen, scorer, storage, study or _study_name(model), tuple(range(images_per_prompt)), batch_size, config
+    )
+    console.print(
+        f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "
+        f"{loaded.settings.steps} steps, reward {scorer.name}, {evaluations} evaluations."
+    )
+    try:
+        with _LiveStatus(console) as live:
+            status = run_search(job, live)
+    except KeyboardInterrupt:
+        console.print("Stopped. Everything evaluated is kept; the same command goes on from here.")
+        raise typer.Exit(130) from None
+    best = ", ".join(f"{_signed(value)} at {speedup:g}x" for speedup, value in status.best.items())
+    console.print(
+        f"Done: {status.evaluations} schedules, hypervolume {_number(status.hypervolume)}; best mean reward "
+        f"difference to uncached: {best}.\nNext: [bold]ecad-automl front --storage {storage}[/]"
+    )
+
+
+def _study_name(model: str) -> str:
+    return Path(model).name
+
+
+class _LiveStatus:
+    """A table that follows the search; where output is no terminal, a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._printed = -1
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def message(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, style="yellow")
+
+    def update(self, status: SearchStatus) -> None:
+        """Show the status."""
+        if self._live:
+            self._live.update(_table(status))
+        elif status.text != "evaluating" or status.evaluations - self._printed >= 10:
+            self._printed = status.evaluations
+            self._console.print(_line(status), highlight=False)
+
+
+def _figures(status: SearchStatus) -> dict[str, str]:
+    return {
+        "evaluations": f"{status.evaluations}/{status.budget}",
+        "generation": str(status.generation),
+        "hypervolume": _number(status.hypervolume),
+        **{f"best at {speedup:g}x": _signed(value) for speedup, value in status.best.items()},
+        "rank correlation": _number(status.rank_correlation, 2),
+        "time left": _duration(status.seconds_left),
+    }
+
+
+def _table(status: SearchStatus) -> Table:
+    table = Table(title=status.text, title_justify="left")
+    figures = _figures(status)
+    for name in figures:
+        table.add_column(name, justify="right")
+    table.add_row(*figures.values())
+    return table
+
+
+def _line(status: SearchStatus) -> str:
+    return f"{status.text}: " + ", ".join(f"{name} {value}" for name, value in _figures(status).items() if value != "-")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

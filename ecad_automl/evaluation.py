@@ -1,0 +1,218 @@
+"""Schedule -> images -> scores, over prompts and seeds, against the uncached run of the same noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecad_automl.errors import EvaluationError, PromptError
+from ecad_automl.generation import GenerationSettings, encode_prompts, stack_prompts
+from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
+from ecad_automl.runtime import apply_schedule
+from ecad_automl.schedule import Schedule
+from ecad_automl.statistics import MeanDifference, paired_difference
+
+__all__ = ["Evaluation", "Evaluator", "check_prompts"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one candidate scored.
+
+    Args:
+        scores: ``(prompts, seeds)`` float64 rewards.
+        difference: mean difference to the uncached run and its paired standard error.
+        seconds: wall time of generation and scoring.
+    """
+
+    scores: Floats
+    difference: MeanDifference
+    seconds: float
+
+    @property
+    def reward(self) -> float:
+        """Mean score."""
+        return float(self.scores.mean())
+
+
+def check_prompts(prompts: Sequence[str]) -> list[str]:
+    """The prompts, stripped.
+
+    Raises:
+        PromptError: there are none, one is empty, or one occurs twice.
+    """
+    cleaned = [prompt.strip() for prompt in prompts]
+    if not cleaned:
+        raise PromptError("There are no prompts; at least one is needed, one per line of the prompt file.")
+    seen: set[str] = set()
+    for number, prompt in enumerate(cleaned, start=1):
+        if not prompt:
+            raise PromptError(f"Prompt {number} of {len(cleaned)} is empty; remove it or write a text.")
+        if prompt in seen:
+            raise PromptError(f"The prompt {prompt!r} occurs twice; prompts must differ, or it would count double.")
+        seen.add(prompt)
+    return cleaned
+
+
+class Evaluator:
+    """Holds a pipeline, prepared prompts and the uncached images, and scores schedules against them.
+
+    The noise of an image depends on its seed alone, so every schedule starts from the same latents and differences
+    between schedules are paired. Items are ordered by prompt, then seed, and run in fixed batches: the same
+    evaluator gives the same images for the same schedule on the same machine.
+
+    Args:
+        pipe: a diffusers pipeline.
+        prompts: the prompts.
+        seeds: the seeds of each prompt.
+        reward: what to score with.
+        settings: how to generate.
+        batch_size: images per pipeline call.
+
+    Raises:
+        PromptError: see :func:`check_prompts`.
+        EvaluationError: there are no seeds, or the batch size is below 1.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        reward: Reward | PairedReward,
+        settings: GenerationSettings,
+        *,
+        batch_size: int = 8,
+    ) -> None:
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
+        if batch_size < 1:
+            raise EvaluationError(f"The batch size is {batch_size}; at least 1 image per call is needed.")
+        self.pipe = pipe
+        self.prompts = check_prompts(prompts)
+        self.seeds = list(seeds)
+        self.reward = reward
+        self.settings = settings
+        self.batch_size = batch_size
+        self._encoded = encode_prompts(pipe, self.prompts, settings)
+        self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
+        self._reference: Tensor | None = None
+        self._baseline: Evaluation | None = None
+
+    @property
+    def images_per_evaluation(self) -> int:
+        """Number of images that one candidate costs."""
+        return len(self.prompts) * len(self.seeds)
+
+    @property
+    def reference_images(self) -> Tensor:
+        """``(prompts * seeds, 3, h, w)`` float in [0, 1]: the uncached images, generated on first use."""
+        if self._reference is None:
+            self._reference = self.generate(None)
+        return self._reference
+
+    def baseline(self) -> Evaluation:
+        """The uncached run, generated once."""
+        if self._baseline is None:
+            start = time.perf_counter()
+            images = self.reference_images
+            scores = self._score(images)
+            difference = paired_difference(scores, scores)
+            self._baseline = Evaluation(scores, difference, time.perf_counter() - start)
+        return self._baseline
+
+    def evaluate(self, schedule: Schedule) -> Evaluation:
+        """Generate and score under a schedule."""
+        return self._evaluate(lambda: self.generate(schedule))
+
+    def evaluate_steps(self, steps: int) -> Evaluation:
+        """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
+        return self._evaluate(lambda: self.generate(None, steps=steps))
+
+    def generate(self, schedule: Schedule | None, *, steps: int | None = None) -> Tensor:
+        """Images under a schedule, or uncached.
+
+        Returns:
+            ``(prompts * seeds, 3, h, w)`` float32 in [0, 1] on the CPU, by prompt, then seed.
+        """
+        settings = self.settings if steps is None else replace(self.settings, steps=steps)
+        with nullcontext() if schedule is None else apply_schedule(self.pipe, schedule):
+            return torch.cat(list(self._batches(settings, self._items)))
+
+    def generate_some(self, count: int) -> Tensor:
+        """Uncached images of at most ``count`` prompts and seeds, spread evenly over all."""
+        chosen = np.unique(np.linspace(0, len(self._items) - 1, min(count, len(self._items))).round().astype(int))
+        return torch.cat(list(self._batches(self.settings, [self._items[i] for i in chosen])))
+
+    def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        with _quiet(self.pipe):
+            for start in range(0, len(items), self.batch_size):
+                chunk = items[start : start + self.batch_size]
+                yield generate_batch(
+                    self.pipe, [self._encoded[prompt] for prompt, _ in chunk], [seed for _, seed in chunk], settings
+                )
+
+    def _evaluate(self, generate: Callable[[], Tensor]) -> Evaluation:
+        baseline = self.baseline()
+        start = time.perf_counter()
+        scores = self._score(generate())
+        return Evaluation(scores, paired_difference(scores, baseline.scores), time.perf_counter() - start)
+
+    def _score(self, images: Tensor) -> Floats:
+        prompts = [prompt for prompt in self.prompts for _ in self.seeds]
+        if isinstance(self.reward, PairedReward):
+            scores = self.reward.score_pairs(images, self.reference_images, prompts)
+        else:
+            scores = self.reward.score(images, prompts)
+        return check_scores(self.reward.name, scores, len(prompts)).reshape(len(self.prompts), len(self.seeds))
+
+
+def generate_batch(
+    pipe: Any, encoded: Sequence[Mapping[str, Any]], seeds: Sequence[int], settings: GenerationSettings
+) -> Tensor:
+    """One pipeline call.
+
+    Args:
+        pipe: the pipeline.
+        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.generation.encode_prompts`.
+        seeds: ``n`` seeds of the noise, drawn on the CPU so that it is the same on every device.
+        settings: how to generate.
+
+    Returns:
+        ``(n, 3, h, w)`` float32 in [0, 1] on the CPU.
+
+    Raises:
+        EvaluationError: the pipeline gave values that are not finite.
+    """
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    with torch.no_grad():
+        output = pipe(
+            **stack_prompts(encoded), **settings.call_arguments(), generator=generators, output_type="pt"
+        )
+    images: Tensor = output.images.float().cpu()
+    if not bool(torch.isfinite(images).all()):
+        raise EvaluationError(
+            "The pipeline gave images with NaN or infinite pixels; use a wider dtype (bfloat16 or float32)."
+        )
+    return images
+
+
+class _quiet:  # noqa: N801 - reads as a statement
+    """Hides the pipeline's own progress bar: a search shows one of its own."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._before = dict(getattr(pipe, "_progress_bar_config", {}))
+
+    def __enter__(self) -> None:
+        self._pipe.set_progress_bar_config(**{**self._before, "disable": True})
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.set_progress_bar_config(**self._before)

@@ -1,0 +1,126 @@
+"""Reading and writing JSON files: clear errors, and writes that leave the old file or the new one, nothing between."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ecad_automl.errors import ScheduleError
+
+__all__ = ["json_text", "read_json_object", "write_text"]
+
+
+def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Args:
+        path: the file.
+        what: what the file should be, such as "schedule file", for messages.
+
+    Raises:
+        ScheduleError: there is no such file, it cannot be read, or it is not one JSON object in UTF-8.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ScheduleError(f"There is no {what} at {path}; check the path.") from error
+    except IsADirectoryError as error:
+        raise ScheduleError(f"{path} is a folder, but a {what} is expected; name a file in it.") from error
+    except UnicodeDecodeError as error:
+        raise ScheduleError(f"{path} is not text in UTF-8, so it is no {what}; check the path.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise ScheduleError(f"The {what} {str(path)!r} cannot be read ({_reason(error)}); check it.") from error
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ScheduleError(
+            f"The {what} {path} is damaged: it is not JSON from line {error.lineno}, column {error.colno} on "
+            f"({error.msg}); restore it from a copy or export it again."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ScheduleError(f"The {what} {path} is damaged ({error}); restore it or export it again.") from error
+    if not isinstance(data, dict):
+        raise ScheduleError(f"{path} holds a JSON {type(data).__name__}, but a {what} is one object; check the path.")
+    return data
+
+
+def write_text(path: str | Path, text: str, what: str) -> None:
+    """Write a whole file, or leave what was there: the text goes to a file beside it, which then takes its place.
+
+    Args:
+        path: the file to make or replace; a link is followed.
+        text: all of its content.
+        what: what the file is, for messages.
+
+    Raises:
+        ScheduleError: the folder does not exist or cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ScheduleError(f"The {what} cannot be written to {path}, which is a folder; name a file in it.")
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise ScheduleError(
+            f"The {what} {path} cannot be written ({_reason(error)}); {_advice(error)}, what was there is unchanged."
+        ) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def json_text(value: object, *, width: int = 118) -> str:
+    """JSON in which whatever fits a line is on one line, so that tables of bits can be read.
+
+    Args:
+        value: anything of dictionaries, lists, text, numbers, booleans and None.
+        width: longest line that is not broken.
+
+    Raises:
+        ValueError: a number is not finite, or a container holds itself.
+        TypeError: a value has no JSON form.
+    """
+    return _lines(value, "", 0, width) + "\n"
+
+
+def _lines(value: object, indent: str, used: int, width: int) -> str:
+    flat = json.dumps(value, allow_nan=False)
+    if len(indent) + used + len(flat) <= width or not value or not isinstance(value, (dict, list, tuple)):
+        return flat
+    deeper = indent + "  "
+    if isinstance(value, dict):
+        keys = [f"{json.dumps(str(key))}: " for key in value]
+        items = [key + _lines(item, deeper, len(key), width) for key, item in zip(keys, value.values(), strict=True)]
+        opening, closing = "{}"
+    else:
+        items = [_lines(item, deeper, 0, width) for item in value]
+        opening, closing = "[]"
+    body = ",\n".join(deeper + item for item in items)
+    return f"{opening}\n{body}\n{indent}{closing}"
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room on the disk"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "make its folder first"
+    return "check that its folder can be written"

@@ -1,0 +1,163 @@
+"""What of a transformer can be cached: slots, and the MACs of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.errors import ScheduleError
+
+__all__ = ["Layout", "Slot"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One cacheable component of one transformer block.
+
+    Args:
+        block: path of the block in the transformer, such as ``transformer_blocks.3``.
+        component: name of the component in the block, such as ``attn1``, ``attn2`` or ``ff``.
+        reader: the component of the same block that alone reads this one's output, or None where the output joins
+            the residual stream and so is read at every step.
+        macs: multiply-accumulates of one computation, for one image at the layout's sample. Two slots that differ
+            only here are equal.
+    """
+
+    block: str
+    component: str
+    reader: str | None = None
+    macs: int = field(default=0, compare=False)
+
+    @property
+    def name(self) -> str:
+        """``block.component``."""
+        return f"{self.block}.{self.component}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The slots of a transformer in the order in which a forward computes them.
+
+    Args:
+        transformer: class name of the transformer.
+        slots: all slots; slots of one block are adjacent.
+        constant_macs: MACs of one forward that no schedule avoids, for one image at ``sample``.
+        sample: what the MACs were counted for (latent or token counts, guidance branches), for people to read.
+    """
+
+    transformer: str
+    slots: tuple[Slot, ...]
+    constant_macs: int = field(default=0, compare=False)
+    sample: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        names = [slot.name for slot in self.slots]
+        if not names:
+            raise ScheduleError(f"The layout of {self.transformer} has no slots; it needs at least one.")
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ScheduleError(f"The layout of {self.transformer} names the slot {twice!r} twice; names must differ.")
+        at = {slot.name: (index, slot) for index, slot in enumerate(self.slots)}
+        for index, slot in enumerate(self.slots):
+            if slot.reader is None:
+                continue
+            place, reader = at.get(f"{slot.block}.{slot.reader}", (-1, None))
+            if reader is None:
+                raise ScheduleError(f"The slot {slot.name!r} names {slot.reader!r} as its reader, which is no slot.")
+            if place <= index or reader.reader is not None:
+                raise ScheduleError(
+                    f"The slot {slot.name!r} names {slot.reader!r} as its reader, which must be a later slot of the "
+                    "block that the residual stream reads."
+                )
+        if any(not 0 <= macs < 2**63 for macs in (self.constant_macs, *(slot.macs for slot in self.slots))):
+            raise ScheduleError(f"The layout of {self.transformer} has MACs that are negative or beyond 63 bits.")
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @cached_property
+    def blocks(self) -> tuple[str, ...]:
+        """Paths of the blocks, in order."""
+        return tuple(dict.fromkeys(slot.block for slot in self.slots))
+
+    @cached_property
+    def components(self) -> tuple[str, ...]:
+        """Component names, in order of first appearance."""
+        return tuple(dict.fromkeys(slot.component for slot in self.slots))
+
+    @cached_property
+    def block_index(self) -> NDArray[np.intp]:
+        """``(slots,)``: the position in ``blocks`` of each slot's block."""
+        return np.array([self.blocks.index(slot.block) for slot in self.slots], dtype=np.intp)
+
+    @cached_property
+    def component_index(self) -> NDArray[np.intp]:
+        """``(slots,)``: the position in ``components`` of each slot's component."""
+        return np.array([self.components.index(slot.component) for slot in self.slots], dtype=np.intp)
+
+    @cached_property
+    def reader_index(self) -> NDArray[np.intp]:
+        """``(slots,)``: the slot that reads each slot's output, -1 where the residual stream does."""
+        at = {slot.name: index for index, slot in enumerate(self.slots)}
+        readers = [-1 if slot.reader is None else at[f"{slot.block}.{slot.reader}"] for slot in self.slots]
+        return np.array(readers, dtype=np.intp)
+
+    @cached_property
+    def slot_macs(self) -> NDArray[np.int64]:
+        """``(slots,)``: MACs of one computation of each slot, for one image."""
+        return np.array([slot.macs for slot in self.slots], dtype=np.int64)
+
+    @property
+    def step_macs(self) -> int:
+        """MACs of one forward with everything computed, for one image."""
+        return self.constant_macs + int(self.slot_macs.sum())
+
+    def difference(self, other: Layout) -> str | None:
+        """One phrase that says how ``other`` differs from this layout, or None where a schedule fits both."""
+        if self.transformer != other.transformer:
+            return f"it is for {other.transformer}, not {self.transformer}"
+        if len(self.blocks) != len(other.blocks):
+            return f"it is for {len(other.blocks)} blocks, not {len(self.blocks)}"
+        if len(self) != len(other):
+            return f"it has {len(other)} slots, not {len(self)}"
+        for mine, theirs in zip(self.slots, other.slots, strict=True):
+            if mine != theirs:
+                return f"it has the slot {theirs.name!r} where {mine.name!r} is expected"
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description, the inverse of :meth:`from_dict`."""
+        return {
+            "transformer": self.transformer,
+            "sample": dict(self.sample),
+            "constant_macs": self.constant_macs,
+            "slots": [
+                {"block": slot.block, "component": slot.component, "reader": slot.reader, "macs": slot.macs}
+                for slot in self.slots
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Layout:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            ScheduleError: a field is missing or of the wrong kind.
+        """
+        try:
+            slots = tuple(
+                Slot(str(s["block"]), str(s["component"]), s.get("reader"), int(s.get("macs", 0)))
+                for s in data["slots"]
+            )
+            sample = {str(k): int(v) for k, v in data.get("sample", {}).items()}
+            return cls(str(data["transformer"]), slots, int(data.get("constant_macs", 0)), sample)
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise ScheduleError(
+                f"The layout cannot be read ({type(error).__name__}: {error}); it needs 'transformer' and 'slots', "
+                "each slot with 'block' and 'component'."
+            ) from error

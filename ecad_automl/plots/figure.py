@@ -1,0 +1,46 @@
+"""What all plots share: a figure that is written whole or not at all, and the colors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ecad_automl.errors import EcadError
+
+__all__ = ["COLORS", "figure"]
+
+#: Colors that stay apart for color-blind readers (Okabe and Ito, 2008).
+COLORS = {
+    "search": "#0072B2",
+    "candidate": "#B8CFE0",
+    "heuristic": "#E69F00",
+    "steps": "#009E73",
+    "uncached": "#000000",
+    "compute": "#0072B2",
+    "reuse": "#EEF1F4",
+}
+
+
+@contextmanager
+def figure(path: Path, width: float, height: float) -> Iterator[Any]:
+    """A matplotlib figure of a size in inches, saved to ``path`` as PNG when the block ends well.
+
+    Raises:
+        EcadError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    FigureCanvasAgg(drawn)
+    yield drawn
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(partial, format="png")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise EcadError(f"The picture {path} cannot be written ({error.strerror}); choose another place.") from error

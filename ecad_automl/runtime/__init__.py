@@ -1,0 +1,19 @@
+"""Running a diffusers pipeline under a caching schedule, and measuring one that runs without."""
+
+from __future__ import annotations
+
+from ecad_automl.runtime.apply import ScheduleHandle, apply_schedule
+from ecad_automl.runtime.families import slots_of
+from ecad_automl.runtime.inputs import Sample
+from ecad_automl.runtime.layouts import layout_from_config, layout_of
+from ecad_automl.runtime.measure_drift import measure_drift
+
+__all__ = [
+    "Sample",
+    "ScheduleHandle",
+    "apply_schedule",
+    "layout_from_config",
+    "layout_of",
+    "measure_drift",
+    "slots_of",
+]

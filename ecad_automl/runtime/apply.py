@@ -1,0 +1,132 @@
+"""Running a pipeline under a caching schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ecad_automl.errors import ScheduleError
+from ecad_automl.layout import Layout
+from ecad_automl.runtime.cache import Entries, Output, OutputCache, tensors_in
+from ecad_automl.runtime.families import slots_of
+from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.plan import Action, plan_of
+from ecad_automl.runtime.steps import Call
+from ecad_automl.schedule import Schedule
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+__all__ = ["ScheduleHandle", "apply_schedule"]
+
+
+class ScheduleHandle:
+    """A schedule in force on a pipeline; also a context manager that removes it at the end.
+
+    Args:
+        pipe: the pipeline.
+        schedule: a schedule that fits the pipeline's transformer.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._visitor = _ScheduledRun(schedule)
+        self._instrument = Instrument(pipe, self._visitor, schedule.steps, "The schedule")
+
+    @property
+    def schedule(self) -> Schedule:
+        """The schedule in force."""
+        return self._schedule
+
+    def remove(self) -> None:
+        """Put the transformer back as it was; a second time does nothing."""
+        self._instrument.remove()
+
+    def cache_bytes(self) -> int:
+        """Bytes of cached outputs held right now."""
+        return self._visitor.cache.nbytes
+
+    def __enter__(self) -> ScheduleHandle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
+    """Have a pipeline run under a caching schedule, until the handle is removed.
+
+    The pipeline is called as always, with as many denoising steps as the schedule has. Outputs of the transformer's
+    components that the schedule reuses are kept while a later step still reads them, each guidance branch for itself.
+    Only the pipeline's own transformer object is changed, not its class or weights.
+
+    Args:
+        pipe: a diffusers pipeline with a PixArt or FLUX transformer.
+        schedule: a schedule for that transformer.
+
+    Returns:
+        The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end.
+
+    Raises:
+        UnsupportedModelError: the transformer cannot be run under a schedule.
+        ScheduleError: the schedule is for another transformer. At the first transformer call of a run also where the
+            run has another number of steps.
+        CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
+            where its calls cannot be told apart, so that cached outputs would be mixed up.
+    """
+    transformer = transformer_of(pipe)
+    difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
+    if difference is not None:
+        raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
+    return ScheduleHandle(pipe, schedule)
+
+
+class _ScheduledRun:
+    """Computes, reuses or skips each slot as the schedule says."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.cache = OutputCache()
+        self._plan = plan_of(schedule)
+        self._row: tuple[Action, ...] = ()
+        self._entries: Entries = {}
+
+    def begin(self, call: Call) -> None:
+        self._row = self._plan[call.step]
+        self._entries = self.cache.entries(call.context)
+
+    def visit(
+        self, index: int, forward: Callable[..., Output], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Output:
+        action = self._row[index]
+        if action is Action.REUSE:
+            return self._entries[index]
+        if action is Action.REUSE_LAST:
+            return self._entries.pop(index)
+        if action is Action.SKIP:
+            return _nothing(args, kwargs)
+        output = forward(*args, **kwargs)
+        if action is Action.STORE:
+            self._entries[index] = output
+        return output
+
+    def end(self, call: Call) -> None:
+        if call.step == len(self._plan) - 1:
+            self.cache.drop(call.context)
+
+    def drop(self) -> None:
+        self.cache.clear()
+        self._entries = {}
+
+
+def _nothing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+    """Stands for an output that nobody reads: like the input, but without channels.
+
+    Activation and concatenation on the way to the reader, which is reused, then have nothing to do.
+    """
+    hidden = next(iter(tensors_in((*args, *kwargs.values()))))
+    return hidden[..., :0]

@@ -1,0 +1,151 @@
+"""Hooks on the components of a transformer, by diffusers' own registry, that leave nothing behind when removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from diffusers.hooks import HookRegistry, ModelHook
+from diffusers.hooks.hooks import BaseState, StateManager
+from torch import nn
+
+from ecad_automl.runtime.cache import Output
+
+if TYPE_CHECKING:
+    # Named so since 0.41; earlier, contexts are strings.
+    from diffusers.hooks.hooks import CacheContext
+
+__all__ = ["HOOK_NAME", "ContextName", "SlotHook", "Visit", "attach", "is_held"]
+
+HOOK_NAME = "ecad_automl.slot"
+
+_REGISTRY = "_diffusers_hook"
+
+#: Called in place of a component's forward with the slot's number, the forward, and its arguments.
+Visit = Callable[[int, Callable[..., Output], tuple[Any, ...], dict[str, Any]], Output]
+
+
+class ContextName(StateManager):  # type: ignore[misc]
+    """The name of the guidance branch that the pipeline is computing, as told by ``transformer.cache_context``."""
+
+    def __init__(self) -> None:
+        super().__init__(BaseState)
+        self.name: str | None = None
+
+    def set_context(self, context: CacheContext | str | None) -> None:
+        """Take the name from what diffusers hands out: a string up to 0.40, an object with a name since."""
+        self.name = context if context is None or isinstance(context, str) else str(context.name)
+
+    def reset(self, *_args: object, **_kwargs: object) -> None:
+        """Forget the name."""
+        self.name = None
+
+
+class SlotHook(ModelHook):  # type: ignore[misc]
+    """Stands in for the forward of one component.
+
+    Args:
+        index: number of the slot.
+        visit: what to call in place of the forward.
+        context: where to note the guidance branch; one hook per transformer is enough to hear of it.
+        reset: called when diffusers asks stateful hooks to forget their state, at the end of a pipeline call.
+    """
+
+    def __init__(
+        self, index: int, visit: Visit, context: ContextName | None = None, reset: Callable[[], None] | None = None
+    ) -> None:
+        super().__init__()
+        self._is_stateful = context is not None
+        self._index = index
+        self._visit: Visit | None = visit
+        self._reset = reset
+        self.context = context
+
+    def new_forward(self, _module: nn.Module, *args: object, **kwargs: object) -> Output:
+        """Replace the component's forward."""
+        if self._visit is None:  # removed, but still called by a wrapper that was put around it
+            output: Output = self.fn_ref.original_forward(*args, **kwargs)
+            return output
+        return self._visit(self._index, self.fn_ref.original_forward, args, kwargs)
+
+    def deinitalize_hook(self, module: nn.Module) -> nn.Module:
+        """Become transparent; the name is diffusers'."""
+        self._visit = None
+        return module
+
+    def reset_state(self, module: nn.Module) -> nn.Module:
+        """Forget what the run has left."""
+        if self.context is not None:
+            self.context.reset()
+        if self._reset is not None:
+            self._reset()
+        return module
+
+
+def is_held(modules: Iterable[nn.Module]) -> bool:
+    """Whether any of the modules has a hook of ours."""
+    return any(HOOK_NAME in registry.hooks for module in modules if (registry := vars(module).get(_REGISTRY)))
+
+
+def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, SlotHook]]) -> ExitStack:
+    """Hook modules under ``root``; on an error in between, nothing stays hooked.
+
+    Args:
+        root: the transformer.
+        hooks: modules under it, each with the hook it gets.
+
+    Returns:
+        A stack that removes all hooks, and whatever they left, when closed.
+    """
+    with ExitStack() as stack:
+        # Callbacks run last to first, so the root is tidied after all hooks are gone.
+        stack.callback(_tidy, root, _REGISTRY in vars(root))
+        for module, hook in hooks:
+            _attach_one(stack, module, hook)
+        _forget_child_registries(root)
+        return stack.pop_all()
+
+
+def _attach_one(stack: ExitStack, module: nn.Module, hook: SlotHook) -> None:
+    before = dict(vars(module))
+    registry = HookRegistry.check_if_exists_or_initialize(module)
+    stack.callback(_tidy, module, _REGISTRY in before)
+    registry.register_hook(hook, HOOK_NAME)
+    stack.callback(_detach_one, module, vars(module)["forward"], "forward" in before)
+
+
+def _detach_one(module: nn.Module, installed: object, had_forward: bool) -> None:
+    registry = vars(module)[_REGISTRY]
+    outermost: Any = vars(module).get("forward")
+    on_top = registry._hook_order[-1:] == [HOOK_NAME]
+    registry.remove_hook(HOOK_NAME, recurse=False)
+    inner = vars(module)["forward"]
+    if on_top and outermost is not installed:
+        # Someone outside diffusers' registry wrapped our forward since. Take ours out of accelerate's chain; any other
+        # wrapper goes on calling ours, which is transparent now.
+        if vars(module).get("_old_forward") is installed:
+            module._old_forward = inner
+        module.forward = outermost
+    elif on_top and not had_forward:
+        del module.forward
+
+
+def _tidy(module: nn.Module, had_registry: bool) -> None:
+    registry = vars(module).get(_REGISTRY)
+    if registry is None:
+        return
+    if not had_registry and not registry.hooks:
+        delattr(module, _REGISTRY)
+    _forget_child_registries(module)
+
+
+def _forget_child_registries(root: nn.Module) -> None:
+    """Have diffusers look for hooked modules anew; it caches what it found on every registry of the tree.
+
+    ``HookRegistry.invalidate_child_registries_cache`` does the same, but not every supported version has it.
+    """
+    for module in root.modules():
+        registry = vars(module).get(_REGISTRY)
+        if registry is not None:
+            registry._child_registries_cache = None

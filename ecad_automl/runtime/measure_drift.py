@@ -1,0 +1,143 @@
+"""Measuring drift: one uncached run of a pipeline with all slots watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecad_automl.drift import Drift
+from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.runtime.cache import Output, tensors_in
+from ecad_automl.runtime.families import slots_of
+from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.steps import Call, ContextKey
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+__all__ = ["measure_drift"]
+
+
+def measure_drift(
+    pipe: DiffusionPipeline, run: Callable[[], object], *, steps: int, probes: int = 4096, seed: int = 0
+) -> Drift:
+    """Measure the drift of every slot in uncached runs of a pipeline, whose images do not change by it.
+
+    Of each output only the same few elements are kept over a run, chosen at random. A run so needs
+    ``4 * slots * steps * probes`` bytes more, for each guidance branch that has its own transformer calls.
+
+    Args:
+        pipe: a diffusers pipeline with a PixArt or FLUX transformer and no schedule in force.
+        run: calls the pipeline, once or several times; all calls are averaged over, each element alike.
+        steps: number of denoising steps of each call.
+        probes: how many elements of each output to keep; all, where it has no more.
+        seed: of the choice of elements.
+
+    Returns:
+        The drift, on the slots of the pipeline's transformer.
+
+    Raises:
+        UnsupportedModelError: the transformer is not supported.
+        ScheduleError: a call has another number of steps, or ``steps`` or ``probes`` is below 1.
+        CacheStateError: the transformer is under a schedule, or ``run`` did not make whole runs.
+    """
+    if steps < 1 or probes < 1:
+        raise ScheduleError(f"Drift cannot be measured with steps={steps} and probes={probes}; both must be above 0.")
+    slots = slots_of(transformer_of(pipe))
+    recorder = _Recorder(len(slots), steps, probes, seed)
+    with Instrument(pipe, recorder, steps, "The drift measurement"), torch.no_grad():
+        run()
+    if recorder.broken_off or not recorder.weight.all():
+        raise CacheStateError(
+            f"Drift was to be measured over {steps} steps, but a run of the pipeline was broken off or none was made; "
+            "the function given must call the pipeline and let it finish."
+        )
+    weight = recorder.weight
+    return Drift.from_moments(
+        tuple(slot.name for slot in slots), recorder.moved / weight[:, None, None], recorder.power / weight[:, None]
+    )
+
+
+class _Recorder:
+    """Computes every slot and keeps some elements of its outputs.
+
+    Attributes:
+        moved: ``(slots, steps, steps)``: weighted sum over runs of the mean of ``(x[m] - x[n])^2``.
+        power: ``(slots, steps)``: weighted sum over runs of the mean of ``x[m]^2``.
+        weight: ``(slots,)``: sum of the weights; a run weighs as many as its outputs have elements.
+        broken_off: whether a run was.
+    """
+
+    def __init__(self, slots: int, steps: int, probes: int, seed: int) -> None:
+        self.moved = np.zeros((slots, steps, steps))
+        self.power = np.zeros((slots, steps))
+        self.weight = np.zeros(slots)
+        self.broken_off = False
+        self._slots, self._steps, self._probes, self._seed = slots, steps, probes, seed
+        self._runs = 0
+        # Of each guidance branch: for each slot, the elements kept at each step so far.
+        self._kept: dict[ContextKey, list[list[torch.Tensor]]] = {}
+        self._context: ContextKey = (None, 0)
+        # Of the run: which elements of each tensor, by slot and the tensors' sizes.
+        self._positions: dict[tuple[int, tuple[int, ...]], list[torch.Tensor]] = {}
+
+    def begin(self, call: Call) -> None:
+        if call.new_run:
+            self._runs += 1
+            self._positions.clear()
+        if call.step == 0:
+            self._kept[call.context] = [[] for _ in range(self._slots)]
+        self._context = call.context
+
+    def visit(
+        self, index: int, forward: Callable[..., Output], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Output:
+        output = forward(*args, **kwargs)
+        flat = [tensor.reshape(-1) for tensor in tensors_in(output)]
+        sizes = tuple(tensor.numel() for tensor in flat)
+        if (index, sizes) not in self._positions:
+            self._positions[index, sizes] = self._choose(index, flat)
+        chosen = [tensor[at] for tensor, at in zip(flat, self._positions[index, sizes], strict=True)]
+        self._kept[self._context][index].append(torch.cat(chosen).float())
+        if len(self._kept[self._context][index]) == self._steps:
+            self._add(index, torch.stack(self._kept[self._context][index]), sum(sizes))
+        return output
+
+    def end(self, call: Call) -> None:
+        if call.step == self._steps - 1:
+            del self._kept[call.context]
+
+    def drop(self) -> None:
+        self.broken_off = self.broken_off or bool(self._kept)
+        self._kept.clear()
+
+    def _choose(self, index: int, flat: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Positions of the kept elements in each of a slot's output tensors."""
+        ends = np.cumsum([tensor.numel() for tensor in flat])
+        total = int(ends[-1])
+        if total <= self._probes:
+            positions = np.arange(total)
+        else:
+            generator = np.random.default_rng([self._seed, self._runs, index])
+            positions = np.sort(generator.choice(total, self._probes, replace=False, shuffle=False))
+        parts = np.split(positions, np.searchsorted(positions, ends[:-1]))
+        starts = ends - [tensor.numel() for tensor in flat]
+        return [
+            torch.from_numpy(part - start).to(tensor.device)
+            for part, start, tensor in zip(parts, starts, flat, strict=True)
+        ]
+
+    def _add(self, index: int, kept: torch.Tensor, weight: int) -> None:
+        """Add a finished run's ``(steps, kept elements)`` outputs of one slot."""
+        x: NDArray[np.float64] = kept.double().cpu().numpy()
+        products = x @ x.T / x.shape[1]
+        power = np.diagonal(products)
+        # In double precision the difference loses nothing that single precision outputs had.
+        moved = np.maximum(power[:, None] + power[None, :] - (products + products.T), 0.0)
+        self.moved[index] += weight * moved
+        self.power[index] += weight * power
+        self.weight[index] += weight

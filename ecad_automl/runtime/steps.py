@@ -1,0 +1,172 @@
+"""Which denoising step and which guidance branch a transformer call belongs to.
+
+Nothing here reads a tensor, which would stall a GPU: the scheduler's step index is a Python number, and a new run is
+told by the scheduler having a new ``timesteps`` object, which every ``set_timesteps`` makes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ecad_automl.errors import CacheStateError, ScheduleError
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline, SchedulerMixin
+
+__all__ = ["Call", "ContextKey", "OtherThreadError", "Shapes", "StepTracker"]
+
+#: A guidance branch: the name that the pipeline gives it (None where it gives none) and how many calls of that name
+#: came before in the same step.
+ContextKey = tuple[str | None, int]
+
+#: Shapes of the tensors passed to the transformer, by position or name.
+Shapes = Mapping[int | str, tuple[int, ...]]
+
+# No pipeline has more guidance branches. Beyond it, some other pipeline is using the transformer.
+_MAX_CALLS_PER_STEP = 8
+
+
+class OtherThreadError(CacheStateError):
+    """A call comes from another thread than the run that is going on, which it does not disturb."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One transformer call.
+
+    Args:
+        step: denoising step, from 0.
+        context: the guidance branch.
+        new_run: whether this is the first call of a run of the pipeline.
+    """
+
+    step: int
+    context: ContextKey
+    new_run: bool
+
+
+@dataclass
+class _Context:
+    step: int
+    shapes: Shapes
+
+
+class StepTracker:
+    """Follows the runs of one pipeline, from transformer call to transformer call.
+
+    Args:
+        pipe: the pipeline; its scheduler is looked up at each call, so it may be replaced between runs.
+        steps: number of denoising steps that each run must have.
+        needed_by: what needs that number, for the error message.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline, steps: int, needed_by: str) -> None:
+        self._pipe = pipe
+        self._steps = steps
+        self._needed_by = needed_by
+        self.forget()
+
+    def forget(self) -> None:
+        """Take the next call for the first one of a run."""
+        # The tensor itself is held, not its id, which could come back for another tensor.
+        self._timesteps: Any = None
+        self._contexts: dict[ContextKey, _Context] = {}
+        self._calls: Counter[str | None] = Counter()
+        self._step = 0
+        self._thread = 0
+
+    def locate(self, name: str | None, shapes: Shapes) -> Call:
+        """Say what the transformer call that is about to be made is.
+
+        Args:
+            name: the name set by the transformer's ``cache_context``, if any.
+            shapes: shapes of the call's tensors, which must not change within a run.
+
+        Raises:
+            ScheduleError: the run has another number of steps.
+            OtherThreadError: another thread is in the middle of a run.
+            CacheStateError: the call does not continue the run it belongs to.
+        """
+        scheduler = self._pipe.scheduler
+        indexed = hasattr(scheduler, "step_index")
+        step = scheduler.step_index or 0 if indexed else 0
+        new_run = scheduler.timesteps is not self._timesteps or (indexed and step == 0 < self._step)
+        if new_run:
+            self._start(scheduler)
+        elif self._thread != threading.get_ident():
+            raise OtherThreadError(
+                "Two threads run the same transformer under a schedule; give each thread its own pipeline."
+            )
+        context = (name, self._count(name, step)) if indexed else (name, 0)
+        if not indexed:
+            step = self._contexts[context].step + 1 if context in self._contexts else 0
+        self._advance(scheduler, context, step, shapes)
+        return Call(step, context, new_run)
+
+    def _start(self, scheduler: SchedulerMixin) -> None:
+        self.forget()
+        forwards = len(scheduler.timesteps)
+        if forwards != self._steps:
+            raise ScheduleError(
+                f"{self._needed_by} has {self._steps} steps, but {type(scheduler).__name__} is set to {forwards}: call "
+                "the pipeline with a num_inference_steps that gives as many (second-order schedulers run about twice "
+                "as many), or move the schedule with schedule.resample(steps=...)."
+            )
+        begin = getattr(scheduler, "begin_index", None)
+        if begin:
+            raise CacheStateError(
+                f"The run begins at step {begin} of {forwards}, as image-to-image does; {self._needed_by.lower()} "
+                "needs a run that begins at step 0."
+            )
+        self._timesteps = scheduler.timesteps
+        self._thread = threading.get_ident()
+
+    def _count(self, name: str | None, step: int) -> int:
+        """How many calls of this name were made before in this step."""
+        if step != self._step:
+            self._calls.clear()
+            self._step = step
+        before = self._calls[name]
+        self._calls[name] += 1
+        if before >= _MAX_CALLS_PER_STEP:
+            raise CacheStateError(
+                f"The transformer was called {before + 1} times while the scheduler stands at step {step}; run the "
+                "pipeline that the schedule was applied to, not another one that shares its transformer."
+            )
+        return before
+
+    def _advance(self, scheduler: SchedulerMixin, context: ContextKey, step: int, shapes: Shapes) -> None:
+        if step >= self._steps:
+            raise CacheStateError(
+                f"The transformer was called for step {step + 1} of a run of {self._steps}: either another pipeline "
+                "shares the transformer, or set_timesteps was not called for a new run, or "
+                f"{type(scheduler).__name__}, which tells no step index, is used with several unnamed calls a step."
+            )
+        known = self._contexts.get(context)
+        if known is None and step == 0:
+            self._contexts[context] = _Context(0, shapes)
+            return
+        if known is None or known.step != step - 1:
+            last = "none" if known is None else f"one of step {known.step}"
+            raise CacheStateError(
+                f"The transformer is called for step {step}, but the guidance branch {_describe(context)} had {last} "
+                "before; each branch must be called once in every step, from step 0 on."
+            )
+        if known.shapes != shapes:
+            changed = next(key for key in {**known.shapes, **shapes} if known.shapes.get(key) != shapes.get(key))
+            raise CacheStateError(
+                f"The transformer's input {changed!r} changed its shape from {known.shapes.get(changed)} to "
+                f"{shapes.get(changed)} at step {step}; batch and size must stay the same during a run."
+            )
+        known.step = step
+
+
+def _describe(context: ContextKey) -> str:
+    name, number = context
+    if name is None:
+        return f"number {number + 1}"
+    return repr(name) if number == 0 else f"{name!r} number {number + 1}"

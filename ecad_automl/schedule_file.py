@@ -1,0 +1,279 @@
+"""Schedule files: JSON that carries a schedule with what it was found for and what was measured under it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ecad_automl.errors import ScheduleError
+from ecad_automl.json_file import json_text, read_json_object, write_text
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Bits, Schedule
+
+__all__ = [
+    "SCHEMA",
+    "Measured",
+    "ScheduleFile",
+    "ScheduleMetadata",
+    "from_document",
+    "load_schedule",
+    "relevant_scheduler_config",
+    "save_schedule",
+    "software_versions",
+    "to_document",
+]
+
+SCHEMA = "ecad-automl/schedule/1"
+
+_PACKAGES = ("ecad-automl", "torch", "diffusers", "transformers", "numpy", "optuna", "lightgbm")
+_WHAT = "schedule file"
+
+
+class Measured(BaseModel):
+    """A measured figure.
+
+    Attributes:
+        value: the mean or the count itself.
+        low: lower end of the confidence interval.
+        high: upper end of the confidence interval.
+        confidence: probability that the interval was made for, such as 0.95.
+        samples: how many measurements the value is the mean of.
+        unit: unit, such as ``GMAC`` or ``ms``; None for a bare score.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+    samples: int | None = Field(default=None, ge=1)
+    unit: str | None = None
+
+
+class ScheduleMetadata(BaseModel):
+    """What a schedule was found for and where it came from; fields that a later version adds are kept.
+
+    Attributes:
+        name: a name for people.
+        model: hub id or folder of the model.
+        revision: commit of the model on the hub.
+        scheduler: class name of the diffusion scheduler.
+        scheduler_config: the scheduler's settings that change its timesteps; see :func:`relevant_scheduler_config`.
+        height: image height in pixels.
+        width: image width in pixels.
+        guidance_scale: classifier-free or distilled guidance.
+        dtype: dtype of the transformer, such as ``bfloat16``.
+        objectives: measured figures by name, such as ``reward``, ``reward_drop``, ``gmacs``, ``latency_ms``.
+        study: the study that found the schedule.
+        trial: its number in the study.
+        origin: how the study came to it, such as ``fora-3``, ``drift`` or ``bred``.
+        versions: software versions; see :func:`software_versions`.
+        created: when the file was made, ISO 8601.
+        notes: anything a person wants to add.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+
+    name: str | None = None
+    model: str | None = None
+    revision: str | None = None
+    scheduler: str | None = None
+    scheduler_config: dict[str, JsonValue] = Field(default_factory=dict)
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
+    guidance_scale: float | None = None
+    dtype: str | None = None
+    objectives: dict[str, Measured] = Field(default_factory=dict)
+    study: str | None = None
+    trial: int | None = Field(default=None, ge=0)
+    origin: str | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+    created: str | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True)
+class ScheduleFile:
+    """What a schedule file holds."""
+
+    schedule: Schedule
+    metadata: ScheduleMetadata
+
+
+def save_schedule(path: str | Path, schedule: Schedule, metadata: ScheduleMetadata | None = None) -> None:
+    """Write a schedule file. The schedule's effect is kept, dead recomputes are not.
+
+    Args:
+        path: the file to make or replace.
+        schedule: the schedule.
+        metadata: what to keep beside it.
+
+    Raises:
+        ScheduleError: the file cannot be written (an older one is then unchanged), or the metadata has no JSON form.
+    """
+    try:
+        text = json_text(to_document(schedule, metadata))
+    except (ValueError, TypeError) as error:  # pydantic's serialization error is a ValueError
+        raise ScheduleError(f"The metadata of the schedule for {path} has no JSON form: {error}.") from error
+    write_text(path, text, _WHAT)
+
+
+def load_schedule(path: str | Path) -> ScheduleFile:
+    """Read what :func:`save_schedule` wrote.
+
+    Raises:
+        ScheduleError: there is no such file, it is damaged, of another schema, or says two things of its bits.
+    """
+    return from_document(read_json_object(path, _WHAT), str(path))
+
+
+def to_document(schedule: Schedule, metadata: ScheduleMetadata | None = None) -> dict[str, Any]:
+    """The content of a schedule file as a JSON-ready dictionary, the inverse of :func:`from_document`."""
+    return {
+        "schema": SCHEMA,
+        "metadata": metadata.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if metadata else {},
+        "steps": schedule.steps,
+        "bits": schedule.to_hex(),
+        "view": _view(schedule),
+        "layout": schedule.layout.to_dict(),
+    }
+
+
+def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
+    """The schedule and metadata of a document.
+
+    Args:
+        data: what :func:`to_document` made.
+        source: where it was found, for messages.
+
+    Raises:
+        ScheduleError: see :func:`load_schedule`.
+    """
+    _check_schema(data, source)
+    steps = data.get("steps")
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        raise ScheduleError(
+            f"The schedule file {source} has {steps!r} for 'steps', but a whole number from 1 is needed."
+        )
+    try:
+        layout = Layout.from_dict(data.get("layout", {}))
+        schedule = _schedule(layout, steps, data.get("bits"), data.get("view"))
+    except ScheduleError as error:
+        raise ScheduleError(f"The schedule file {source} is damaged: {error}") from error
+    try:
+        metadata = ScheduleMetadata.model_validate(data.get("metadata", {}), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(("metadata", *map(str, first["loc"])))
+        raise ScheduleError(
+            f"The schedule file {source} has {first['input']!r:.60} for '{where}' ({first['msg']}); "
+            "correct it or delete it."
+        ) from error
+    return ScheduleFile(schedule, metadata)
+
+
+def relevant_scheduler_config(config: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """The part of a diffusion scheduler's configuration that a schedule depends on and that has a JSON form.
+
+    Args:
+        config: ``pipe.scheduler.config``.
+
+    Returns:
+        The settings in their order, without private ones, unset ones, and arrays.
+    """
+    return {key: value for key, value in config.items() if not key.startswith("_") and _is_setting(value)}
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of the packages that change images or searches, of those that are installed; imports none of them."""
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _check_schema(data: Mapping[str, Any], source: str) -> None:
+    schema = data.get("schema")
+    if schema == SCHEMA:
+        return
+    if schema is None and ("cache_schedule" in data or "dit_schedule" in data):
+        raise ScheduleError(
+            f"{source} is a schedule of the ECAD authors, but a schedule file of ecad-automl ({SCHEMA}) is needed; "
+            f"convert it with `ecad-automl convert {source}`."
+        )
+    family = SCHEMA.rpartition("/")[0]
+    if isinstance(schema, str) and schema.startswith(f"{family}/"):
+        raise ScheduleError(
+            f"The schedule file {source} has the schema {schema!r}, but this version reads {SCHEMA!r}; "
+            "upgrade ecad-automl or export the schedule again."
+        )
+    raise ScheduleError(
+        f"{source} has {schema!r} for 'schema', but a schedule file has {SCHEMA!r}; check that it is the right file."
+    )
+
+
+def _schedule(layout: Layout, steps: int, bits: object, view: object) -> Schedule:
+    """Bits and view say the same; a file that a person edited may have only one of them."""
+    if bits is None and view is None:
+        raise ScheduleError("it has neither 'bits' nor 'view'; restore it from a copy or export it again.")
+    from_view = None if view is None else Schedule(layout, _bits_of_view(layout, steps, view))
+    if bits is None:
+        assert from_view is not None
+        return from_view
+    if not isinstance(bits, str):
+        raise ScheduleError(f"it has {bits!r:.60} for 'bits', but hexadecimal digits in quotes are needed.")
+    schedule = Schedule.from_hex(layout, steps, bits)
+    if from_view is not None and schedule != from_view:
+        step, slot = np.argwhere(schedule.effective != from_view.effective)[0]
+        raise ScheduleError(
+            f"'bits' and 'view' disagree, first at step {step} on {layout.slots[slot].name}; delete the wrong one."
+        )
+    return schedule
+
+
+def _view(schedule: Schedule) -> dict[str, list[str]]:
+    """For each component one text per step, a digit per block that has it."""
+    rows: dict[str, list[str]] = {}
+    for index, component in enumerate(schedule.layout.components):
+        slots = schedule.layout.component_index == index
+        rows[component] = ["".join("1" if bit else "0" for bit in row) for row in schedule.effective[:, slots]]
+    return rows
+
+
+def _bits_of_view(layout: Layout, steps: int, view: object) -> Bits:
+    if not isinstance(view, dict) or set(view) != set(layout.components):
+        found = sorted(view) if isinstance(view, dict) else type(view).__name__
+        raise ScheduleError(f"its 'view' has {found}, but needs the components {sorted(layout.components)}.")
+    digits = {component: _digits(layout, component, steps, view[component]) for component in layout.components}
+    bits = np.zeros((steps, len(layout)), dtype=np.bool_)
+    for index, component in enumerate(layout.components):
+        bits[:, layout.component_index == index] = digits[component]
+    return bits
+
+
+def _digits(layout: Layout, component: str, steps: int, rows: object) -> list[list[bool]]:
+    if not isinstance(rows, list) or len(rows) != steps:
+        found = f"{len(rows)} rows" if isinstance(rows, list) else repr(rows)[:60]
+        raise ScheduleError(f"its 'view' has {found} for {component!r}, but needs one for each of {steps} steps.")
+    width = sum(slot.component == component for slot in layout.slots)
+    for step, row in enumerate(rows):
+        if not isinstance(row, str) or len(row) != width or set(row) - {"0", "1"}:
+            raise ScheduleError(
+                f"its 'view' has {row!r:.80} for {component!r} at step {step}, but needs {width} digits 0 or 1."
+            )
+    return [[digit == "1" for digit in row] for row in rows]
+
+
+def _is_setting(value: object) -> bool:
+    return isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value))

@@ -1,0 +1,1 @@
+"""Training of the bundled model: autoencoder, classifier, then text encoder and transformer."""

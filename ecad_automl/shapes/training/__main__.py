@@ -1,0 +1,52 @@
+"""``python -m ecad_automl.shapes.training``: trains the bundled model from nothing, or goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from diffusers import PixArtAlphaPipeline
+
+from ecad_automl.shapes import WEIGHTS
+from ecad_automl.shapes.architecture import new_scheduler
+from ecad_automl.shapes.training.autoencoder import half_whiten, train_autoencoder
+from ecad_automl.shapes.training.classifier import held_out_accuracy, train_classifier
+from ecad_automl.shapes.training.diffusion import train_diffusion
+from ecad_automl.shapes.training.quality import measure_quality
+
+
+def main(
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints; a later run with the same folder goes on.")] = (
+        Path("runs/shapes")
+    ),
+    out: Annotated[Path, typer.Option(help="Folder for the finished pipeline.")] = WEIGHTS,
+    autoencoder_steps: int = 1600,
+    classifier_steps: int = 1200,
+    diffusion_steps: int = 8000,
+    pictures: Annotated[int, typer.Option(help="Training pictures whose latents are computed once.")] = 40_000,
+    seed: int = 0,
+) -> None:
+    """Train autoencoder, classifier, and text encoder with transformer, in this order; write the pipeline."""
+    autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
+    half_whiten(autoencoder, seed=seed)
+    classifier = train_classifier(work, steps=classifier_steps, seed=seed)
+    classifier.save(out / "classifier")
+    tokenizer, model = train_diffusion(work, autoencoder, steps=diffusion_steps, pictures=pictures, seed=seed)
+    pipe = PixArtAlphaPipeline(
+        tokenizer=tokenizer,
+        text_encoder=model.text_encoder,
+        vae=autoencoder,
+        transformer=model.transformer,
+        scheduler=new_scheduler(),
+    )
+    pipe.save_pretrained(out, safe_serialization=True)
+    quality = {"classifier accuracy on held-out renders": held_out_accuracy(classifier)["all"]}
+    quality |= measure_quality(out)
+    (out / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
+    typer.echo(json.dumps(quality, indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)

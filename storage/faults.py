@@ -1,0 +1,71 @@
+"""What SQLite reports, as one sentence that says what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ecad_automl.errors import StorageError
+
+__all__ = ["BUSY_SECONDS", "sqlite_faults", "storage_error"]
+
+BUSY_SECONDS = 30.0
+"""How long a connection waits for another one's lock before it gives up."""
+
+# By primary result code; https://www.sqlite.org/rescode.html
+_SENTENCES = {
+    sqlite3.SQLITE_BUSY: "is locked by another process for too long; close what else writes to it and try again",
+    sqlite3.SQLITE_LOCKED: "is locked by another connection; close what else uses it and try again",
+    sqlite3.SQLITE_READONLY: "cannot be written; check the permissions of the file and its folder",
+    sqlite3.SQLITE_PERM: "cannot be used; check the permissions of the file and its folder",
+    sqlite3.SQLITE_FULL: "cannot grow, the disk is full; make room, then run the same command again",
+    sqlite3.SQLITE_IOERR: "could not be read or written; check the disk and its room, then run the same command again",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its folder exists and can be written",
+    sqlite3.SQLITE_NOTADB: "is no SQLite file; check the path, or move the file away to start a new study",
+    sqlite3.SQLITE_CORRUPT: "is damaged; restore it from a copy, or salvage it with `sqlite3 FILE .recover`",
+}
+
+
+def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+    """The sentence for one of SQLite's errors.
+
+    Args:
+        path: the database file.
+        error: what SQLite raised.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    sentence = _SENTENCES.get(code & 0xFF) if code is not None else None
+    if sentence is None:
+        return StorageError(f"The study database {path} cannot be used ({error}); check the file.")
+    return StorageError(f"The study database {path} {sentence} ({error}).")
+
+
+@contextmanager
+def sqlite_faults(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors inside the block into :class:`~ecad_automl.errors.StorageError`.
+
+    Errors of SQLAlchemy and Optuna that were caused by one of SQLite's are turned alike.
+
+    Args:
+        path: the database file.
+
+    Raises:
+        StorageError: SQLite could not do what was asked.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        cause = _sqlite_cause(error)
+        if cause is None:
+            raise
+        raise storage_error(path, cause) from error
+
+
+def _sqlite_cause(error: BaseException | None) -> sqlite3.Error | None:
+    while error is not None and not isinstance(error, sqlite3.Error):
+        error = error.__cause__
+    return error

@@ -1,0 +1,151 @@
+"""The front of a study and the choice of a point on it; pure functions on records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from ecad_automl.errors import StudyError
+
+__all__ = ["Point", "choose_by_drop", "choose_by_speedup", "choose_trial", "front", "knee"]
+
+
+class Point(Protocol):
+    """What is read of a record; :class:`~storage.records.EvaluationRecord` has it."""
+
+    @property
+    def gmacs(self) -> float:
+        """Multiply-accumulates in 10^9; lower is better."""
+
+    @property
+    def reward(self) -> float:
+        """Mean reward; higher is better."""
+
+    @property
+    def reward_drop(self) -> float:
+        """Mean paired loss of reward against the uncached run."""
+
+    @property
+    def trial(self) -> int | None:
+        """Number of the Optuna trial."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all images were scored."""
+
+
+P = TypeVar("P", bound=Point)
+
+
+def front(points: Iterable[P]) -> list[P]:
+    """The points that no other one beats: none has at least the reward for at most the MACs, and one of both better.
+
+    Args:
+        points: evaluated schedules; incomplete ones and ones without a finite reward are left out. Of points with the
+            same two figures the first is taken.
+
+    Returns:
+        The front from the cheapest to the dearest, so from the lowest reward to the highest.
+    """
+    usable = [
+        point for point in points if point.complete and math.isfinite(point.reward) and math.isfinite(point.gmacs)
+    ]
+    best: list[P] = []
+    for point in sorted(usable, key=lambda point: (point.gmacs, -point.reward)):
+        if not best or point.reward > best[-1].reward:
+            best.append(point)
+    return best
+
+
+def choose_by_speedup(points: Sequence[P], speedup: float, full_gmacs: float) -> P:
+    """The point of the highest reward among those that are at least so many times cheaper than the uncached run.
+
+    Args:
+        points: a front, or any points.
+        speedup: wanted ratio of MACs, from 1.
+        full_gmacs: MACs of the uncached run, in 10^9.
+
+    Raises:
+        StudyError: no point is that cheap, or there is none.
+    """
+    _some(points)
+    if not speedup > 0:
+        raise StudyError(f"A speedup of {speedup:g} was asked for, but it must be above 0, such as 2.")
+    # A schedule of exactly the wanted MACs must not be lost to rounding.
+    fitting = [point for point in points if point.gmacs * speedup <= full_gmacs * (1 + 1e-9)]
+    if not fitting:
+        cheapest = min(point.gmacs for point in points)
+        raise StudyError(
+            f"No schedule found is {speedup:g} times cheaper in MACs than the uncached run; the cheapest is "
+            f"{full_gmacs / cheapest:.2f} times, so ask for less or search on."
+        )
+    return max(fitting, key=lambda point: (point.reward, -point.gmacs))
+
+
+def choose_by_drop(points: Sequence[P], max_drop: float) -> P:
+    """The cheapest point that loses at most so much reward against the uncached run.
+
+    Args:
+        points: a front, or any points.
+        max_drop: largest accepted mean paired drop, in units of the reward.
+
+    Raises:
+        StudyError: every point loses more, or there is none.
+    """
+    _some(points)
+    fitting = [point for point in points if point.reward_drop <= max_drop]
+    if not fitting:
+        least = min(point.reward_drop for point in points)
+        raise StudyError(
+            f"No schedule found loses at most {max_drop:g} of reward; the smallest loss is {least:.4g}, so accept more "
+            "or search on."
+        )
+    return min(fitting, key=lambda point: (point.gmacs, -point.reward))
+
+
+def knee(points: Sequence[P]) -> P:
+    """The point where the front bends most: furthest above the chord between its ends, both axes scaled to [0, 1].
+
+    Args:
+        points: a front in any order.
+
+    Returns:
+        The point; the one of the highest reward where none lies above the chord.
+
+    Raises:
+        StudyError: there is no point.
+    """
+    _some(points)
+    ordered = sorted(points, key=lambda point: (-point.reward, point.gmacs))
+    best, worst = ordered[0], ordered[-1]
+    dear, cheap = max(point.gmacs for point in points), min(point.gmacs for point in points)
+    if dear == cheap or best.reward == worst.reward:
+        return best
+
+    # On these axes the chord is the diagonal, and the distance above it is their difference over the square root of 2.
+    def above(point: P) -> float:
+        return (point.reward - worst.reward) / (best.reward - worst.reward) - (point.gmacs - cheap) / (dear - cheap)
+
+    return max(ordered, key=above)
+
+
+def choose_trial(points: Iterable[P], trial: int) -> P:
+    """The point of an Optuna trial.
+
+    Raises:
+        StudyError: no point is of that trial.
+    """
+    numbers = []
+    for point in points:
+        if point.trial == trial:
+            return point
+        if point.trial is not None:
+            numbers.append(point.trial)
+    known = f"the trials go from {min(numbers)} to {max(numbers)}" if numbers else "it has no trials yet"
+    raise StudyError(f"The study has no evaluated trial {trial}; {known}.")
+
+
+def _some(points: Sequence[P]) -> None:
+    if not points:
+        raise StudyError("The study has no evaluated schedule to choose from yet; search first.")

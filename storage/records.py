@@ -1,0 +1,164 @@
+"""The rows of our tables as frozen records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.errors import StorageError
+
+__all__ = ["BaselineRecord", "EvaluationRecord", "GenerationRecord", "Scores", "now", "pack_scores", "unpack_scores"]
+
+Scores = Mapping[str, NDArray[np.float32]]
+"""Per-image scores by metric, each ``(images,)`` float32."""
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One schedule whose images were generated and scored.
+
+    Attributes:
+        genome: effective bits, see :meth:`ecad_automl.schedule.Schedule.to_hex`.
+        gmacs: multiply-accumulates of the transformer over a run, in 10^9, for one image.
+        reward: mean reward over the images; higher is better.
+        reward_drop: mean over the images of the baseline's reward less this one's, on the same prompt and noise.
+        reward_drop_se: standard error of that paired mean; None where there are too few images for one.
+        scores: per-image scores by metric, the reward among them.
+        seconds: time to generate and score.
+        origin: where the schedule came from: the name of a heuristic, ``drift``, ``bred``, ...
+        trial: number of its Optuna trial, or None before it has one.
+        latency_ms: time of a run for one image, where it was measured or modeled.
+        complete: False where the evaluation was stopped after part of the images, the candidate being hopeless.
+        created: when, ISO 8601.
+    """
+
+    genome: str
+    gmacs: float
+    reward: float
+    reward_drop: float
+    reward_drop_se: float | None = None
+    scores: Scores = field(default_factory=dict, compare=False)
+    seconds: float = 0.0
+    origin: str = ""
+    trial: int | None = None
+    latency_ms: float | None = None
+    complete: bool = True
+    created: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        _finite(self, "gmacs", "reward", "reward_drop", "seconds")
+
+
+@dataclass(frozen=True)
+class BaselineRecord:
+    """A run without caching: the uncached one that drops are measured from, or one of fewer steps.
+
+    Attributes:
+        name: such as ``uncached`` or ``steps-10``.
+        steps: denoising steps.
+        gmacs: multiply-accumulates of the transformer over a run, in 10^9, for one image.
+        reward: mean reward over the images.
+        reward_drop: mean paired drop from the uncached run; 0 for that run itself.
+        reward_drop_se: standard error of that mean; None where there is none.
+        scores: per-image scores by metric.
+        seconds: time to generate and score.
+        latency_ms: time of a run for one image, where it was measured or modeled.
+        created: when, ISO 8601.
+    """
+
+    name: str
+    steps: int
+    gmacs: float
+    reward: float
+    reward_drop: float = 0.0
+    reward_drop_se: float | None = None
+    scores: Scores = field(default_factory=dict, compare=False)
+    seconds: float = 0.0
+    latency_ms: float | None = None
+    created: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        _finite(self, "gmacs", "reward", "reward_drop", "seconds")
+
+
+@dataclass(frozen=True)
+class GenerationRecord:
+    """What one generation of a search did.
+
+    Attributes:
+        generation: its number, from 0.
+        evaluations: evaluations of the study so far.
+        hypervolume: of the front so far.
+        rank_correlation: out-of-sample rank correlation of the surrogate within bands of equal cost.
+        coverage: share of out-of-sample rewards inside the surrogate's intervals.
+        surrogate_used: whether the surrogate chose candidates of this generation.
+        seconds: time by part, such as ``ask``, ``fit``, ``evaluate``.
+        figures: anything else that has a JSON form.
+        created: when, ISO 8601.
+    """
+
+    generation: int
+    evaluations: int
+    hypervolume: float | None = None
+    rank_correlation: float | None = None
+    coverage: float | None = None
+    surrogate_used: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    figures: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    created: str = field(default_factory=now)
+
+
+def pack_scores(scores: Scores) -> bytes:
+    """Scores as bytes: one line of JSON with the metrics and their lengths, then all scores as little-endian float32.
+
+    Raises:
+        StorageError: a metric's scores are not one row of numbers.
+    """
+    arrays = {name: np.asarray(values) for name, values in scores.items()}
+    for name, values in arrays.items():
+        if values.ndim != 1 or values.dtype.kind not in "fiub":
+            raise StorageError(
+                f"The scores of {name!r} have the shape {values.shape} and dtype {values.dtype}, but one number per "
+                "image is needed."
+            )
+    header = json.dumps({name: len(values) for name, values in arrays.items()})
+    return header.encode() + b"\n" + b"".join(values.astype("<f4").tobytes() for values in arrays.values())
+
+
+def unpack_scores(data: bytes | None) -> dict[str, NDArray[np.float32]]:
+    """Read what :func:`pack_scores` wrote; None gives no scores.
+
+    Raises:
+        StorageError: the bytes are damaged.
+    """
+    if data is None:
+        return {}
+    header, _, body = data.partition(b"\n")
+    try:
+        lengths: dict[str, int] = json.loads(header)
+        numbers = np.frombuffer(body, dtype="<f4").astype(np.float32)
+        if sum(lengths.values()) != len(numbers):
+            raise ValueError(f"{len(numbers)} scores where {sum(lengths.values())} are announced")  # noqa: TRY301
+    except (ValueError, AttributeError, TypeError) as error:
+        raise StorageError(f"Per-image scores in the study database are damaged ({error}); evaluate again.") from error
+    ends = np.cumsum(list(lengths.values()), dtype=int).tolist()
+    return {name: numbers[end - length : end] for (name, length), end in zip(lengths.items(), ends, strict=True)}
+
+
+def _finite(record: EvaluationRecord | BaselineRecord, *names: str) -> None:
+    for name in names:
+        value = getattr(record, name)
+        if not math.isfinite(value):
+            raise StorageError(f"A record has {value!r} for {name!r}, but a finite number is needed; check the reward.")

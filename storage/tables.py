@@ -1,0 +1,166 @@
+"""Our tables beside Optuna's, and the way between their rows and the records."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from sqlite_utils import Database
+
+from ecad_automl.errors import StorageError
+from storage.records import BaselineRecord, EvaluationRecord, GenerationRecord, pack_scores, unpack_scores
+
+__all__ = ["COLUMNS", "KEYS", "SCHEMA_VERSION", "check_version", "create_tables", "from_row", "json_value", "to_row"]
+
+SCHEMA_VERSION = 1
+
+Record = EvaluationRecord | BaselineRecord | GenerationRecord
+R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord)
+
+_TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
+    "ecad_meta": ({"key": str, "value": str}, ("key",)),
+    "ecad_studies": ({"study": str, "identity": str, "created": str}, ("study",)),
+    "ecad_evaluations": (
+        {
+            "study": str,
+            "genome": str,
+            "trial": int,
+            "gmacs": float,
+            "latency_ms": float,
+            "reward": float,
+            "reward_drop": float,
+            "reward_drop_se": float,
+            "complete": int,
+            "seconds": float,
+            "origin": str,
+            "created": str,
+            "scores": bytes,
+        },
+        ("study", "genome"),
+    ),
+    "ecad_baselines": (
+        {
+            "study": str,
+            "name": str,
+            "steps": int,
+            "gmacs": float,
+            "latency_ms": float,
+            "reward": float,
+            "reward_drop": float,
+            "reward_drop_se": float,
+            "seconds": float,
+            "created": str,
+            "scores": bytes,
+        },
+        ("study", "name"),
+    ),
+    "ecad_generations": (
+        {
+            "study": str,
+            "generation": int,
+            "evaluations": int,
+            "hypervolume": float,
+            "rank_correlation": float,
+            "coverage": float,
+            "surrogate_used": int,
+            "seconds": str,
+            "figures": str,
+            "created": str,
+        },
+        ("study", "generation"),
+    ),
+    "ecad_calibration": ({"study": str, "name": str, "data": bytes, "created": str}, ("study", "name")),
+}
+
+COLUMNS = {name: tuple(columns) for name, (columns, _) in _TABLES.items()}
+"""Column names by table."""
+
+KEYS = {name: key for name, (_, key) in _TABLES.items()}
+"""Primary key by table."""
+
+
+def create_tables(database: Database) -> None:
+    """Make what is missing of our tables; the caller holds the transaction."""
+    for name, (columns, key) in _TABLES.items():
+        database.table(name).create(columns, pk=key, if_not_exists=True)
+    database.table("ecad_meta").insert({"key": "schema_version", "value": str(SCHEMA_VERSION)}, ignore=True)
+
+
+def check_version(database: Database, path: Path) -> bool:
+    """Whether the file has our tables, in a version that this code can use.
+
+    Args:
+        database: the open file.
+        path: where it lies, for messages.
+
+    Returns:
+        False where the file has none of our tables yet.
+
+    Raises:
+        StorageError: our tables are of a newer version, or their version is damaged.
+    """
+    if "ecad_meta" not in database.table_names():
+        return False
+    row = database.execute("select value from ecad_meta where key = 'schema_version'").fetchone()
+    version = row[0] if row else None
+    if not isinstance(version, str) or not version.isdigit():
+        raise StorageError(f"The study database {path} has the schema version {version!r}, which is none; restore it.")
+    if int(version) > SCHEMA_VERSION:
+        raise StorageError(
+            f"The study database {path} was written by a newer ecad-automl (schema {version}, this one reads "
+            f"{SCHEMA_VERSION}); upgrade ecad-automl."
+        )
+    return True
+
+
+def to_row(study: str, record: Record) -> dict[str, Any]:
+    """The row of a record."""
+    row: dict[str, Any] = {"study": study}
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if item.name == "scores":
+            row["scores"] = pack_scores(value)
+        elif isinstance(value, Mapping):
+            row[item.name] = json.dumps(json_value(value))
+        else:
+            row[item.name] = json_value(value)
+    return row
+
+
+def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
+    """The record of a row; a row without scores gives a record without them."""
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        value = row.get(item.name)
+        if item.name == "scores":
+            value = unpack_scores(value)
+        elif item.name in ("complete", "surrogate_used"):
+            value = bool(value)
+        elif kind is GenerationRecord and item.name in ("seconds", "figures"):
+            value = json.loads(row[item.name])
+        values[item.name] = value
+    return kind(**values)
+
+
+def json_value(value: Any) -> Any:
+    """A value as JSON and SQLite take it: numpy's numbers as Python's, numbers that are not finite as None.
+
+    Raises:
+        StorageError: the value has no JSON form.
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        return json_value(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): json_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    raise StorageError(f"A study database keeps numbers, text, lists and dictionaries, not a {type(value).__name__}.")

@@ -1,0 +1,35 @@
+"""Names of the trial attributes: what a search writes down beside parameters and values."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DIFFERENCE",
+    "DIFFERENCE_ERROR",
+    "FILTERED",
+    "GENOME",
+    "MAC_FRACTION",
+    "OPERATOR",
+    "ORIGIN",
+    "PREDICTED_REWARD",
+    "PREDICTED_STD",
+    "SECONDS",
+    "SPEEDUP",
+]
+
+#: The effective bits of the schedule as hexadecimal digits.
+GENOME = "genome"
+#: What made the schedule: the name of a heuristic or seed, or "bred".
+ORIGIN = "origin"
+#: The operators that bred it, joined by "+".
+OPERATOR = "operator"
+#: Whether the surrogate chose it; false for the share that goes through unfiltered.
+FILTERED = "filtered"
+PREDICTED_REWARD = "predicted_reward"
+PREDICTED_STD = "predicted_std"
+#: MACs of the all-compute run over those of the schedule.
+SPEEDUP = "mac_speedup"
+MAC_FRACTION = "mac_fraction"
+#: Mean reward minus that of the uncached run, and its paired standard error.
+DIFFERENCE = "reward_difference"
+DIFFERENCE_ERROR = "reward_difference_error"
+SECONDS = "seconds"

@@ -1,0 +1,135 @@
+"""Before the search: the uncached run with its drift, the floor, and the fewer-steps runs to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecad_automl.drift import Drift
+from ecad_automl.evaluation import Evaluation, Evaluator
+from ecad_automl.layout import Layout
+from ecad_automl.runtime import measure_drift
+from ecad_automl.schedule import Schedule
+from storage import BaselineRecord, EvaluationRecord, Store
+from studies.quality import Scale
+from studies.seeds import ALL_REUSE, UNCACHED, all_reuse
+
+__all__ = ["Calibration", "calibrate", "fewer_steps"]
+
+_DRIFT = "drift"
+#: Images that the drift is averaged over: it varies little from image to image.
+_DRIFT_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a search knows before its first candidate.
+
+    Args:
+        drift: of every slot in the uncached run.
+        scale: rewards of the uncached and of the cheapest run.
+    """
+
+    drift: Drift
+    scale: Scale
+
+
+def fewer_steps(steps: int) -> list[int]:
+    """Step counts of the shorter uncached runs: about 20 to 80 % of the run, distinct."""
+    return sorted({max(1, round(steps * share)) for share in (0.2, 0.3, 0.4, 0.5, 0.65, 0.8)} - {steps})
+
+
+def calibrate(
+    evaluator: Evaluator, layout: Layout, store: Store, study: str, *, progress: Callable[[str], object]
+) -> Calibration:
+    """Measure, or read from the store, all that the search compares with.
+
+    The uncached images are always generated, since candidates are compared with them; everything else only once.
+
+    Args:
+        evaluator: generates and scores.
+        layout: the slots, with MACs.
+        store: where results are kept.
+        study: its name there.
+        progress: is told what is being done.
+    """
+    steps = evaluator.settings.steps
+    progress("uncached images")
+    uncached = evaluator.baseline()
+    full = Schedule.all_compute(layout, steps)
+    _keep(store, study, UNCACHED, full, uncached, evaluator.reward.name)
+    baselines = store.baselines(study)
+    if UNCACHED not in baselines:
+        store.save_baseline(study, _baseline(UNCACHED, steps, full.gmacs, uncached, evaluator.reward.name))
+
+    stored = store.calibration(study, _DRIFT)
+    if stored is None:
+        progress("drift of every slot")
+        drift = measure_drift(evaluator.pipe, lambda: evaluator.generate_some(_DRIFT_IMAGES), steps=steps)
+        store.save_calibration(study, _DRIFT, drift.to_bytes())
+    else:
+        drift = Drift.from_bytes(stored)
+        drift.check_fits(layout)
+
+    floor = all_reuse(layout, steps)
+    floor_record = store.evaluation(study, floor.to_hex())
+    if floor_record is None:
+        progress("cheapest schedule")
+        floor_record = _keep(store, study, ALL_REUSE, floor, evaluator.evaluate(floor), evaluator.reward.name)
+
+    for count in fewer_steps(steps):
+        name = f"{count} steps"
+        if name not in baselines:
+            progress(f"uncached run of {name}")
+            gmacs = count * layout.step_macs / 1e9
+            run = evaluator.evaluate_steps(count)
+            store.save_baseline(study, _baseline(name, count, gmacs, run, evaluator.reward.name))
+    return Calibration(drift, Scale(uncached.reward, floor_record.reward, full.gmacs))
+
+
+def _keep(
+    store: Store, study: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str
+) -> EvaluationRecord:
+    """Store a calibration run as an evaluation, so that its seed trial need not repeat it."""
+    found = store.evaluation(study, schedule.to_hex())
+    if found is None:
+        found = evaluation_record(origin, schedule, evaluation, metric)
+        store.save_evaluation(study, found)
+    return found
+
+
+def evaluation_record(
+    origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, trial: int | None = None
+) -> EvaluationRecord:
+    """What the store keeps of an evaluated schedule."""
+    return EvaluationRecord(
+        genome=schedule.to_hex(),
+        gmacs=schedule.gmacs,
+        reward=evaluation.reward,
+        reward_drop=-evaluation.difference.mean,
+        reward_drop_se=known(evaluation.difference.standard_error),
+        scores={metric: evaluation.scores.ravel().astype(np.float32)},
+        seconds=evaluation.seconds,
+        origin=origin,
+        trial=trial,
+    )
+
+
+def _baseline(name: str, steps: int, gmacs: float, evaluation: Evaluation, metric: str) -> BaselineRecord:
+    return BaselineRecord(
+        name=name,
+        steps=steps,
+        gmacs=gmacs,
+        reward=evaluation.reward,
+        reward_drop=-evaluation.difference.mean,
+        reward_drop_se=known(evaluation.difference.standard_error),
+        scores={metric: evaluation.scores.ravel().astype(np.float32)},
+        seconds=evaluation.seconds,
+    )
+
+
+def known(value: float) -> float | None:
+    """The value, or None for NaN: one prompt gives no standard error."""
+    return float(value) if np.isfinite(value) else None

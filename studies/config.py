@@ -1,0 +1,59 @@
+"""The settings of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecad_automl.errors import StudyError
+
+__all__ = ["SearchConfig"]
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How to search.
+
+    Args:
+        evaluations: budget of evaluated schedules, those of earlier runs of the same study included.
+        batch: schedules of one generation.
+        parents: size of the elite that breeds.
+        pool: offspring bred for each generation, from which the surrogate chooses.
+        unfiltered: how many of each batch are drawn from the pool by chance, to measure the surrogate on candidates
+            that it did not choose.
+        surrogate: False breeds without prefilter: the plain NSGA-II.
+        drift_seeds: number of drift-optimal schedules at the start.
+        heuristic_seeds: whether published heuristics are evaluated at the start.
+        trust: banded rank correlation below which the surrogate is not used for a generation.
+        seed: of all randomness.
+
+    Raises:
+        StudyError: a number is out of range; the message names it.
+    """
+
+    evaluations: int = 150
+    batch: int = 12
+    parents: int = 24
+    pool: int = 480
+    unfiltered: int = 2
+    surrogate: bool = True
+    drift_seeds: int = 14
+    heuristic_seeds: bool = True
+    trust: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 2:
+            raise StudyError(f"The population (batch) is {self.batch}; at least 2 schedules per generation are needed.")
+        if self.evaluations < self.batch:
+            raise StudyError(
+                f"The budget of {self.evaluations} evaluations is below the population of {self.batch}; raise "
+                "--evaluations or lower --population."
+            )
+        if not 0 <= self.unfiltered <= self.batch:
+            raise StudyError(f"The unfiltered share is {self.unfiltered} of a batch of {self.batch}; it must fit in.")
+        if self.parents < 2:
+            raise StudyError(f"There are {self.parents} parents; at least 2 are needed to breed.")
+        if self.pool < self.batch:
+            raise StudyError(f"The pool of {self.pool} is below the population of {self.batch}; it must be larger.")
+        if self.drift_seeds < 0:
+            raise StudyError(f"The number of drift seeds is {self.drift_seeds}; it must not be negative.")

@@ -1,0 +1,149 @@
+"""Schedules that are optimal for the drift of the slots: a first front for which no image is generated.
+
+The *drift* of a slot says how far its output at one step is from its output at another, in an uncached run. If the
+harm of a reused output is its drift from the fresh one, and harms add, then at a price per MAC the best compute steps
+of a slot are a shortest path over the steps, whatever the other slots do. That harms add is an approximation: a stale
+output changes what later blocks and steps see, and a slot that only another slot of its block reads (``proj_mlp`` of a
+FLUX single block) does no harm while its reader is reused.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecad_automl.errors import StudyError
+
+__all__ = ["cheapest_paths", "drift_optimal_seeds", "reuse_harm"]
+
+Bits = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def reuse_harm(drift: Floats, step_weights: Floats, slot_weights: Floats) -> Floats:
+    """Harm of each slot between one computation and the next.
+
+    Args:
+        drift: ``(slots, steps, steps)``: ``drift[s, n, m]`` is the distance of the output at step ``m`` from the one
+            at step ``n``.
+        step_weights: ``(steps,)``: what a unit of drift at a step matters.
+        slot_weights: ``(slots,)``: what a unit of drift of a slot matters.
+
+    Returns:
+        ``(slots, steps, steps + 1)``: ``[s, m, n]`` is the weighted drift, summed over the steps ``m`` to ``n - 1``, of
+        the output computed at step ``m``; infinite where ``n <= m``.
+    """
+    slots, steps, _ = drift.shape
+    weighted = drift * step_weights[None, :, None] * slot_weights[:, None, None]
+    used = np.tril(np.ones((steps, steps), dtype=np.bool_), -1)
+    at_step = np.where(used, weighted, 0.0).transpose(0, 2, 1)
+    harm = np.concatenate([np.zeros((slots, steps, 1)), np.cumsum(at_step, axis=2)], axis=2)
+    return np.where(np.arange(steps + 1)[None, :] > np.arange(steps)[:, None], harm, np.inf)
+
+
+def cheapest_paths(harm: Floats, prices: Floats) -> Bits:
+    """The compute steps of least harm plus price, exactly, by dynamic programming over the steps.
+
+    Args:
+        harm: ``(slots, steps, steps + 1)``, see :func:`reuse_harm`.
+        prices: ``(n, slots)``: price of one computation of each slot, not negative; ``n`` problems at once.
+
+    Returns:
+        ``(n, steps, slots)`` bool; the first step is always computed. Of equal paths the one that computes later, and
+        so less often, is taken.
+    """
+    slots, steps, _ = harm.shape
+    count = len(prices)
+    # best[..., n] is the least cost of all that happens before step n, given that n is computed (or is the end).
+    best = np.zeros((count, slots, steps + 1))
+    came_from = np.zeros((count, slots, steps + 1), dtype=np.intp)
+    for end in range(1, steps + 1):
+        costs = best[:, :, :end] + harm[None, :, :end, end]
+        came_from[:, :, end] = costs.argmin(axis=2)
+        best[:, :, end] = costs.min(axis=2) + prices
+    compute = np.zeros((count, slots, steps), dtype=np.bool_)
+    at = np.full((count, slots), steps)
+    rows, columns = np.ogrid[:count, :slots]
+    while (at > 0).any():
+        at = came_from[rows, columns, at]
+        compute[rows, columns, at] = True
+    return compute.transpose(0, 2, 1)
+
+
+def drift_optimal_seeds(
+    drift: Floats,
+    slot_macs: ArrayLike,
+    count: int,
+    step_weights: ArrayLike | None = None,
+    slot_weights: ArrayLike | None = None,
+    most: float = 0.95,
+) -> Bits:
+    """Schedules of least total drift at their MACs, evenly spread from nearly all-compute down to the first step only.
+
+    Args:
+        drift: ``(slots, steps, steps)``, not negative, see :func:`reuse_harm`. To count drift in absolute terms,
+            multiply it by the mean square of the outputs.
+        slot_macs: ``(slots,)``: MACs of one computation of each slot.
+        count: how many schedules are wanted.
+        step_weights: ``(steps,)``: what a unit of drift at each step matters; 1 where None.
+        slot_weights: ``(slots,)``: what a unit of drift of each slot matters; 1 where None.
+        most: share of the slots' all-compute MACs of the most expensive schedule.
+
+    Returns:
+        ``(k, steps, slots)`` bool, of descending MACs, all distinct; ``k`` is ``count`` unless there are not that many
+        optimal schedules.
+
+    Raises:
+        StudyError: an array has the wrong shape, or values that are negative or not finite.
+    """
+    drift = np.asarray(drift, dtype=np.float64)
+    if drift.ndim != 3 or drift.shape[1] != drift.shape[2] or 0 in drift.shape:
+        raise StudyError(f"The drift has the shape {drift.shape}; it must be (slots, steps, steps).")
+    slots, steps, _ = drift.shape
+    macs = _checked("slot MACs", slot_macs, slots)
+    if not macs.any():
+        macs = np.ones(slots)
+    harm = reuse_harm(
+        _checked("drift", drift.ravel(), drift.size).reshape(drift.shape),
+        _checked("step weights", step_weights, steps),
+        _checked("slot weights", slot_weights, slots),
+    )
+    least = 1.0 / steps
+    targets = np.linspace(max(most, least), least, count) * macs.sum() * steps
+    seeds = _at_budgets(harm, macs, targets)
+    _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
+    return seeds[np.sort(first)]
+
+
+def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
+    """Optimal schedules near each of ``(n,)`` target MACs: ``(n, steps, slots)``, by bisection on the price."""
+    finite = harm[np.isfinite(harm)]
+    positive = finite[finite > 0]
+    scale = macs[macs > 0].min()
+    # Below the low price every harm is worth avoiding; above the high price none is.
+    low = np.full(len(targets), np.log((positive.min() if positive.size else 1.0) * 1e-3 / macs.sum()))
+    high = np.full(len(targets), np.log((positive.max() if positive.size else 1.0) * 1e3 / scale))
+    dear, cheap = (cheapest_paths(harm, np.exp(price)[:, None] * macs) for price in (low, high))
+    for _ in range(60):
+        middle = (low + high) / 2
+        compute = cheapest_paths(harm, np.exp(middle)[:, None] * macs)
+        above = compute.sum(axis=1) @ macs > targets
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+        dear = np.where(above[:, None, None], compute, dear)
+        cheap = np.where(above[:, None, None], cheap, compute)
+    # The two solutions on either side of the price cost the same at it, slot by slot, so any mix is optimal too.
+    added = np.cumsum((dear.sum(axis=1) - cheap.sum(axis=1)) * macs, axis=1)
+    reached = np.concatenate([np.zeros((len(targets), 1)), added], axis=1) + (cheap.sum(axis=1) @ macs)[:, None]
+    taken = np.abs(reached - targets[:, None]).argmin(axis=1)
+    return np.where(np.arange(len(macs)) < taken[:, None, None], dear, cheap)
+
+
+def _checked(what: str, values: ArrayLike | None, length: int) -> Floats:
+    if values is None:
+        return np.ones(length)
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != (length,):
+        raise StudyError(f"The {what} have the shape {array.shape}; ({length},) is needed.")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise StudyError(f"The {what} hold values that are negative or not finite; measure them again.")
+    return array

@@ -1,0 +1,97 @@
+"""A whole search from a loaded model to a filled study database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ecad_automl.evaluation import Evaluator
+from ecad_automl.layout import Layout
+from ecad_automl.models import LoadedModel, model_layout
+from ecad_automl.rewards import PairedReward, Reward
+from ecad_automl.schedule_file import relevant_scheduler_config
+from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
+from studies.config import SearchConfig
+from studies.search import Search
+from studies.status import SearchObserver, SearchStatus
+
+__all__ = ["SearchJob", "run_search", "study_identity"]
+
+
+@dataclass(frozen=True)
+class SearchJob:
+    """What to search for.
+
+    Args:
+        model: the pipeline and how it is called.
+        prompts: the prompts that schedules are judged on.
+        reward: what judges them.
+        storage: path or ``sqlite:///`` URL of the study database.
+        study: name of the study in it.
+        seeds: noise seeds; each prompt gets one image per seed.
+        batch_size: images per pipeline call.
+        config: settings of the search itself.
+    """
+
+    model: LoadedModel
+    prompts: Sequence[str]
+    reward: Reward | PairedReward
+    storage: str | Path
+    study: str
+    seeds: Sequence[int] = (0,)
+    batch_size: int = 8
+    config: SearchConfig = field(default_factory=SearchConfig)
+
+
+def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
+    """Run, or go on with, a search until its budget is spent.
+
+    Everything evaluated is kept whatever ends the run; the same call goes on where it stopped.
+
+    Raises:
+        EcadError: of the kind that names what is wrong; see :class:`~studies.search.Search` and
+            :class:`~ecad_automl.evaluation.Evaluator`.
+    """
+    evaluator = Evaluator(
+        job.model.pipe, job.prompts, job.seeds, job.reward, job.model.settings, batch_size=job.batch_size
+    )
+    layout = model_layout(job.model)
+    with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
+        search = Search(
+            evaluator,
+            layout,
+            store,
+            open_optuna_storage(job.storage),
+            name=job.study,
+            identity=study_identity(job, layout),
+            config=job.config,
+            observer=observer,
+        )
+        return search.run()
+
+
+def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
+    """All that the results of a study depend on, as JSON values: a study goes on only with the same.
+
+    The settings of the search (budget, population, seed) are left out: a later run may choose others.
+    """
+    scheduler = job.model.pipe.scheduler
+    return {
+        "model": job.model.name,
+        "revision": job.model.revision,
+        "pipeline": type(job.model.pipe).__name__,
+        "transformer": layout.transformer,
+        "layout": layout.to_dict(),
+        "dtype": str(job.model.pipe.transformer.dtype).removeprefix("torch."),
+        "scheduler": type(scheduler).__name__,
+        "scheduler_config": relevant_scheduler_config(scheduler.config),
+        "generation": job.model.settings.to_dict(),
+        "prompts": list(job.prompts),
+        "prompts_hash": hashlib.blake2b(json.dumps(list(job.prompts)).encode(), digest_size=8).hexdigest(),
+        "seeds": list(job.seeds),
+        "reward": job.reward.name,
+    }

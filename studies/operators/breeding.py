@@ -1,0 +1,53 @@
+"""Children of a set of parents, each with the names of the operators that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.errors import StudyError
+from studies.operators.crossover import CROSSOVERS
+from studies.operators.grid import Bits, Grid
+from studies.operators.mutation import MUTATIONS
+
+__all__ = ["breed"]
+
+CROSSOVER_RATE = 0.5
+MUTATION_RATE = 0.8
+
+
+def breed(
+    parents: Bits,
+    grid: Grid,
+    rng: np.random.Generator,
+    count: int,
+    weights: Mapping[str, float] | None = None,
+) -> tuple[Bits, list[str]]:
+    parents = np.asarray(parents, dtype=np.bool_).copy()
+    parents[:, 0] = True
+    crossovers, crossover_odds = _odds(CROSSOVERS, weights)
+    mutations, mutation_odds = _odds(MUTATIONS, weights)
+    children = np.empty((count, *parents.shape[1:]), dtype=np.bool_)
+    names: list[str] = []
+    for index in range(count):
+        pair = rng.choice(len(parents), size=2, replace=len(parents) < 2)
+        child, used = parents[pair[0]], []
+        if len(parents) > 1 and rng.random() < CROSSOVER_RATE:
+            name = str(rng.choice(crossovers, p=crossover_odds))
+            child = CROSSOVERS[name](child, parents[pair[1]], grid, rng)
+            used.append(name)
+        if not used or rng.random() < MUTATION_RATE:
+            name = str(rng.choice(mutations, p=mutation_odds))
+            child = MUTATIONS[name](child, grid, rng)
+            used.append(name)
+        children[index] = child
+        names.append("+".join(used))
+    return children, names
+
+
+def _odds(operators: Mapping[str, object], weights: Mapping[str, float] | None) -> tuple[list[str], NDArray[np.float64]]:
+    names = list(operators)
+    odds = np.array([1.0 if weights is None else weights.get(name, 1.0) for name in names])
+    return names, odds / odds.sum()

@@ -1,0 +1,56 @@
+"""What an operator needs to know of a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.errors import ScheduleError
+
+__all__ = ["Bits", "Crossover", "Grid", "Mutation"]
+
+Bits = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The slots of a schedule as operators see them: blocks times components.
+
+    Args:
+        block_index: ``(slots,)`` position of each slot's block, as in ``Layout.block_index``.
+        component_index: ``(slots,)`` position of each slot's component, as in ``Layout.component_index``.
+
+    Raises:
+        ScheduleError: the two differ in length, or are empty.
+    """
+
+    block_index: NDArray[np.intp]
+    component_index: NDArray[np.intp]
+
+    def __post_init__(self) -> None:
+        if not len(self.block_index) or len(self.block_index) != len(self.component_index):
+            raise ScheduleError(
+                f"A grid has {len(self.block_index)} block indices and {len(self.component_index)} component indices; "
+                "it needs one of each for every slot."
+            )
+
+    @cached_property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return int(self.block_index.max()) + 1
+
+    @cached_property
+    def components(self) -> int:
+        """Number of components."""
+        return int(self.component_index.max()) + 1
+
+
+Crossover = Callable[[Bits, Bits, Grid, np.random.Generator], Bits]
+"""Two parents ``(steps, slots)``, grid, random stream -> child; each bit of the child is that of one of the parents."""
+
+Mutation = Callable[[Bits, Grid, np.random.Generator], Bits]
+"""Parent ``(steps, slots)``, grid, random stream -> child, a new array."""

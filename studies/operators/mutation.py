@@ -1,0 +1,116 @@
+"""Mutations: small changes of one schedule that leave its first step as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studies.operators.grid import Bits, Grid, Mutation
+
+__all__ = ["MUTATIONS", "copy_slot", "copy_step", "flip_bits", "move_compute", "swap", "toggle_band", "toggle_run"]
+
+EXPECTED_FLIPS = 3.0
+EXPECTED_MOVES = 3.0
+
+
+def flip_bits(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """Flips each bit with a probability that makes three flips on average, and at least one bit."""
+    child = compute.copy()
+    later = child[1:]
+    if not later.size:
+        return child
+    flips = rng.random(later.shape) < EXPECTED_FLIPS / later.size
+    if not flips.any():
+        flips.flat[rng.integers(later.size)] = True
+    later ^= flips
+    return child
+
+
+def move_compute(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """Moves computes to a free neighboring step of the same slot; the count in every slot stays the same."""
+    child = compute.copy()
+    for _ in range(_repeats(rng)):
+        shift = int(rng.choice((-1, 1)))
+        later = child[1:]
+        free = np.zeros_like(later)
+        if shift == 1:
+            free[:-1] = later[:-1] & ~later[1:]
+        else:
+            free[1:] = later[1:] & ~later[:-1]
+        movable = np.flatnonzero(free)
+        if len(movable):
+            step, slot = divmod(int(rng.choice(movable)), child.shape[1])
+            later[step, slot], later[step + shift, slot] = False, True
+    return child
+
+
+def swap(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Turns one compute off and another of the same component on, so that the MACs stay the same."""
+    child = compute.copy()
+    for _ in range(_repeats(rng)):
+        component = rng.integers(grid.components)
+        mine = grid.component_index == component
+        on = np.flatnonzero(child[1:] & mine)
+        off = np.flatnonzero(~child[1:] & mine)
+        if len(on) and len(off):
+            child[1:].flat[rng.choice(on)] = False
+            child[1:].flat[rng.choice(off)] = True
+    return child
+
+
+def copy_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """A step takes the row of a neighboring step."""
+    child = compute.copy()
+    if len(child) > 2:
+        step = int(rng.integers(1, len(child)))
+        neighbors = [other for other in (step - 1, step + 1) if 1 <= other < len(child)]
+        child[step] = child[rng.choice(neighbors)]
+    return child
+
+
+def copy_slot(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """A slot takes the column of the same component in the next or previous block that has it."""
+    child = compute.copy()
+    slot = int(rng.integers(child.shape[1]))
+    alike = np.flatnonzero(grid.component_index == grid.component_index[slot])
+    alike = alike[np.argsort(grid.block_index[alike], kind="stable")]
+    at = int(np.flatnonzero(alike == slot)[0])
+    neighbors = [alike[other] for other in (at - 1, at + 1) if 0 <= other < len(alike)]
+    if neighbors:
+        child[1:, slot] = child[1:, rng.choice(neighbors)]
+    return child
+
+
+def toggle_band(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Turns one component on or off over a band of adjacent blocks at one step."""
+    child = compute.copy()
+    if len(child) > 1:
+        start, stop = np.sort(rng.choice(grid.blocks + 1, size=2, replace=False))
+        band = (grid.block_index >= start) & (grid.block_index < stop)
+        band &= grid.component_index == rng.integers(grid.components)
+        child[rng.integers(1, len(child)), band] = bool(rng.integers(2))
+    return child
+
+
+def toggle_run(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """Turns one slot on or off over a range of steps."""
+    child = compute.copy()
+    if len(child) > 1:
+        start, stop = np.sort(rng.choice(np.arange(1, len(child) + 1), size=2, replace=False))
+        child[start:stop, rng.integers(child.shape[1])] = bool(rng.integers(2))
+    return child
+
+
+def _repeats(rng: np.random.Generator) -> int:
+    return 1 + int(rng.poisson(EXPECTED_MOVES - 1))
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "flip": flip_bits,
+    "move": move_compute,
+    "swap": swap,
+    "copy-step": copy_step,
+    "copy-slot": copy_slot,
+    "band": toggle_band,
+    "run": toggle_run,
+}
+"""All mutations by name."""

@@ -1,0 +1,124 @@
+"""The Optuna sampler: NSGA-II over genomes, which are trial attributes, with readable descriptors as parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import NSGAIISampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ecad_automl.errors import StudyError
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Schedule
+from studies import attributes
+from studies.descriptors import descriptor_names, descriptors
+from studies.proposer import Plan, Proposal
+
+__all__ = ["ScheduleNSGAIISampler"]
+
+Propose = Callable[[int, Sequence[FrozenTrial]], Plan]
+
+
+class ScheduleNSGAIISampler(NSGAIISampler):
+    """NSGA-II whose individuals are caching schedules.
+
+    A trial's genome is a user attribute; its parameters are descriptors of that genome, which this sampler returns as
+    if it had sampled them. Enqueued trials bring their genome along (the seeds); all others get the next candidate of
+    their generation from ``propose``. Selection of parents is Optuna's own, on trials.
+
+    Optuna files generations under the name of this class: renaming it orphans stored studies.
+
+    Args:
+        layout: the slots.
+        steps: denoising steps.
+        batch: trials per bred generation.
+        parents: size of the elite.
+        propose: from the number of a generation and its parents to the candidates of that generation; called once
+            per generation and process.
+    """
+
+    def __init__(self, layout: Layout, steps: int, *, batch: int, parents: int, propose: Propose) -> None:
+        super().__init__(population_size=parents)
+        self._layout = layout
+        self._steps = steps
+        self._batch = batch
+        self._propose = propose
+        self._plans: dict[int, Plan] = {}
+
+    def plan(self, generation: int) -> Plan | None:
+        """The candidates of a generation that this process has made, for its figures."""
+        return self._plans.get(generation)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The descriptors, the same for every trial."""
+        del study, trial
+        return descriptor_space(self._layout)
+
+    def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
+        """Seeds are generation 0; bred trials fill generations of ``batch`` completed ones."""
+        stored = trial.system_attrs.get(self._get_generation_key())
+        if stored is not None:
+            return int(stored)
+        generation = 0
+        if attributes.GENOME not in trial.user_attrs:
+            complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+            bred = sum(trial.system_attrs.get(self._get_generation_key(), 0) > 0 for trial in complete)
+            generation = 1 + bred // self._batch
+        study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
+        return generation
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Give the trial a genome, and return the genome's descriptors."""
+        del search_space
+        generation = self.get_trial_generation(study, trial)
+        genome = trial.user_attrs.get(attributes.GENOME)
+        if genome is not None:
+            schedule = Schedule.from_hex(self._layout, self._steps, genome)
+        else:
+            proposal = self._next_proposal(study, generation)
+            schedule = proposal.schedule
+            for name, value in _bred_attributes(proposal).items():
+                study._storage.set_trial_user_attr(trial._trial_id, name, value)
+        return descriptors(schedule.effective, self._layout.components, self._layout.component_index)
+
+    def _next_proposal(self, study: Study, generation: int) -> Proposal:
+        """The first candidate of the generation that no trial holds yet; a resumed study comes to the same one.
+
+        Trials that were cut off by a crash are marked as failed without a reason and their genomes are free again.
+        """
+        if generation not in self._plans:
+            # Parents are read as Optuna selects them, then ordered by genome, so that trial numbers do not matter.
+            elite = self.get_parent_population(study, generation)
+            self._plans[generation] = self._propose(generation, elite)
+        trials = study.get_trials(deepcopy=False)
+        taken = {trial.user_attrs.get(attributes.GENOME) for trial in trials if not trial.user_attrs.get("interrupted")}
+        for proposal in self._plans[generation].proposals:
+            if proposal.schedule.to_hex() not in taken:
+                return proposal
+        raise StudyError(
+            f"Generation {generation} has no candidate left that was not evaluated before; the search space is "
+            "exhausted, or nearly all candidates failed. Use fewer evaluations or a larger pool."
+        )
+
+
+def descriptor_space(layout: Layout) -> dict[str, BaseDistribution]:
+    """The parameters of every trial: shares from 0 to 1."""
+    return {name: FloatDistribution(0.0, 1.0) for name in descriptor_names(layout.components)}
+
+
+def _bred_attributes(proposal: Proposal) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        attributes.GENOME: proposal.schedule.to_hex(),
+        attributes.ORIGIN: "bred",
+        attributes.OPERATOR: proposal.operator,
+        attributes.FILTERED: proposal.filtered,
+    }
+    if proposal.predicted_reward is not None:
+        found[attributes.PREDICTED_REWARD] = proposal.predicted_reward
+        found[attributes.PREDICTED_STD] = proposal.predicted_std
+    return found

@@ -1,0 +1,233 @@
+"""The search: calibrate, seed, then breed, prefilter and evaluate until the budget is spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from ecad_automl.errors import EvaluationError, RewardError
+from ecad_automl.evaluation import Evaluator
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Schedule
+from storage import EvaluationRecord, GenerationRecord, Store
+from studies import attributes
+from studies.calibration import calibrate, evaluation_record
+from studies.config import SearchConfig
+from studies.proposer import Evaluated, Plan, propose
+from studies.sampler import ScheduleNSGAIISampler, descriptor_space
+from studies.seeds import first_schedules
+from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
+from studies.study import complete_trials, enqueue_seeds, open_study, release, release_stale, schedule_of
+from studies.trust import Trust, measure_trust
+from surrogate import FeatureContext
+
+__all__ = ["Search"]
+
+#: Candidates that may fail one after another before the search gives up.
+_FAILURES = 3
+
+
+class Search:
+    """One study, from its first evaluation to its last, over any number of runs of this class.
+
+    Every evaluation is in the store before Optuna is told, so a crash between the two costs nothing; candidates that
+    were being evaluated are proposed again. The random stream of a generation depends on the seed and the number of
+    the generation alone, and what it learns from on a set of evaluations, not on when they were made: an interrupted
+    and resumed study proposes what an uninterrupted one would have.
+
+    Args:
+        evaluator: generates and scores.
+        layout: the slots of the evaluator's transformer, with MACs.
+        store: our tables.
+        optuna_storage: Optuna's, in the same file.
+        name: of the study.
+        identity: what its results depend on.
+        config: the settings.
+        observer: is told of progress.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        layout: Layout,
+        store: Store,
+        optuna_storage: BaseStorage,
+        *,
+        name: str,
+        identity: Mapping[str, Any],
+        config: SearchConfig,
+        observer: SearchObserver | None = None,
+    ) -> None:
+        self._evaluator = evaluator
+        self._layout = layout
+        self._steps = evaluator.settings.steps
+        self._store = store
+        self._optuna_storage = optuna_storage
+        self._name = name
+        self._identity = identity
+        self._config = config
+        self._observer = observer or SilentObserver()
+        self._seconds: list[float] = []
+        self._trust = Trust()
+
+    def run(self) -> SearchStatus:
+        """Search until the study holds as many evaluations as the budget says.
+
+        Raises:
+            StudyError: the study's name belongs to another study, or no new candidates can be bred.
+            RewardError: candidate after candidate got no usable score.
+            StorageError: the file cannot be written.
+        """
+        self._store.claim_study(self._name, self._identity)
+        sampler = ScheduleNSGAIISampler(
+            self._layout, self._steps, batch=self._config.batch, parents=self._config.parents, propose=self._propose
+        )
+        self._study = open_study(self._optuna_storage, self._name, sampler)
+        self._sampler = sampler
+        if left := release_stale(self._study):
+            self._observer.message(f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated.")
+        self._tell_status("uncached run")
+        self._calibration = calibrate(
+            self._evaluator, self._layout, self._store, self._name, progress=self._tell_status
+        )
+        self._context = FeatureContext(
+            self._layout.block_index,
+            self._layout.component_index,
+            self._layout.slot_macs,
+            self._calibration.drift.distance.astype(np.float64),
+        )
+        enqueue_seeds(self._study, first_schedules(self._layout, self._calibration.drift, self._config))
+        failures = 0
+        while len(complete_trials(self._study)) < self._config.evaluations:
+            failures = 0 if self._one() else failures + 1
+            if failures >= _FAILURES:
+                raise RewardError(
+                    f"{failures} candidates in a row could not be scored (see the messages above); the search stopped, "
+                    "with everything evaluated before kept. Mend the reward or the model, then run the same command."
+                )
+        return self._tell_status("done")
+
+    def _one(self) -> bool:
+        """Evaluate one candidate; False where it could not be scored."""
+        begin = time.perf_counter()
+        trial = self._study.ask(descriptor_space(self._layout))
+        frozen = self._study.get_trials(deepcopy=False)[trial.number]
+        try:
+            schedule = schedule_of(frozen, self._layout, self._steps)
+            asked = time.perf_counter()
+            record = self._store.evaluation(self._name, schedule.to_hex()) or self._evaluate(schedule, frozen)
+            evaluated = time.perf_counter()
+        except (RewardError, EvaluationError) as error:
+            self._observer.message(f"Trial {trial.number} failed: {error}")
+            self._study.tell(trial, state=TrialState.FAIL)
+            return False
+        except BaseException:
+            # Ctrl-C among others: the candidate is asked again by the next run.
+            release(self._study, frozen)
+            raise
+        self._tell(trial, schedule, record)
+        told = time.perf_counter()
+        self._seconds.append(told - begin)
+        self._close_generation(frozen, overhead=told - begin - (evaluated - asked))
+        self._tell_status("evaluating")
+        return True
+
+    def _evaluate(self, schedule: Schedule, trial: FrozenTrial) -> EvaluationRecord:
+        evaluation = self._evaluator.evaluate(schedule)
+        origin = str(trial.user_attrs[attributes.ORIGIN])
+        record = evaluation_record(origin, schedule, evaluation, self._evaluator.reward.name, trial.number)
+        self._store.save_evaluation(self._name, record)
+        return record
+
+    def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
+        # Optuna takes no attributes after tell.
+        trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
+        trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
+        trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
+        trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
+        trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
+        self._study.tell(trial, [record.reward, record.gmacs])
+
+    def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
+        """The candidates of a generation, from all that earlier generations evaluated."""
+        earlier = [trial for trial in complete_trials(self._study) if self._generation(trial) < generation]
+        earlier.sort(key=lambda trial: (self._generation(trial), str(trial.user_attrs[attributes.GENOME])))
+        evaluated = Evaluated(
+            tuple(schedule_of(trial, self._layout, self._steps) for trial in earlier),
+            np.array([trial.values[0] for trial in earlier]),
+            np.array([trial.values[1] for trial in earlier]),
+        )
+        self._trust = measure_trust(earlier)
+        correlation = self._trust.rank_correlation
+        trusted = correlation is None or correlation >= self._config.trust
+        if not trusted:
+            self._observer.message(
+                f"Generation {generation} goes without the surrogate: its rank correlation at equal cost is "
+                f"{correlation:.2f}, below {self._config.trust:.2f}."
+            )
+        parents = sorted((schedule_of(trial, self._layout, self._steps) for trial in elite), key=Schedule.to_hex)
+        rng = np.random.default_rng([self._config.seed, generation])
+        return propose(
+            self._layout, self._context, evaluated, parents, self._config, self._calibration.scale.reference, rng,
+            trusted=trusted,
+        )  # fmt: skip
+
+    def _close_generation(self, trial: FrozenTrial, overhead: float) -> None:
+        """After the last trial of a generation, store its figures."""
+        generation = self._generation(trial)
+        mine = [t for t in complete_trials(self._study) if self._generation(t) == generation]
+        waiting = self._study.get_trials(deepcopy=False, states=[TrialState.WAITING])
+        if waiting if generation == 0 else len(mine) < self._config.batch:
+            return
+        plan = self._sampler.plan(generation)
+        status = self._status("")
+        self._store.save_generation(
+            self._name,
+            GenerationRecord(
+                generation=generation,
+                evaluations=status.evaluations,
+                hypervolume=status.hypervolume,
+                rank_correlation=status.rank_correlation,
+                coverage=status.coverage,
+                surrogate_used=plan is not None and plan.surrogate_used,
+                seconds={"propose": plan.seconds if plan else 0.0, "last overhead": overhead},
+            ),
+        )
+
+    def _generation(self, trial: FrozenTrial) -> int:
+        return int(trial.system_attrs.get(self._sampler._get_generation_key(), 0))
+
+    def _tell_status(self, text: str) -> SearchStatus:
+        status = self._status(text)
+        self._observer.update(status)
+        return status
+
+    def _status(self, text: str) -> SearchStatus:
+        trials = complete_trials(self._study)
+        hypervolume, best = None, {}
+        if trials and hasattr(self, "_calibration"):
+            scale = self._calibration.scale
+            hypervolume = scale.hypervolume([t.values[0] for t in trials], [t.values[1] for t in trials])
+            for speedup in SPEEDUPS:
+                rewards = [t.values[0] for t in trials if t.user_attrs[attributes.SPEEDUP] >= speedup]
+                best[speedup] = max(rewards) - scale.uncached_reward if rewards else None
+        left = None
+        if self._seconds:
+            left = float(np.mean(self._seconds[-20:])) * (self._config.evaluations - len(trials))
+        return SearchStatus(
+            evaluations=len(trials),
+            budget=self._config.evaluations,
+            generation=max((self._generation(t) for t in trials), default=0),
+            hypervolume=hypervolume,
+            best=best,
+            rank_correlation=self._trust.rank_correlation,
+            coverage=self._trust.coverage,
+            seconds_left=left,
+            text=text,
+        )

@@ -1,0 +1,38 @@
+"""The first schedules of a search: extremes, published heuristics and drift-optimal ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecad_automl.drift import Drift
+from ecad_automl.heuristics import default_heuristics
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Schedule
+from studies.config import SearchConfig
+from studies.drift_seeds import drift_optimal_seeds
+
+__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "first_schedules"]
+
+UNCACHED = "uncached"
+ALL_REUSE = "all-reuse"
+
+
+def all_reuse(layout: Layout, steps: int) -> Schedule:
+    """The cheapest schedule: everything is computed in the first step and reused ever after."""
+    compute = np.zeros((steps, len(layout)), dtype=np.bool_)
+    return Schedule(layout, compute)
+
+
+def first_schedules(layout: Layout, drift: Drift, config: SearchConfig) -> dict[str, Schedule]:
+    """Named seeds, distinct by effect: the two extremes, heuristics and drift-optimal schedules, as configured."""
+    steps = drift.steps
+    named = {UNCACHED: Schedule.all_compute(layout, steps), ALL_REUSE: all_reuse(layout, steps)}
+    if config.heuristic_seeds:
+        named |= default_heuristics(layout, steps)
+    if config.drift_seeds:
+        bits = drift_optimal_seeds(drift.distance, layout.slot_macs, config.drift_seeds)
+        named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
+    distinct: dict[Schedule, str] = {}
+    for name, schedule in named.items():
+        distinct.setdefault(schedule, name)
+    return {name: schedule for schedule, name in distinct.items()}

@@ -1,0 +1,82 @@
+"""The Optuna study behind a search: making it, seeding it, and taking up trials that a crash left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Schedule
+from studies import attributes
+from studies.sampler import ScheduleNSGAIISampler
+
+__all__ = ["INTERRUPTED", "OBJECTIVES", "complete_trials", "enqueue_seeds", "open_study", "release_stale", "schedule_of"]
+
+#: Objectives in the order of a trial's values.
+OBJECTIVES = ("reward", "gmacs")
+#: Attribute of failed trials that were cut off, so that their genomes may be asked again.
+INTERRUPTED = "interrupted"
+
+
+def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler) -> Study:
+    """The study of a name, made where it does not exist: maximize the reward, minimize the cost."""
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        sampler=sampler,
+        directions=["maximize", "minimize"],
+        load_if_exists=True,
+    )
+    if study.metric_names is None:
+        study.set_metric_names(list(OBJECTIVES))
+    return study
+
+
+def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
+    """Queue the seeds that the study does not hold yet, in order."""
+    known = {trial.user_attrs.get(attributes.GENOME) for trial in study.get_trials(deepcopy=False)}
+    for origin, schedule in seeds.items():
+        genome = schedule.to_hex()
+        if genome not in known:
+            _enqueue(study, {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False})
+
+
+def release_stale(study: Study) -> int:
+    """Fail the trials that an earlier process left running, and queue seeds among them again.
+
+    Returns:
+        How many there were.
+    """
+    stale = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+    for trial in stale:
+        release(study, trial)
+    return len(stale)
+
+
+def release(study: Study, trial: FrozenTrial) -> None:
+    """Fail a trial that was cut off, so that its schedule can be asked again."""
+    kept = dict(trial.user_attrs)
+    study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+    study.tell(trial.number, state=TrialState.FAIL)
+    if kept.get(attributes.ORIGIN, "bred") != "bred":
+        _enqueue(study, kept)
+
+
+def _enqueue(study: Study, found: dict[str, Any]) -> None:
+    study.enqueue_trial({}, user_attrs=found)
+
+
+def complete_trials(study: Study) -> list[FrozenTrial]:
+    """The evaluated trials."""
+    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+
+
+def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
+    """The schedule of a trial's genome."""
+    return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])
+

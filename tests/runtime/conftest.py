@@ -1,0 +1,230 @@
+"""Small real pipelines with random weights, and a slow reference for what running under a schedule means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+)
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from ecad_automl.layout import Layout
+from ecad_automl.runtime import layout_of
+from ecad_automl.schedule import Schedule
+
+TOKENS = 6
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # DPMSolverMultistepScheduler.set_timesteps hands a tensor to np.array, of which NumPy 2 and PyTorch warn.
+    item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"))
+
+
+WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "blue", "circle", "square"]
+
+
+@dataclass
+class Case:
+    """A pipeline and one way to call it."""
+
+    pipe: Any
+    call: dict[str, Any]
+    inputs: Callable[[int], dict[str, Any]]  # what a number of images is asked for by
+    calls_per_step: int  # of the transformer
+    branches: int  # guidance branches per image
+    size: int = 16
+
+    def __post_init__(self) -> None:
+        self.pipe.set_progress_bar_config(disable=True)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The layout of what ``generate`` makes."""
+        return layout_of(
+            self.pipe, height=self.size, width=2 * self.size, guidance=False, text_tokens=TOKENS, branches=self.branches
+        )
+
+    def generate(self, *, steps: int = 4, images: int = 1, seed: int = 0, **changes: Any) -> torch.Tensor:
+        """Latents of a run."""
+        arguments = {
+            **self.inputs(images),
+            "num_inference_steps": steps,
+            "height": self.size,
+            "width": 2 * self.size,
+            "generator": torch.Generator().manual_seed(seed),
+            "output_type": "latent",
+            "max_sequence_length": TOKENS,
+            **self.call,
+            **changes,
+        }
+        return self.pipe(**arguments).images
+
+    def random_schedule(self, seed: int, steps: int = 4, share: float = 0.4) -> Schedule:
+        bits = np.random.default_rng(seed).random((steps, len(self.layout))) < share
+        return Schedule(self.layout, bits)
+
+
+def new_pixart_transformer(layers: int = 2, **changes: Any) -> PixArtTransformer2DModel:
+    torch.manual_seed(1)
+    config = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 8,
+        "in_channels": 4,
+        "out_channels": 8,
+        "num_layers": layers,
+        "cross_attention_dim": 16,
+        "sample_size": 8,
+        "caption_channels": 12,
+        "num_embeds_ada_norm": 1000,
+        **changes,
+    }
+    return PixArtTransformer2DModel(**config).eval()
+
+
+def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> Any:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    return pipeline(
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"),
+        text_encoder=T5EncoderModel(
+            T5Config(vocab_size=len(WORDS), d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
+        ).eval(),
+        vae=AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(4, 8),
+            layers_per_block=1,
+            norm_num_groups=2,
+        ).eval(),
+        transformer=new_pixart_transformer(layers),
+        scheduler=DPMSolverMultistepScheduler(),
+    )
+
+
+def new_flux(layers: int = 1, single_layers: int = 2) -> Any:
+    torch.manual_seed(0)
+    transformer = FluxTransformer2DModel(
+        in_channels=8,
+        num_layers=layers,
+        num_single_layers=single_layers,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=12,
+        pooled_projection_dim=10,
+        guidance_embeds=True,
+        axes_dims_rope=(2, 2, 4),
+    ).eval()
+    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
+    return FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
+
+
+def pixart_inputs(images: int) -> dict[str, Any]:
+    prompts = ["a red circle", "a blue square", "a blue circle"]
+    return {"prompt": [prompts[index % len(prompts)] for index in range(images)]}
+
+
+def flux_inputs(images: int, prefix: str = "") -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(len(prefix))
+    return {
+        f"{prefix}prompt_embeds": torch.randn(images, TOKENS, 12, generator=generator),
+        f"{prefix}pooled_prompt_embeds": torch.randn(images, 10, generator=generator),
+    }
+
+
+def _pixart_case(guidance: float, pipeline: type = PixArtAlphaPipeline) -> Case:
+    call = {"guidance_scale": guidance, "use_resolution_binning": False, "clean_caption": False}
+    return Case(new_pixart(pipeline), call, pixart_inputs, 1, 2 if guidance > 1 else 1)
+
+
+def _flux_case(true_cfg: bool) -> Case:
+    call = {"guidance_scale": 3.5, "true_cfg_scale": 2.0 if true_cfg else 1.0}
+
+    def inputs(images: int) -> dict[str, Any]:
+        return {**flux_inputs(images), **(flux_inputs(images, "negative_") if true_cfg else {})}
+
+    branches = 2 if true_cfg else 1
+    return Case(new_flux(), call, inputs, branches, branches, size=32)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "pixart-guided": lambda: _pixart_case(4.5),
+    "pixart-unguided": lambda: _pixart_case(1.0),
+    "sigma-guided": lambda: _pixart_case(4.5, PixArtSigmaPipeline),
+    "flux": lambda: _flux_case(true_cfg=False),
+    "flux-true-cfg": lambda: _flux_case(true_cfg=True),
+}
+
+
+@pytest.fixture(params=list(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    """Every supported pipeline, with and without guidance."""
+    return CASES[request.param]()
+
+
+@pytest.fixture
+def pixart() -> Case:
+    """PixArt-alpha with classifier-free guidance, two images in one transformer batch."""
+    return CASES["pixart-guided"]()
+
+
+@pytest.fixture
+def flux() -> Case:
+    """FLUX with a negative prompt: two transformer calls a step, in contexts of their own."""
+    return CASES["flux-true-cfg"]()
+
+
+@pytest.fixture
+def reference() -> Callable[[Case, Schedule, Callable[[], torch.Tensor]], torch.Tensor]:
+    """The definition, replayed: a slot's raw output stays in use until the slot is recomputed."""
+    return _reference
+
+
+def _reference(case: Case, schedule: Schedule, run: Callable[[], torch.Tensor]) -> torch.Tensor:
+    transformer = case.pipe.transformer
+    count = -1
+    cached: dict[tuple[int, int], Any] = {}
+
+    def count_calls(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            count += 1
+            return forward(*args, **kwargs)
+
+        return counted
+
+    def replay(index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def replayed(*args: Any, **kwargs: Any) -> Any:
+            step, branch = divmod(count, case.calls_per_step)
+            if schedule.compute[step, index] or (branch, index) not in cached:
+                cached[branch, index] = forward(*args, **kwargs)
+            return cached[branch, index]
+
+        return replayed
+
+    patched = [transformer.get_submodule(slot.name) for slot in schedule.layout.slots]
+    transformer.forward = count_calls(transformer.forward)
+    for index, module in enumerate(patched):
+        module.forward = replay(index, module.forward)
+    try:
+        return run()
+    finally:
+        for module in (transformer, *patched):
+            del module.forward

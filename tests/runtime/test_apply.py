@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    PNDMScheduler,
+    UniPCMultistepScheduler,
+)
+
+from ecad_automl.runtime import apply_schedule
+from ecad_automl.schedule import Schedule
+
+
+def test_all_compute_is_bit_identical(case) -> None:
+    before = case.generate(images=2)
+    with apply_schedule(case.pipe, Schedule.all_compute(case.layout, 4)):
+        assert torch.equal(case.generate(images=2), before)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_schedules_do_what_the_definition_says(case, reference, seed: int) -> None:
+    schedule = case.random_schedule(seed, steps=5, share=(0.15, 0.4, 0.7)[seed])
+    expected = reference(case, schedule, lambda: case.generate(steps=5, images=2))
+    with apply_schedule(case.pipe, schedule):
+        assert torch.equal(case.generate(steps=5, images=2), expected)
+    assert not torch.equal(case.generate(steps=5, images=2), expected)
+
+
+def test_flux_projections_can_be_refreshed_while_their_reader_is_reused(flux, reference) -> None:
+    layout = flux.layout
+    compute = np.zeros((5, len(layout)), dtype=bool)
+    for slot in layout.slots:
+        column = layout.slots.index(slot)
+        # Refreshed at step 2 without a reader; read at step 4.
+        compute[2, column] = slot.reader is not None
+        compute[4, column] = slot.component == "proj_out"
+    schedule = Schedule(layout, compute)
+    expected = reference(flux, schedule, lambda: flux.generate(steps=5))
+    with apply_schedule(flux.pipe, schedule):
+        assert torch.equal(flux.generate(steps=5), expected)
+    without = Schedule(layout, compute & (np.arange(5) != 2)[:, None])
+    assert not torch.equal(reference(flux, without, lambda: flux.generate(steps=5)), expected)
+
+
+@pytest.mark.parametrize("steps", [2, 9])
+def test_any_number_of_steps_works(case, reference, steps: int) -> None:
+    schedule = case.random_schedule(3, steps=steps)
+    expected = reference(case, schedule, lambda: case.generate(steps=steps))
+    with apply_schedule(case.pipe, schedule):
+        assert torch.equal(case.generate(steps=steps), expected)
+
+
+def test_a_run_of_one_step_works(flux) -> None:
+    before = flux.generate(steps=1)
+    with apply_schedule(flux.pipe, flux.random_schedule(0, steps=1)):
+        for _ in range(2):
+            assert torch.equal(flux.generate(steps=1), before)
+
+
+def test_a_run_depends_on_no_run_before(case, reference) -> None:
+    schedule = case.random_schedule(7)
+    with apply_schedule(case.pipe, schedule):
+        first = case.generate()
+        wide = case.generate(images=3, seed=1, width=case.size)
+        again = case.generate()
+    assert torch.equal(first, again)
+    assert torch.equal(first, reference(case, schedule, case.generate))
+    assert torch.equal(wide, reference(case, schedule, lambda: case.generate(images=3, seed=1, width=case.size)))
+
+
+def test_a_pipeline_that_ran_before_can_be_put_under_a_schedule(case, reference) -> None:
+    case.generate()
+    schedule = case.random_schedule(8)
+    expected = reference(case, schedule, case.generate)
+    with apply_schedule(case.pipe, schedule):
+        assert torch.equal(case.generate(), expected)
+
+
+def test_schedules_can_follow_each_other(case, reference) -> None:
+    for seed in range(3):
+        schedule = case.random_schedule(seed)
+        with apply_schedule(case.pipe, schedule) as handle:
+            assert handle.schedule is schedule
+            images = case.generate()
+        assert torch.equal(images, reference(case, schedule, case.generate))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        DDIMScheduler,
+        DDPMScheduler,
+        EulerDiscreteScheduler,
+        HeunDiscreteScheduler,
+        PNDMScheduler,
+        UniPCMultistepScheduler,
+    ],
+)
+def test_every_kind_of_scheduler_is_followed_step_by_step(pixart, reference, kind) -> None:
+    scheduler = kind(skip_prk_steps=True) if kind is PNDMScheduler else kind()
+    pixart.pipe.scheduler = scheduler
+    scheduler.set_timesteps(4)
+    forwards = len(scheduler.timesteps)  # 5 for PNDM, 7 for Heun
+    schedule = pixart.random_schedule(5, steps=forwards)
+    expected = reference(pixart, schedule, pixart.generate)
+    with apply_schedule(pixart.pipe, schedule):
+        for _ in range(2):
+            assert torch.equal(pixart.generate(), expected)
+
+
+def test_the_scheduler_may_be_replaced_between_runs(pixart, reference) -> None:
+    schedule = pixart.random_schedule(6)
+    with apply_schedule(pixart.pipe, schedule):
+        pixart.generate()
+        pixart.pipe.scheduler = EulerDiscreteScheduler()
+        images = pixart.generate()
+    assert torch.equal(images, reference(pixart, schedule, pixart.generate))

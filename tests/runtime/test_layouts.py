@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecad_automl.errors import ScheduleError, UnsupportedModelError
+from ecad_automl.runtime import Sample, apply_schedule, layout_from_config, layout_of, slots_of
+from ecad_automl.schedule import Schedule
+
+
+def macs_of_a_run(case: Any, **call: Any) -> int:
+    """MACs of the transformer in a real run."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        case.generate(**call)
+    return sum(counter.get_flop_counts()[type(case.pipe.transformer).__name__].values()) // 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_macs_of_a_schedule_are_those_of_a_run_under_it(case, seed: int) -> None:
+    schedule = case.random_schedule(seed)
+    with apply_schedule(case.pipe, schedule):
+        assert macs_of_a_run(case) == schedule.macs
+        assert macs_of_a_run(case, images=3) == 3 * schedule.macs
+
+
+def test_macs_without_caching_are_those_of_the_untouched_pipeline(case) -> None:
+    assert macs_of_a_run(case) == Schedule.all_compute(case.layout, 4).macs == 4 * case.layout.step_macs
+
+
+def test_the_layout_has_the_slots_of_the_transformer_and_what_it_was_counted_for(case) -> None:
+    assert case.layout.transformer == type(case.pipe.transformer).__name__
+    assert case.layout.slots == slots_of(case.pipe.transformer)
+    assert case.layout.sample == {
+        "height": case.size,
+        "width": 2 * case.size,
+        "text_tokens": 6,
+        "branches": case.branches,
+    }
+    assert min(slot.macs for slot in case.layout.slots) > 0
+    assert case.layout.constant_macs > 0
+
+
+def test_counting_does_not_touch_the_model(case) -> None:
+    before = {name: (id(value), value._version) for name, value in case.pipe.transformer.named_parameters()}
+    layout_of(case.pipe, height=case.size, width=case.size, guidance=True)
+    after = {name: (id(value), value._version) for name, value in case.pipe.transformer.named_parameters()}
+    assert after == before
+
+
+@pytest.mark.parametrize(("guidance", "branches"), [(True, 2), (False, 1)])
+def test_guidance_doubles_pixart(pixart, guidance: bool, branches: int) -> None:
+    layout = layout_of(pixart.pipe, height=16, width=16, guidance=guidance)
+    assert layout.sample == {"height": 16, "width": 16, "text_tokens": 120, "branches": branches}
+    single = layout_of(pixart.pipe, height=16, width=16, guidance=False)
+    assert layout.step_macs == branches * single.step_macs
+
+
+@pytest.mark.parametrize("guidance", [True, False])
+def test_guidance_of_flux_is_embedded(flux, guidance: bool) -> None:
+    layout = layout_of(flux.pipe, height=32, width=32, guidance=guidance)
+    assert layout.sample == {"height": 32, "width": 32, "text_tokens": 512, "branches": 1}
+
+
+@pytest.mark.parametrize("size", [0, 15, -16])
+def test_images_that_are_not_whole_patches_are_refused(pixart, size: int) -> None:
+    with pytest.raises(ScheduleError, match=f"{size} x 16 pixels does not fit this model.* multiples of 4"):
+        layout_of(pixart.pipe, height=size, width=16, guidance=True)
+
+
+def test_pipelines_with_unknown_inputs_are_refused(flux) -> None:
+    class FluxKontextLike:
+        transformer = flux.pipe.transformer
+
+    with pytest.raises(UnsupportedModelError, match="FluxKontextLike, whose transformer inputs are not known"):
+        layout_of(FluxKontextLike(), height=32, width=32, guidance=True)
+
+
+def test_unknown_transformers_and_broken_configs_are_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match="UNet2DConditionModel"):
+        layout_from_config("UNet2DConditionModel", {}, Sample(64, 64, 8))
+    with pytest.raises(ScheduleError, match="No PixArtTransformer2DModel can be made"):
+        layout_from_config("PixArtTransformer2DModel", {"num_layers": "many"}, Sample(64, 64, 8))
+
+
+def test_a_sample_must_have_text_and_branches() -> None:
+    with pytest.raises(ScheduleError, match="at least 1"):
+        layout_from_config("FluxTransformer2DModel", {"num_layers": 1, "num_single_layers": 1}, Sample(64, 64, 0))
+
+
+def test_pixart_at_1024_pixels_counts_its_size_conditions() -> None:
+    config = {"num_attention_heads": 2, "attention_head_dim": 6, "num_layers": 1, "cross_attention_dim": 12}
+    sample = Sample(64, 64, 8)
+    plain = layout_from_config("PixArtTransformer2DModel", {**config, "use_additional_conditions": False}, sample)
+    # The default of sample_size is 128, for which the model has embedders of resolution and aspect ratio: three
+    # values, each by a layer of 256 x 4 and one of 4 x 4.
+    conditioned = layout_from_config("PixArtTransformer2DModel", config, sample)
+    assert conditioned.constant_macs - plain.constant_macs == 3 * (256 * 4 + 4 * 4)
+
+
+def test_flux_dev_in_full_size_is_counted_without_its_weights() -> None:
+    layout = layout_from_config("FluxTransformer2DModel", {"guidance_embeds": True}, Sample(256, 256, 512))
+    assert len(layout) == 19 * 3 + 38 * 3
+    macs = {slot.name: slot.macs for slot in layout.slots}
+    tokens, width = 256 + 512, 3072
+    products = 2 * tokens * tokens * width  # QK^T and AV
+    assert macs["transformer_blocks.0.attn"] == 4 * tokens * width * width + products
+    assert macs["transformer_blocks.0.ff"] == 8 * 256 * width * width
+    assert macs["transformer_blocks.0.ff_context"] == 8 * 512 * width * width
+    assert macs["single_transformer_blocks.0.attn"] == 3 * tokens * width * width + products
+    assert macs["single_transformer_blocks.0.proj_mlp"] == 4 * tokens * width * width
+    assert macs["single_transformer_blocks.0.proj_out"] == 5 * tokens * width * width

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.runtime import apply_schedule, measure_drift
+
+EVERYTHING = 10**9
+
+
+def recorded_outputs(case: Any, calls: list[dict[str, Any]]) -> list[np.ndarray]:
+    """For each slot, ``(steps, elements)`` raw outputs over all calls and guidance branches."""
+    rows: list[list[list[np.ndarray]]] = [[[] for _ in range(4)] for _ in case.layout.slots]
+    handles, counts = [], [0] * len(case.layout)
+    for index, slot in enumerate(case.layout.slots):
+
+        def record(_module: Any, _args: Any, output: Any, index: int = index) -> None:
+            tensors = (output,) if isinstance(output, torch.Tensor) else output
+            step = counts[index] // case.calls_per_step % 4
+            counts[index] += 1
+            rows[index][step] += [tensor.double().numpy().ravel() for tensor in tensors]
+
+        handles.append(case.pipe.transformer.get_submodule(slot.name).register_forward_hook(record))
+    for call in calls:
+        case.generate(**call)
+    for handle in handles:
+        handle.remove()
+    return [np.stack([np.concatenate(parts) for parts in steps]) for steps in rows]
+
+
+def test_with_all_elements_drift_is_its_definition(case) -> None:
+    calls: list[dict[str, Any]] = [{"images": 2}, {"images": 1, "seed": 3}]
+    drift = measure_drift(case.pipe, lambda: [case.generate(**call) for call in calls], steps=4, probes=EVERYTHING)
+    assert drift.slots == tuple(slot.name for slot in case.layout.slots)
+    for index, x in enumerate(recorded_outputs(case, calls)):
+        power = (x**2).mean(axis=1)
+        moved = ((x[:, None] - x[None]) ** 2).mean(axis=2)
+        assert_allclose(drift.magnitude[index], np.sqrt(power), rtol=1e-5)
+        assert_allclose(drift.distance[index], 2 * moved / (power[:, None] + power[None]), rtol=1e-5, atol=1e-12)
+
+
+def test_distances_are_symmetric_and_zero_from_a_step_to_itself(case) -> None:
+    drift = measure_drift(case.pipe, case.generate, steps=4)
+    assert drift.distance.shape == (len(case.layout), 4, 4)
+    assert (drift.distance == drift.distance.transpose(0, 2, 1)).all()
+    assert (np.diagonal(drift.distance, axis1=1, axis2=2) == 0).all()
+    assert ((drift.distance >= 0) & (drift.distance <= 4)).all()
+    assert (drift.distance[:, 0, 1:] > 0).all()
+    assert (drift.magnitude > 0).all()
+
+
+def test_a_sample_of_the_elements_estimates_all_of_them(flux) -> None:
+    full = measure_drift(flux.pipe, lambda: flux.generate(images=8), steps=4, probes=EVERYTHING)
+    part = measure_drift(flux.pipe, lambda: flux.generate(images=8), steps=4, probes=400)
+    assert part != full
+    assert_allclose(part.magnitude, full.magnitude, rtol=0.25)
+    assert_allclose(part.distance, full.distance, rtol=0.5)
+
+
+def test_the_seed_decides_which_elements_are_kept(pixart) -> None:
+    first, same, other = (
+        measure_drift(pixart.pipe, pixart.generate, steps=4, probes=50, seed=seed) for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first != other
+
+
+def test_measuring_changes_neither_images_nor_model(case) -> None:
+    before = case.generate()
+    held = [set(vars(module)) for module in case.pipe.transformer.modules()]
+    images = []
+    measure_drift(case.pipe, lambda: images.append(case.generate()), steps=4)
+    assert torch.equal(images[0], before)
+    assert [set(vars(module)) for module in case.pipe.transformer.modules()] == held
+
+
+@pytest.mark.parametrize(
+    ("run", "error"),
+    [
+        (lambda case: case.generate(steps=5), "has 4 steps, but .* is set to 5"),
+        (lambda _: None, "broken off or none was made"),
+    ],
+)
+def test_runs_that_are_not_whole_are_refused(case, run: Any, error: str) -> None:
+    with pytest.raises((CacheStateError, ScheduleError), match=error):
+        measure_drift(case.pipe, lambda: run(case), steps=4)
+
+
+def test_a_run_broken_off_is_refused_even_before_a_whole_one(pixart) -> None:
+    def stop(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    def run() -> None:
+        with pytest.raises(ZeroDivisionError):
+            pixart.generate(callback=stop, callback_steps=1)
+        pixart.generate()
+
+    with pytest.raises(CacheStateError, match="broken off"):
+        measure_drift(pixart.pipe, run, steps=4)
+
+
+def test_a_pipeline_under_a_schedule_cannot_be_measured(pixart) -> None:
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(0)),
+        pytest.raises(CacheStateError, match="already under a schedule"),
+    ):
+        measure_drift(pixart.pipe, pixart.generate, steps=4)
+
+
+@pytest.mark.parametrize("numbers", [{"steps": 0}, {"steps": 4, "probes": 0}])
+def test_nonsense_numbers_are_refused(pixart, numbers: dict[str, int]) -> None:
+    with pytest.raises(ScheduleError, match="must be above 0"):
+        measure_drift(pixart.pipe, pixart.generate, **numbers)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ecad_automl.runtime import apply_schedule
+from ecad_automl.schedule import Schedule
+
+
+def after_each_step(case: Any, monkeypatch: pytest.MonkeyPatch, read: Callable[[], int]) -> list[int]:
+    """What ``read`` gives after all transformer calls of each step."""
+    seen: list[int] = []
+    real = case.pipe.scheduler.step
+
+    def step(*args: Any, **kwargs: Any) -> Any:
+        seen.append(read())
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(case.pipe.scheduler, "step", step)
+        case.generate()
+    return seen
+
+
+def output_bytes(case: Any) -> np.ndarray:
+    """``(slots,)``: bytes of the outputs of each slot in one step, over all guidance branches."""
+    sizes = np.zeros(len(case.layout), dtype=int)
+    handles = []
+    for index, slot in enumerate(case.layout.slots):
+
+        def add(_module: Any, _args: Any, output: Any, index: int = index) -> None:
+            tensors = (output,) if isinstance(output, torch.Tensor) else output
+            sizes[index] += sum(tensor.nbytes for tensor in tensors)
+
+        handles.append(case.pipe.transformer.get_submodule(slot.name).register_forward_hook(add))
+    case.generate()
+    for handle in handles:
+        handle.remove()
+    return sizes // 4
+
+
+def test_only_outputs_that_are_still_to_be_read_are_held(case, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = output_bytes(case)
+    for seed in range(3):
+        schedule = case.random_schedule(seed, share=0.5)
+        expected = []
+        for step in range(4):
+            held = 0
+            for slot, reader in enumerate(case.layout.reader_index):
+                for later in range(step + 1, 4):
+                    if schedule.effective[later, slot]:
+                        break
+                    if reader < 0 or schedule.effective[later, reader]:
+                        held += sizes[slot]
+                        break
+            expected.append(held)
+        with apply_schedule(case.pipe, schedule) as handle:
+            assert after_each_step(case, monkeypatch, handle.cache_bytes) == expected
+            assert handle.cache_bytes() == 0
+        assert max(expected) < sizes.sum()
+
+
+def test_all_compute_holds_nothing(case, monkeypatch: pytest.MonkeyPatch) -> None:
+    with apply_schedule(case.pipe, Schedule.all_compute(case.layout, 4)) as handle:
+        assert after_each_step(case, monkeypatch, handle.cache_bytes) == [0] * 4
+
+
+def test_reusing_everything_holds_what_the_residual_stream_reads(case, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = output_bytes(case)
+    schedule = Schedule(case.layout, np.zeros((4, len(case.layout)), dtype=bool))
+    with apply_schedule(case.pipe, schedule) as handle:
+        held = int(sizes[case.layout.reader_index < 0].sum())
+        assert after_each_step(case, monkeypatch, handle.cache_bytes) == [held] * 3 + [0]
+
+
+def test_removal_frees_what_a_stopped_run_left(flux) -> None:
+    def stop(*_: Any) -> None:
+        raise RuntimeError
+
+    handle = apply_schedule(flux.pipe, flux.random_schedule(0, share=0.1))
+    with pytest.raises(RuntimeError):
+        flux.generate(callback_on_step_end=stop)
+    assert handle.cache_bytes() > 0
+    handle.remove()
+    assert handle.cache_bytes() == 0

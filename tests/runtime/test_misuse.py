@@ -1,0 +1,294 @@
+"""Every way of using a schedule that would give wrong images is an error that says what to do."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, FirstBlockCacheConfig, HeunDiscreteScheduler
+from diffusers.hooks import HookRegistry
+
+from ecad_automl.errors import CacheStateError, ScheduleError, UnsupportedModelError
+from ecad_automl.layout import Layout
+from ecad_automl.runtime import apply_schedule
+from ecad_automl.schedule import Schedule
+
+
+def fail_once(module: torch.nn.Module, error: BaseException, at: int) -> None:
+    """Have the ``at``-th call of a module raise."""
+    calls = []
+
+    def hook(*_: Any) -> None:
+        calls.append(1)
+        if len(calls) == at:
+            handle.remove()
+            raise error
+
+    handle = module.register_forward_pre_hook(hook)
+
+
+def test_another_number_of_steps_is_refused_by_both_numbers(case) -> None:
+    with (
+        apply_schedule(case.pipe, case.random_schedule(0, steps=4)),
+        pytest.raises(ScheduleError, match="The schedule has 4 steps, but .*Scheduler is set to 6"),
+    ):
+        case.generate(steps=6)
+
+
+def test_second_order_schedulers_need_a_step_per_forward(pixart) -> None:
+    pixart.pipe.scheduler = HeunDiscreteScheduler()
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(0, steps=4)),
+        pytest.raises(ScheduleError, match="has 4 steps, but HeunDiscreteScheduler is set to 7"),
+    ):
+        pixart.generate(steps=4)
+
+
+def test_a_schedule_for_another_depth_is_refused(case) -> None:
+    layout = Layout(case.layout.transformer, case.layout.slots[:3])
+    with pytest.raises(ScheduleError, match=f"it is for 1 blocks, not {len(case.layout.blocks)}"):
+        apply_schedule(case.pipe, Schedule.all_compute(layout, 4))
+
+
+def test_a_schedule_for_another_model_is_refused(pixart, flux) -> None:
+    with pytest.raises(ScheduleError, match="it is for FluxTransformer2DModel, not PixArtTransformer2DModel"):
+        apply_schedule(pixart.pipe, flux.random_schedule(0))
+
+
+def test_a_second_schedule_is_refused(case) -> None:
+    schedule = case.random_schedule(0)
+    with apply_schedule(case.pipe, schedule):
+        expected = case.generate()
+        with pytest.raises(CacheStateError, match="already under a schedule"):
+            apply_schedule(case.pipe, case.random_schedule(1))
+        assert torch.equal(case.generate(), expected)
+
+
+def test_another_pipeline_on_the_same_transformer_is_refused_a_second_schedule(case) -> None:
+    other = type(case.pipe)(**case.pipe.components)
+    with (
+        apply_schedule(case.pipe, case.random_schedule(0)),
+        pytest.raises(CacheStateError, match="already under a schedule"),
+    ):
+        apply_schedule(other, case.random_schedule(0))
+
+
+def test_an_unsupported_pipeline_is_refused(pixart) -> None:
+    schedule = pixart.random_schedule(0)
+    with pytest.raises(UnsupportedModelError, match="PixArtTransformer2DModel has no transformer and scheduler"):
+        apply_schedule(pixart.pipe.transformer, schedule)
+    pixart.pipe.transformer = torch.nn.Linear(1, 1)
+    with pytest.raises(UnsupportedModelError, match="Linear cannot be run under a schedule"):
+        apply_schedule(pixart.pipe, schedule)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=["error", "interrupt"])
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case, error: BaseException, at: int) -> None:
+    schedule = case.random_schedule(3)
+    last = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
+    with apply_schedule(case.pipe, schedule) as handle:
+        expected = case.generate()
+        fail_once(last, error, at)
+        with pytest.raises(type(error)):
+            case.generate(seed=1)
+        if isinstance(error, Exception):
+            assert handle.cache_bytes() == 0
+        assert torch.equal(case.generate(), expected)
+
+
+@pytest.mark.parametrize("ddim", [False, True])
+def test_a_run_stopped_between_calls_leaves_nothing_for_the_next(pixart, ddim: bool) -> None:
+    if ddim:
+        pixart.pipe.scheduler = DDIMScheduler()
+    with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
+        expected = pixart.generate()
+
+        def stop(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            pixart.generate(seed=1, callback=stop, callback_steps=1)
+        assert torch.equal(pixart.generate(), expected)
+
+
+def test_a_batch_that_changes_during_a_run_is_refused(flux) -> None:
+    def halve(_pipe: Any, step: int, _timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": values["latents"][:1]} if step == 1 else values
+
+    with (
+        apply_schedule(flux.pipe, flux.random_schedule(3, share=0.1)),
+        pytest.raises(CacheStateError, match=r"changed its shape from \(2, 8, 8\) to \(1, 8, 8\) at step 2"),
+    ):
+        flux.generate(images=2, callback_on_step_end=halve)
+
+
+def test_image_to_image_is_refused(pixart, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = pixart.pipe.scheduler
+    begin = scheduler.set_begin_index
+    monkeypatch.setattr(scheduler, "set_begin_index", lambda _index: begin(2))
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(3)),
+        pytest.raises(CacheStateError, match="begins at step 2 of 4, as image-to-image does"),
+    ):
+        pixart.generate()
+
+
+def test_a_schedule_applied_in_the_middle_of_a_run_is_refused(pixart) -> None:
+    handles = []
+
+    def apply(step: int, *_: Any) -> None:
+        if step == 1:
+            handles.append(apply_schedule(pixart.pipe, pixart.random_schedule(3)))
+
+    with pytest.raises(CacheStateError, match="called for step 2, but the guidance branch number 1 had none before"):
+        pixart.generate(callback=apply, callback_steps=1)
+    handles[0].remove()
+
+
+def test_another_pipeline_that_shares_the_transformer_is_refused(case) -> None:
+    other = type(case.pipe)(**{**case.pipe.components, "scheduler": copy.deepcopy(case.pipe.scheduler)})
+    other.set_progress_bar_config(disable=True)
+    mine = case.pipe
+    with apply_schedule(mine, case.random_schedule(3)):
+        expected = case.generate()
+        case.pipe = other
+        with pytest.raises(CacheStateError, match="another pipeline"):
+            case.generate()
+        case.pipe = mine
+        assert torch.equal(case.generate(), expected)
+
+
+def test_another_pipeline_is_refused_too_after_a_run_stopped_in_its_first_step(pixart) -> None:
+    other = type(pixart.pipe)(**{**pixart.pipe.components, "scheduler": copy.deepcopy(pixart.pipe.scheduler)})
+    other.set_progress_bar_config(disable=True)
+    with apply_schedule(pixart.pipe, pixart.random_schedule(3, steps=12)):
+        fail_once(pixart.pipe.transformer, RuntimeError(), 1)
+        with pytest.raises(RuntimeError):
+            pixart.generate(steps=12)
+        pixart.pipe = other
+        with pytest.raises(CacheStateError, match="not another one that shares its transformer"):
+            pixart.generate(steps=12)
+
+
+def test_chunked_feed_forward_is_refused(pixart) -> None:
+    for block in pixart.pipe.transformer.transformer_blocks:
+        block.set_chunk_feed_forward(8, dim=1)
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(3)),
+        pytest.raises(CacheStateError, match="number 2 .* called where number 3 was expected; chunked feed-forward"),
+    ):
+        pixart.generate()
+
+
+def test_a_component_called_on_its_own_is_refused(case) -> None:
+    with (
+        apply_schedule(case.pipe, case.random_schedule(3)),
+        pytest.raises(CacheStateError, match="call the transformer itself"),
+    ):
+        case.pipe.transformer.get_submodule(case.layout.slots[0].name)(torch.zeros(1, 4, 16))
+
+
+def test_components_replaced_after_applying_are_noticed(case) -> None:
+    slot = case.layout.slots[-1]
+    block = case.pipe.transformer.get_submodule(slot.block)
+    real = getattr(block, slot.component)
+    with apply_schedule(case.pipe, case.random_schedule(3)):
+        setattr(block, slot.component, torch.nn.Sequential(real))
+        with pytest.raises(CacheStateError, match="replaced after the schedule was applied"):
+            case.generate()
+        setattr(block, slot.component, real)
+        case.generate()
+
+
+def test_blocks_skipped_by_others_are_noticed(pixart) -> None:
+    blocks = pixart.pipe.transformer.transformer_blocks
+    with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
+        blocks[-1].forward = lambda hidden, **_: hidden
+        with pytest.raises(CacheStateError, match="Only 3 of the 6 components"):
+            pixart.generate()
+
+
+def test_a_cache_of_diffusers_is_not_combined_with_a_schedule(flux) -> None:
+    flux.pipe.transformer.enable_cache(FirstBlockCacheConfig())
+    with pytest.raises(CacheStateError, match="disable_cache"):
+        apply_schedule(flux.pipe, flux.random_schedule(3))
+    flux.pipe.transformer.disable_cache()
+    with apply_schedule(flux.pipe, flux.random_schedule(3)):
+        flux.pipe.transformer.enable_cache(FirstBlockCacheConfig())
+        with pytest.raises(CacheStateError, match="disable_cache"):
+            flux.generate()
+
+
+def test_two_threads_in_the_transformer_at_once_are_refused_and_the_first_is_not_disturbed(case) -> None:
+    schedule = case.random_schedule(3)
+    inside, go_on = threading.Event(), threading.Event()
+    block = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
+    results: dict[str, Any] = {}
+    with apply_schedule(case.pipe, schedule):
+        expected = case.generate()
+
+        def wait(*_: Any) -> None:
+            inside.set()
+            assert go_on.wait(60)
+
+        handle = block.register_forward_pre_hook(wait)
+        thread = threading.Thread(target=lambda: results.update(images=case.generate()))
+        thread.start()
+        assert inside.wait(60)
+        with pytest.raises(CacheStateError, match="running in the thread"):
+            case.pipe.transformer(torch.zeros(1))
+        handle.remove()
+        go_on.set()
+        thread.join()
+    assert torch.equal(results["images"], expected)
+
+
+def test_a_second_thread_between_two_calls_is_refused_and_the_first_is_not_disturbed(pixart) -> None:
+    other = type(pixart.pipe)(**{**pixart.pipe.components, "scheduler": copy.deepcopy(pixart.pipe.scheduler)})
+    other.set_progress_bar_config(disable=True)
+    mine, errors = pixart.pipe, []
+
+    def intrude() -> None:
+        try:
+            other(**pixart.inputs(1), num_inference_steps=4, **pixart.call)
+        except CacheStateError as error:
+            errors.append(str(error))
+
+    def start_other(step: int, *_: Any) -> None:
+        if step == 1:
+            thread = threading.Thread(target=intrude)
+            thread.start()
+            thread.join()
+
+    with apply_schedule(mine, pixart.random_schedule(3)):
+        expected = pixart.generate()
+        assert torch.equal(pixart.generate(callback=start_other, callback_steps=1), expected)
+    assert len(errors) == 1
+    assert "Two threads" in errors[0]
+
+
+def test_runs_may_come_from_different_threads_one_after_the_other(case) -> None:
+    results: dict[str, Any] = {}
+    with apply_schedule(case.pipe, case.random_schedule(3)):
+        expected = case.generate()
+        thread = threading.Thread(target=lambda: results.update(images=case.generate()))
+        thread.start()
+        thread.join()
+    assert torch.equal(results["images"], expected)
+
+
+def test_a_foreign_hook_that_drops_ours_is_noticed(pixart) -> None:
+    # diffusers' remove_hook forgets the hook above the removed one.
+    from diffusers.hooks import ModelHook
+
+    component = pixart.pipe.transformer.transformer_blocks[0].attn1
+    registry = HookRegistry.check_if_exists_or_initialize(component)
+    registry.register_hook(ModelHook(), "below")
+    with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
+        registry.remove_hook("below")
+        with pytest.raises(CacheStateError, match="number 1 .* where number 0 was expected"):
+            pixart.generate()

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
+from diffusers.hooks import HookRegistry
+from torch import nn
+
+from ecad_automl.runtime import apply_schedule
+
+
+def everything_on(transformer: nn.Module) -> dict[str, dict[str, Any]]:
+    """Identity of each attribute of each module, and of what its dicts hold."""
+    return {
+        name: {
+            key: [(inner, id(item)) for inner, item in value.items()] if isinstance(value, dict) else id(value)
+            for key, value in vars(module).items()
+        }
+        for name, module in transformer.named_modules()
+    }
+
+
+def test_nothing_is_left_on_the_model(case) -> None:
+    transformer = case.pipe.transformer
+    before = everything_on(transformer)
+    handle = apply_schedule(case.pipe, case.random_schedule(0))
+    assert everything_on(transformer) != before
+    case.generate()
+    handle.remove()
+    assert everything_on(transformer) == before
+
+
+def test_nothing_is_left_on_a_model_that_ran_before(case) -> None:
+    transformer = case.pipe.transformer
+    images = case.generate()
+    before = everything_on(transformer)
+    with apply_schedule(case.pipe, case.random_schedule(0)):
+        case.generate()
+    assert everything_on(transformer) == before
+    registry = getattr(transformer, "_diffusers_hook", None)
+    assert registry is None or not registry._child_registries_cache
+    assert torch.equal(case.generate(), images)
+
+
+def test_removal_gives_the_old_images_back(case) -> None:
+    before = case.generate()
+    handle = apply_schedule(case.pipe, case.random_schedule(1, share=0.1))
+    assert not torch.equal(case.generate(), before)
+    handle.remove()
+    assert torch.equal(case.generate(), before)
+
+
+def test_removing_twice_is_removing_once(case) -> None:
+    first = apply_schedule(case.pipe, case.random_schedule(1))
+    first.remove()
+    second = apply_schedule(case.pipe, case.random_schedule(2))
+    images = case.generate()
+    first.remove()
+    assert torch.equal(case.generate(), images)
+    second.remove()
+
+
+def test_the_context_manager_removes_on_an_error(case) -> None:
+    before = everything_on(case.pipe.transformer)
+    with pytest.raises(ZeroDivisionError), apply_schedule(case.pipe, case.random_schedule(1)):
+        raise ZeroDivisionError
+    assert everything_on(case.pipe.transformer) == before
+
+
+@pytest.mark.parametrize("fails_at", [0, 3])
+def test_a_failure_half_way_leaves_nothing(case, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+    before = everything_on(case.pipe.transformer)
+    real, calls = HookRegistry.register_hook, []
+
+    def register(*args: Any) -> None:
+        calls.append(args)
+        if len(calls) > fails_at:
+            raise MemoryError
+        real(*args)
+
+    monkeypatch.setattr(HookRegistry, "register_hook", register)
+    with pytest.raises(MemoryError):
+        apply_schedule(case.pipe, case.random_schedule(1))
+    assert everything_on(case.pipe.transformer) == before
+
+
+def test_classes_are_not_touched(case) -> None:
+    kinds = {type(module) for module in case.pipe.transformer.modules()}
+    before = {kind: dict(vars(kind)) for kind in kinds}
+    with apply_schedule(case.pipe, case.random_schedule(1)):
+        assert {kind: dict(vars(kind)) for kind in kinds} == before
+
+
+def test_model_offload_may_rehook_the_transformer_between_runs(case, reference) -> None:
+    # What enable_model_cpu_offload does: hooked on before, unhooked and hooked again after each pipeline call.
+    transformer = case.pipe.transformer
+    schedule = case.random_schedule(2)
+    add_hook_to_module(transformer, ModelHook())
+    handle = apply_schedule(case.pipe, schedule)
+    first = case.generate()
+    remove_hook_from_module(transformer, recurse=True)
+    add_hook_to_module(transformer, ModelHook())
+    second = case.generate()
+    handle.remove()
+    remove_hook_from_module(transformer, recurse=True)
+    vars(transformer).pop("forward")  # accelerate leaves the bound method
+    assert torch.equal(first, reference(case, schedule, case.generate))
+    assert torch.equal(second, first)
+
+
+@pytest.mark.parametrize("offload_first", [True, False])
+def test_hooks_of_accelerate_on_a_component_survive_removal(case, offload_first: bool) -> None:
+    class Count(ModelHook):
+        calls = 0
+
+        def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            return super().pre_forward(module, *args, **kwargs)
+
+    before = case.generate()
+    component = case.pipe.transformer.get_submodule(case.layout.slots[-1].name)
+    count = Count()
+    if offload_first:
+        add_hook_to_module(component, count)
+    handle = apply_schedule(case.pipe, case.random_schedule(2))
+    if not offload_first:
+        add_hook_to_module(component, count)
+    case.generate()
+    handle.remove()
+    so_far = count.calls
+    assert torch.equal(case.generate(), before)
+    assert count.calls == so_far + 4 * case.calls_per_step
+    remove_hook_from_module(component)
+    assert torch.equal(case.generate(), before)
+    assert count.calls == so_far + 4 * case.calls_per_step
+
+
+def test_other_hooks_in_the_registry_stay(case) -> None:
+    from diffusers.hooks import ModelHook as DiffusersHook
+
+    component = case.pipe.transformer.get_submodule(case.layout.slots[0].name)
+    registry = HookRegistry.check_if_exists_or_initialize(component)
+    registry.register_hook(DiffusersHook(), "below")
+    with apply_schedule(case.pipe, case.random_schedule(2)):
+        registry.register_hook(DiffusersHook(), "above")
+    assert list(component._diffusers_hook.hooks) == ["below", "above"]
+    case.generate()
