@@ -193,9 +193,7 @@ def generate_batch(
     """
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     with torch.no_grad():
-        output = pipe(
-            **stack_prompts(encoded), **settings.call_arguments(), generator=generators, output_type="pt"
-        )
+        output = pipe(**stack_prompts(encoded), **settings.call_arguments(), generator=generators, output_type="pt")
     images: Tensor = output.images.float().cpu()
     if not bool(torch.isfinite(images).all()):
         raise EvaluationError(

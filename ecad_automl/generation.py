@@ -82,9 +82,7 @@ def encode_prompts(pipe: Any, prompts: Sequence[str], settings: GenerationSettin
                 if guided:
                     arguments |= {"negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
             else:
-                embeds, pooled, _ = pipe.encode_prompt(
-                    prompt, None, max_sequence_length=settings.max_sequence_length
-                )
+                embeds, pooled, _ = pipe.encode_prompt(prompt, None, max_sequence_length=settings.max_sequence_length)
                 arguments = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
             encoded.append(arguments)
     return encoded

@@ -62,6 +62,8 @@ def write_text(path: str | Path, text: str, what: str) -> None:
         ScheduleError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise ScheduleError(f"The {what} cannot be written to {str(path)!r}: a path has no null character.")
     if path.is_dir():
         raise ScheduleError(f"The {what} cannot be written to {path}, which is a folder; name a file in it.")
     target = Path(os.path.realpath(path))

@@ -112,9 +112,7 @@ def propose(
         )  # fmt: skip
         chosen = [int(rest[i]) for i in picks]
     order = [*chosen, *(int(i) for i in lottery if int(i) not in set(chosen))]
-    proposals = tuple(
-        Proposal(pool[i], operators[i], i in set(chosen), float(mean[i]), float(std[i])) for i in order
-    )
+    proposals = tuple(Proposal(pool[i], operators[i], i in set(chosen), float(mean[i]), float(std[i])) for i in order)
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from optuna.storages import BaseStorage
-from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.errors import EvaluationError, RewardError
@@ -91,7 +90,9 @@ class Search:
         self._study = open_study(self._optuna_storage, self._name, sampler)
         self._sampler = sampler
         if left := release_stale(self._study):
-            self._observer.message(f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated.")
+            self._observer.message(
+                f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
+            )
         self._tell_status("uncached run")
         self._calibration = calibrate(
             self._evaluator, self._layout, self._store, self._name, progress=self._tell_status

@@ -30,7 +30,7 @@ def first_schedules(layout: Layout, drift: Drift, config: SearchConfig) -> dict[
     if config.heuristic_seeds:
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:
-        bits = drift_optimal_seeds(drift.distance, layout.slot_macs, config.drift_seeds)
+        bits = drift_optimal_seeds(drift.distance.astype(np.float64), layout.slot_macs, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():

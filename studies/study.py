@@ -15,7 +15,15 @@ from ecad_automl.schedule import Schedule
 from studies import attributes
 from studies.sampler import ScheduleNSGAIISampler
 
-__all__ = ["INTERRUPTED", "OBJECTIVES", "complete_trials", "enqueue_seeds", "open_study", "release_stale", "schedule_of"]
+__all__ = [
+    "INTERRUPTED",
+    "OBJECTIVES",
+    "complete_trials",
+    "enqueue_seeds",
+    "open_study",
+    "release_stale",
+    "schedule_of",
+]
 
 #: Objectives in the order of a trial's values.
 OBJECTIVES = ("reward", "gmacs")
@@ -79,4 +87,3 @@ def complete_trials(study: Study) -> list[FrozenTrial]:
 def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
     """The schedule of a trial's genome."""
     return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])
-

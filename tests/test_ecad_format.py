@@ -151,7 +151,7 @@ def test_macs_of_an_unknown_depth_are_not_made_up(tmp_path: Path) -> None:
     assert read_ecad(tmp_path / "small.json").metrics == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(doubles=st.integers(1, 3), singles=st.integers(0, 3), steps=st.integers(1, 4), seed=st.integers(0, 99))
 def test_written_files_keep_every_bit(doubles: int, singles: int, steps: int, seed: int, tmp_path: Path) -> None:
     layout = ecad_layout(doubles, singles)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecad_automl.ecad_macs import ecad_layout
@@ -43,6 +43,7 @@ def test_fora_of_some_components_computes_the_others_always() -> None:
     assert steps_of(schedule, "ff") == [0, 1, 2, 3, 4]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 12))
 def test_fora_macs_follow_from_the_count_of_computed_steps(steps: int, n: int) -> None:
     computed = -(-steps // n)
@@ -82,6 +83,7 @@ def test_pab_computes_components_that_have_no_range() -> None:
     assert pab(PIXART, 10, {}) == all_compute(PIXART, 10)
 
 
+@settings(deadline=None)
 @given(
     layout=st.sampled_from([PIXART, FLUX, SMALL]),
     steps=st.integers(1, 25),
@@ -129,6 +131,7 @@ def test_the_default_set_has_tgate_where_there_is_cross_attention() -> None:
     assert not any("tgate" in name for name in default_heuristics(FLUX, 20))
 
 
+@settings(deadline=None)
 @given(layout=st.sampled_from([PIXART, FLUX, SMALL]), steps=st.integers(1, 6))
 def test_the_default_set_shrinks_with_the_run_but_stays_distinct(layout: Layout, steps: int) -> None:
     named = default_heuristics(layout, steps)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -85,6 +85,7 @@ def simulate(layout: Layout, compute: Bits, symbols: Symbols) -> tuple[list[tupl
     return stream, used
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_effective_bits_give_the_run_of_the_raw_bits(schedule: Schedule) -> None:
     symbols: Symbols = {}
@@ -93,17 +94,20 @@ def test_effective_bits_give_the_run_of_the_raw_bits(schedule: Schedule) -> None
     assert effective == raw
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_a_recompute_is_kept_exactly_where_its_output_is_used(schedule: Schedule) -> None:
     _, used = simulate(schedule.layout, schedule.compute, {})
     np.testing.assert_array_equal(schedule.effective, used)
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_the_first_step_computes_everything(schedule: Schedule) -> None:
     assert schedule.effective[0].all()
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_the_effective_form_is_its_own_effective_form(schedule: Schedule) -> None:
     again = Schedule(schedule.layout, schedule.effective)
@@ -112,6 +116,7 @@ def test_the_effective_form_is_its_own_effective_form(schedule: Schedule) -> Non
     assert hash(again) == hash(schedule)
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_effective_compute_leaves_its_argument_alone(schedule: Schedule) -> None:
     given_bits = np.array(schedule.compute)
@@ -119,6 +124,7 @@ def test_effective_compute_leaves_its_argument_alone(schedule: Schedule) -> None
     np.testing.assert_array_equal(given_bits, schedule.compute)
 
 
+@settings(deadline=None)
 @given(schedules(), st.data())
 def test_schedules_are_equal_exactly_where_their_effects_are(schedule: Schedule, data: st.DataObject) -> None:
     bits = np.array(schedule.compute)
@@ -151,6 +157,7 @@ def test_schedules_of_different_layouts_differ() -> None:
     assert Schedule(flux_like(1), bits) != bits.tolist()
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_hex_gives_the_schedule_back(schedule: Schedule) -> None:
     text = schedule.to_hex()
@@ -160,6 +167,7 @@ def test_hex_gives_the_schedule_back(schedule: Schedule) -> None:
     assert Schedule.from_hex(schedule.layout, schedule.steps, text.upper()) == schedule
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_macs_are_those_of_a_count_slot_by_slot(schedule: Schedule) -> None:
     layout = schedule.layout
@@ -184,11 +192,13 @@ def test_without_macs_the_fraction_is_the_share_of_computed_slots() -> None:
     assert schedule.mac_speedup == 8 / 3
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_resampling_to_the_same_step_count_changes_nothing(schedule: Schedule) -> None:
     assert schedule.resample(schedule.steps) == schedule
 
 
+@settings(deadline=None)
 @given(schedules(), st.integers(1, 30))
 def test_resampled_rows_come_from_the_same_share_of_the_run(schedule: Schedule, steps: int) -> None:
     moved = schedule.resample(steps)
@@ -204,6 +214,7 @@ def test_resampling_to_twice_the_steps_doubles_each_row() -> None:
     np.testing.assert_array_equal(doubled.compute, np.repeat(schedule.effective, 2, axis=0))
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_staleness_counts_the_steps_since_the_last_compute(schedule: Schedule) -> None:
     ages = staleness(schedule.effective)
@@ -228,6 +239,7 @@ def test_a_schedule_cannot_be_changed_through_its_arrays_or_its_argument() -> No
     assert not schedule.compute.any()
 
 
+@settings(deadline=None)
 @given(schedules())
 def test_pickles_and_copies_are_equal(schedule: Schedule) -> None:
     for again in (pickle.loads(pickle.dumps(schedule)), copy.deepcopy(schedule), copy.copy(schedule)):

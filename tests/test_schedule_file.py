@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -77,6 +77,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert file.schedule.macs == schedule().macs
 
 
+@settings(deadline=None)
 @given(bits=hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.just(len(LAYOUT)))))
 def test_any_schedule_survives_its_document(bits: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
     wanted = Schedule(LAYOUT, bits)
@@ -219,6 +220,8 @@ def test_saving_where_no_file_can_be_is_a_clear_error(tmp_path: Path) -> None:
         save_schedule(tmp_path / "none" / "a.json", schedule())
     with pytest.raises(ScheduleError, match="is a folder"):
         save_schedule(tmp_path, schedule())
+    with pytest.raises(ScheduleError, match="null character"):
+        save_schedule(f"{tmp_path}/nu\0ll.json", schedule())
 
 
 @pytest.mark.parametrize("extra", [{"pipe": object()}, {"measured": {"pipe": object()}}])

@@ -32,4 +32,6 @@ def dashboard(
     try:
         run_server(url, host=host, port=port)
     except OSError as error:
-        raise StorageError(f"The dashboard cannot listen on {host}:{port} ({error.strerror}); choose another --port.") from error
+        raise StorageError(
+            f"The dashboard cannot listen on {host}:{port} ({error.strerror}); choose another --port."
+        ) from error

@@ -20,8 +20,12 @@ __all__ = ["export", "export_record"]
 def export(
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
-    speedup: Annotated[float | None, typer.Option(help="Best schedule at least this many times cheaper in MACs.")] = None,
-    max_drop: Annotated[float | None, typer.Option(help="Cheapest schedule that loses at most this much reward.")] = None,
+    speedup: Annotated[
+        float | None, typer.Option(help="Best schedule at least this many times cheaper in MACs.")
+    ] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Cheapest schedule that loses at most this much reward.")
+    ] = None,
     knee_point: Annotated[bool, typer.Option("--knee", help="The schedule where the front bends most.")] = False,
     trial: Annotated[int | None, typer.Option(help="The schedule of this trial.")] = None,
     out: Out = Path("schedules"),
@@ -44,7 +48,8 @@ def export(
     for record in records:
         path = export_record(found, record, out)
         console.print(
-            f"{path}: {found.uncached.gmacs / record.gmacs:.2f}x fewer MACs, reward {-record.reward_drop:+.4f} to uncached",
+            f"{path}: {found.uncached.gmacs / record.gmacs:.2f}x fewer MACs, "
+            f"reward {-record.reward_drop:+.4f} to uncached",
             highlight=False,
             soft_wrap=True,
         )

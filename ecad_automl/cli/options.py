@@ -12,7 +12,8 @@ from ecad_automl.errors import PromptError
 __all__ = ["Device", "Dtype", "Model", "Out", "Revision", "Storage", "Study", "read_prompts"]
 
 Model = Annotated[
-    str, typer.Option(help="'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256.")
+    str,
+    typer.Option(help="'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256."),
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; by default what suits the device.")]
@@ -32,7 +33,9 @@ def read_prompts(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PromptError(f"The prompt file {path} cannot be read ({reason}); give a text file, a prompt per line.") from error
+        raise PromptError(
+            f"The prompt file {path} cannot be read ({reason}); give a text file, a prompt per line."
+        ) from error
     prompts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not prompts:
         raise PromptError(f"The prompt file {path} holds no prompt; write one per line.")

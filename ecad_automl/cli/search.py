@@ -27,7 +27,9 @@ def search(
     model: Model = _SHAPES,
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
-    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")
+    ] = None,
     reward: Annotated[str | None, typer.Option(help="shapes, shapes-caption, fidelity, or module:attribute.")] = None,
     cost: Annotated[str, typer.Option(help="What to minimize: gmacs.")] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
@@ -74,7 +76,14 @@ def search(
             steps=steps, guidance_scale=guidance_scale, height=height, width=width
         )
     job = SearchJob(
-        loaded, chosen, scorer, storage, study or _study_name(model), tuple(range(images_per_prompt)), batch_size, config
+        loaded,
+        chosen,
+        scorer,
+        storage,
+        study or _study_name(model),
+        tuple(range(images_per_prompt)),
+        batch_size,
+        config,
     )
     console.print(
         f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "

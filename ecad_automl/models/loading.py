@@ -74,8 +74,7 @@ def load_model(
     kind = type(pipe).__name__
     if kind not in supported_pipelines():
         raise UnsupportedModelError(
-            f"The model {name!r} is a {kind}, which is not supported; supported are "
-            f"{', '.join(supported_pipelines())}."
+            f"The model {name!r} is a {kind}, which is not supported; supported are {', '.join(supported_pipelines())}."
         )
     return LoadedModel(pipe.to(device), name, found_revision, default_settings(pipe, bundled=name == "shapes"))
 
@@ -84,7 +83,7 @@ def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.
     from diffusers import DiffusionPipeline
 
     try:
-        return DiffusionPipeline.from_pretrained(source, revision=revision, torch_dtype=dtype)
+        return DiffusionPipeline.from_pretrained(source, revision=revision, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
         # from_pretrained reports a missing, damaged or incomplete model by any of these.
         reason = " ".join(str(error).split())[:300]

@@ -35,4 +35,6 @@ def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
             axes.yaxis.get_major_locator().set_params(integer=True)
         panels[-1].set_xlabel("denoising step")
         panels[-1].xaxis.get_major_locator().set_params(integer=True)
-        drawn.suptitle(f"{title}\n{schedule.gmacs:.2f} GMACs, {schedule.mac_speedup:.2f}x fewer than uncached", fontsize=9)
+        drawn.suptitle(
+            f"{title}\n{schedule.gmacs:.2f} GMACs, {schedule.mac_speedup:.2f}x fewer than uncached", fontsize=9
+        )

@@ -65,8 +65,10 @@ def check_scores(name: str, scores: Floats, count: int) -> Floats:
     """
     array = np.asarray(scores, dtype=np.float64)
     if array.shape != (count,):
-        raise RewardError(f"The reward {name!r} gave scores of the shape {array.shape} for {count} images; one number "
-                          "per image is expected.")
+        raise RewardError(
+            f"The reward {name!r} gave scores of the shape {array.shape} for {count} images; one number "
+            "per image is expected."
+        )
     bad = np.flatnonzero(~np.isfinite(array))
     if len(bad):
         raise RewardError(

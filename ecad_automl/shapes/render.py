@@ -88,7 +88,8 @@ def _render_one(scene: Scene, rng: np.random.Generator) -> Floats:
 
 def _ground(background: str, rng: np.random.Generator) -> Floats:
     tone = _tone(background, rng)[:, None, None]
-    return np.tile(tone, (1, RESOLUTION, RESOLUTION))
+    ground: Floats = np.tile(tone, (1, RESOLUTION, RESOLUTION))
+    return ground
 
 
 def _paint(picture: Floats, thing: SceneObject, x: float, y: float, rng: np.random.Generator) -> None:
@@ -119,15 +120,19 @@ def _coverage(thing: SceneObject, x: Floats, y: Floats, rng: np.random.Generator
 
 
 def _signed_distance(shape: str, x: Floats, y: Floats, radius: float) -> Floats:
+    size = np.float32(radius)
+    distance: Floats
     if shape == "circle":
-        return np.hypot(x, y) - np.float32(radius)
-    if shape == "square":
-        return np.maximum(np.abs(x), np.abs(y)) - np.float32(radius * 0.89)
-    if shape == "triangle":
+        distance = np.hypot(x, y) - size
+    elif shape == "square":
+        distance = np.maximum(np.abs(x), np.abs(y)) - np.float32(0.89) * size
+    elif shape == "triangle":
         # Upright: the apex one radius above the center, the base two radii wide at 0.8 radii below it.
-        across, down = np.float32(0.874), np.float32(0.486)
-        return np.maximum(across * np.abs(x) - down * (y + np.float32(radius)), y - np.float32(radius * 0.8))
-    arm = np.float32(radius * 0.36)
-    across = np.maximum(np.abs(x) - np.float32(radius), np.abs(y) - arm)
-    along = np.maximum(np.abs(y) - np.float32(radius), np.abs(x) - arm)
-    return np.minimum(across, along)
+        side = np.float32(0.874) * np.abs(x) - np.float32(0.486) * (y + size)
+        distance = np.maximum(side, y - np.float32(0.8) * size)
+    else:
+        arm = np.float32(0.36) * size
+        lying = np.maximum(np.abs(x) - size, np.abs(y) - arm)
+        standing = np.maximum(np.abs(y) - size, np.abs(x) - arm)
+        distance = np.minimum(lying, standing)
+    return distance

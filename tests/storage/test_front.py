@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecad_automl.errors import StudyError
@@ -28,6 +28,7 @@ def beats(one: Point, other: Point) -> bool:
     return no_worse and (one.reward > other.reward or one.gmacs < other.gmacs)
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_the_front_is_what_no_point_beats(points: list[Point]) -> None:
     found = front(points)
@@ -55,6 +56,7 @@ def test_evaluation_records_are_points() -> None:
     assert choose_trial([record], 3) is record
 
 
+@settings(deadline=None)
 @given(POINTS.filter(bool), st.integers(1, 6))
 def test_the_choice_by_speedup_has_the_highest_reward_that_is_cheap_enough(points: list[Point], speedup: int) -> None:
     fitting = [p for p in points if p.gmacs * speedup <= 8.0]
@@ -95,6 +97,7 @@ def test_the_knee_is_where_the_front_bends() -> None:
     assert knee(points[::-1]) is points[1]
 
 
+@settings(deadline=None)
 @given(POINTS.filter(bool), st.floats(0.1, 10), st.floats(-5, 5))
 def test_the_knee_does_not_depend_on_units(points: list[Point], scale: float, shift: float) -> None:
     found = front(points)

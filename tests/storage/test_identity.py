@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.identity import differences
@@ -14,6 +14,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), JSON))
 def test_an_identity_does_not_differ_from_itself(identity: dict[str, object]) -> None:
     assert differences(identity, json.loads(json.dumps(identity))) == []

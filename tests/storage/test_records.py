@@ -5,7 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from storage.records import now, pack_scores, unpack_scores
 ROWS = hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), ROWS, max_size=4))
 def test_scores_come_back_bit_for_bit(scores: dict[str, NDArray[np.float32]]) -> None:
     again = unpack_scores(pack_scores(scores))

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.render import render
-from ecad_automl.shapes.training.progress import Checkpoint, learning_rate_factor, step_bar
+from ecad_automl.shapes.training.progress import train
 from ecad_automl.shapes.world import ATTRIBUTES, Split, random_scene
 
 _BATCH = 96
@@ -38,38 +38,22 @@ def _spoil(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def train_classifier(folder: Path, *, steps: int, seed: int = 0) -> AttributeClassifier:
-    """Train, or go on training; the checkpoint lives in ``folder``."""
+    """Train, or go on training; the checkpoint ``classifier.pt`` lives in ``folder``."""
     torch.manual_seed(seed)
-    model = AttributeClassifier()
+    model = AttributeClassifier().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.02)
-    checkpoint = Checkpoint(folder / "classifier.pt")
-    state = checkpoint.load()
-    start = 0
-    if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
 
-    def save(step: int) -> None:
-        checkpoint.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
+    def step(number: int) -> dict[str, Tensor]:
+        pictures, labels = labelled_batch(_BATCH, np.random.default_rng([seed, 5, number]), "train")
+        logits = model(pictures)
+        losses = [functional.cross_entropy(head, labels[:, i], ignore_index=-1) for i, head in enumerate(logits)]
+        loss = torch.stack(losses).sum()
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        return {"loss": loss.detach(), "accuracy": torch.tensor(_accuracy(logits, labels))}
 
-    model.train()
-    with step_bar("classifier", steps, start) as bar:
-        for step in bar:
-            for group in optimizer.param_groups:
-                group["lr"] = _LEARNING_RATE * learning_rate_factor(step, steps, decay_share=0.6)
-            pictures, labels = labelled_batch(_BATCH, np.random.default_rng([seed, 5, step]), "train")
-            logits = model(pictures)
-            losses = [functional.cross_entropy(head, labels[:, i], ignore_index=-1) for i, head in enumerate(logits)]
-            loss = torch.stack(losses).sum()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if step % 10 == 0:
-                bar.show(step, loss=float(loss.detach()), accuracy=_accuracy(logits, labels))
-            if checkpoint.due():
-                save(step + 1)
-    save(max(start, steps))
+    train("classifier", folder / "classifier.pt", {"model": model}, optimizer, steps, step, decay_share=0.6)
     model.eval()
     _calibrate(model, seed)
     return model
@@ -85,7 +69,7 @@ def _calibrate(model: AttributeClassifier, seed: int) -> None:
     """Choose each head's temperature by the likelihood of calibration renders, on a grid from 0.5 to 4."""
     pictures, labels = labelled_batch(2048, np.random.default_rng([seed, 6]), "calibration")
     model.temperatures.fill_(1.0)
-    logits = [torch.cat(parts) for parts in zip(*(model(chunk) for chunk in pictures.split(256)), strict=True)]
+    logits = [torch.cat(parts) for parts in zip(*(model(chunk) for chunk in torch.split(pictures, 256)), strict=True)]
     grid = torch.logspace(-0.3, 0.6, 46)
     for i in range(len(ATTRIBUTES)):
         losses = torch.stack([functional.cross_entropy(logits[i] / t, labels[:, i], ignore_index=-1) for t in grid])
@@ -98,7 +82,7 @@ def held_out_accuracy(model: AttributeClassifier, *, pictures: int = 2048, seed:
     rng = np.random.default_rng([seed, 7])
     scenes = [random_scene(rng, "held-out") for _ in range(pictures)]
     labels = torch.tensor([scene.attributes() for scene in scenes])
-    chunks = torch.from_numpy(render(scenes, rng)).split(256)
+    chunks = torch.split(torch.from_numpy(render(scenes, rng)), 256)
     logits = [torch.cat(parts) for parts in zip(*(model(chunk) for chunk in chunks), strict=True)]
     shares = {"all": _accuracy(logits, labels)}
     for i, name in enumerate(ATTRIBUTES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from ecad_automl.shapes.architecture import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
 from ecad_automl.shapes.render import render
-from ecad_automl.shapes.training.progress import Checkpoint, learning_rate_factor, step_bar
+from ecad_automl.shapes.training.progress import progress_bar, train
 from ecad_automl.shapes.world import Scene, random_caption, random_scene
 
 _BATCH = 64
@@ -24,7 +25,7 @@ _ENCODE_BATCH = 128
 
 
 class LatentSet:
-    """Scenes and their latents, computed once and kept in a file: ``(n, 16, 8, 8)`` float16."""
+    """Scenes and their latents, computed once and kept in a file: ``(n, 8, 16, 16)`` float16."""
 
     def __init__(self, scenes: list[Scene], latents: Tensor) -> None:
         self.scenes = scenes
@@ -33,13 +34,13 @@ class LatentSet:
     @classmethod
     def load_or_make(cls, path: Path, autoencoder: AutoencoderKL, count: int, seed: int) -> LatentSet:
         """Read the file, or render and encode ``count`` training scenes and write it; a longer file is cut short."""
-        chunks: list[Tensor] = []
-        if path.exists():
-            chunks = list(torch.load(path, weights_only=True).split(_ENCODE_BATCH))
+        fingerprint = _fingerprint(autoencoder)
+        chunks = _stored_chunks(path, fingerprint)
         wanted = -(-count // _ENCODE_BATCH)
         scenes: list[Scene] = []
-        with step_bar("latents", wanted, 0) as bar, torch.no_grad():
-            for index in bar:
+        with progress_bar("latents") as bar, torch.no_grad():
+            task = bar.add_task("", total=wanted, figures="")
+            for index in range(wanted):
                 rng = np.random.default_rng([seed, 3, index])
                 batch = [random_scene(rng, "train") for _ in range(_ENCODE_BATCH)]
                 scenes += batch
@@ -47,11 +48,27 @@ class LatentSet:
                     pictures = torch.from_numpy(render(batch, rng)) * 2 - 1
                     latents = autoencoder.encode(pictures).latent_dist.mean * autoencoder.config.scaling_factor
                     chunks.append(latents.half())
-                if index % 100 == 99:
-                    torch.save(torch.cat(chunks), path)
-        latents = torch.cat(chunks[:wanted])
-        torch.save(torch.cat(chunks), path)
-        return cls(scenes, latents)
+                if index % 100 == 99 or index == wanted - 1:
+                    torch.save({"autoencoder": fingerprint, "latents": torch.cat(chunks)}, path)
+                bar.update(task, completed=index + 1)
+        return cls(scenes, torch.cat(chunks[:wanted]))
+
+
+def _fingerprint(autoencoder: AutoencoderKL) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for value in autoencoder.state_dict().values():
+        digest.update(np.ascontiguousarray(value.cpu()).tobytes())
+    return digest.hexdigest()
+
+
+def _stored_chunks(path: Path, fingerprint: str) -> list[Tensor]:
+    """Latents that this very autoencoder made earlier."""
+    if not path.exists():
+        return []
+    stored = torch.load(path, weights_only=True)
+    if not isinstance(stored, dict) or stored.get("autoencoder") != fingerprint:
+        return []
+    return list(torch.split(stored["latents"], _ENCODE_BATCH))
 
 
 class TextToLatent(nn.Module):
@@ -63,7 +80,7 @@ class TextToLatent(nn.Module):
         self.transformer = transformer
 
     def forward(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Predicted velocity ``(n, 16, 8, 8)`` for noisy latents, timesteps ``(n,)`` and captions ``(n, tokens)``."""
+        """Predicted velocity ``(n, 8, 16, 16)`` for noisy latents, timesteps ``(n,)`` and captions ``(n, tokens)``."""
         text = self.text_encoder(tokens, attention_mask=mask).last_hidden_state
         prediction: Tensor = self.transformer(
             noisy,
@@ -83,8 +100,17 @@ def train_diffusion(
     steps: int,
     pictures: int,
     seed: int = 0,
+    compiled: bool = True,
 ) -> tuple[PreTrainedTokenizerFast, TextToLatent]:
-    """Train, or go on training; the checkpoint and the latents live in ``folder``.
+    """Train, or go on training, text encoder and transformer to predict the velocity of noisy latents.
+
+    Args:
+        folder: for ``diffusion.pt`` and ``latents.pt``.
+        autoencoder: trained and half whitened.
+        steps: number of steps in all.
+        pictures: how many latents to train on.
+        seed: of weights, scenes and noise.
+        compiled: use ``torch.compile``: about twice as fast after a minute.
 
     Returns:
         The tokenizer and the exponential moving average of the trained weights.
@@ -92,50 +118,31 @@ def train_diffusion(
     tokenizer = new_tokenizer()
     data = LatentSet.load_or_make(folder / "latents.pt", autoencoder, pictures, seed)
     torch.manual_seed(seed)
-    model = TextToLatent(new_text_encoder(len(tokenizer)), new_transformer())
+    model = TextToLatent(new_text_encoder(len(tokenizer)), new_transformer()).train()
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
-    checkpoint = Checkpoint(folder / "diffusion.pt")
-    state = checkpoint.load()
-    start = 0
-    if state is not None:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-
-    def save(step: int) -> None:
-        parts = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-        checkpoint.save({**parts, "step": step})
-
     alphas = new_scheduler().alphas_cumprod
-    model.train()
-    predict = torch.compile(model)
-    running = 1.0
-    with step_bar("diffusion", steps, start) as bar:
-        for step in bar:
-            for group in optimizer.param_groups:
-                group["lr"] = _LEARNING_RATE * learning_rate_factor(step, steps)
-            rng = np.random.default_rng([seed, 4, step])
-            clean, tokens, mask = _draw(data, tokenizer, rng)
-            noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-            # Evenly spread timesteps, one from each of equal ranges, make the loss less noisy than independent ones.
-            timesteps = torch.from_numpy((np.arange(_BATCH) + rng.random(_BATCH)) * 1000 / _BATCH).long()
-            signal = alphas[timesteps].sqrt()[:, None, None, None]
-            spread = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
-            predicted = predict(signal * clean + spread * noise, timesteps, tokens, mask)
-            loss = (predicted - (signal * noise - spread * clean)).square().mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            _update_average(average, model, min(_EMA, (1 + step) / (10 + step)))
-            if step % 10 == 0:
-                running += 0.05 * (float(loss.detach()) - running)
-                bar.show(step, loss=running)
-            if checkpoint.due():
-                save(step + 1)
-    save(max(start, steps))
+    predict = torch.compile(model) if compiled else model
+
+    def step(number: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([seed, 4, number])
+        clean, tokens, mask = _draw(data, tokenizer, rng)
+        noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
+        # Evenly spread timesteps, one from each of equal ranges, make the loss less noisy than independent ones.
+        timesteps = torch.from_numpy((np.arange(_BATCH) + rng.random(_BATCH)) * 1000 / _BATCH).long()
+        signal = alphas[timesteps].sqrt()[:, None, None, None]
+        spread = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
+        predicted = predict(signal * clean + spread * noise, timesteps, tokens, mask)
+        loss = (predicted - (signal * noise - spread * clean)).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        _update_average(average, model, min(_EMA, (1 + number) / (10 + number)))
+        return {"loss": loss.detach()}
+
+    parts = {"model": model, "average": average}
+    train("diffusion", folder / "diffusion.pt", parts, optimizer, steps, step, decay_share=0.35)
     return tokenizer, average.eval()
 
 
@@ -153,5 +160,5 @@ def _draw(
 
 @torch.no_grad()
 def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    targets, sources = list(average.parameters()), [p.detach() for p in model.parameters()]
+    targets, sources = ([p.detach() for p in module.parameters()] for module in (average, model))
     torch._foreach_lerp_(targets, sources, 1 - decay)

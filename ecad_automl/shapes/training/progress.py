@@ -1,21 +1,24 @@
-"""Shared by the training stages: learning-rate schedule, checkpoints and the progress bar."""
+"""Shared by the training stages: the loop with its learning rate, checkpoints and progress bar."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
+
+__all__ = ["learning_rate_factor", "progress_bar", "train"]
 
 _CHECKPOINT_SECONDS = 60.0
+_LINE_SECONDS = 20.0
 
 
 def learning_rate_factor(step: int, steps: int, *, warmup: int = 100, decay_share: float = 0.35) -> float:
-    """Warm-up, plateau, then cosine-free linear decay to zero over the last ``decay_share`` of the run.
+    """Warm-up, plateau, then linear decay to zero over the last ``decay_share`` of the run.
 
     A plateau, unlike a one-cycle schedule, lets a resumed run be given more steps than it was started with.
     """
@@ -23,61 +26,9 @@ def learning_rate_factor(step: int, steps: int, *, warmup: int = 100, decay_shar
     return max(0.0, min(1.0, (step + 1) / warmup, left))
 
 
-class Checkpoint:
-    """Training state in one file, written whole or not at all, about once a minute."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._written = time.monotonic()
-
-    def load(self) -> dict[str, Any] | None:
-        """The stored state, or None where there is none yet."""
-        if not self.path.exists():
-            return None
-        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        return state
-
-    def due(self) -> bool:
-        """Whether it is time to write again."""
-        return time.monotonic() - self._written > _CHECKPOINT_SECONDS
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Write the state beside the old one, then put it in its place."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.path)
-        self._written = time.monotonic()
-
-
-class StepBar:
-    """A progress bar over training steps that shows the latest figures."""
-
-    def __init__(self, progress: Progress, steps: int, start: int) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=steps, completed=start, figures="")
-        self._start = start
-        self._steps = steps
-        self._last_line = time.monotonic()
-
-    def __iter__(self) -> Iterator[int]:
-        for step in range(self._start, self._steps):
-            yield step
-            self._progress.update(self._task, completed=step + 1)
-
-    def show(self, step: int, **figures: float) -> None:
-        """Show figures on the bar; where output is no terminal, print a line every 20 seconds instead."""
-        text = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-        self._progress.update(self._task, figures=text)
-        if not self._progress.console.is_terminal and time.monotonic() - self._last_line > 20:
-            self._progress.console.print(f"step {step}/{self._steps}  {text}")
-            self._last_line = time.monotonic()
-
-
-@contextmanager
-def step_bar(label: str, steps: int, start: int) -> Iterator[StepBar]:
-    """A bar for one training stage."""
-    columns = (
+def progress_bar(label: str) -> Progress:
+    """A progress bar whose tasks have a field ``figures``."""
+    return Progress(
         TextColumn(label),
         BarColumn(),
         MofNCompleteColumn(),
@@ -85,5 +36,74 @@ def step_bar(label: str, steps: int, start: int) -> Iterator[StepBar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns) as progress:
-        yield StepBar(progress, steps, start)
+
+
+def train(
+    label: str,
+    checkpoint: Path,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    step: Callable[[int], Mapping[str, torch.Tensor] | None],
+    *,
+    decay_share: float,
+) -> None:
+    """Run the steps that the checkpoint does not hold yet; write it about once a minute and however the run ends.
+
+    Args:
+        label: shown before the bar.
+        checkpoint: file of the training state; written whole or not at all.
+        modules: what to store, by name.
+        optimizer: its initial learning rate is the peak.
+        steps: number of steps in all.
+        step: does one optimizer step, given its number; may return figures to show.
+        decay_share: see :func:`learning_rate_factor`.
+    """
+    done = _load(checkpoint, modules, optimizer)
+    peaks = [group["initial_lr"] for group in optimizer.param_groups]
+    written = printed = time.monotonic()
+    with progress_bar(label) as bar:
+        task = bar.add_task("", total=steps, completed=done, figures="")
+        try:
+            for number in range(done, steps):
+                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                    group["lr"] = peak * learning_rate_factor(number, steps, decay_share=decay_share)
+                # What a step draws depends on its number alone, so a resumed run is the same as an unbroken one.
+                torch.manual_seed(number)
+                figures = step(number)
+                done = number + 1
+                bar.update(task, completed=done)
+                if figures and number % 10 == 0:
+                    text = "  ".join(f"{name} {float(value):.4f}" for name, value in figures.items())
+                    bar.update(task, figures=text)
+                    if not bar.console.is_terminal and time.monotonic() - printed > _LINE_SECONDS:
+                        bar.console.print(f"{label} {done}/{steps}  {text}")
+                        printed = time.monotonic()
+                if time.monotonic() - written > _CHECKPOINT_SECONDS:
+                    _save(checkpoint, modules, optimizer, done)
+                    written = time.monotonic()
+        finally:
+            _save(checkpoint, modules, optimizer, done)
+
+
+def _load(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    peaks = [group["initial_lr"] for group in optimizer.param_groups]
+    if not path.exists():
+        return 0
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    for name, module in modules.items():
+        module.load_state_dict(state[name])
+    optimizer.load_state_dict(state["optimizer"])
+    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+        group["initial_lr"] = peak
+    return int(state["step"])
+
+
+def _save(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, step: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    state = {name: module.state_dict() for name, module in modules.items()}
+    torch.save({**state, "optimizer": optimizer.state_dict(), "step": step}, partial)
+    partial.replace(path)

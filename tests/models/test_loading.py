@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.models import load_model, model_layout
+
+
+def test_a_folder_loads_with_usual_settings(tiny_pixart_folder: Path) -> None:
+    model = load_model(str(tiny_pixart_folder))
+    assert type(model.pipe).__name__ == "PixArtAlphaPipeline"
+    assert model.settings.steps == 20
+    assert (model.settings.height, model.settings.width) == (16, 16)
+    assert model.revision.startswith("folder-")
+
+
+def test_the_bundled_model_loads_by_name() -> None:
+    model = load_model("shapes")
+    assert (model.settings.height, model.settings.width, model.settings.steps) == (64, 64, 20)
+    layout = model_layout(model)
+    assert layout.components == ("attn1", "attn2", "ff")
+    assert len(layout.blocks) == 8
+
+
+def test_settings_change_only_where_given(tiny_pixart_folder: Path) -> None:
+    model = load_model(str(tiny_pixart_folder))
+    changed = model.with_settings(steps=7, guidance_scale=None)
+    assert changed.settings.steps == 7
+    assert changed.settings.guidance_scale == model.settings.guidance_scale
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "./no/such/folder", "/no/such/folder", "a/b/c"])
+def test_an_unknown_model_is_refused_with_what_is_possible(name: str) -> None:
+    with pytest.raises(UnsupportedModelError, match="neither 'shapes', an existing folder"):
+        load_model(name)
+
+
+def test_missing_weights_are_one_clear_sentence(tiny_pixart_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_pixart_folder, broken)
+    for weights in (broken / "transformer").glob("*.safetensors"):
+        weights.unlink()
+    with pytest.raises(UnsupportedModelError, match="could not be loaded") as caught:
+        load_model(str(broken))
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_weights_are_one_clear_sentence(tiny_pixart_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_pixart_folder, broken)
+    (broken / "transformer" / "diffusion_pytorch_model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(UnsupportedModelError, match="could not be loaded"):
+        load_model(str(broken))
+
+
+def test_a_folder_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModelError, match="could not be loaded"):
+        load_model(str(tmp_path))
+
+
+def test_an_unknown_dtype_is_refused() -> None:
+    with pytest.raises(UnsupportedModelError, match="'int3'.*float32"):
+        load_model("shapes", dtype="int3")
+
+
+def test_a_changed_folder_has_another_revision(tiny_pixart_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_pixart_folder, copy)
+    before = load_model(str(copy)).revision
+    (copy / "notes.txt").write_text("changed")
+    assert load_model(str(copy)).revision != before

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ecad_automl.errors import PromptError, RewardError
+from ecad_automl.rewards import PairedReward, Reward, check_scores, load_reward, reward_names
+from ecad_automl.shapes.render import render
+from ecad_automl.shapes.world import parse_caption, prompts
+
+
+def pictures(captions: list[str], seed: int = 0) -> torch.Tensor:
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(render([parse_caption(caption) for caption in captions], rng))
+
+
+def test_every_named_reward_loads_and_keeps_its_name() -> None:
+    for name in reward_names():
+        reward = load_reward(name)
+        assert reward.name == name
+        assert isinstance(reward, Reward | PairedReward)
+
+
+def test_caption_reward_prefers_the_picture_of_the_caption() -> None:
+    captions = prompts("held-out", 16)
+    images = pictures(captions)
+    reward = load_reward("shapes-caption")
+    assert isinstance(reward, Reward)
+    right = reward.score(images, captions)
+    wrong = reward.score(images.roll(1, dims=0), captions)
+    assert right.shape == (16,)
+    assert (right <= 0).all()
+    assert right.mean() > -0.1
+    assert (right > wrong).all()
+
+
+def test_caption_reward_falls_as_noise_grows() -> None:
+    captions = prompts("held-out", 16)
+    images = pictures(captions)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    reward = load_reward("shapes-caption")
+    assert isinstance(reward, Reward)
+    means = [reward.score((images + level * noise).clamp(0, 1), captions).mean() for level in (0.0, 0.3, 0.8)]
+    assert means == sorted(means, reverse=True)
+
+
+def test_one_hopeless_attribute_costs_a_bounded_amount() -> None:
+    captions = ["a large solid red circle at the center on a white background"]
+    reward = load_reward("shapes-caption")
+    assert isinstance(reward, Reward)
+    assert reward.score(torch.zeros(1, 3, 64, 64), captions)[0] >= np.log(0.01 / 7)
+
+
+def test_a_prompt_of_another_world_is_refused() -> None:
+    reward = load_reward("shapes-caption")
+    assert isinstance(reward, Reward)
+    with pytest.raises(PromptError, match="a photo of a cat"):
+        reward.score(torch.zeros(1, 3, 64, 64), ["a photo of a cat"])
+
+
+def test_fidelity_is_zero_for_the_reference_and_the_rms_distance_otherwise() -> None:
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    reward = load_reward("fidelity")
+    assert isinstance(reward, PairedReward)
+    assert (reward.score_pairs(images, images, ["x"] * 4) == 0).all()
+    assert reward.score_pairs(images + 0.25, images, ["x"] * 4) == pytest.approx([-0.25] * 4, abs=1e-6)
+
+
+def test_the_shapes_reward_adds_fidelity_to_the_caption_reward() -> None:
+    captions = prompts("held-out", 4)
+    images, references = pictures(captions, 1), pictures(captions, 2)
+    shapes, caption, fidelity = (load_reward(name) for name in ("shapes", "shapes-caption", "fidelity"))
+    assert isinstance(shapes, PairedReward)
+    assert isinstance(caption, Reward)
+    assert isinstance(fidelity, PairedReward)
+    apart = shapes.score_pairs(images, references, captions) - caption.score(images, captions)
+    assert apart == pytest.approx(2 * fidelity.score_pairs(images, references, captions))
+
+
+def test_an_unknown_reward_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(RewardError, match="'beauty'.*shapes-caption"):
+        load_reward("beauty")
+
+
+def test_a_reward_of_ones_own_is_named_by_module_and_attribute(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text(  # type: ignore[operator]
+        "import numpy as np\n"
+        "class Brightness:\n"
+        "    name = 'brightness'\n"
+        "    def score(self, images, prompts):\n"
+        "        return images.mean(dim=(1, 2, 3)).numpy().astype(np.float64)\n"
+        "class Nothing: ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    reward = load_reward("mine:Brightness")
+    assert isinstance(reward, Reward)
+    assert reward.score(torch.ones(2, 3, 4, 4), ["a", "b"]).tolist() == [1.0, 1.0]
+    with pytest.raises(RewardError, match="mine:Nothing"):
+        load_reward("mine:Nothing")
+    with pytest.raises(RewardError, match="cannot be made"):
+        load_reward("mine:Missing")
+    with pytest.raises(RewardError, match="cannot be made"):
+        load_reward("no_such_module:Thing")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_no_number_is_refused_with_its_place(bad: float) -> None:
+    with pytest.raises(RewardError, match="image 1 of 3"):
+        check_scores("mine", np.array([0.0, bad, 1.0]), 3)
+
+
+def test_scores_of_a_wrong_shape_are_refused() -> None:
+    with pytest.raises(RewardError, match=r"\(2, 1\) for 2 images"):
+        check_scores("mine", np.zeros((2, 1)), 2)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ecad_automl.errors import EvaluationError, PromptError, RewardError
+from ecad_automl.evaluation import Evaluator, check_prompts
+from ecad_automl.models import model_layout
+from ecad_automl.rewards import load_reward
+from ecad_automl.schedule import Schedule
+
+PROMPTS = ["a large solid red circle", "a small hollow blue square", "a cross"]
+
+
+class Brightness:
+    name = "brightness"
+
+    def score(self, images: torch.Tensor, prompts: Sequence[str]) -> Any:
+        return images.double().mean(dim=(1, 2, 3)).numpy()
+
+
+def evaluator(model: Any, **changes: Any) -> Evaluator:
+    arguments = {"prompts": PROMPTS, "seeds": [0, 1], "reward": Brightness(), "batch_size": 4, **changes}
+    return Evaluator(model.pipe, settings=model.settings, **arguments)
+
+
+def half_reused(model: Any) -> Schedule:
+    layout = model_layout(model)
+    bits = np.zeros((model.settings.steps, len(layout)), dtype=bool)
+    bits[::2] = True
+    return Schedule(layout, bits)
+
+
+def test_all_compute_images_are_the_uncached_ones_and_have_no_difference(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model)
+    schedule = Schedule.all_compute(model_layout(tiny_model), tiny_model.settings.steps)
+    assert torch.equal(runner.generate(schedule), runner.reference_images)
+    found = runner.evaluate(schedule)
+    assert found.difference.mean == 0
+    assert found.difference.standard_error == 0
+    assert found.reward == runner.baseline().reward
+
+
+def test_images_are_those_of_a_plain_pipeline_call(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model, seeds=[5], batch_size=1)
+    expected = tiny_model.pipe(
+        PROMPTS[1], **tiny_model.settings.call_arguments(), generator=torch.Generator().manual_seed(5), output_type="pt"
+    ).images
+    assert torch.equal(runner.reference_images[1:2], expected)
+
+
+def test_evaluation_is_deterministic_and_scores_are_by_prompt_and_seed(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model)
+    schedule = half_reused(tiny_model)
+    first, second = runner.evaluate(schedule), runner.evaluate(schedule)
+    assert np.array_equal(first.scores, second.scores)
+    assert first.scores.shape == (3, 2)
+    assert first.scores.ravel() == pytest.approx(runner.generate(schedule).double().mean(dim=(1, 2, 3)).numpy())
+
+
+def test_the_batch_size_hardly_changes_images(tiny_model: Any) -> None:
+    schedule = half_reused(tiny_model)
+    one = evaluator(tiny_model, batch_size=1).generate(schedule)
+    six = evaluator(tiny_model, batch_size=6).generate(schedule)
+    assert torch.allclose(one, six, atol=1e-4)
+
+
+def test_a_schedule_changes_images_and_leaves_the_pipeline_as_it_was(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model)
+    cached = runner.generate(half_reused(tiny_model))
+    assert not torch.equal(cached, runner.reference_images)
+    assert torch.equal(runner.generate(None), runner.reference_images)
+
+
+def test_fewer_steps_are_another_uncached_run(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model)
+    assert runner.evaluate_steps(tiny_model.settings.steps).difference.mean == 0
+    assert runner.evaluate_steps(2).difference.mean != 0
+
+
+def test_paired_rewards_see_the_uncached_images(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model, reward=load_reward("fidelity"))
+    assert runner.baseline().reward == 0
+    found = runner.evaluate(half_reused(tiny_model))
+    assert found.reward < 0
+    assert found.difference.mean == pytest.approx(found.reward)
+
+
+def test_guidance_off_works(tiny_model: Any) -> None:
+    runner = evaluator(tiny_model.with_settings(guidance_scale=1.0))
+    assert runner.reference_images.shape == (6, 3, 16, 16)
+
+
+def test_embeddings_are_computed_once(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = evaluator(tiny_model)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("the text encoder ran again")
+
+    monkeypatch.setattr(tiny_model.pipe.text_encoder, "forward", forbidden)
+    runner.evaluate(half_reused(tiny_model))
+
+
+def test_a_nan_reward_is_an_error_that_names_the_image(tiny_model: Any) -> None:
+    class Broken(Brightness):
+        def score(self, images: torch.Tensor, prompts: Sequence[str]) -> Any:
+            return np.full(len(prompts), np.nan)
+
+    with pytest.raises(RewardError, match="nan for image 0"):
+        evaluator(tiny_model, reward=Broken()).baseline()
+
+
+def test_nan_pixels_are_an_error(tiny_model: Any) -> None:
+    with torch.no_grad():
+        tiny_model.pipe.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(EvaluationError, match="wider dtype"):
+        evaluator(tiny_model).baseline()
+
+
+def test_the_users_progress_bar_setting_comes_back(tiny_model: Any) -> None:
+    tiny_model.pipe.set_progress_bar_config(desc="mine")
+    evaluator(tiny_model).baseline()
+    assert tiny_model.pipe._progress_bar_config == {"desc": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [([], "no prompts"), (["a", " "], "Prompt 2 of 2 is empty"), (["a", "b", " a "], "'a' occurs twice")],
+)
+def test_useless_prompts_are_refused(prompts: list[str], message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        check_prompts(prompts)
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"seeds": []}, "at least one"), ({"batch_size": 0}, "is 0")])
+def test_useless_settings_are_refused(tiny_model: Any, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        evaluator(tiny_model, **changes)
