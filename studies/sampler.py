@@ -14,7 +14,7 @@ from ecad_automl.errors import StudyError
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies import attributes
-from studies.descriptors import descriptor_names, descriptors
+from studies.descriptors import descriptor_ranges, descriptors
 from studies.proposer import Plan, Proposal
 
 __all__ = ["ScheduleNSGAIISampler"]
@@ -55,7 +55,7 @@ class ScheduleNSGAIISampler(NSGAIISampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The descriptors, the same for every trial."""
         del study, trial
-        return descriptor_space(self._layout)
+        return descriptor_space(self._layout, self._steps)
 
     def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
         """Seeds are generation 0; bred trials fill generations of ``batch`` completed ones."""
@@ -84,7 +84,7 @@ class ScheduleNSGAIISampler(NSGAIISampler):
             schedule = proposal.schedule
             for name, value in _bred_attributes(proposal).items():
                 study._storage.set_trial_user_attr(trial._trial_id, name, value)
-        return descriptors(schedule.effective, self._layout.components, self._layout.component_index)
+        return dict(descriptors(schedule.effective, self._layout.components, self._layout.component_index))
 
     def _next_proposal(self, study: Study, generation: int) -> Proposal:
         """The first candidate of the generation that no trial holds yet; a resumed study comes to the same one.
@@ -106,9 +106,10 @@ class ScheduleNSGAIISampler(NSGAIISampler):
         )
 
 
-def descriptor_space(layout: Layout) -> dict[str, BaseDistribution]:
-    """The parameters of every trial: shares from 0 to 1."""
-    return {name: FloatDistribution(0.0, 1.0) for name in descriptor_names(layout.components)}
+def descriptor_space(layout: Layout, steps: int) -> dict[str, BaseDistribution]:
+    """The parameters of every trial."""
+    ranges = descriptor_ranges(layout.components, steps)
+    return {name: FloatDistribution(low, high) for name, (low, high) in ranges.items()}
 
 
 def _bred_attributes(proposal: Proposal) -> dict[str, Any]:

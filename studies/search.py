@@ -117,7 +117,7 @@ class Search:
     def _one(self) -> bool:
         """Evaluate one candidate; False where it could not be scored."""
         begin = time.perf_counter()
-        trial = self._study.ask(descriptor_space(self._layout))
+        trial = self._study.ask(descriptor_space(self._layout, self._steps))
         frozen = self._study.get_trials(deepcopy=False)[trial.number]
         try:
             schedule = schedule_of(frozen, self._layout, self._steps)

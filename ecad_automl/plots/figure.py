@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,5 +42,6 @@ def figure(path: Path, width: float, height: float) -> Iterator[Any]:
         drawn.savefig(partial, format="png")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise EcadError(f"The picture {path} cannot be written ({error.strerror}); choose another place.") from error

@@ -12,6 +12,7 @@ import pytest
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -40,6 +41,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "blue", "circle", "square"]
 
 
+#: Replays the definition of a schedule on a case while a function runs it.
+Reference = Callable[["Case", Schedule, Callable[[], torch.Tensor]], torch.Tensor]
+
+
 @dataclass
 class Case:
     """A pipeline and one way to call it."""
@@ -61,7 +66,7 @@ class Case:
             self.pipe, height=self.size, width=2 * self.size, guidance=False, text_tokens=TOKENS, branches=self.branches
         )
 
-    def generate(self, *, steps: int = 4, images: int = 1, seed: int = 0, **changes: Any) -> torch.Tensor:
+    def generate(self, *, steps: int = 4, images: int = 1, seed: int = 0, **changes: object) -> torch.Tensor:
         """Latents of a run."""
         arguments = {
             **self.inputs(images),
@@ -81,7 +86,7 @@ class Case:
         return Schedule(self.layout, bits)
 
 
-def new_pixart_transformer(layers: int = 2, **changes: Any) -> PixArtTransformer2DModel:
+def new_pixart_transformer(layers: int = 2) -> PixArtTransformer2DModel:
     torch.manual_seed(1)
     config = {
         "num_attention_heads": 2,
@@ -93,12 +98,11 @@ def new_pixart_transformer(layers: int = 2, **changes: Any) -> PixArtTransformer
         "sample_size": 8,
         "caption_channels": 12,
         "num_embeds_ada_norm": 1000,
-        **changes,
     }
     return PixArtTransformer2DModel(**config).eval()
 
 
-def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> Any:
+def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> DiffusionPipeline:
     torch.manual_seed(0)
     tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
@@ -119,7 +123,7 @@ def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> Any:
     )
 
 
-def new_flux(layers: int = 1, single_layers: int = 2) -> Any:
+def new_flux(layers: int = 1, single_layers: int = 2) -> DiffusionPipeline:
     torch.manual_seed(0)
     transformer = FluxTransformer2DModel(
         in_channels=8,
@@ -154,7 +158,7 @@ def _pixart_case(guidance: float, pipeline: type = PixArtAlphaPipeline) -> Case:
     return Case(new_pixart(pipeline), call, pixart_inputs, 1, 2 if guidance > 1 else 1)
 
 
-def _flux_case(true_cfg: bool) -> Case:
+def _flux_case(*, true_cfg: bool) -> Case:
     call = {"guidance_scale": 3.5, "true_cfg_scale": 2.0 if true_cfg else 1.0}
 
     def inputs(images: int) -> dict[str, Any]:
@@ -192,7 +196,7 @@ def flux() -> Case:
 
 
 @pytest.fixture
-def reference() -> Callable[[Case, Schedule, Callable[[], torch.Tensor]], torch.Tensor]:
+def reference() -> Reference:
     """The definition, replayed: a slot's raw output stays in use until the slot is recomputed."""
     return _reference
 
@@ -203,7 +207,7 @@ def _reference(case: Case, schedule: Schedule, run: Callable[[], torch.Tensor]) 
     cached: dict[tuple[int, int], Any] = {}
 
     def count_calls(forward: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: Any, **kwargs: Any) -> Any:
+        def counted(*args: object, **kwargs: object) -> object:
             nonlocal count
             count += 1
             return forward(*args, **kwargs)
@@ -211,7 +215,7 @@ def _reference(case: Case, schedule: Schedule, run: Callable[[], torch.Tensor]) 
         return counted
 
     def replay(index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
-        def replayed(*args: Any, **kwargs: Any) -> Any:
+        def replayed(*args: object, **kwargs: object) -> object:
             step, branch = divmod(count, case.calls_per_step)
             if schedule.compute[step, index] or (branch, index) not in cached:
                 cached[branch, index] = forward(*args, **kwargs)

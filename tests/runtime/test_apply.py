@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
@@ -15,15 +17,18 @@ from diffusers import (
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedule import Schedule
 
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case, Reference
 
-def test_all_compute_is_bit_identical(case) -> None:
+
+def test_all_compute_is_bit_identical(case: Case) -> None:
     before = case.generate(images=2)
     with apply_schedule(case.pipe, Schedule.all_compute(case.layout, 4)):
         assert torch.equal(case.generate(images=2), before)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_schedules_do_what_the_definition_says(case, reference, seed: int) -> None:
+def test_random_schedules_do_what_the_definition_says(case: Case, reference: Reference, seed: int) -> None:
     schedule = case.random_schedule(seed, steps=5, share=(0.15, 0.4, 0.7)[seed])
     expected = reference(case, schedule, lambda: case.generate(steps=5, images=2))
     with apply_schedule(case.pipe, schedule):
@@ -31,7 +36,7 @@ def test_random_schedules_do_what_the_definition_says(case, reference, seed: int
     assert not torch.equal(case.generate(steps=5, images=2), expected)
 
 
-def test_flux_projections_can_be_refreshed_while_their_reader_is_reused(flux, reference) -> None:
+def test_flux_projections_can_be_refreshed_while_their_reader_is_reused(flux: Case, reference: Reference) -> None:
     layout = flux.layout
     compute = np.zeros((5, len(layout)), dtype=bool)
     for slot in layout.slots:
@@ -48,21 +53,21 @@ def test_flux_projections_can_be_refreshed_while_their_reader_is_reused(flux, re
 
 
 @pytest.mark.parametrize("steps", [2, 9])
-def test_any_number_of_steps_works(case, reference, steps: int) -> None:
+def test_any_number_of_steps_works(case: Case, reference: Reference, steps: int) -> None:
     schedule = case.random_schedule(3, steps=steps)
     expected = reference(case, schedule, lambda: case.generate(steps=steps))
     with apply_schedule(case.pipe, schedule):
         assert torch.equal(case.generate(steps=steps), expected)
 
 
-def test_a_run_of_one_step_works(flux) -> None:
+def test_a_run_of_one_step_works(flux: Case) -> None:
     before = flux.generate(steps=1)
     with apply_schedule(flux.pipe, flux.random_schedule(0, steps=1)):
         for _ in range(2):
             assert torch.equal(flux.generate(steps=1), before)
 
 
-def test_a_run_depends_on_no_run_before(case, reference) -> None:
+def test_a_run_depends_on_no_run_before(case: Case, reference: Reference) -> None:
     schedule = case.random_schedule(7)
     with apply_schedule(case.pipe, schedule):
         first = case.generate()
@@ -73,7 +78,7 @@ def test_a_run_depends_on_no_run_before(case, reference) -> None:
     assert torch.equal(wide, reference(case, schedule, lambda: case.generate(images=3, seed=1, width=case.size)))
 
 
-def test_a_pipeline_that_ran_before_can_be_put_under_a_schedule(case, reference) -> None:
+def test_a_pipeline_that_ran_before_can_be_put_under_a_schedule(case: Case, reference: Reference) -> None:
     case.generate()
     schedule = case.random_schedule(8)
     expected = reference(case, schedule, case.generate)
@@ -81,7 +86,7 @@ def test_a_pipeline_that_ran_before_can_be_put_under_a_schedule(case, reference)
         assert torch.equal(case.generate(), expected)
 
 
-def test_schedules_can_follow_each_other(case, reference) -> None:
+def test_schedules_can_follow_each_other(case: Case, reference: Reference) -> None:
     for seed in range(3):
         schedule = case.random_schedule(seed)
         with apply_schedule(case.pipe, schedule) as handle:
@@ -101,7 +106,7 @@ def test_schedules_can_follow_each_other(case, reference) -> None:
         UniPCMultistepScheduler,
     ],
 )
-def test_every_kind_of_scheduler_is_followed_step_by_step(pixart, reference, kind) -> None:
+def test_every_kind_of_scheduler_is_followed_step_by_step(pixart: Case, reference: Reference, kind: type) -> None:
     scheduler = kind(skip_prk_steps=True) if kind is PNDMScheduler else kind()
     pixart.pipe.scheduler = scheduler
     scheduler.set_timesteps(4)
@@ -113,7 +118,7 @@ def test_every_kind_of_scheduler_is_followed_step_by_step(pixart, reference, kin
             assert torch.equal(pixart.generate(), expected)
 
 
-def test_the_scheduler_may_be_replaced_between_runs(pixart, reference) -> None:
+def test_the_scheduler_may_be_replaced_between_runs(pixart: Case, reference: Reference) -> None:
     schedule = pixart.random_schedule(6)
     with apply_schedule(pixart.pipe, schedule):
         pixart.generate()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import nn
@@ -7,8 +9,11 @@ from torch import nn
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.runtime.families import family_of, slot_modules, slots_of
 
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case
 
-def test_slots_come_in_the_order_in_which_a_forward_computes_them(case) -> None:
+
+def test_slots_come_in_the_order_in_which_a_forward_computes_them(case: Case) -> None:
     order = []
     for slot, module in slot_modules(case.pipe.transformer):
         module.register_forward_pre_hook(lambda *_, name=slot.name: order.append(name))
@@ -16,13 +21,13 @@ def test_slots_come_in_the_order_in_which_a_forward_computes_them(case) -> None:
     assert order == [slot.name for slot in slots_of(case.pipe.transformer)] * 2 * case.calls_per_step
 
 
-def test_each_slot_has_the_module_of_its_name(case) -> None:
+def test_each_slot_has_the_module_of_its_name(case: Case) -> None:
     transformer = case.pipe.transformer
     for slot, module in slot_modules(transformer):
         assert transformer.get_submodule(slot.name) is module
 
 
-def test_flux_projections_are_read_by_proj_out_alone(flux) -> None:
+def test_flux_projections_are_read_by_proj_out_alone(flux: Case) -> None:
     transformer = flux.pipe.transformer
     for block in transformer.single_transformer_blocks:
         block.proj_out.register_forward_hook(lambda _module, _args, output: torch.zeros_like(output))
@@ -34,7 +39,7 @@ def test_flux_projections_are_read_by_proj_out_alone(flux) -> None:
     assert torch.equal(flux.generate(), before)
 
 
-def test_slots_without_cross_attention_leave_it_out(pixart) -> None:
+def test_slots_without_cross_attention_leave_it_out(pixart: Case) -> None:
     for block in pixart.pipe.transformer.transformer_blocks:
         block.attn2 = None
     assert {slot.component for slot in slots_of(pixart.pipe.transformer)} == {"attn1", "ff"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,8 +13,11 @@ from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime import apply_schedule
 
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case, Reference
 
-def denoise(case: Any, steps: int = 4, scale: float = 3.0, guide: Callable[[int], bool] = lambda _: True) -> Any:
+
+def denoise(case: Case, steps: int = 4, scale: float = 3.0, guide: Callable[[int], bool] = lambda _: True) -> Any:
     """PixArt with the two guidance branches in two transformer calls, as a user's own loop may do it."""
     pipe = case.pipe
     generator = torch.Generator().manual_seed(0)
@@ -32,7 +35,7 @@ def denoise(case: Any, steps: int = 4, scale: float = 3.0, guide: Callable[[int]
     return latents
 
 
-def test_two_unnamed_calls_a_step_keep_caches_of_their_own(pixart, reference) -> None:
+def test_two_unnamed_calls_a_step_keep_caches_of_their_own(pixart: Case, reference: Reference) -> None:
     pixart.calls_per_step = 2
     schedule = pixart.random_schedule(1)
     expected = reference(pixart, schedule, lambda: denoise(pixart))
@@ -41,34 +44,40 @@ def test_two_unnamed_calls_a_step_keep_caches_of_their_own(pixart, reference) ->
         assert torch.equal(denoise(pixart), expected)
 
 
-def test_guidance_may_stop_during_a_run(pixart) -> None:
+def test_guidance_may_stop_during_a_run(pixart: Case) -> None:
     schedule = pixart.random_schedule(1)
     with apply_schedule(pixart.pipe, schedule):
         unguided = denoise(pixart, scale=0.0)
         assert torch.equal(denoise(pixart, scale=0.0, guide=lambda step: step < 2), unguided)
 
 
-def test_a_branch_that_starts_in_the_middle_is_refused(pixart) -> None:
-    with apply_schedule(pixart.pipe, pixart.random_schedule(1)):
-        with pytest.raises(CacheStateError, match="step 2, but the guidance branch number 2 had none before"):
-            denoise(pixart, guide=lambda step: step >= 2)
+def test_a_branch_that_starts_in_the_middle_is_refused(pixart: Case) -> None:
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(1)),
+        pytest.raises(CacheStateError, match="step 2, but the guidance branch number 2 had none before"),
+    ):
+        denoise(pixart, guide=lambda step: step >= 2)
 
 
-def test_a_branch_that_pauses_is_refused(pixart) -> None:
-    with apply_schedule(pixart.pipe, pixart.random_schedule(1)):
-        with pytest.raises(CacheStateError, match="step 2, but the guidance branch number 2 had one of step 0 before"):
-            denoise(pixart, guide=lambda step: step != 1)
+def test_a_branch_that_pauses_is_refused(pixart: Case) -> None:
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(1)),
+        pytest.raises(CacheStateError, match="step 2, but the guidance branch number 2 had one of step 0 before"),
+    ):
+        denoise(pixart, guide=lambda step: step != 1)
 
 
-def test_unnamed_calls_without_a_step_index_are_refused_before_images_come_out_wrong(pixart) -> None:
+def test_unnamed_calls_without_a_step_index_are_refused_before_images_come_out_wrong(pixart: Case) -> None:
     pixart.pipe.scheduler = DDIMScheduler()
-    with apply_schedule(pixart.pipe, pixart.random_schedule(1)):
-        with pytest.raises(CacheStateError, match="DDIMScheduler, which tells no step index"):
-            denoise(pixart)
+    with (
+        apply_schedule(pixart.pipe, pixart.random_schedule(1)),
+        pytest.raises(CacheStateError, match="DDIMScheduler, which tells no step index"),
+    ):
+        denoise(pixart)
 
 
 @pytest.mark.parametrize("scheduler", [DDIMScheduler, FlowMatchEulerDiscreteScheduler])
-def test_names_given_by_the_pipeline_tell_branches_apart(flux, reference, scheduler) -> None:
+def test_names_given_by_the_pipeline_tell_branches_apart(flux: Case, reference: Reference, scheduler: type) -> None:
     # The order of the branches changes from step to step: only the names tell them apart. DDIM has no step index.
     flux.pipe.scheduler = scheduler()
     schedule = flux.random_schedule(9)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -10,8 +10,11 @@ from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.runtime import Sample, apply_schedule, layout_from_config, layout_of, slots_of
 from ecad_automl.schedule import Schedule
 
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case
 
-def macs_of_a_run(case: Any, **call: Any) -> int:
+
+def macs_of_a_run(case: Case, **call: Any) -> int:
     """MACs of the transformer in a real run."""
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         case.generate(**call)
@@ -19,18 +22,18 @@ def macs_of_a_run(case: Any, **call: Any) -> int:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_macs_of_a_schedule_are_those_of_a_run_under_it(case, seed: int) -> None:
+def test_macs_of_a_schedule_are_those_of_a_run_under_it(case: Case, seed: int) -> None:
     schedule = case.random_schedule(seed)
     with apply_schedule(case.pipe, schedule):
         assert macs_of_a_run(case) == schedule.macs
         assert macs_of_a_run(case, images=3) == 3 * schedule.macs
 
 
-def test_macs_without_caching_are_those_of_the_untouched_pipeline(case) -> None:
+def test_macs_without_caching_are_those_of_the_untouched_pipeline(case: Case) -> None:
     assert macs_of_a_run(case) == Schedule.all_compute(case.layout, 4).macs == 4 * case.layout.step_macs
 
 
-def test_the_layout_has_the_slots_of_the_transformer_and_what_it_was_counted_for(case) -> None:
+def test_the_layout_has_the_slots_of_the_transformer_and_what_it_was_counted_for(case: Case) -> None:
     assert case.layout.transformer == type(case.pipe.transformer).__name__
     assert case.layout.slots == slots_of(case.pipe.transformer)
     assert case.layout.sample == {
@@ -43,7 +46,7 @@ def test_the_layout_has_the_slots_of_the_transformer_and_what_it_was_counted_for
     assert case.layout.constant_macs > 0
 
 
-def test_counting_does_not_touch_the_model(case) -> None:
+def test_counting_does_not_touch_the_model(case: Case) -> None:
     before = {name: (id(value), value._version) for name, value in case.pipe.transformer.named_parameters()}
     layout_of(case.pipe, height=case.size, width=case.size, guidance=True)
     after = {name: (id(value), value._version) for name, value in case.pipe.transformer.named_parameters()}
@@ -51,7 +54,7 @@ def test_counting_does_not_touch_the_model(case) -> None:
 
 
 @pytest.mark.parametrize(("guidance", "branches"), [(True, 2), (False, 1)])
-def test_guidance_doubles_pixart(pixart, guidance: bool, branches: int) -> None:
+def test_guidance_doubles_pixart(pixart: Case, guidance: bool, branches: int) -> None:
     layout = layout_of(pixart.pipe, height=16, width=16, guidance=guidance)
     assert layout.sample == {"height": 16, "width": 16, "text_tokens": 120, "branches": branches}
     single = layout_of(pixart.pipe, height=16, width=16, guidance=False)
@@ -59,18 +62,18 @@ def test_guidance_doubles_pixart(pixart, guidance: bool, branches: int) -> None:
 
 
 @pytest.mark.parametrize("guidance", [True, False])
-def test_guidance_of_flux_is_embedded(flux, guidance: bool) -> None:
+def test_guidance_of_flux_is_embedded(flux: Case, guidance: bool) -> None:
     layout = layout_of(flux.pipe, height=32, width=32, guidance=guidance)
     assert layout.sample == {"height": 32, "width": 32, "text_tokens": 512, "branches": 1}
 
 
 @pytest.mark.parametrize("size", [0, 15, -16])
-def test_images_that_are_not_whole_patches_are_refused(pixart, size: int) -> None:
+def test_images_that_are_not_whole_patches_are_refused(pixart: Case, size: int) -> None:
     with pytest.raises(ScheduleError, match=f"{size} x 16 pixels does not fit this model.* multiples of 4"):
         layout_of(pixart.pipe, height=size, width=16, guidance=True)
 
 
-def test_pipelines_with_unknown_inputs_are_refused(flux) -> None:
+def test_pipelines_with_unknown_inputs_are_refused(flux: Case) -> None:
     class FluxKontextLike:
         transformer = flux.pipe.transformer
 

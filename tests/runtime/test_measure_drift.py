@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,10 +10,13 @@ from numpy.testing import assert_allclose
 from ecad_automl.errors import CacheStateError, ScheduleError
 from ecad_automl.runtime import apply_schedule, measure_drift
 
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case
+
 EVERYTHING = 10**9
 
 
-def recorded_outputs(case: Any, calls: list[dict[str, Any]]) -> list[np.ndarray]:
+def recorded_outputs(case: Case, calls: list[dict[str, Any]]) -> list[np.ndarray]:
     """For each slot, ``(steps, elements)`` raw outputs over all calls and guidance branches."""
     rows: list[list[list[np.ndarray]]] = [[[] for _ in range(4)] for _ in case.layout.slots]
     handles, counts = [], [0] * len(case.layout)
@@ -33,7 +36,7 @@ def recorded_outputs(case: Any, calls: list[dict[str, Any]]) -> list[np.ndarray]
     return [np.stack([np.concatenate(parts) for parts in steps]) for steps in rows]
 
 
-def test_with_all_elements_drift_is_its_definition(case) -> None:
+def test_with_all_elements_drift_is_its_definition(case: Case) -> None:
     calls: list[dict[str, Any]] = [{"images": 2}, {"images": 1, "seed": 3}]
     drift = measure_drift(case.pipe, lambda: [case.generate(**call) for call in calls], steps=4, probes=EVERYTHING)
     assert drift.slots == tuple(slot.name for slot in case.layout.slots)
@@ -44,7 +47,7 @@ def test_with_all_elements_drift_is_its_definition(case) -> None:
         assert_allclose(drift.distance[index], 2 * moved / (power[:, None] + power[None]), rtol=1e-5, atol=1e-12)
 
 
-def test_distances_are_symmetric_and_zero_from_a_step_to_itself(case) -> None:
+def test_distances_are_symmetric_and_zero_from_a_step_to_itself(case: Case) -> None:
     drift = measure_drift(case.pipe, case.generate, steps=4)
     assert drift.distance.shape == (len(case.layout), 4, 4)
     assert (drift.distance == drift.distance.transpose(0, 2, 1)).all()
@@ -54,7 +57,7 @@ def test_distances_are_symmetric_and_zero_from_a_step_to_itself(case) -> None:
     assert (drift.magnitude > 0).all()
 
 
-def test_a_sample_of_the_elements_estimates_all_of_them(flux) -> None:
+def test_a_sample_of_the_elements_estimates_all_of_them(flux: Case) -> None:
     full = measure_drift(flux.pipe, lambda: flux.generate(images=8), steps=4, probes=EVERYTHING)
     part = measure_drift(flux.pipe, lambda: flux.generate(images=8), steps=4, probes=400)
     assert part != full
@@ -62,7 +65,7 @@ def test_a_sample_of_the_elements_estimates_all_of_them(flux) -> None:
     assert_allclose(part.distance, full.distance, rtol=0.5)
 
 
-def test_the_seed_decides_which_elements_are_kept(pixart) -> None:
+def test_the_seed_decides_which_elements_are_kept(pixart: Case) -> None:
     first, same, other = (
         measure_drift(pixart.pipe, pixart.generate, steps=4, probes=50, seed=seed) for seed in (1, 1, 2)
     )
@@ -70,7 +73,7 @@ def test_the_seed_decides_which_elements_are_kept(pixart) -> None:
     assert first != other
 
 
-def test_measuring_changes_neither_images_nor_model(case) -> None:
+def test_measuring_changes_neither_images_nor_model(case: Case) -> None:
     before = case.generate()
     held = [set(vars(module)) for module in case.pipe.transformer.modules()]
     images = []
@@ -86,12 +89,12 @@ def test_measuring_changes_neither_images_nor_model(case) -> None:
         (lambda _: None, "broken off or none was made"),
     ],
 )
-def test_runs_that_are_not_whole_are_refused(case, run: Any, error: str) -> None:
+def test_runs_that_are_not_whole_are_refused(case: Case, run: Any, error: str) -> None:
     with pytest.raises((CacheStateError, ScheduleError), match=error):
         measure_drift(case.pipe, lambda: run(case), steps=4)
 
 
-def test_a_run_broken_off_is_refused_even_before_a_whole_one(pixart) -> None:
+def test_a_run_broken_off_is_refused_even_before_a_whole_one(pixart: Case) -> None:
     def stop(*_: Any) -> None:
         raise ZeroDivisionError
 
@@ -104,7 +107,7 @@ def test_a_run_broken_off_is_refused_even_before_a_whole_one(pixart) -> None:
         measure_drift(pixart.pipe, run, steps=4)
 
 
-def test_a_pipeline_under_a_schedule_cannot_be_measured(pixart) -> None:
+def test_a_pipeline_under_a_schedule_cannot_be_measured(pixart: Case) -> None:
     with (
         apply_schedule(pixart.pipe, pixart.random_schedule(0)),
         pytest.raises(CacheStateError, match="already under a schedule"),
@@ -113,6 +116,6 @@ def test_a_pipeline_under_a_schedule_cannot_be_measured(pixart) -> None:
 
 
 @pytest.mark.parametrize("numbers", [{"steps": 0}, {"steps": 4, "probes": 0}])
-def test_nonsense_numbers_are_refused(pixart, numbers: dict[str, int]) -> None:
+def test_nonsense_numbers_are_refused(pixart: Case, numbers: dict[str, int]) -> None:
     with pytest.raises(ScheduleError, match="must be above 0"):
         measure_drift(pixart.pipe, pixart.generate, **numbers)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,8 +10,11 @@ import torch
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedule import Schedule
 
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case
 
-def after_each_step(case: Any, monkeypatch: pytest.MonkeyPatch, read: Callable[[], int]) -> list[int]:
+
+def after_each_step(case: Case, monkeypatch: pytest.MonkeyPatch, read: Callable[[], int]) -> list[int]:
     """What ``read`` gives after all transformer calls of each step."""
     seen: list[int] = []
     real = case.pipe.scheduler.step
@@ -26,7 +29,7 @@ def after_each_step(case: Any, monkeypatch: pytest.MonkeyPatch, read: Callable[[
     return seen
 
 
-def output_bytes(case: Any) -> np.ndarray:
+def output_bytes(case: Case) -> np.ndarray:
     """``(slots,)``: bytes of the outputs of each slot in one step, over all guidance branches."""
     sizes = np.zeros(len(case.layout), dtype=int)
     handles = []
@@ -43,7 +46,7 @@ def output_bytes(case: Any) -> np.ndarray:
     return sizes // 4
 
 
-def test_only_outputs_that_are_still_to_be_read_are_held(case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_outputs_that_are_still_to_be_read_are_held(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = output_bytes(case)
     for seed in range(3):
         schedule = case.random_schedule(seed, share=0.5)
@@ -64,12 +67,12 @@ def test_only_outputs_that_are_still_to_be_read_are_held(case, monkeypatch: pyte
         assert max(expected) < sizes.sum()
 
 
-def test_all_compute_holds_nothing(case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_compute_holds_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     with apply_schedule(case.pipe, Schedule.all_compute(case.layout, 4)) as handle:
         assert after_each_step(case, monkeypatch, handle.cache_bytes) == [0] * 4
 
 
-def test_reusing_everything_holds_what_the_residual_stream_reads(case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reusing_everything_holds_what_the_residual_stream_reads(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = output_bytes(case)
     schedule = Schedule(case.layout, np.zeros((4, len(case.layout)), dtype=bool))
     with apply_schedule(case.pipe, schedule) as handle:
@@ -77,7 +80,7 @@ def test_reusing_everything_holds_what_the_residual_stream_reads(case, monkeypat
         assert after_each_step(case, monkeypatch, handle.cache_bytes) == [held] * 3 + [0]
 
 
-def test_removal_frees_what_a_stopped_run_left(flux) -> None:
+def test_removal_frees_what_a_stopped_run_left(flux: Case) -> None:
     def stop(*_: Any) -> None:
         raise RuntimeError
 

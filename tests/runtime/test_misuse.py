@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +15,9 @@ from ecad_automl.errors import CacheStateError, ScheduleError, UnsupportedModelE
 from ecad_automl.layout import Layout
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedule import Schedule
+
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case
 
 
 def fail_once(module: torch.nn.Module, error: BaseException, at: int) -> None:
@@ -30,15 +33,15 @@ def fail_once(module: torch.nn.Module, error: BaseException, at: int) -> None:
     handle = module.register_forward_pre_hook(hook)
 
 
-def test_another_number_of_steps_is_refused_by_both_numbers(case) -> None:
+def test_another_number_of_steps_is_refused_by_both_numbers(case: Case) -> None:
     with (
         apply_schedule(case.pipe, case.random_schedule(0, steps=4)),
-        pytest.raises(ScheduleError, match="The schedule has 4 steps, but .*Scheduler is set to 6"),
+        pytest.raises(ScheduleError, match=r"The schedule has 4 steps, but .*Scheduler is set to 6"),
     ):
         case.generate(steps=6)
 
 
-def test_second_order_schedulers_need_a_step_per_forward(pixart) -> None:
+def test_second_order_schedulers_need_a_step_per_forward(pixart: Case) -> None:
     pixart.pipe.scheduler = HeunDiscreteScheduler()
     with (
         apply_schedule(pixart.pipe, pixart.random_schedule(0, steps=4)),
@@ -47,18 +50,18 @@ def test_second_order_schedulers_need_a_step_per_forward(pixart) -> None:
         pixart.generate(steps=4)
 
 
-def test_a_schedule_for_another_depth_is_refused(case) -> None:
+def test_a_schedule_for_another_depth_is_refused(case: Case) -> None:
     layout = Layout(case.layout.transformer, case.layout.slots[:3])
     with pytest.raises(ScheduleError, match=f"it is for 1 blocks, not {len(case.layout.blocks)}"):
         apply_schedule(case.pipe, Schedule.all_compute(layout, 4))
 
 
-def test_a_schedule_for_another_model_is_refused(pixart, flux) -> None:
+def test_a_schedule_for_another_model_is_refused(pixart: Case, flux: Case) -> None:
     with pytest.raises(ScheduleError, match="it is for FluxTransformer2DModel, not PixArtTransformer2DModel"):
         apply_schedule(pixart.pipe, flux.random_schedule(0))
 
 
-def test_a_second_schedule_is_refused(case) -> None:
+def test_a_second_schedule_is_refused(case: Case) -> None:
     schedule = case.random_schedule(0)
     with apply_schedule(case.pipe, schedule):
         expected = case.generate()
@@ -67,7 +70,7 @@ def test_a_second_schedule_is_refused(case) -> None:
         assert torch.equal(case.generate(), expected)
 
 
-def test_another_pipeline_on_the_same_transformer_is_refused_a_second_schedule(case) -> None:
+def test_another_pipeline_on_the_same_transformer_is_refused_a_second_schedule(case: Case) -> None:
     other = type(case.pipe)(**case.pipe.components)
     with (
         apply_schedule(case.pipe, case.random_schedule(0)),
@@ -76,7 +79,7 @@ def test_another_pipeline_on_the_same_transformer_is_refused_a_second_schedule(c
         apply_schedule(other, case.random_schedule(0))
 
 
-def test_an_unsupported_pipeline_is_refused(pixart) -> None:
+def test_an_unsupported_pipeline_is_refused(pixart: Case) -> None:
     schedule = pixart.random_schedule(0)
     with pytest.raises(UnsupportedModelError, match="PixArtTransformer2DModel has no transformer and scheduler"):
         apply_schedule(pixart.pipe.transformer, schedule)
@@ -87,7 +90,7 @@ def test_an_unsupported_pipeline_is_refused(pixart) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=["error", "interrupt"])
 @pytest.mark.parametrize("at", [1, 3])
-def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case, error: BaseException, at: int) -> None:
+def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case: Case, error: BaseException, at: int) -> None:
     schedule = case.random_schedule(3)
     last = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
     with apply_schedule(case.pipe, schedule) as handle:
@@ -101,7 +104,7 @@ def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case, error: Ba
 
 
 @pytest.mark.parametrize("ddim", [False, True])
-def test_a_run_stopped_between_calls_leaves_nothing_for_the_next(pixart, ddim: bool) -> None:
+def test_a_run_stopped_between_calls_leaves_nothing_for_the_next(pixart: Case, ddim: bool) -> None:
     if ddim:
         pixart.pipe.scheduler = DDIMScheduler()
     with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
@@ -115,7 +118,7 @@ def test_a_run_stopped_between_calls_leaves_nothing_for_the_next(pixart, ddim: b
         assert torch.equal(pixart.generate(), expected)
 
 
-def test_a_batch_that_changes_during_a_run_is_refused(flux) -> None:
+def test_a_batch_that_changes_during_a_run_is_refused(flux: Case) -> None:
     def halve(_pipe: Any, step: int, _timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         return {"latents": values["latents"][:1]} if step == 1 else values
 
@@ -126,7 +129,7 @@ def test_a_batch_that_changes_during_a_run_is_refused(flux) -> None:
         flux.generate(images=2, callback_on_step_end=halve)
 
 
-def test_image_to_image_is_refused(pixart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_to_image_is_refused(pixart: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = pixart.pipe.scheduler
     begin = scheduler.set_begin_index
     monkeypatch.setattr(scheduler, "set_begin_index", lambda _index: begin(2))
@@ -137,7 +140,7 @@ def test_image_to_image_is_refused(pixart, monkeypatch: pytest.MonkeyPatch) -> N
         pixart.generate()
 
 
-def test_a_schedule_applied_in_the_middle_of_a_run_is_refused(pixart) -> None:
+def test_a_schedule_applied_in_the_middle_of_a_run_is_refused(pixart: Case) -> None:
     handles = []
 
     def apply(step: int, *_: Any) -> None:
@@ -149,7 +152,7 @@ def test_a_schedule_applied_in_the_middle_of_a_run_is_refused(pixart) -> None:
     handles[0].remove()
 
 
-def test_another_pipeline_that_shares_the_transformer_is_refused(case) -> None:
+def test_another_pipeline_that_shares_the_transformer_is_refused(case: Case) -> None:
     other = type(case.pipe)(**{**case.pipe.components, "scheduler": copy.deepcopy(case.pipe.scheduler)})
     other.set_progress_bar_config(disable=True)
     mine = case.pipe
@@ -162,7 +165,7 @@ def test_another_pipeline_that_shares_the_transformer_is_refused(case) -> None:
         assert torch.equal(case.generate(), expected)
 
 
-def test_another_pipeline_is_refused_too_after_a_run_stopped_in_its_first_step(pixart) -> None:
+def test_another_pipeline_is_refused_too_after_a_run_stopped_in_its_first_step(pixart: Case) -> None:
     other = type(pixart.pipe)(**{**pixart.pipe.components, "scheduler": copy.deepcopy(pixart.pipe.scheduler)})
     other.set_progress_bar_config(disable=True)
     with apply_schedule(pixart.pipe, pixart.random_schedule(3, steps=12)):
@@ -174,17 +177,17 @@ def test_another_pipeline_is_refused_too_after_a_run_stopped_in_its_first_step(p
             pixart.generate(steps=12)
 
 
-def test_chunked_feed_forward_is_refused(pixart) -> None:
+def test_chunked_feed_forward_is_refused(pixart: Case) -> None:
     for block in pixart.pipe.transformer.transformer_blocks:
         block.set_chunk_feed_forward(8, dim=1)
     with (
         apply_schedule(pixart.pipe, pixart.random_schedule(3)),
-        pytest.raises(CacheStateError, match="number 2 .* called where number 3 was expected; chunked feed-forward"),
+        pytest.raises(CacheStateError, match=r"number 2 .* called where number 3 was expected; chunked feed-forward"),
     ):
         pixart.generate()
 
 
-def test_a_component_called_on_its_own_is_refused(case) -> None:
+def test_a_component_called_on_its_own_is_refused(case: Case) -> None:
     with (
         apply_schedule(case.pipe, case.random_schedule(3)),
         pytest.raises(CacheStateError, match="call the transformer itself"),
@@ -192,7 +195,7 @@ def test_a_component_called_on_its_own_is_refused(case) -> None:
         case.pipe.transformer.get_submodule(case.layout.slots[0].name)(torch.zeros(1, 4, 16))
 
 
-def test_components_replaced_after_applying_are_noticed(case) -> None:
+def test_components_replaced_after_applying_are_noticed(case: Case) -> None:
     slot = case.layout.slots[-1]
     block = case.pipe.transformer.get_submodule(slot.block)
     real = getattr(block, slot.component)
@@ -204,7 +207,7 @@ def test_components_replaced_after_applying_are_noticed(case) -> None:
         case.generate()
 
 
-def test_blocks_skipped_by_others_are_noticed(pixart) -> None:
+def test_blocks_skipped_by_others_are_noticed(pixart: Case) -> None:
     blocks = pixart.pipe.transformer.transformer_blocks
     with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
         blocks[-1].forward = lambda hidden, **_: hidden
@@ -212,7 +215,7 @@ def test_blocks_skipped_by_others_are_noticed(pixart) -> None:
             pixart.generate()
 
 
-def test_a_cache_of_diffusers_is_not_combined_with_a_schedule(flux) -> None:
+def test_a_cache_of_diffusers_is_not_combined_with_a_schedule(flux: Case) -> None:
     flux.pipe.transformer.enable_cache(FirstBlockCacheConfig())
     with pytest.raises(CacheStateError, match="disable_cache"):
         apply_schedule(flux.pipe, flux.random_schedule(3))
@@ -223,7 +226,7 @@ def test_a_cache_of_diffusers_is_not_combined_with_a_schedule(flux) -> None:
             flux.generate()
 
 
-def test_two_threads_in_the_transformer_at_once_are_refused_and_the_first_is_not_disturbed(case) -> None:
+def test_two_threads_in_the_transformer_at_once_are_refused_and_the_first_is_not_disturbed(case: Case) -> None:
     schedule = case.random_schedule(3)
     inside, go_on = threading.Event(), threading.Event()
     block = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
@@ -247,7 +250,7 @@ def test_two_threads_in_the_transformer_at_once_are_refused_and_the_first_is_not
     assert torch.equal(results["images"], expected)
 
 
-def test_a_second_thread_between_two_calls_is_refused_and_the_first_is_not_disturbed(pixart) -> None:
+def test_a_second_thread_between_two_calls_is_refused_and_the_first_is_not_disturbed(pixart: Case) -> None:
     other = type(pixart.pipe)(**{**pixart.pipe.components, "scheduler": copy.deepcopy(pixart.pipe.scheduler)})
     other.set_progress_bar_config(disable=True)
     mine, errors = pixart.pipe, []
@@ -271,7 +274,7 @@ def test_a_second_thread_between_two_calls_is_refused_and_the_first_is_not_distu
     assert "Two threads" in errors[0]
 
 
-def test_runs_may_come_from_different_threads_one_after_the_other(case) -> None:
+def test_runs_may_come_from_different_threads_one_after_the_other(case: Case) -> None:
     results: dict[str, Any] = {}
     with apply_schedule(case.pipe, case.random_schedule(3)):
         expected = case.generate()
@@ -281,7 +284,7 @@ def test_runs_may_come_from_different_threads_one_after_the_other(case) -> None:
     assert torch.equal(results["images"], expected)
 
 
-def test_a_foreign_hook_that_drops_ours_is_noticed(pixart) -> None:
+def test_a_foreign_hook_that_drops_ours_is_noticed(pixart: Case) -> None:
     # diffusers' remove_hook forgets the hook above the removed one.
     from diffusers.hooks import ModelHook
 
@@ -290,5 +293,5 @@ def test_a_foreign_hook_that_drops_ours_is_noticed(pixart) -> None:
     registry.register_hook(ModelHook(), "below")
     with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
         registry.remove_hook("below")
-        with pytest.raises(CacheStateError, match="number 1 .* where number 0 was expected"):
+        with pytest.raises(CacheStateError, match=r"number 1 .* where number 0 was expected"):
             pixart.generate()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -9,6 +9,9 @@ from diffusers.hooks import HookRegistry
 from torch import nn
 
 from ecad_automl.runtime import apply_schedule
+
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Case, Reference
 
 
 def everything_on(transformer: nn.Module) -> dict[str, dict[str, Any]]:
@@ -22,7 +25,7 @@ def everything_on(transformer: nn.Module) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_nothing_is_left_on_the_model(case) -> None:
+def test_nothing_is_left_on_the_model(case: Case) -> None:
     transformer = case.pipe.transformer
     before = everything_on(transformer)
     handle = apply_schedule(case.pipe, case.random_schedule(0))
@@ -32,7 +35,7 @@ def test_nothing_is_left_on_the_model(case) -> None:
     assert everything_on(transformer) == before
 
 
-def test_nothing_is_left_on_a_model_that_ran_before(case) -> None:
+def test_nothing_is_left_on_a_model_that_ran_before(case: Case) -> None:
     transformer = case.pipe.transformer
     images = case.generate()
     before = everything_on(transformer)
@@ -44,7 +47,7 @@ def test_nothing_is_left_on_a_model_that_ran_before(case) -> None:
     assert torch.equal(case.generate(), images)
 
 
-def test_removal_gives_the_old_images_back(case) -> None:
+def test_removal_gives_the_old_images_back(case: Case) -> None:
     before = case.generate()
     handle = apply_schedule(case.pipe, case.random_schedule(1, share=0.1))
     assert not torch.equal(case.generate(), before)
@@ -52,7 +55,7 @@ def test_removal_gives_the_old_images_back(case) -> None:
     assert torch.equal(case.generate(), before)
 
 
-def test_removing_twice_is_removing_once(case) -> None:
+def test_removing_twice_is_removing_once(case: Case) -> None:
     first = apply_schedule(case.pipe, case.random_schedule(1))
     first.remove()
     second = apply_schedule(case.pipe, case.random_schedule(2))
@@ -62,7 +65,7 @@ def test_removing_twice_is_removing_once(case) -> None:
     second.remove()
 
 
-def test_the_context_manager_removes_on_an_error(case) -> None:
+def test_the_context_manager_removes_on_an_error(case: Case) -> None:
     before = everything_on(case.pipe.transformer)
     with pytest.raises(ZeroDivisionError), apply_schedule(case.pipe, case.random_schedule(1)):
         raise ZeroDivisionError
@@ -70,7 +73,7 @@ def test_the_context_manager_removes_on_an_error(case) -> None:
 
 
 @pytest.mark.parametrize("fails_at", [0, 3])
-def test_a_failure_half_way_leaves_nothing(case, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+def test_a_failure_half_way_leaves_nothing(case: Case, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
     before = everything_on(case.pipe.transformer)
     real, calls = HookRegistry.register_hook, []
 
@@ -86,14 +89,14 @@ def test_a_failure_half_way_leaves_nothing(case, monkeypatch: pytest.MonkeyPatch
     assert everything_on(case.pipe.transformer) == before
 
 
-def test_classes_are_not_touched(case) -> None:
+def test_classes_are_not_touched(case: Case) -> None:
     kinds = {type(module) for module in case.pipe.transformer.modules()}
     before = {kind: dict(vars(kind)) for kind in kinds}
     with apply_schedule(case.pipe, case.random_schedule(1)):
         assert {kind: dict(vars(kind)) for kind in kinds} == before
 
 
-def test_model_offload_may_rehook_the_transformer_between_runs(case, reference) -> None:
+def test_model_offload_may_rehook_the_transformer_between_runs(case: Case, reference: Reference) -> None:
     # What enable_model_cpu_offload does: hooked on before, unhooked and hooked again after each pipeline call.
     transformer = case.pipe.transformer
     schedule = case.random_schedule(2)
@@ -111,7 +114,7 @@ def test_model_offload_may_rehook_the_transformer_between_runs(case, reference) 
 
 
 @pytest.mark.parametrize("offload_first", [True, False])
-def test_hooks_of_accelerate_on_a_component_survive_removal(case, offload_first: bool) -> None:
+def test_hooks_of_accelerate_on_a_component_survive_removal(case: Case, offload_first: bool) -> None:
     class Count(ModelHook):
         calls = 0
 
@@ -137,7 +140,7 @@ def test_hooks_of_accelerate_on_a_component_survive_removal(case, offload_first:
     assert count.calls == so_far + 4 * case.calls_per_step
 
 
-def test_other_hooks_in_the_registry_stay(case) -> None:
+def test_other_hooks_in_the_registry_stay(case: Case) -> None:
     from diffusers.hooks import ModelHook as DiffusersHook
 
     component = case.pipe.transformer.get_submodule(case.layout.slots[0].name)

@@ -1,0 +1,1 @@
+"""Scripts that the README's figures come from."""

@@ -1,0 +1,137 @@
+"""Time outside evaluation per candidate: asking, breeding, surrogate, telling, storing.
+
+The evaluator is replaced by one that takes no time and scores by drift, so that all that is left is overhead; layout
+and step count are those of PixArt-XL (28 blocks, 1,680 bits) by default.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks.machine import machine
+from ecad_automl.drift import Drift
+from ecad_automl.evaluation import Evaluation
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule, staleness
+from ecad_automl.statistics import paired_difference
+from storage import BaselineRecord, Store, open_optuna_storage
+from studies.calibration import fewer_steps
+from studies.config import SearchConfig
+from studies.search import Search
+from studies.status import SearchStatus
+
+RESULTS = Path(__file__).parent / "results"
+_MACS = {"attn1": 2_718_000_000, "attn2": 1_996_000_000, "ff": 5_436_000_000}
+
+
+@dataclass
+class InstantEvaluator:
+    """Scores a schedule by the drift of what it reuses, on 100 imaginary prompts."""
+
+    layout: Layout
+    drift: Drift
+    settings: Any
+    prompts: Sequence[str]
+    seeds: Sequence[int] = (0,)
+
+    def __post_init__(self) -> None:
+        self.reward = SimpleNamespace(name="drift")
+
+    def baseline(self) -> Evaluation:
+        """No drift at all."""
+        return self.evaluate(Schedule.all_compute(self.layout, self.drift.steps))
+
+    def evaluate(self, schedule: Schedule) -> Evaluation:
+        """Mean drift, with noise by prompt."""
+        steps, slots = np.arange(schedule.steps)[:, None], np.arange(len(self.layout))[None]
+        used = self.drift.distance[slots, steps, steps - staleness(schedule.effective)]
+        noise = np.random.default_rng(0).normal(size=(len(self.prompts), 1)) * 0.1
+        scores = -np.log1p(used.mean() * 20) * (1 + noise)
+        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.0)
+
+
+class _Clock:
+    """Remembers when each evaluation was reported."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._last = time.perf_counter()
+
+    def update(self, status: SearchStatus) -> None:
+        now = time.perf_counter()
+        if status.text == "evaluating":
+            self.seconds.append(now - self._last)
+        self._last = now
+
+    def message(self, text: str) -> None:
+        Console().print(text)
+
+
+def main(trials: int = 1000, blocks: int = 28, steps: int = 20, seed: int = 0) -> None:
+    """Run a whole study without evaluation cost, and report the overhead as the study grows."""
+    layout = Layout(
+        "PixArtTransformer2DModel",
+        tuple(Slot(f"transformer_blocks.{b}", name, None, macs) for b in range(blocks) for name, macs in _MACS.items()),
+        1_498_447_872,
+    )
+    rng = np.random.default_rng(seed)
+    pace = rng.uniform(0.01, 0.2, (len(layout), 1, 1))
+    apart = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
+    drift = Drift(
+        tuple(slot.name for slot in layout.slots),
+        (1 - np.exp(-pace * apart)).astype(np.float32),
+        np.ones((len(layout), steps), np.float32),
+    )
+    settings = SimpleNamespace(steps=steps)
+    evaluator = InstantEvaluator(layout, drift, settings, [str(i) for i in range(100)])
+    clock = _Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "overhead.db"
+        with Store.open(database) as store:
+            store.save_calibration("overhead", "drift", drift.to_bytes())
+            for count in fewer_steps(steps):
+                store.save_baseline("overhead", BaselineRecord(f"{count} steps", count, 1.0, 0.0))
+            config = SearchConfig(evaluations=trials, seed=seed)
+            optuna_storage = open_optuna_storage(database)
+            Search(
+                evaluator,  # type: ignore[arg-type]
+                layout,
+                store,
+                optuna_storage,
+                name="overhead",
+                identity={},
+                config=config,
+                observer=clock,
+            ).run()
+        size = database.stat().st_size
+    seconds = np.array(clock.seconds)
+    windows = {
+        f"{start} to {start + 100}": float(seconds[start : start + 100].mean())
+        for start in (24, 100, 400, 900)
+        if start + 100 <= len(seconds)
+    }
+    summary = {
+        "machine": machine(),
+        "bits": steps * len(layout),
+        "trials": trials,
+        "seconds per candidate, by stored trials": windows,
+        "database bytes": size,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "overhead.json").write_text(json.dumps(summary, indent=2) + "\n")
+    Console().print_json(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,103 @@
+"""How far the surrogate can be trusted, measured on candidates that were evaluated after it predicted them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["TrustFigures", "banded_rank_correlation", "interval_coverage", "trust_figures"]
+
+Floats = NDArray[np.float64]
+
+#: Fewest points of a band: the rank correlation of fewer is mostly chance.
+FEWEST = 4
+
+
+@dataclass(frozen=True)
+class TrustFigures:
+    """How well one set of predictions met what was measured.
+
+    Args:
+        count: number of predictions compared.
+        rank_correlation: see :func:`banded_rank_correlation`; NaN where it cannot be measured.
+        coverage: share of measured rewards within the predicted interval of ``level``; NaN without predictions.
+        level: what the coverage should be.
+        error: root of the mean squared error, in units of the reward; NaN without predictions.
+    """
+
+    count: int
+    rank_correlation: float
+    coverage: float
+    level: float
+    error: float
+
+    def reaches(self, threshold: float) -> bool:
+        """Whether the rank correlation was measured and is at least ``threshold``."""
+        return bool(self.rank_correlation >= threshold)
+
+
+def banded_rank_correlation(predicted: ArrayLike, actual: ArrayLike, cost: ArrayLike, bands: int = 6) -> float:
+    """Spearman's rank correlation of prediction and measurement among candidates of nearly equal cost.
+
+    Over all costs it is close to 1 for any model, since cost alone tells most of the quality. So the candidates are
+    sorted by cost and cut into bands of equal count, and the correlations within the bands are averaged by count.
+
+    Args:
+        predicted: ``(n,)`` predicted rewards.
+        actual: ``(n,)`` measured rewards.
+        cost: ``(n,)`` costs, in any unit.
+        bands: how many bands are wanted; there are fewer where bands would hold fewer than four candidates.
+
+    Returns:
+        From -1 to 1; a prediction that is constant in a band counts as 0 there. NaN where there are fewer than four
+        candidates, or where the measured rewards do not vary within any band.
+    """
+    predictions, rewards, costs = (np.asarray(values, dtype=np.float64) for values in (predicted, actual, cost))
+    if len(costs) < FEWEST:
+        return float("nan")
+    order = np.argsort(costs, kind="stable")
+    total, weight = 0.0, 0
+    for band in np.array_split(order, max(1, min(bands, len(order) // FEWEST))):
+        if np.ptp(rewards[band]) > 0.0:
+            total += len(band) * _spearman(predictions[band], rewards[band])
+            weight += len(band)
+    return total / weight if weight else float("nan")
+
+
+def interval_coverage(mean: ArrayLike, std: ArrayLike, actual: ArrayLike, level: float = 0.9) -> float:
+    """Share of measured rewards within the central Gaussian interval of a level; NaN for no rewards.
+
+    Args:
+        mean: ``(n,)`` predicted rewards.
+        std: ``(n,)`` their standard deviations.
+        actual: ``(n,)`` measured rewards.
+        level: probability of the interval, between 0 and 1.
+    """
+    from scipy.special import ndtri
+
+    means, stds, rewards = (np.asarray(values, dtype=np.float64) for values in (mean, std, actual))
+    if not len(rewards):
+        return float("nan")
+    return float(np.mean(np.abs(rewards - means) <= ndtri(0.5 + level / 2) * stds))
+
+
+def trust_figures(
+    mean: ArrayLike, std: ArrayLike, actual: ArrayLike, cost: ArrayLike, bands: int = 6, level: float = 0.9
+) -> TrustFigures:
+    """All figures of one set of predictions: arrays as in the functions above, each ``(n,)``."""
+    means, rewards = np.asarray(mean, dtype=np.float64), np.asarray(actual, dtype=np.float64)
+    return TrustFigures(
+        count=len(rewards),
+        rank_correlation=banded_rank_correlation(means, rewards, cost, bands),
+        coverage=interval_coverage(means, std, rewards, level),
+        level=level,
+        error=float(np.sqrt(np.mean((rewards - means) ** 2))) if len(rewards) else float("nan"),
+    )
+
+
+def _spearman(first: Floats, second: Floats) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(first, second).statistic) if np.ptp(first) > 0.0 else 0.0

@@ -1,0 +1,62 @@
+"""Running the command line as a user does: in a process of its own, or quickly within this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+PROMPTS = ["a large solid red circle at the left", "a small hollow blue square", "a striped cross"]
+
+
+@pytest.fixture
+def search_arguments(tiny_pixart_folder: Path) -> Callable[[Path, int], list[str]]:
+    """A search on the tiny pipeline that takes seconds, in a folder and with a budget."""
+    return lambda folder, evaluations: _search_arguments(folder, tiny_pixart_folder, evaluations)
+
+
+def _search_arguments(folder: Path, model: Path, evaluations: int) -> list[str]:
+    prompts = folder / "prompts.txt"
+    prompts.write_text("\n".join(PROMPTS) + "\n")
+    return [
+        *("search", "--model", str(model), "--storage", f"sqlite:///{folder}/study.db", "--study", "tiny"),
+        *("--prompts", str(prompts), "--reward", "fidelity", "--steps", "4", "--height", "16", "--width", "16"),
+        *("--evaluations", str(evaluations), "--population", "4", "--device", "cpu"),
+    ]
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: exit code, standard output, standard error."""
+    from ecad_automl.cli.app import main
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ecad-automl", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "160")
+        with pytest.raises(SystemExit) as caught:
+            main()
+        code = caught.value.code
+        captured = capsys.readouterr()
+        return (0 if code is None else int(code)), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def start_cli() -> Callable[[Sequence[str]], subprocess.Popen[str]]:
+    """Start a command in a process of its own."""
+    return _start
+
+
+def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ecad_automl.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
+    )

@@ -1,0 +1,112 @@
+"""Real processes, stopped by Ctrl-C and killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from storage import Store
+
+Start = Callable[[Sequence[str]], "subprocess.Popen[str]"]
+Arguments = Callable[[Path, int], list[str]]
+
+
+def evaluated(folder: Path) -> set[str]:
+    database = folder / "study.db"
+    if not database.exists():
+        return set()
+    with Store.open(database) as store:
+        return {record.genome for record in store.evaluations("tiny", scores=False)}
+
+
+def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(evaluated(folder)) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{count} evaluations were not reached: {process.communicate()}")
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
+    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+) -> None:
+    process = start_cli(search_arguments(tmp_path, 200))
+    wait_for(tmp_path, 8, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "Stopped" in out
+    assert "Traceback" not in out + err
+    before = evaluated(tmp_path)
+    assert len(before) >= 8
+    finished = start_cli(search_arguments(tmp_path, len(before) + 6))
+    out, err = finished.communicate(timeout=120)
+    assert finished.returncode == 0, out + err
+    assert before < evaluated(tmp_path)
+    assert "left unfinished" not in out
+
+
+@pytest.mark.slow
+def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed(
+    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    process = start_cli(search_arguments(whole, 36))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+
+    rng = random.Random(0)
+    for wanted in (5, 20, 29):
+        process = start_cli(search_arguments(killed, 36))
+        wait_for(killed, wanted, process)
+        time.sleep(rng.random() * 0.2)
+        seen = evaluated(killed)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert seen <= evaluated(killed)
+    process = start_cli(search_arguments(killed, 36))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert evaluated(killed) == evaluated(whole)
+
+
+@pytest.mark.slow
+def test_a_second_search_on_a_busy_database_is_refused(
+    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+) -> None:
+    process = start_cli(search_arguments(tmp_path, 200))
+    try:
+        wait_for(tmp_path, 3, process)
+        second = start_cli(search_arguments(tmp_path, 200))
+        _, err = second.communicate(timeout=60)
+        assert second.returncode == 2
+        assert "Another search" in err
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_another_reward_under_the_same_study_name_is_refused(
+    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+) -> None:
+    arguments = search_arguments(tmp_path, 12)
+    first = start_cli(arguments)
+    out, err = first.communicate(timeout=120)
+    assert first.returncode == 0, out + err
+    second = start_cli([*arguments, "--guidance-scale", "2.0"])
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert "guidance_scale" in err
+    assert len(err.strip().splitlines()) == 1

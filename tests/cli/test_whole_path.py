@@ -1,0 +1,130 @@
+"""Search, look, export, describe, convert, plot, generate, apply: the path that a user walks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ecad_automl import apply_schedule, load_model, load_schedule
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the database of a finished search."""
+    import subprocess
+    import sys
+
+    folder = tmp_path_factory.mktemp("searched")
+    prompts = folder / "prompts.txt"
+    prompts.write_text("a large solid red circle\na small hollow blue square\n")
+    command = [
+        *(sys.executable, "-m", "ecad_automl.cli", "search", "--model", str(tiny_pixart_folder), "--study", "tiny"),
+        *("--storage", f"sqlite:///{folder}/study.db", "--prompts", str(prompts), "--reward", "fidelity"),
+        *("--steps", "4", "--height", "16", "--width", "16", "--evaluations", "34", "--population", "4"),
+        *("--device", "cpu"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Done: 34 schedules" in done.stdout
+    assert "Traceback" not in done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_front_lists_schedules_heuristics_and_fewer_steps(searched: Path, run_cli: Cli) -> None:
+    code, out, _ = run_cli("front", "--storage", searched / "study.db")
+    assert code == 0
+    assert "34 schedules evaluated" in out
+    assert "uncached" in out
+    assert "2 steps" in out
+    assert "fora" in out
+
+
+@pytest.mark.slow
+def test_exported_schedules_apply_to_the_pipeline_in_one_line(
+    searched: Path, tiny_pixart_folder: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    code, out, _ = run_cli("export", "--storage", searched / "study.db", "--out", tmp_path)
+    assert code == 0
+    files = sorted(tmp_path.glob("*.json"))
+    assert len(files) == len(out.splitlines())
+    model: Any = load_model(str(tiny_pixart_folder), device="cpu").with_settings(steps=4, height=16, width=16)
+    for path in files:
+        file = load_schedule(path)
+        assert file.metadata.objectives["gmacs"].value == pytest.approx(file.schedule.gmacs)
+        with apply_schedule(model.pipe, file.schedule):
+            model.pipe("a cross", **model.settings.call_arguments())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", [("--speedup", "1.5"), ("--max-drop", "10"), ("--knee",), ("--trial", "5")])
+def test_export_by_a_choice_writes_one_schedule(
+    searched: Path, tmp_path: Path, run_cli: Cli, choice: tuple[str, ...]
+) -> None:
+    code, _, _ = run_cli("export", "--storage", searched / "study.db", "--out", tmp_path, *choice)
+    assert code == 0
+    (path,) = tmp_path.glob("*.json")
+    file = load_schedule(path)
+    if choice[0] == "--speedup":
+        assert file.schedule.mac_speedup >= 1.5
+    if choice[0] == "--trial":
+        assert file.metadata.trial == 5
+
+
+@pytest.mark.slow
+def test_pictures_are_written(searched: Path, tmp_path: Path, run_cli: Cli) -> None:
+    assert run_cli("plot", "--storage", searched / "study.db", "--out", tmp_path)[0] == 0
+    run_cli("export", "--storage", searched / "study.db", "--knee", "--out", tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    code, out, _ = run_cli("describe", path, "--png", tmp_path / "heat.png")
+    assert code == 0
+    assert "attn2" in out
+    assert "█" in out
+    for name in ("tiny-front.png", "tiny-hypervolume.png", "heat.png"):
+        with Image.open(tmp_path / name) as image:
+            assert image.width > 300
+
+
+@pytest.mark.slow
+def test_generate_writes_images_side_by_side(
+    searched: Path, tiny_pixart_folder: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    run_cli("export", "--storage", searched / "study.db", "--knee", "--out", tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    code, out, err = run_cli(
+        "generate", path, "--model", tiny_pixart_folder, "--prompt", "a red cross", "--out", tmp_path / "images"
+    )
+    assert code == 0, err
+    assert "x as fast" in out
+    for name in ("uncached/000.png", f"{path.stem}/000.png"):
+        with Image.open(tmp_path / "images" / name) as image:
+            assert image.size == (16, 16)
+    assert (tmp_path / "images" / "side-by-side.png").exists()
+
+
+@pytest.mark.slow
+def test_convert_there_and_back_keeps_the_schedule(searched: Path, tmp_path: Path, run_cli: Cli) -> None:
+    run_cli("export", "--storage", searched / "study.db", "--knee", "--out", tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    theirs, back = tmp_path / "theirs.ecad", tmp_path / "back.ours"
+    assert run_cli("convert", path, theirs)[0] == 0
+    assert "cache_schedule" in json.loads(theirs.read_text())
+    assert run_cli("convert", theirs, back)[0] == 0
+    assert load_schedule(back).schedule == load_schedule(path).schedule
+
+
+@pytest.mark.slow
+def test_a_schedule_for_another_model_is_refused(searched: Path, tmp_path: Path, run_cli: Cli) -> None:
+    run_cli("export", "--storage", searched / "study.db", "--knee", "--out", tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    code, _, err = run_cli("generate", path, "--model", "shapes", "--out", tmp_path / "images")
+    assert code == 2
+    assert "blocks" in err
+    assert len(err.strip().splitlines()) == 1

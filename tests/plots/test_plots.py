@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ecad_automl.errors import EcadError
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.plots import Point, image_grid, plot_convergence, plot_front, plot_heatmap
+from ecad_automl.schedule import Schedule
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def schedule(bits: np.ndarray) -> Schedule:
+    return Schedule(Layout("T", tuple(Slot(f"b.{i}", "attn", None, 1000) for i in range(bits.shape[1]))), bits)
+
+
+def test_a_heatmap_is_darker_the_more_is_computed(tmp_path: Path) -> None:
+    full = schedule(np.ones((6, 4), bool))
+    sparse = schedule(np.zeros((6, 4), bool))
+    plot_heatmap(tmp_path / "full.png", full, title="full")
+    plot_heatmap(tmp_path / "sparse.png", sparse, title="sparse")
+    assert pixels(tmp_path / "full.png").mean() < pixels(tmp_path / "sparse.png").mean()
+
+
+def test_the_front_is_drawn_with_all_that_it_is_compared_with(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "front.png"
+    points = [Point(1.0, -0.3, 0.01), Point(2.0, -0.1, 0.01), Point(3.0, 0.0)]
+    plot_front(
+        path,
+        front=points,
+        candidates=[Point(2.5, -0.2)],
+        heuristics=[Point(2.6, -0.25, label="fora-2")],
+        fewer_steps=[Point(1.5, -0.4, label="5 steps")],
+        uncached=Point(3.2, 0.0),
+        reward_name="reward",
+        title="a front",
+    )
+    assert pixels(path).std() > 5
+    assert [entry.name for entry in path.parent.iterdir()] == ["front.png"]
+
+
+def test_curves_and_grids_are_drawn(tmp_path: Path) -> None:
+    curves = {"one": np.linspace(0, 0.8, 40)[None].repeat(2, axis=0), "two": np.linspace(0, 0.7, 40)[None]}
+    plot_convergence(tmp_path / "curves.png", curves, title="curves")
+    assert pixels(tmp_path / "curves.png").std() > 5
+    image_grid(tmp_path / "grid.png", {"red": np.tile(np.float32([1, 0, 0]), (2, 8, 8, 1))}, ["first", "second"])
+    assert (pixels(tmp_path / "grid.png") == [255, 0, 0]).all(axis=2).sum() > 1000
+
+
+def test_an_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EcadError, match="cannot be written"):
+        image_grid(tmp_path / "file" / "grid.png", {"a": np.zeros((1, 4, 4, 3), np.float32)}, ["x"])

@@ -1,0 +1,131 @@
+"""A small search problem whose evaluation takes no time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecad_automl.drift import Drift
+from ecad_automl.evaluation import Evaluation
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule, staleness
+from ecad_automl.statistics import paired_difference
+from storage import BaselineRecord, Store, open_optuna_storage
+from studies.calibration import fewer_steps
+from studies.config import SearchConfig
+from studies.search import Search
+from studies.status import SearchStatus
+
+STEPS = 8
+
+
+def small_layout() -> Layout:
+    slots = tuple(
+        Slot(f"transformer_blocks.{block}", name, None, macs)
+        for block in range(3)
+        for name, macs in (("attn1", 300_000_000), ("attn2", 200_000_000), ("ff", 500_000_000))
+    )
+    return Layout("PixArtTransformer2DModel", slots, 100_000_000)
+
+
+def small_drift(layout: Layout) -> Drift:
+    pace = np.random.default_rng(0).uniform(0.02, 0.3, (len(layout), 1, 1))
+    apart = np.abs(np.subtract.outer(np.arange(STEPS), np.arange(STEPS)))
+    distance = (1 - np.exp(-pace * apart)).astype(np.float32)
+    return Drift(tuple(slot.name for slot in layout.slots), distance, np.ones((len(layout), STEPS), np.float32))
+
+
+@dataclass
+class DriftEvaluator:
+    """Scores a schedule by the drift of what it reuses; counts what it is asked."""
+
+    layout: Layout
+    drift: Drift
+    before: Callable[[Schedule], None] = lambda _: None
+    prompts: Sequence[str] = ("a", "b", "c")
+    seeds: Sequence[int] = (0,)
+    asked: list[Schedule] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.settings = SimpleNamespace(steps=STEPS)
+        self.reward: Any = SimpleNamespace(name="drift")
+        self.pipe = None
+
+    def baseline(self) -> Evaluation:
+        return self._score(Schedule.all_compute(self.layout, STEPS))
+
+    def evaluate(self, schedule: Schedule) -> Evaluation:
+        self.asked.append(schedule)
+        self.before(schedule)
+        return self._score(schedule)
+
+    def _score(self, schedule: Schedule) -> Evaluation:
+        steps, slots = np.arange(STEPS)[:, None], np.arange(len(self.layout))[None]
+        used = self.drift.distance[slots, steps, steps - staleness(schedule.effective)].astype(float)
+        # Errors compound over steps, so the sum alone does not tell the reward.
+        scores = -np.expm1(used.sum(axis=1)).mean() * np.array([[0.9], [1.0], [1.1]])
+        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01)
+
+
+class Recorder:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.statuses: list[SearchStatus] = []
+        self.messages: list[str] = []
+
+    def update(self, status: SearchStatus) -> None:
+        self.statuses.append(status)
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@dataclass
+class Bench:
+    """Runs searches in one database."""
+
+    database: Path
+    layout: Layout = field(default_factory=small_layout)
+    observer: Recorder = field(default_factory=Recorder)
+
+    def evaluator(self, before: Callable[[Schedule], None] = lambda _: None) -> DriftEvaluator:
+        return DriftEvaluator(self.layout, small_drift(self.layout), before)
+
+    def run(self, evaluator: DriftEvaluator | None = None, *, study: str = "s", **settings: Any) -> SearchStatus:
+        config = SearchConfig(**{"evaluations": 60, "batch": 6, "parents": 10, "pool": 60, **settings})
+        evaluator = evaluator or self.evaluator()
+        with Store.open(self.database) as store:
+            store.save_calibration(study, "drift", evaluator.drift.to_bytes())
+            for count in fewer_steps(STEPS):
+                store.save_baseline(study, BaselineRecord(f"{count} steps", count, 1.0, -0.1))
+            search = Search(
+                evaluator,  # type: ignore[arg-type]
+                self.layout,
+                store,
+                open_optuna_storage(self.database),
+                name=study,
+                identity={"prompts": list(evaluator.prompts)},
+                config=config,
+                observer=self.observer,
+            )
+            return search.run()
+
+    def trials(self, study: str = "s") -> list[Any]:
+        import optuna
+
+        return optuna.load_study(study_name=study, storage=open_optuna_storage(self.database)).trials
+
+    def complete(self, study: str = "s") -> list[Any]:
+        return [trial for trial in self.trials(study) if trial.state.name == "COMPLETE"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "study.db")
