@@ -43,7 +43,7 @@ def descriptor_ranges(components: Sequence[str], steps: int) -> dict[str, tuple[
         components: names of the components.
         steps: number of denoising steps.
     """
-    ranges = {name: (0.0, 1.0) for name in descriptor_names(components)}
+    ranges = dict.fromkeys(descriptor_names(components), (0.0, 1.0))
     return ranges | {LONGEST_REUSE: (0.0, float(steps - 1))}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,7 +42,10 @@ def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler) 
         load_if_exists=True,
     )
     if study.metric_names is None:
-        study.set_metric_names(list(OBJECTIVES))
+        with warnings.catch_warnings():
+            # Optuna calls it experimental since 3.2; without it the dashboard shows "Objective 0".
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(OBJECTIVES))
     return study
 
 

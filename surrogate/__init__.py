@@ -1,0 +1,27 @@
+"""Learns from evaluated schedules which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
+
+from surrogate.features import FeatureContext, feature_names, features
+from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume_gain, non_dominated, staircase
+from surrogate.model import FEWEST_SCHEDULES, Surrogate
+from surrogate.prefilter import choose_batch, expected_hypervolume_gain
+from surrogate.trust import TrustFigures, banded_rank_correlation, interval_coverage, trust_figures
+
+__all__ = [
+    "FEWEST_SCHEDULES",
+    "FeatureContext",
+    "Reference",
+    "Staircase",
+    "Surrogate",
+    "TrustFigures",
+    "banded_rank_correlation",
+    "choose_batch",
+    "expected_hypervolume_gain",
+    "feature_names",
+    "features",
+    "hypervolume",
+    "hypervolume_gain",
+    "interval_coverage",
+    "non_dominated",
+    "staircase",
+    "trust_figures",
+]

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from surrogate.hypervolume import Floats, Reference, Staircase, staircase
 
-__all__ = ["choose_batch", "expected_improvement", "expected_hypervolume_gain"]
+__all__ = ["choose_batch", "expected_hypervolume_gain", "expected_improvement"]
 
 
 def expected_improvement(mean: Floats, std: Floats, level: Floats) -> Floats:

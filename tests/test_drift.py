@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -20,6 +20,7 @@ def random_drift(seed: int = 0, slots: int = 3, steps: int = 4) -> Drift:
     return Drift.from_moments(tuple(f"blocks.{i}.ff" for i in range(slots)), moved, (x**2).mean(axis=-1))
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 1000), st.integers(1, 5), st.integers(1, 6))
 def test_bytes_bring_the_drift_back(seed: int, slots: int, steps: int) -> None:
     drift = random_drift(seed, slots, steps)

@@ -65,11 +65,15 @@ def search(
 
     console = Console()
     with console.status("Loading the model ..."):
+        import optuna
+
         from ecad_automl.evaluation import check_prompts
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward
         from studies import SearchJob, run_search
 
+        # Our own display says what Optuna would log.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_prompts(chosen)
         scorer = load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"))
         loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(

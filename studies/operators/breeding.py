@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.errors import StudyError
 from studies.operators.crossover import CROSSOVERS
 from studies.operators.grid import Bits, Grid
 from studies.operators.mutation import MUTATIONS
@@ -25,6 +24,19 @@ def breed(
     count: int,
     weights: Mapping[str, float] | None = None,
 ) -> tuple[Bits, list[str]]:
+    """Children of randomly paired parents: half of them by crossover, most of them mutated.
+
+    Args:
+        parents: ``(p, steps, slots)`` bool, already selected.
+        grid: blocks and components of the slots.
+        rng: source of randomness.
+        count: how many children.
+        weights: odds of each operator by name; all alike by default.
+
+    Returns:
+        ``(count, steps, slots)`` bool whose first steps are all True, and for each child the names of the operators
+        that made it, joined by ``+``.
+    """
     parents = np.asarray(parents, dtype=np.bool_).copy()
     parents[:, 0] = True
     crossovers, crossover_odds = _odds(CROSSOVERS, weights)
@@ -47,7 +59,9 @@ def breed(
     return children, names
 
 
-def _odds(operators: Mapping[str, object], weights: Mapping[str, float] | None) -> tuple[list[str], NDArray[np.float64]]:
+def _odds(
+    operators: Mapping[str, object], weights: Mapping[str, float] | None
+) -> tuple[list[str], NDArray[np.float64]]:
     names = list(operators)
     odds = np.array([1.0 if weights is None else weights.get(name, 1.0) for name in names])
     return names, odds / odds.sum()

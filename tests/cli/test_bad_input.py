@@ -40,9 +40,7 @@ def test_every_command_explains_itself(run_cli: Cli, command: str) -> None:
 def test_an_unknown_model(run_cli: Cli, tmp_path: Path) -> None:
     prompts = tmp_path / "p.txt"
     prompts.write_text("a cat\n")
-    code, _, err = run_cli(
-        "search", "--model", "no-such-model", "--prompts", prompts, "--storage", tmp_path / "s.db"
-    )
+    code, _, err = run_cli("search", "--model", "no-such-model", "--prompts", prompts, "--storage", tmp_path / "s.db")
     assert code == 2
     assert one_sentence(err)
     assert "no-such-model" in err

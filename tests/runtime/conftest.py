@@ -31,13 +31,6 @@ from ecad_automl.runtime import layout_of
 from ecad_automl.schedule import Schedule
 
 TOKENS = 6
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    # DPMSolverMultistepScheduler.set_timesteps hands a tensor to np.array, of which NumPy 2 and PyTorch warn.
-    item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"))
-
-
 WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "blue", "circle", "square"]
 
 
