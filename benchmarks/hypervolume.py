@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.machine import machine
-from benchmarks.rivals import RIVALS, StopSearch
+from benchmarks.rivals import RIVALS, BudgetSpentError
 
 OURS = "ecad-automl"
 PLAIN = "ecad-automl, no surrogate"
@@ -122,7 +123,7 @@ def _rival(
 
     def objective(schedule: Any) -> tuple[float, float]:
         if len(points) >= evaluations:
-            raise StopSearch
+            raise BudgetSpentError
         genome = schedule.to_hex()
         if genome not in known:
             known[genome] = (evaluator.evaluate(schedule).reward, schedule.gmacs)
@@ -131,10 +132,8 @@ def _rival(
         points.append(known[genome])
         return known[genome]
 
-    try:
+    with suppress(BudgetSpentError):
         RIVALS[name](objective, layout, evaluator.settings.steps, seed)
-    except StopSearch:
-        pass
     return points
 
 

@@ -12,13 +12,13 @@ from ecad_automl.heuristics import fora, tgate
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 
-#: Schedule -> (reward, GMACs); raises StopSearch when the budget is spent.
+#: Schedule -> (reward, GMACs); raises BudgetSpentError when the budget is spent.
 Objective = Callable[[Schedule], tuple[float, float]]
 
 POPULATION = 24
 
 
-class StopSearch(Exception):
+class BudgetSpentError(Exception):
     """The budget is spent."""
 
 
@@ -45,7 +45,7 @@ def optuna_nsga2(objective: Objective, layout: Layout, steps: int, seed: int) ->
 
 
 def pymoo_ecad(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
-    """pymoo's NSGA-II in the settings of the ECAD authors, from FORA and TGATE variants.
+    """Pymoo's NSGA-II in the settings of the ECAD authors, from FORA and TGATE variants.
 
     Four-point crossover at 0.9, bit-flip mutation at 0.05 (per individual: pymoo's rate per bit stays 1 / bits), binary
     tournament, duplicates removed, as many offspring as parents.

@@ -99,17 +99,16 @@ def propose(
 
     model = Surrogate(seed=config.seed)
     model.fit(features(evaluated.compute(), context), evaluated.reward)
-    predicted = model.predict(features(np.stack([schedule.effective for schedule in pool]), context))
+    mean, std = model.predict(features(np.stack([schedule.effective for schedule in pool]), context))
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
     if trusted:
         front = non_dominated(evaluated.reward, evaluated.gmacs)
         rest = np.setdiff1d(np.arange(len(pool)), drawn)
         gmacs = np.array([schedule.gmacs for schedule in pool])
-        # The spread among the members says where to explore; the calibrated error is the same for all neighbors.
         picks = choose_batch(
-            predicted.mean[rest],
-            predicted.spread[rest],
+            mean[rest],
+            std[rest],
             gmacs[rest],
             evaluated.reward[front],
             evaluated.gmacs[front],
@@ -118,10 +117,7 @@ def propose(
         )
         chosen = [int(rest[i]) for i in picks]
     order = [*chosen, *(int(i) for i in lottery if int(i) not in set(chosen))]
-    proposals = tuple(
-        Proposal(pool[i], operators[i], i in set(chosen), float(predicted.mean[i]), float(predicted.std[i]))
-        for i in order
-    )
+    proposals = tuple(Proposal(pool[i], operators[i], i in set(chosen), float(mean[i]), float(std[i])) for i in order)
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
 
 

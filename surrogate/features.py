@@ -60,7 +60,9 @@ class FeatureContext:
             if self.drift.shape != (slots, steps, steps):
                 raise ScheduleError(f"The drift has the shape {self.drift.shape}; ({slots}, steps, steps) is needed.")
             if self.magnitude is not None and self.magnitude.shape != (slots, steps):
-                raise ScheduleError(f"The magnitude has the shape {self.magnitude.shape}; ({slots}, {steps}) is needed.")
+                raise ScheduleError(
+                    f"The magnitude has the shape {self.magnitude.shape}; ({slots}, {steps}) is needed."
+                )
 
     @cached_property
     def weighted_drift(self) -> Floats | None:

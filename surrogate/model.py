@@ -122,5 +122,6 @@ class Surrogate:
         return np.stack([np.asarray(member.predict(x, num_threads=1)) for member in self._members])
 
     def _spread(self, predictions: Floats) -> Floats:
-        """``(n,)``: disagreement of the members, kept above half of the typical error: they share most of their data."""
-        return np.sqrt(predictions.var(axis=0) + (0.5 * self._error) ** 2 + 1e-12)
+        """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""
+        spread: Floats = np.sqrt(predictions.var(axis=0) + (0.5 * self._error) ** 2 + 1e-12)
+        return spread

@@ -11,6 +11,7 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision, read_prompts
 from ecad_automl.errors import PromptError
 
@@ -45,6 +46,7 @@ def generate(
 
     console = Console()
     with console.status("Loading the model ..."):
+        quiet_libraries()
         from ecad_automl.evaluation import Evaluator
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Model, Revision, Storage, Study, read_prompts
 from ecad_automl.errors import EvaluationError, PromptError
 
@@ -65,15 +66,12 @@ def search(
 
     console = Console()
     with console.status("Loading the model ..."):
-        import optuna
-
+        quiet_libraries()
         from ecad_automl.evaluation import check_prompts
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward
         from studies import SearchJob, run_search
 
-        # Our own display says what Optuna would log.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         check_prompts(chosen)
         scorer = load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"))
         loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(

@@ -101,7 +101,8 @@ def _paint(picture: Floats, thing: SceneObject, x: float, y: float, rng: np.rand
 
 def _tone(name: str, rng: np.random.Generator) -> Floats:
     rgb = np.asarray(_RGB[name]) + rng.uniform(-_JITTER_TONE, _JITTER_TONE, 3)
-    return np.clip(rgb, 0.0, 1.0).astype(np.float32)
+    tone: Floats = np.clip(rgb, 0.0, 1.0).astype(np.float32)
+    return tone
 
 
 def _coverage(thing: SceneObject, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
@@ -116,7 +117,8 @@ def _coverage(thing: SceneObject, x: Floats, y: Floats, rng: np.random.Generator
         # Stripes run along the rows; the middle of the object is always a stripe.
         wave = np.abs((y / _STRIPE_PERIOD + 0.5) % 1.0 - 0.5) * _STRIPE_PERIOD
         coverage = coverage * np.clip(0.5 + _STRIPE_PERIOD * 0.28 - wave, 0.0, 1.0)
-    return coverage.astype(np.float32)
+    painted: Floats = coverage.astype(np.float32)
+    return painted
 
 
 def _signed_distance(shape: str, x: Floats, y: Floats, radius: float) -> Floats:

@@ -52,7 +52,6 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     out, err = finished.communicate(timeout=120)
     assert finished.returncode == 0, out + err
     assert before < evaluated(tmp_path)
-    assert "left unfinished" not in out
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def test_named_positions_and_relations_mean_what_they_say() -> None:
         "a large solid red circle at the left",
         "a large solid red circle at the moon on a white background",
         "the large solid red circle at the left on a white background",
-        "a large solid red circle left of a small solid red circle above a small solid red circle on a white background",
+        "a large solid red circle above a small solid red cross above a small solid red cross on a white background",
     ],
 )
 def test_a_caption_of_another_world_is_refused_with_an_example(caption: str) -> None:

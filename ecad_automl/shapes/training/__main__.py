@@ -11,7 +11,7 @@ from diffusers import PixArtAlphaPipeline
 
 from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.architecture import new_scheduler
-from ecad_automl.shapes.training.autoencoder import half_whiten, train_autoencoder
+from ecad_automl.shapes.training.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from ecad_automl.shapes.training.classifier import held_out_accuracy, train_classifier
 from ecad_automl.shapes.training.diffusion import train_diffusion
 from ecad_automl.shapes.training.quality import measure_quality
@@ -23,14 +23,16 @@ def main(
     ),
     out: Annotated[Path, typer.Option(help="Folder for the finished pipeline.")] = WEIGHTS,
     autoencoder_steps: int = 1600,
+    decoder_steps: int = 1000,
     classifier_steps: int = 1200,
-    diffusion_steps: int = 8000,
-    pictures: Annotated[int, typer.Option(help="Training pictures whose latents are computed once.")] = 40_000,
+    diffusion_steps: int = 5600,
+    pictures: Annotated[int, typer.Option(help="Training pictures whose latents are computed once.")] = 32_000,
     seed: int = 0,
 ) -> None:
     """Train autoencoder, classifier, and text encoder with transformer, in this order; write the pipeline."""
     autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
     half_whiten(autoencoder, seed=seed)
+    refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
     classifier = train_classifier(work, steps=classifier_steps, seed=seed)
     classifier.save(out / "classifier")
     tokenizer, model = train_diffusion(work, autoencoder, steps=diffusion_steps, pictures=pictures, seed=seed)
@@ -42,6 +44,9 @@ def main(
         scheduler=new_scheduler(),
     )
     pipe.save_pretrained(out, safe_serialization=True)
+    # transformers 5 calls the class TokenizersBackend, which earlier versions do not know; the old name works in all.
+    index = out / "model_index.json"
+    index.write_text(index.read_text().replace("TokenizersBackend", "PreTrainedTokenizerFast"))
     quality = {"classifier accuracy on held-out renders": held_out_accuracy(classifier)["all"]}
     quality |= measure_quality(out)
     (out / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")

@@ -16,6 +16,7 @@ from ecad_automl.shapes.world import random_scene
 
 _BATCH = 24
 _LEARNING_RATE = 3e-3
+_REFINE_LEARNING_RATE = 1e-3
 _SCATTER_SHARE = 0.7
 _SCATTER_OBJECTS = 8
 _LATENT_NOISE = 0.05
@@ -124,3 +125,36 @@ def half_whiten(model: AutoencoderKL, *, pictures: int = 1024, seed: int = 0) ->
 
     spread = ((latents - mean) @ forward.T).std()
     model.register_to_config(scaling_factor=float(1.0 / spread))
+
+
+def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int = 0, compiled: bool = True) -> None:
+    """Train the decoder on, in place, with the encoder as it is: latents, and all that was trained on them, stay valid.
+
+    Args:
+        folder: for ``decoder.pt``.
+        model: trained and half whitened.
+        steps: number of steps in all.
+        seed: of the pictures.
+        compiled: use ``torch.compile``.
+    """
+    assert model.post_quant_conv is not None
+    decoder = nn.Sequential(model.post_quant_conv, model.decoder).requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=_REFINE_LEARNING_RATE, weight_decay=1e-4, betas=(0.9, 0.98))
+    decode = torch.compile(decoder) if compiled else decoder
+    opponent = torch.tensor(_OPPONENT)
+
+    def step(number: int) -> dict[str, Tensor]:
+        pictures = render_batch(_BATCH, np.random.default_rng([seed, 8, number]))
+        with torch.no_grad():
+            latents = model.encode(pictures).latent_dist.mean
+        error = decode(latents + _LATENT_NOISE * latents.std() * torch.randn_like(latents)) - pictures
+        colors = torch.einsum("nchw,dc->ndhw", error, opponent)
+        loss = colors.square().mean() + 0.1 * colors.abs().mean()
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+        optimizer.step()
+        return {"loss": loss.detach(), "psnr": -10 * torch.log10(error.detach().square().mean() / 4)}
+
+    train("decoder", folder / "decoder.pt", {"decoder": decoder}, optimizer, steps, step, decay_share=0.7)
+    decoder.eval().requires_grad_(False)
