@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,10 @@ class Search:
             # Ctrl-C among others: the candidate is asked again by the next run.
             release(self._study, frozen)
             raise
+        if record.trial != trial.number:
+            # A calibration run, or one that was stored but not told before a crash.
+            record = replace(record, trial=trial.number)
+            self._store.save_evaluation(self._name, record)
         self._tell(trial, schedule, record)
         told = time.perf_counter()
         self._seconds.append(told - begin)

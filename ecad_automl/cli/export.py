@@ -49,7 +49,7 @@ def export(
         path = export_record(found, record, out)
         console.print(
             f"{path}: {found.uncached.gmacs / record.gmacs:.2f}x fewer MACs, "
-            f"reward {-record.reward_drop:+.4f} to uncached",
+            f"reward {0.0 - record.reward_drop:+.4f} to uncached",
             highlight=False,
             soft_wrap=True,
         )
@@ -67,7 +67,7 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) ->
     identity, generation = study.identity, study.identity["generation"]
     images = len(identity["prompts"]) * len(identity["seeds"])
     half = None if record.reward_drop_se is None else 1.96 * record.reward_drop_se
-    difference = -record.reward_drop
+    difference = 0.0 - record.reward_drop  # not -0.0
     metadata = ScheduleMetadata(
         name=path.stem,
         model=identity["model"],

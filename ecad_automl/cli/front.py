@@ -29,7 +29,9 @@ def front(
     def row(trial: int | None, origin: str, gmacs: float, reward: float, drop: float, error: float | None) -> None:
         spread = "" if error is None else f" ± {1.96 * error:.4f}"
         number = "" if trial is None else str(trial)
-        table.add_row(number, origin, f"{full / gmacs:.2f}x", f"{gmacs:.2f}", f"{reward:.4f}", f"{-drop:+.4f}{spread}")
+        table.add_row(
+            number, origin, f"{full / gmacs:.2f}x", f"{gmacs:.2f}", f"{reward:.4f}", f"{0.0 - drop:+.4f}{spread}"
+        )
 
     for record in found.front():
         row(record.trial, record.origin, record.gmacs, record.reward, record.reward_drop, record.reward_drop_se)
