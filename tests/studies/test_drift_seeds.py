@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecad_automl.errors import StudyError
+from studies.drift_seeds import cheapest_paths, drift_optimal_seeds, reuse_harm
+
+STEPS = 5
+
+
+def random_drift(seed: int, slots: int = 2) -> np.ndarray:
+    drift = np.random.default_rng(seed).random((slots, STEPS, STEPS))
+    drift = drift + drift.transpose(0, 2, 1)
+    drift[:, np.arange(STEPS), np.arange(STEPS)] = 0
+    return drift
+
+
+def total(drift: np.ndarray, column: tuple[bool, ...], price: float) -> float:
+    """Harm and price of one slot, by the definition."""
+    cost, last = 0.0, 0
+    for step, computed in enumerate(column):
+        if computed:
+            last = step
+            cost += price
+        cost += drift[step, last]
+    return cost
+
+
+@given(st.integers(0, 2**32), st.floats(0, 3))
+def test_paths_are_the_best_of_all_schedules(seed: int, price: float) -> None:
+    drift = random_drift(seed)
+    harm = reuse_harm(drift, np.ones(STEPS), np.ones(2))
+    (found,) = cheapest_paths(harm, np.full((1, 2), price))
+    for slot in range(2):
+        options = [(True, *rest) for rest in itertools.product([False, True], repeat=STEPS - 1)]
+        best = min(total(drift[slot], column, price) for column in options)
+        assert total(drift[slot], tuple(found[:, slot]), price) == pytest.approx(best)
+
+
+def test_seeds_are_distinct_and_run_from_dear_to_cheap() -> None:
+    drift = random_drift(0, slots=6)
+    macs = np.array([3, 2, 5, 3, 2, 5])
+    seeds = drift_optimal_seeds(drift, macs, 8)
+    spent = (seeds.sum(axis=1) @ macs).tolist()
+    assert spent == sorted(spent, reverse=True)
+    assert len({row.tobytes() for row in seeds}) == len(seeds)
+    assert seeds[:, 0].all()
+    assert spent[0] > 0.7 * macs.sum() * STEPS
+    assert spent[-1] == macs.sum()
+
+
+def test_steps_of_more_weight_are_computed_rather() -> None:
+    drift = np.tile((1 - np.eye(STEPS))[None], (1, 1, 1))
+    weights = np.array([1.0, 1.0, 10.0, 1.0, 1.0])
+    harm = reuse_harm(drift, weights, np.ones(1))
+    (found,) = cheapest_paths(harm, np.array([[3.0]]))
+    assert found[2, 0]
+    assert found.sum() == 2
+
+
+def test_malformed_drift_is_refused() -> None:
+    with pytest.raises(StudyError, match="must be"):
+        drift_optimal_seeds(np.zeros((2, 3, 4)), np.ones(2), 4)
+    with pytest.raises(StudyError):
+        drift_optimal_seeds(np.full((2, 3, 3), np.nan), np.ones(2), 4)

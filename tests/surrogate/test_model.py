@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ecad_automl.errors import ScheduleError, StudyError
+from surrogate import FeatureContext, Surrogate, banded_rank_correlation, feature_names, features
+
+STEPS, BLOCKS, COMPONENTS = 20, 8, 3
+SLOTS = BLOCKS * COMPONENTS
+BLOCK, COMPONENT = np.repeat(np.arange(BLOCKS), COMPONENTS), np.tile(np.arange(COMPONENTS), BLOCKS)
+MACS = np.array([3, 2, 5])[COMPONENT].astype(np.int64)
+
+
+def context(seed: int = 0) -> FeatureContext:
+    pace = np.random.default_rng(seed).uniform(0.02, 0.3, (SLOTS, 1, 1))
+    apart = np.abs(np.subtract.outer(np.arange(STEPS), np.arange(STEPS)))
+    return FeatureContext(BLOCK, COMPONENT, MACS, 1 - np.exp(-pace * apart))
+
+
+def schedules(count: int, seed: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    bits = rng.random((count, STEPS, SLOTS)) < rng.uniform(0.1, 0.9, (count, 1, 1))
+    bits[:, 0] = True
+    return bits
+
+
+def reward(bits: np.ndarray) -> np.ndarray:
+    """Harm that compounds: drift weighted by step, and more where neighbours drift too. Not a column of the features."""
+    drift = context().drift
+    assert drift is not None
+    at = np.arange(STEPS)[None, :, None]
+    last = np.maximum.accumulate(np.where(bits, at, 0), axis=1)
+    harm = drift[np.arange(SLOTS)[None, None, :], at, last] * np.linspace(0.5, 1.5, STEPS)[None, :, None]
+    by_block = harm.reshape(len(bits), STEPS, BLOCKS, COMPONENTS).sum(axis=3)
+    return -np.log1p((by_block[:, :, 1:] * by_block[:, :, :-1]).sum(axis=(1, 2)) + by_block.sum(axis=(1, 2)))
+
+
+def test_features_are_named_and_finite() -> None:
+    found = features(schedules(7), context())
+    assert found.shape == (7, len(feature_names(context(), STEPS)))
+    assert np.isfinite(found).all()
+
+
+def test_all_compute_has_no_drift_and_each_schedule_stands_for_itself() -> None:
+    bits = schedules(5)
+    bits[0] = True
+    found = features(bits, context())
+    names = feature_names(context(), STEPS)
+    assert all(found[0, i] == 0 for i, name in enumerate(names) if "drift" in name or "reuse" in name)
+    assert features(bits[2:3], context())[0] == pytest.approx(found[2])
+
+
+def test_features_do_without_drift() -> None:
+    bare = FeatureContext(BLOCK, COMPONENT, MACS)
+    assert features(schedules(4), bare).shape == (4, len(feature_names(bare, STEPS)))
+
+
+def test_arrays_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ScheduleError, match="one of each is needed"):
+        FeatureContext(BLOCK, COMPONENT[:-1], MACS)
+    with pytest.raises(ScheduleError, match="drift"):
+        FeatureContext(BLOCK, COMPONENT, MACS, np.zeros((3, 2, 2)))
+
+
+def test_the_surrogate_ranks_unseen_schedules_of_equal_cost() -> None:
+    seen, unseen = schedules(150, seed=1), schedules(300, seed=2)
+    model = Surrogate()
+    model.fit(features(seen, context()), reward(seen))
+    mean, std = model.predict(features(unseen, context()))
+    cost = unseen.mean(axis=1) @ MACS
+    assert banded_rank_correlation(mean, reward(unseen), cost, bands=12) > 0.4
+    inside = np.abs(reward(unseen) - mean) <= 1.645 * std
+    assert 0.75 < inside.mean() <= 1.0
+
+
+def test_equal_seeds_and_data_predict_the_same() -> None:
+    seen, unseen = schedules(60, seed=1), schedules(20, seed=2)
+    x, y, new = features(seen, context()), reward(seen), features(unseen, context())
+    first, second = Surrogate(seed=3), Surrogate(seed=3)
+    first.fit(x, y)
+    second.fit(x, y)
+    assert np.array_equal(first.predict(new)[0], second.predict(new)[0])
+
+
+def test_useless_data_are_refused() -> None:
+    x = features(schedules(10), context())
+    with pytest.raises(StudyError, match="at least"):
+        Surrogate().fit(x[:3], np.zeros(3))
+    with pytest.raises(StudyError, match="not finite"):
+        Surrogate().fit(x, np.full(10, np.nan))
+    with pytest.raises(StudyError, match="fitted"):
+        Surrogate().predict(x)
+
+
+def test_equal_rewards_are_predicted_as_such() -> None:
+    x = features(schedules(20), context())
+    model = Surrogate()
+    model.fit(x, np.full(20, 3.0))
+    assert model.predict(x)[0] == pytest.approx(np.full(20, 3.0))
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    code = "import sys, surrogate; assert not {'torch', 'optuna', 'lightgbm'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
