@@ -2,9 +2,12 @@
 
 The *drift* of a slot says how far its output at one step is from its output at another, in an uncached run. If the
 harm of a reused output is its drift from the fresh one, and harms add, then at a price per MAC the best compute steps
-of a slot are a shortest path over the steps, whatever the other slots do. That harms add is an approximation: a stale
-output changes what later blocks and steps see, and a slot that only another slot of its block reads (``proj_mlp`` of a
-FLUX single block) does no harm while its reader is reused.
+of a slot are a shortest path over the steps, whatever the other slots do.
+
+That harms add is an approximation. A slot that only another slot of its block reads (``proj_mlp`` of a FLUX single
+block) does no harm while its reader is reused. And a slot that is recomputed from stale inputs gives a stale output, so
+slots are worth more when they are recomputed together: on the bundled model, schedules whose slots all share their
+compute steps are the best seeds, though they are the worst by the sum of harms. So slots can be tied in groups.
 """
 
 from __future__ import annotations
@@ -14,10 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 
-__all__ = ["cheapest_paths", "drift_optimal_seeds", "reuse_harm"]
+__all__ = ["cheapest_paths", "drift_optimal_seeds", "mixed_drift_seeds", "reuse_harm"]
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+
+
+#: MACs of the most expensive seed, as a share of those of the slots in an uncached run.
+MOST = 0.95
 
 
 def reuse_harm(drift: Floats, step_weights: Floats, slot_weights: Floats) -> Floats:
@@ -76,7 +83,7 @@ def drift_optimal_seeds(
     count: int,
     step_weights: ArrayLike | None = None,
     slot_weights: ArrayLike | None = None,
-    most: float = 0.95,
+    groups: ArrayLike | None = None,
 ) -> Bits:
     """Schedules of least total drift at their MACs, evenly spread from nearly all-compute down to the first step only.
 
@@ -87,7 +94,7 @@ def drift_optimal_seeds(
         count: how many schedules are wanted.
         step_weights: ``(steps,)``: what a unit of drift at each step matters; 1 where None.
         slot_weights: ``(slots,)``: what a unit of drift of each slot matters; 1 where None.
-        most: share of the slots' all-compute MACs of the most expensive schedule.
+        groups: ``(slots,)`` integers: slots of one group share their compute steps; None ties no slots.
 
     Returns:
         ``(k, steps, slots)`` bool, of descending MACs, all distinct; ``k`` is ``count`` unless there are not that many
@@ -108,9 +115,38 @@ def drift_optimal_seeds(
         _checked("step weights", step_weights, steps),
         _checked("slot weights", slot_weights, slots),
     )
-    least = 1.0 / steps
-    targets = np.linspace(max(most, least), least, count) * macs.sum() * steps
-    seeds = _at_budgets(harm, macs, targets)
+    _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
+    if len(group) != slots:
+        raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
+    harm = np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)])
+    targets = np.linspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
+    seeds = _at_budgets(harm, np.bincount(group, weights=macs).astype(np.float64), targets)[:, :, group]
+    _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
+    return seeds[np.sort(first)]
+
+
+def mixed_drift_seeds(drift: Floats, slot_macs: ArrayLike, component_index: ArrayLike, count: int) -> Bits:
+    """Drift-optimal schedules of three kinds: of common compute steps, of steps common by component, and of free ones.
+
+    Args:
+        drift: ``(slots, steps, steps)``, see :func:`drift_optimal_seeds`.
+        slot_macs: ``(slots,)``: MACs of one computation of each slot.
+        component_index: ``(slots,)``: the component of each slot.
+        count: how many schedules are wanted; about four of seven are of the first kind, two of the second.
+
+    Returns:
+        ``(k, steps, slots)`` bool, all distinct; ``k`` is ``count``, or less where kinds coincide.
+
+    Raises:
+        StudyError: as :func:`drift_optimal_seeds`.
+    """
+    shared = np.zeros(len(drift), dtype=np.intp)
+    kinds = [drift_optimal_seeds(drift, slot_macs, -(-count * 4 // 7), groups=shared)]
+    # The last and cheapest schedule of each kind is the same one.
+    kinds.append(drift_optimal_seeds(drift, slot_macs, -(-count * 2 // 7) + 1, groups=component_index)[:-1])
+    missing = max(0, count - sum(map(len, kinds)))
+    kinds.append(drift_optimal_seeds(drift, slot_macs, missing + 1)[:-1])
+    seeds = np.concatenate(kinds)[:count]
     _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
     return seeds[np.sort(first)]
 

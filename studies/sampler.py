@@ -70,6 +70,16 @@ class ScheduleNSGAIISampler(NSGAIISampler):
         study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
         return generation
 
+    def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """Optuna's elite of the last generation and its parents.
+
+        Its crowding sort breaks ties by position, so the candidates are put in an order that does not depend on when
+        they were evaluated.
+        """
+        population = self.get_population(study, generation - 1) + self.get_parent_population(study, generation - 1)
+        population.sort(key=lambda trial: str(trial.user_attrs[attributes.GENOME]))
+        return list(self._elite_population_selection_strategy(study, population))
+
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:

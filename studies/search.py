@@ -19,6 +19,7 @@ from storage import EvaluationRecord, GenerationRecord, Store
 from studies import attributes
 from studies.calibration import calibrate, evaluation_record
 from studies.config import SearchConfig
+from studies.interrupt import uninterrupted
 from studies.proposer import Evaluated, Plan, propose
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules
@@ -116,40 +117,44 @@ class Search:
         return self._tell_status("done")
 
     def _one(self) -> bool:
-        """Evaluate one candidate; False where it could not be scored."""
+        """Evaluate one candidate; False where it could not be scored.
+
+        Ctrl-C takes effect while images are made, which is nearly always, and is held back while records are written.
+        """
         begin = time.perf_counter()
-        trial = self._study.ask(descriptor_space(self._layout, self._steps))
-        frozen = self._study.get_trials(deepcopy=False)[trial.number]
-        try:
+        with uninterrupted():
+            trial = self._study.ask(descriptor_space(self._layout, self._steps))
+            frozen = self._study.get_trials(deepcopy=False)[trial.number]
             schedule = schedule_of(frozen, self._layout, self._steps)
-            asked = time.perf_counter()
-            record = self._store.evaluation(self._name, schedule.to_hex()) or self._evaluate(schedule, frozen)
-            evaluated = time.perf_counter()
+            record = self._store.evaluation(self._name, schedule.to_hex())
+        asked = time.perf_counter()
+        try:
+            evaluation = None if record is not None else self._evaluator.evaluate(schedule)
         except (RewardError, EvaluationError) as error:
             self._observer.message(f"Trial {trial.number} failed: {error}")
-            self._study.tell(trial, state=TrialState.FAIL)
+            with uninterrupted():
+                self._study.tell(trial, state=TrialState.FAIL)
             return False
         except BaseException:
             # Ctrl-C among others: the candidate is asked again by the next run.
-            release(self._study, frozen)
+            with uninterrupted():
+                release(self._study, frozen)
             raise
-        if record.trial != trial.number:
-            # A calibration run, or one that was stored but not told before a crash.
+        evaluated = time.perf_counter()
+        with uninterrupted():
+            if evaluation is not None:
+                origin = str(frozen.user_attrs[attributes.ORIGIN])
+                record = evaluation_record(origin, schedule, evaluation, self._evaluator.reward.name, trial.number)
+            assert record is not None
+            # One that was found stored is of the calibration, or of a run that was killed before it could tell.
             record = replace(record, trial=trial.number)
             self._store.save_evaluation(self._name, record)
-        self._tell(trial, schedule, record)
-        told = time.perf_counter()
-        self._seconds.append(told - begin)
-        self._close_generation(frozen, overhead=told - begin - (evaluated - asked))
+            self._tell(trial, schedule, record)
+            told = time.perf_counter()
+            self._seconds.append(told - begin)
+            self._close_generation(frozen, overhead=told - begin - (evaluated - asked))
         self._tell_status("evaluating")
         return True
-
-    def _evaluate(self, schedule: Schedule, trial: FrozenTrial) -> EvaluationRecord:
-        evaluation = self._evaluator.evaluate(schedule)
-        origin = str(trial.user_attrs[attributes.ORIGIN])
-        record = evaluation_record(origin, schedule, evaluation, self._evaluator.reward.name, trial.number)
-        self._store.save_evaluation(self._name, record)
-        return record
 
     def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
         # Optuna takes no attributes after tell.
@@ -210,7 +215,8 @@ class Search:
         return int(trial.system_attrs.get(self._sampler._get_generation_key(), 0))
 
     def _tell_status(self, text: str) -> SearchStatus:
-        status = self._status(text)
+        with uninterrupted():
+            status = self._status(text)
         self._observer.update(status)
         return status
 

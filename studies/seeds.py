@@ -9,7 +9,7 @@ from ecad_automl.heuristics import default_heuristics
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies.config import SearchConfig
-from studies.drift_seeds import drift_optimal_seeds
+from studies.drift_seeds import mixed_drift_seeds
 
 __all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "first_schedules"]
 
@@ -30,28 +30,10 @@ def first_schedules(layout: Layout, drift: Drift, config: SearchConfig) -> dict[
     if config.heuristic_seeds:
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:
-        named |= _drift_seeds(layout, drift, config.drift_seeds)
+        distance = drift.distance.astype(np.float64)
+        bits = mixed_drift_seeds(distance, layout.slot_macs, layout.component_index, config.drift_seeds)
+        named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():
         distinct.setdefault(schedule, name)
     return {name: schedule for schedule, name in distinct.items()}
-
-
-def _drift_seeds(layout: Layout, drift: Drift, count: int) -> dict[str, Schedule]:
-    """Drift-optimal schedules, in equal parts with steps chosen for all slots alike, by component, and by slot.
-
-    The drift of a slot is measured in an uncached run, where its inputs are fresh. Slots that are recomputed together
-    see fresh inputs too, so the coarser schedules often do better than their drift says.
-    """
-    slots = len(layout)
-    groupings = {"steps": np.zeros(slots, np.intp), "components": layout.component_index, "slots": np.arange(slots)}
-    named: dict[str, Schedule] = {}
-    for place, (name, group) in enumerate(groupings.items()):
-        share = (count + len(groupings) - 1 - place) // len(groupings)
-        if share == 0:
-            continue
-        members = np.eye(int(group.max()) + 1)[group].T
-        together = np.tensordot(members, drift.distance.astype(np.float64), axes=1)
-        bits = drift_optimal_seeds(together, members @ layout.slot_macs, share)
-        named |= {f"drift-{name}-{i}": Schedule(layout, row[:, group]) for i, row in enumerate(bits, start=1)}
-    return named

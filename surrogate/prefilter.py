@@ -63,7 +63,8 @@ def choose_batch(
     front_cost: ArrayLike,
     reference: Reference,
     count: int,
-    optimism: float = 0.0,
+    exploration: float = 1.0,
+    optimism: float = 1.0,
 ) -> NDArray[np.intp]:
     r"""Candidates of the largest expected hypervolume gain, picked one after another.
 
@@ -72,6 +73,7 @@ def choose_batch(
     come closest to the front follow.
     """
     means, stds, costs = (np.asarray(values, dtype=np.float64) for values in (mean, std, cost))
+    stds = exploration * stds
     rewards, known = list(np.ravel(front_reward)), list(np.ravel(front_cost))
     free = np.ones(len(means), dtype=np.bool_)
     picks: list[int] = []

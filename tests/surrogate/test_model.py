@@ -29,7 +29,7 @@ def schedules(count: int, seed: int = 1) -> np.ndarray:
 
 
 def reward(bits: np.ndarray) -> np.ndarray:
-    """Harm that compounds: drift weighted by step, and more where neighbours drift too. Not a column of the features."""
+    """Harm that compounds: drift weighted by step, more where neighbours drift too. No column of the features."""
     drift = context().drift
     assert drift is not None
     at = np.arange(STEPS)[None, :, None]
