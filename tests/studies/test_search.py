@@ -99,13 +99,14 @@ def test_without_surrogate_nothing_is_filtered_or_predicted(bench: Any) -> None:
     assert not any(t.user_attrs[attributes.FILTERED] or attributes.PREDICTED_REWARD in t.user_attrs for t in bred)
 
 
+@pytest.mark.slow
 def test_the_surrogate_finds_a_better_front_than_none(bench: Any) -> None:
     pairs = [
         (
-            bench.run(study=f"with-{seed}", seed=seed, evaluations=90).hypervolume,
-            bench.run(study=f"without-{seed}", seed=seed, evaluations=90, surrogate=False).hypervolume,
+            bench.run(study=f"with-{seed}", seed=seed, evaluations=70).hypervolume,
+            bench.run(study=f"without-{seed}", seed=seed, evaluations=70, surrogate=False).hypervolume,
         )
-        for seed in range(3)
+        for seed in range(2)
     ]
     assert sum(one for one, _ in pairs) > sum(other for _, other in pairs)
 

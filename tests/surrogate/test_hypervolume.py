@@ -9,31 +9,61 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from surrogate import Reference, hypervolume, hypervolume_gain, non_dominated, staircase
 
-REFERENCE = Reference(-1.0, 10.0)
+REFERENCE = Reference(reward=0.0, cost=8.0)
 
-points = st.lists(
-    st.tuples(st.integers(-8, 8).map(lambda v: v / 4), st.integers(0, 48).map(lambda v: v / 4)), min_size=1, max_size=25
-).map(np.array)
+#: Few distinct values, so that ties and duplicates are frequent.
+points = st.lists(st.tuples(st.integers(-3, 9), st.integers(-2, 10)), max_size=12)
 
 
-def pymoo_hypervolume(values: np.ndarray) -> float:
-    return float(HV(ref_point=np.array([1.0, 10.0]))(np.stack([-values[:, 0], values[:, 1]], axis=1)))
+def split(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    array = np.array(pairs, dtype=float).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def pymoo_hypervolume(reward: np.ndarray, cost: np.ndarray) -> float:
+    return float(HV(ref_point=np.array([-REFERENCE.reward, REFERENCE.cost]))(np.stack([-reward, cost], axis=1)))
+
+
+@given(points.filter(len))
+def test_front_is_that_of_pymoo(pairs: list[tuple[int, int]]) -> None:
+    reward, cost = split(pairs)
+    expected = NonDominatedSorting().do(np.stack([-reward, cost], axis=1), only_non_dominated_front=True)
+    assert set(np.flatnonzero(non_dominated(reward, cost))) == set(expected)
+
+
+@given(points.filter(len))
+def test_hypervolume_is_that_of_pymoo(pairs: list[tuple[int, int]]) -> None:
+    reward, cost = split(pairs)
+    assert hypervolume(reward, cost, REFERENCE) == pytest.approx(pymoo_hypervolume(reward, cost))
+
+
+def test_hypervolume_of_many_random_points_is_that_of_pymoo() -> None:
+    rng = np.random.default_rng(0)
+    reward, cost = rng.normal(1.0, 1.0, 500), rng.uniform(0.0, 9.0, 500)
+    assert hypervolume(reward, cost, REFERENCE) == pytest.approx(pymoo_hypervolume(reward, cost))
+
+
+@given(points, points.filter(len))
+def test_gain_is_the_difference_of_hypervolumes(known: list[tuple[int, int]], new: list[tuple[int, int]]) -> None:
+    reward, cost = split(known)
+    gains = hypervolume_gain(*split(new), staircase(reward, cost, REFERENCE))
+    before = hypervolume(reward, cost, REFERENCE)
+    for gain, (r, c) in zip(gains, new, strict=True):
+        assert gain == pytest.approx(hypervolume([*reward, r], [*cost, c], REFERENCE) - before)
 
 
 @given(points)
-def test_hypervolume_is_pymoos(values: np.ndarray) -> None:
-    assert hypervolume(values[:, 0], values[:, 1], REFERENCE) == pytest.approx(pymoo_hypervolume(values))
+def test_staircase_is_the_best_reward_up_to_a_cost(pairs: list[tuple[int, int]]) -> None:
+    reward, cost = split(pairs)
+    at = np.arange(-3, 8)
+    expected = [max([REFERENCE.reward, *reward[cost <= c]]) for c in at]
+    assert staircase(reward, cost, REFERENCE).level_at(at) == pytest.approx(expected)
 
 
-@given(points)
-def test_the_front_is_pymoos(values: np.ndarray) -> None:
-    front = NonDominatedSorting().do(np.stack([-values[:, 0], values[:, 1]], axis=1), only_non_dominated_front=True)
-    assert set(np.flatnonzero(non_dominated(values[:, 0], values[:, 1]))) == set(front)
+def test_no_points_have_no_hypervolume() -> None:
+    assert hypervolume([], [], REFERENCE) == 0.0
+    assert hypervolume_gain([2.0], [5.0], staircase([], [], REFERENCE)) == pytest.approx([6.0])
 
 
-@given(points, points)
-def test_gain_is_the_difference_that_a_point_makes(known: np.ndarray, candidates: np.ndarray) -> None:
-    before = pymoo_hypervolume(known)
-    expected = [pymoo_hypervolume(np.vstack([known, candidate])) - before for candidate in candidates]
-    gains = hypervolume_gain(candidates[:, 0], candidates[:, 1], staircase(known[:, 0], known[:, 1], REFERENCE))
-    assert gains == pytest.approx(np.array(expected), abs=1e-9)
+def test_points_outside_the_reference_do_not_count() -> None:
+    assert hypervolume([5.0, -1.0], [8.0, 1.0], REFERENCE) == 0.0
