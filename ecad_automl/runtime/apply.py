@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.steps import Call
 from ecad_automl.schedule import Schedule
+from ecad_automl.schedule_file import load_schedule
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -58,7 +60,7 @@ class ScheduleHandle:
         self.remove()
 
 
-def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
+def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
 
     The pipeline is called as always, with as many denoising steps as the schedule has. Outputs of the transformer's
@@ -67,18 +69,20 @@ def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandl
 
     Args:
         pipe: a diffusers pipeline with a PixArt or FLUX transformer.
-        schedule: a schedule for that transformer.
+        schedule: a schedule for that transformer, or the path of a schedule file that holds one.
 
     Returns:
         The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end.
 
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule.
-        ScheduleError: the schedule is for another transformer. At the first transformer call of a run also where the
-            run has another number of steps.
+        ScheduleError: the schedule is for another transformer, or its file cannot be read. At the first transformer
+            call of a run also where the run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
     """
+    if not isinstance(schedule, Schedule):
+        schedule = load_schedule(schedule).schedule
     transformer = transformer_of(pipe)
     difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
     if difference is not None:

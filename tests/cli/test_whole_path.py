@@ -59,7 +59,8 @@ def test_exported_schedules_apply_to_the_pipeline_in_one_line(
     for path in files:
         file = load_schedule(path)
         assert file.metadata.objectives["gmacs"].value == pytest.approx(file.schedule.gmacs)
-        with apply_schedule(model.pipe, file.schedule):
+        with apply_schedule(model.pipe, path) as handle:
+            assert handle.schedule == file.schedule
             model.pipe("a cross", **model.settings.call_arguments())
 
 
