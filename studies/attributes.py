@@ -7,6 +7,7 @@ __all__ = [
     "DIFFERENCE_ERROR",
     "FILTERED",
     "GENOME",
+    "INTERRUPTED",
     "MAC_FRACTION",
     "OPERATOR",
     "ORIGIN",
@@ -18,6 +19,8 @@ __all__ = [
 
 #: The effective bits of the schedule as hexadecimal digits.
 GENOME = "genome"
+#: Set on failed trials that were cut off, so that their genomes may be asked again.
+INTERRUPTED = "interrupted"
 #: What made the schedule: the name of a heuristic or seed, or "bred".
 ORIGIN = "origin"
 #: The operators that bred it, joined by "+".

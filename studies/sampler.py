@@ -106,7 +106,11 @@ class ScheduleNSGAIISampler(NSGAIISampler):
             elite = self.get_parent_population(study, generation)
             self._plans[generation] = self._propose(generation, elite)
         trials = study.get_trials(deepcopy=False)
-        taken = {trial.user_attrs.get(attributes.GENOME) for trial in trials if not trial.user_attrs.get("interrupted")}
+        taken = {
+            trial.user_attrs.get(attributes.GENOME)
+            for trial in trials
+            if not trial.user_attrs.get(attributes.INTERRUPTED)
+        }
         for proposal in self._plans[generation].proposals:
             if proposal.schedule.to_hex() not in taken:
                 return proposal

@@ -17,7 +17,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from storage import EvaluationRecord, GenerationRecord, Store
 from studies import attributes
-from studies.calibration import calibrate, evaluation_record
+from studies.calibration import Calibration, calibrate, evaluation_record
 from studies.config import SearchConfig
 from studies.interrupt import uninterrupted
 from studies.proposer import Evaluated, Plan, propose
@@ -76,6 +76,7 @@ class Search:
         self._observer = observer or SilentObserver()
         self._seconds: list[float] = []
         self._trust = Trust()
+        self._calibration: Calibration | None = None
 
     def run(self) -> SearchStatus:
         """Search until the study holds as many evaluations as the budget says.
@@ -96,16 +97,9 @@ class Search:
                 f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
             )
         self._tell_status("uncached run")
-        self._calibration = calibrate(
-            self._evaluator, self._layout, self._store, self._name, progress=self._tell_status
-        )
-        self._context = FeatureContext(
-            self._layout.block_index,
-            self._layout.component_index,
-            self._layout.slot_macs,
-            self._calibration.drift.distance.astype(np.float64),
-        )
-        enqueue_seeds(self._study, first_schedules(self._layout, self._calibration.drift, self._config))
+        calibration = calibrate(self._evaluator, self._layout, self._store, self._name, progress=self._tell_status)
+        self._calibration = calibration
+        enqueue_seeds(self._study, first_schedules(self._layout, calibration.drift, self._config))
         failures = 0
         while len(complete_trials(self._study)) < self._config.evaluations:
             failures = 0 if self._one() else failures + 1
@@ -183,11 +177,22 @@ class Search:
                 f"{correlation:.2f}, below {self._config.trust:.2f}."
             )
         parents = sorted((schedule_of(trial, self._layout, self._steps) for trial in elite), key=Schedule.to_hex)
-        rng = np.random.default_rng([self._config.seed, generation])
+        assert self._calibration is not None
         return propose(
-            self._layout, self._context, evaluated, parents, self._config, self._calibration.scale.reference, rng,
+            self._layout,
+            FeatureContext(
+                self._layout.block_index,
+                self._layout.component_index,
+                self._layout.slot_macs,
+                self._calibration.drift.distance.astype(np.float64),
+            ),
+            evaluated,
+            parents,
+            self._config,
+            self._calibration.scale.reference,
+            np.random.default_rng([self._config.seed, generation]),
             trusted=trusted,
-        )  # fmt: skip
+        )
 
     def _close_generation(self, trial: FrozenTrial, overhead: float) -> None:
         """After the last trial of a generation, store its figures."""
@@ -223,7 +228,7 @@ class Search:
     def _status(self, text: str) -> SearchStatus:
         trials = complete_trials(self._study)
         hypervolume, best = None, {}
-        if trials and hasattr(self, "_calibration"):
+        if trials and self._calibration is not None:
             scale = self._calibration.scale
             hypervolume = scale.hypervolume([t.values[0] for t in trials], [t.values[1] for t in trials])
             for speedup in SPEEDUPS:

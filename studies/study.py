@@ -17,7 +17,6 @@ from studies import attributes
 from studies.sampler import ScheduleNSGAIISampler
 
 __all__ = [
-    "INTERRUPTED",
     "OBJECTIVES",
     "complete_trials",
     "enqueue_seeds",
@@ -28,8 +27,6 @@ __all__ = [
 
 #: Objectives in the order of a trial's values.
 OBJECTIVES = ("reward", "gmacs")
-#: Attribute of failed trials that were cut off, so that their genomes may be asked again.
-INTERRUPTED = "interrupted"
 
 
 def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler) -> Study:
@@ -73,7 +70,7 @@ def release_stale(study: Study) -> int:
 def release(study: Study, trial: FrozenTrial) -> None:
     """Fail a trial that was cut off, so that its schedule can be asked again."""
     kept = dict(trial.user_attrs)
-    study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+    study._storage.set_trial_user_attr(trial._trial_id, attributes.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
     if kept.get(attributes.ORIGIN, "bred") != "bred":
         _enqueue(study, kept)

@@ -61,7 +61,6 @@ def train_autoencoder(folder: Path, *, steps: int, seed: int = 0, compiled: bool
     model = new_autoencoder().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=1e-4, betas=(0.9, 0.98))
     reconstruct = torch.compile(_Reconstruct(model)) if compiled else _Reconstruct(model)
-    opponent = torch.tensor(_OPPONENT)
 
     def step(number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([seed, 1, number])
@@ -71,17 +70,22 @@ def train_autoencoder(folder: Path, *, steps: int, seed: int = 0, compiled: bool
             pictures = render_batch(_BATCH, rng)
         pictures = pictures.to(memory_format=torch.channels_last)
         error = reconstruct(pictures) - pictures
-        colors = torch.einsum("nchw,dc->ndhw", error, opponent)
-        loss = colors.square().mean() + 0.1 * colors.abs().mean()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        return {"loss": loss.detach(), "psnr": -10 * torch.log10(error.detach().square().mean() / 4)}
+        return _descend(error, model, optimizer)
 
     train("autoencoder", folder / "autoencoder.pt", {"model": model}, optimizer, steps, step, decay_share=0.5)
     _drop_variance(model)
     return model.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
+
+
+def _descend(error: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """One optimizer step against an error ``(n, 3, h, w)`` of the reconstruction; figures to show."""
+    colors = torch.einsum("nchw,dc->ndhw", error, torch.tensor(_OPPONENT))
+    loss = colors.square().mean() + 0.1 * colors.abs().mean()
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+    return {"loss": loss.detach(), "psnr": -10 * torch.log10(error.detach().square().mean() / 4)}
 
 
 @torch.no_grad()
@@ -141,20 +145,13 @@ def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int 
     decoder = nn.Sequential(model.post_quant_conv, model.decoder).requires_grad_(True).train()
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=_REFINE_LEARNING_RATE, weight_decay=1e-4, betas=(0.9, 0.98))
     decode = torch.compile(decoder) if compiled else decoder
-    opponent = torch.tensor(_OPPONENT)
 
     def step(number: int) -> dict[str, Tensor]:
         pictures = render_batch(_BATCH, np.random.default_rng([seed, 8, number]))
         with torch.no_grad():
             latents = model.encode(pictures).latent_dist.mean
         error = decode(latents + _LATENT_NOISE * latents.std() * torch.randn_like(latents)) - pictures
-        colors = torch.einsum("nchw,dc->ndhw", error, opponent)
-        loss = colors.square().mean() + 0.1 * colors.abs().mean()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        return {"loss": loss.detach(), "psnr": -10 * torch.log10(error.detach().square().mean() / 4)}
+        return _descend(error, decoder, optimizer)
 
     train("decoder", folder / "decoder.pt", {"decoder": decoder}, optimizer, steps, step, decay_share=0.7)
     decoder.eval().requires_grad_(False)
