@@ -150,7 +150,7 @@ def default_heuristics(layout: Layout, steps: int, *, seed: int = 0) -> dict[str
     Args:
         layout: the slots.
         steps: denoising steps.
-        seed: seed of the random ones.
+        seed: seed of the random one.
 
     Returns:
         Schedules by name, such as ``fora-3`` or ``tgate-m10-k1``; the first is ``all-compute``.
@@ -160,7 +160,7 @@ def default_heuristics(layout: Layout, steps: int, *, seed: int = 0) -> dict[str
     """
     attention = [name for name in layout.components if name.startswith("attn")]
     named = {"all-compute": all_compute(layout, steps)}
-    named |= {f"fora-{n}": fora(layout, steps, n) for n in (2, 3, 4, 5)}
+    named |= {f"fora-{n}": fora(layout, steps, n) for n in (2, 3, 4, 5, 7, 10)}
     if attention:
         named["fora-attn-2"] = fora(layout, steps, 2, components=attention)
         for name, cross, own, others in (("pab-gentle", 6, 2, 1), ("pab-harsh", 6, 4, 2)):
@@ -171,8 +171,7 @@ def default_heuristics(layout: Layout, steps: int, *, seed: int = 0) -> dict[str
             if gate >= 1:
                 named[f"tgate-m{gate}-k{interval}"] = tgate(layout, steps, gate, self_interval=interval)
     band = math.ceil(len(layout.blocks) / 4)
-    for index, percent in enumerate((75, 50, 25)):
-        named[f"random-{percent}"] = random_bands(layout, steps, percent / 100, seed=seed + index, band=band)
+    named["random-50"] = random_bands(layout, steps, 0.5, seed=seed, band=band)
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():
         distinct.setdefault(schedule, name)

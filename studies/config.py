@@ -36,7 +36,7 @@ class SearchConfig:
     pool: int = 480
     unfiltered: int = 2
     surrogate: bool = True
-    drift_seeds: int = 14
+    drift_seeds: int = 10
     heuristic_seeds: bool = True
     trust: float = 0.1
     seed: int = 0
