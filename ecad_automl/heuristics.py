@@ -163,13 +163,12 @@ def default_heuristics(layout: Layout, steps: int, *, seed: int = 0) -> dict[str
     named |= {f"fora-{n}": fora(layout, steps, n) for n in (2, 3, 4, 5, 7, 10)}
     if attention:
         named["fora-attn-2"] = fora(layout, steps, 2, components=attention)
-        for name, cross, own, others in (("pab-gentle", 6, 2, 1), ("pab-harsh", 6, 4, 2)):
-            ranges = {component: own if component in attention else others for component in layout.components}
-            named[name] = pab(layout, steps, ranges | ({_CROSS: cross} if _CROSS in attention else {}))
+        ranges = {component: 4 if component in attention else 2 for component in layout.components}
+        named["pab"] = pab(layout, steps, ranges | ({_CROSS: 6} if _CROSS in attention else {}))
     if _CROSS in attention:
-        for gate, interval in ((steps // 2, 1), (steps // 2, 3), (3 * steps // 4, 1)):
-            if gate >= 1:
-                named[f"tgate-m{gate}-k{interval}"] = tgate(layout, steps, gate, self_interval=interval)
+        gate = max(1, steps // 2)
+        for interval in (1, 3):
+            named[f"tgate-m{gate}-k{interval}"] = tgate(layout, steps, gate, self_interval=interval)
     band = math.ceil(len(layout.blocks) / 4)
     named["random-50"] = random_bands(layout, steps, 0.5, seed=seed, band=band)
     distinct: dict[Schedule, str] = {}

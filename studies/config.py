@@ -22,6 +22,7 @@ class SearchConfig:
             that it did not choose.
         surrogate: False breeds without prefilter: the plain NSGA-II.
         drift_seeds: number of drift-optimal schedules at the start.
+        drift_children: number of drift-optimal schedules under learned weights in each pool, and of mutants of them.
         heuristic_seeds: whether published heuristics are evaluated at the start.
         trust: banded rank correlation below which the surrogate is not used for a generation.
         seed: of all randomness.
@@ -31,12 +32,13 @@ class SearchConfig:
     """
 
     evaluations: int = 150
-    batch: int = 12
+    batch: int = 8
     parents: int = 24
-    pool: int = 480
-    unfiltered: int = 2
+    pool: int = 360
+    unfiltered: int = 1
     surrogate: bool = True
-    drift_seeds: int = 10
+    drift_seeds: int = 6
+    drift_children: int = 90
     heuristic_seeds: bool = True
     trust: float = 0.1
     seed: int = 0
@@ -55,5 +57,6 @@ class SearchConfig:
             raise StudyError(f"There are {self.parents} parents; at least 2 are needed to breed.")
         if self.pool < self.batch:
             raise StudyError(f"The pool of {self.pool} is below the population of {self.batch}; it must be larger.")
-        if self.drift_seeds < 0:
-            raise StudyError(f"The number of drift seeds is {self.drift_seeds}; it must not be negative.")
+        for name, number in (("seeds", self.drift_seeds), ("children", self.drift_children)):
+            if number < 0:
+                raise StudyError(f"The number of drift {name} is {number}; it must not be negative.")

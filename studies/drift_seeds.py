@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 
 #: MACs of the most expensive seed, as a share of those of the slots in an uncached run.
 MOST = 0.95
+_BISECTIONS = 32
 
 
 def reuse_harm(drift: Floats, step_weights: Floats, slot_weights: Floats) -> Floats:
@@ -119,13 +120,20 @@ def drift_optimal_seeds(
     if len(group) != slots:
         raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
     harm = np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)])
-    targets = np.linspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
+    targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
     seeds = _at_budgets(harm, np.bincount(group, weights=macs).astype(np.float64), targets)[:, :, group]
     _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
     return seeds[np.sort(first)]
 
 
-def mixed_drift_seeds(drift: Floats, slot_macs: ArrayLike, component_index: ArrayLike, count: int) -> Bits:
+def mixed_drift_seeds(
+    drift: Floats,
+    slot_macs: ArrayLike,
+    component_index: ArrayLike,
+    count: int,
+    step_weights: ArrayLike | None = None,
+    slot_weights: ArrayLike | None = None,
+) -> Bits:
     """Drift-optimal schedules of three kinds: of common compute steps, of steps common by component, and of free ones.
 
     Args:
@@ -133,6 +141,8 @@ def mixed_drift_seeds(drift: Floats, slot_macs: ArrayLike, component_index: Arra
         slot_macs: ``(slots,)``: MACs of one computation of each slot.
         component_index: ``(slots,)``: the component of each slot.
         count: how many schedules are wanted; about four of seven are of the first kind, two of the second.
+        step_weights: ``(steps,)``: what a unit of drift at each step matters; 1 where None.
+        slot_weights: ``(slots,)``: what a unit of drift of each slot matters; 1 where None.
 
     Returns:
         ``(k, steps, slots)`` bool, all distinct; ``k`` is ``count``, or less where kinds coincide.
@@ -140,12 +150,15 @@ def mixed_drift_seeds(drift: Floats, slot_macs: ArrayLike, component_index: Arra
     Raises:
         StudyError: as :func:`drift_optimal_seeds`.
     """
-    shared = np.zeros(len(drift), dtype=np.intp)
-    kinds = [drift_optimal_seeds(drift, slot_macs, -(-count * 4 // 7), groups=shared)]
+
+    def optimal(wanted: int, groups: ArrayLike | None) -> Bits:
+        return drift_optimal_seeds(drift, slot_macs, wanted, step_weights, slot_weights, groups)
+
+    kinds = [optimal(-(-count * 4 // 7), np.zeros(len(drift), dtype=np.intp))]
     # The last and cheapest schedule of each kind is the same one.
-    kinds.append(drift_optimal_seeds(drift, slot_macs, -(-count * 2 // 7) + 1, groups=component_index)[:-1])
+    kinds.append(optimal(-(-count * 2 // 7) + 1, component_index)[:-1])
     missing = max(0, count - sum(map(len, kinds)))
-    kinds.append(drift_optimal_seeds(drift, slot_macs, missing + 1)[:-1])
+    kinds.append(optimal(missing + 1, None)[:-1])
     seeds = np.concatenate(kinds)[:count]
     _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
     return seeds[np.sort(first)]
@@ -160,7 +173,7 @@ def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
     low = np.full(len(targets), np.log((positive.min() if positive.size else 1.0) * 1e-3 / macs.sum()))
     high = np.full(len(targets), np.log((positive.max() if positive.size else 1.0) * 1e3 / scale))
     dear, cheap = (cheapest_paths(harm, np.exp(price)[:, None] * macs) for price in (low, high))
-    for _ in range(60):
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         compute = cheapest_paths(harm, np.exp(middle)[:, None] * macs)
         above = compute.sum(axis=1) @ macs > targets

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
 from studies.config import SearchConfig
-from studies.operators import Grid, breed
-from surrogate import FeatureContext, Reference, Surrogate, choose_batch, features, non_dominated
+from studies.drift_seeds import mixed_drift_seeds
+from studies.operators import MUTATIONS, Grid, breed
+from surrogate import FeatureContext, Reference, Surrogate, choose_batch, non_dominated
 
 __all__ = ["Evaluated", "Plan", "Proposal", "propose"]
 
 #: Fewest evaluated schedules from which a surrogate is fitted.
 _FIRST_FIT = 12
+#: Times that the parents may breed a pool's worth of children to fill the pool with distinct ones.
+_ROUNDS = 10
+#: Mutations that change one or two steps: what is left undecided by schedules whose slots share their steps.
+_ROW_MUTATIONS = ("blocks", "band", "swap-steps", "toggle-step", "copy-step")
 
 
 @dataclass(frozen=True)
@@ -90,22 +95,29 @@ def propose(
         trusted: whether the surrogate may choose.
     """
     start = time.perf_counter()
-    pool, operators = _offspring(layout, parents, set(evaluated.schedules), config.pool, rng)
+    grid = Grid(layout.block_index, layout.component_index)
+    pool = _Pool(layout, evaluated.schedules)
+    parent_bits = np.stack([parent.effective for parent in parents])
+    for _ in range(_ROUNDS):
+        pool.add(*breed(parent_bits, grid, rng, config.pool), limit=config.pool)
+        if len(pool.schedules) == config.pool:
+            break
     # Drawn before anything else looks at the pool: these measure the surrogate on candidates it did not choose.
-    lottery = rng.permutation(len(pool))
+    lottery = rng.permutation(len(pool.schedules))
     if not config.surrogate or len(evaluated.schedules) < _FIRST_FIT:
-        plain = tuple(Proposal(pool[i], operators[i], filtered=False) for i in lottery)
+        plain = tuple(Proposal(pool.schedules[i], pool.operators[i], filtered=False) for i in lottery)
         return Plan(plain, surrogate_used=False, seconds=time.perf_counter() - start)
 
-    model = Surrogate(seed=config.seed)
-    model.fit(features(evaluated.compute(), context), evaluated.reward)
-    mean, std = model.predict(features(np.stack([schedule.effective for schedule in pool]), context))
+    model = Surrogate(context, seed=config.seed).fit(evaluated.compute(), evaluated.reward)
+    if trusted and config.drift_children:
+        pool.add(*_drift_children(model, context, grid, config.drift_children, rng))
+    mean, std = model.predict(np.stack([schedule.effective for schedule in pool.schedules]))
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
     if trusted:
         front = non_dominated(evaluated.reward, evaluated.gmacs)
-        rest = np.setdiff1d(np.arange(len(pool)), drawn)
-        gmacs = np.array([schedule.gmacs for schedule in pool])
+        rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
+        gmacs = np.array([schedule.gmacs for schedule in pool.schedules])
         picks = choose_batch(
             mean[rest],
             std[rest],
@@ -117,27 +129,56 @@ def propose(
         )
         chosen = [int(rest[i]) for i in picks]
     order = [*chosen, *(int(i) for i in lottery if int(i) not in set(chosen))]
-    proposals = tuple(Proposal(pool[i], operators[i], i in set(chosen), float(mean[i]), float(std[i])) for i in order)
+    proposals = tuple(
+        Proposal(pool.schedules[i], pool.operators[i], i in set(chosen), float(mean[i]), float(std[i])) for i in order
+    )
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
 
 
-def _offspring(
-    layout: Layout, parents: Collection[Schedule], known: Collection[Schedule], count: int, rng: np.random.Generator
-) -> tuple[list[Schedule], list[str]]:
-    """Distinct children that were not evaluated before; fewer than ``count`` where the space is nearly exhausted."""
-    grid = Grid(layout.block_index, layout.component_index)
-    bits = np.stack([parent.effective for parent in parents])
-    seen = set(known)
-    pool: list[Schedule] = []
-    operators: list[str] = []
-    for _ in range(10):
-        children, names = breed(bits, grid, rng, count)
+class _Pool:
+    """Distinct candidates that were not evaluated before, each with the names of the operators that made it."""
+
+    def __init__(self, layout: Layout, known: Collection[Schedule]) -> None:
+        self._layout = layout
+        self._seen = set(known)
+        self.schedules: list[Schedule] = []
+        self.operators: list[str] = []
+
+    def add(self, children: Bits, names: Sequence[str], limit: int | None = None) -> None:
+        """Add what is new of ``(n, steps, slots)``, until there are ``limit``."""
         for child, name in zip(children, names, strict=True):
-            schedule = Schedule(layout, child)
-            if schedule not in seen and len(pool) < count:
-                seen.add(schedule)
-                pool.append(schedule)
-                operators.append(name)
-        if len(pool) >= count:
-            break
-    return pool, operators
+            schedule = Schedule(self._layout, child)
+            if schedule not in self._seen and (limit is None or len(self.schedules) < limit):
+                self._seen.add(schedule)
+                self.schedules.append(schedule)
+                self.operators.append(name)
+
+
+def _drift_children(
+    model: Surrogate, context: FeatureContext, grid: Grid, count: int, rng: np.random.Generator
+) -> tuple[Bits, list[str]]:
+    """Drift-optimal schedules under the weights that the surrogate has learned, and as many mutants of them.
+
+    Each member of the ensemble has weights of its own, so where they are unsure the schedules differ.
+    """
+    drift = context.weighted_drift
+    if drift is None:
+        return np.empty((0, 1, len(context.slot_macs)), dtype=np.bool_), []
+    optimal = np.concatenate(
+        [
+            mixed_drift_seeds(
+                drift,
+                context.slot_macs,
+                context.component_index,
+                -(-count // len(model.trends)),
+                trend.step_weights,
+                trend.group_weights[context.groups],
+            )
+            for trend in model.trends
+        ]
+    )
+    names = [str(name) for name in rng.choice(_ROW_MUTATIONS, size=2 * len(optimal))]
+    mutants = np.stack(
+        [MUTATIONS[name](bits, grid, rng) for bits, name in zip(np.tile(optimal, (2, 1, 1)), names, strict=True)]
+    )
+    return np.concatenate([optimal, mutants]), ["drift"] * len(optimal) + [f"drift+{name}" for name in names]

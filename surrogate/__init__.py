@@ -1,6 +1,7 @@
 """Learns from evaluated schedules which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
 
-from surrogate.features import FeatureContext, feature_names, features
+from surrogate.features import FeatureContext, drift_in_use, feature_names, features, group_drift
+from surrogate.harm import HarmModel, fit_harm
 from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume_gain, non_dominated, staircase
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
 from surrogate.prefilter import choose_batch, expected_hypervolume_gain
@@ -9,15 +10,19 @@ from surrogate.trust import TrustFigures, banded_rank_correlation, interval_cove
 __all__ = [
     "FEWEST_SCHEDULES",
     "FeatureContext",
+    "HarmModel",
     "Reference",
     "Staircase",
     "Surrogate",
     "TrustFigures",
     "banded_rank_correlation",
     "choose_batch",
+    "drift_in_use",
     "expected_hypervolume_gain",
     "feature_names",
     "features",
+    "fit_harm",
+    "group_drift",
     "hypervolume",
     "hypervolume_gain",
     "interval_coverage",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["FeatureContext", "feature_names", "features"]
+__all__ = ["FeatureContext", "drift_in_use", "feature_names", "features", "group_drift"]
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -72,6 +72,13 @@ class FeatureContext:
         return self.drift * self.magnitude[:, :, None]
 
     @cached_property
+    def groups(self) -> Integers:
+        """``(slots,)``: component and band of depth of each slot, numbered together."""
+        band = (_depth(self) * DEPTH_BANDS).astype(np.intp)
+        group: Integers = np.unique(self.component_index * DEPTH_BANDS + band, return_inverse=True)[1]
+        return group
+
+    @cached_property
     def mac_shares(self) -> Floats:
         """``(slots,)``: share of each slot in the MACs of all slots; equal shares where MACs are not known."""
         macs = self.slot_macs.astype(np.float64)
@@ -108,20 +115,11 @@ def features(compute: Bits, context: FeatureContext) -> Floats:
     Raises:
         ScheduleError: the bits do not fit the context.
     """
-    count, steps, slots = compute.shape
-    if slots != len(context.block_index):
-        raise ScheduleError(f"The schedules have {slots} slots, but the features are for {len(context.block_index)}.")
-    drift = context.weighted_drift
-    if drift is not None and drift.shape[1] != steps:
-        raise ScheduleError(f"The schedules have {steps} steps, but the drift was measured over {drift.shape[1]}.")
-    compute = compute.copy()
-    compute[:, 0] = True
-    step = np.arange(steps)[:, None]
-    last = np.maximum.accumulate(np.where(compute, step, 0), axis=1)
-    quantities = {"stale": (step - last).astype(np.float64), "compute": compute.astype(np.float64)}
-    if drift is not None:
-        # Flat indices, since fancy indexing by three arrays takes several times as long.
-        quantities["drift"] = drift.ravel().take((np.arange(slots) * steps + step) * steps + last)
+    count, steps, _ = compute.shape
+    compute, stale = _staleness(compute, context)
+    quantities = {"stale": stale.astype(np.float64), "compute": compute.astype(np.float64)}
+    if context.drift is not None:
+        quantities["drift"] = _drift(stale, context)
     columns = []
     for quantity, groups in _plan(context, steps).items():
         members = np.stack([mask.ravel() for _, mask in groups], axis=1).astype(np.float64)
@@ -130,6 +128,55 @@ def features(compute: Bits, context: FeatureContext) -> Floats:
         columns.append(quantities[quantity].reshape(count, -1) @ members)
     columns.append(_whole_run(quantities, context))
     return np.concatenate(columns, axis=1)
+
+
+def drift_in_use(compute: Bits, context: FeatureContext) -> Floats:
+    """How far each output in use is from a fresh one: its drift, or its age in steps where drift is not known.
+
+    Args:
+        compute: ``(n, steps, slots)`` effective bits; the first row of each schedule counts as all True.
+        context: what is known of the transformer.
+
+    Returns:
+        ``(n, steps, slots)``.
+
+    Raises:
+        ScheduleError: the bits do not fit the context.
+    """
+    _, stale = _staleness(compute, context)
+    return stale.astype(np.float64) if context.drift is None else _drift(stale, context)
+
+
+def group_drift(compute: Bits, context: FeatureContext) -> Floats:
+    """:func:`drift_in_use` summed over ``context.groups``: ``(n, steps, groups)``."""
+    members = np.eye(int(context.groups.max()) + 1)[context.groups]
+    sums: Floats = drift_in_use(compute, context) @ members
+    return sums
+
+
+def _staleness(compute: Bits, context: FeatureContext) -> tuple[Bits, Integers]:
+    """The bits with a computed first step, and the age of each output in use in steps."""
+    _, steps, slots = compute.shape
+    if slots != len(context.block_index):
+        raise ScheduleError(f"The schedules have {slots} slots, but the features are for {len(context.block_index)}.")
+    if context.drift is not None and context.drift.shape[1] != steps:
+        raise ScheduleError(
+            f"The schedules have {steps} steps, but the drift was measured over {context.drift.shape[1]}."
+        )
+    compute = compute.copy()
+    compute[:, 0] = True
+    step = np.arange(steps)[:, None]
+    return compute, step - np.maximum.accumulate(np.where(compute, step, 0), axis=1)
+
+
+def _drift(stale: Integers, context: FeatureContext) -> Floats:
+    drift = context.weighted_drift
+    assert drift is not None
+    _, steps, slots = stale.shape
+    step = np.arange(steps)[:, None]
+    # Flat indices, since fancy indexing by three arrays takes several times as long.
+    taken: Floats = drift.ravel().take((np.arange(slots) * steps + step) * steps + step - stale)
+    return taken
 
 
 def _plan(context: FeatureContext, steps: int) -> dict[str, list[tuple[str, Bits]]]:

@@ -1,13 +1,17 @@
-"""The surrogate: an ensemble of LightGBM models that predicts the reward of schedules not evaluated yet."""
+"""The surrogate: a trend and LightGBM on what it leaves, as an ensemble, predict the reward of schedules."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
+from surrogate.drop import LogDrop
+from surrogate.features import Bits, FeatureContext, features, group_drift
+from surrogate.harm import HarmModel, fit_harm
 
 __all__ = ["FEWEST_SCHEDULES", "Surrogate"]
 
@@ -16,7 +20,7 @@ Floats = NDArray[np.float64]
 #: Fewer evaluated schedules than this teach a model nothing.
 FEWEST_SCHEDULES = 8
 FOLDS = 5
-ROUNDS = 200
+ROUNDS = 100
 
 #: For some hundred samples of some hundred correlated features. ``num_threads`` is explicit since several threads are
 #: many times slower than one on data this small.
@@ -36,36 +40,49 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """One model of the ensemble: the trend and the trees that correct it."""
+
+    trend: HarmModel
+    trees: Any
+
+    def predict(self, x: Floats, drift: Floats) -> Floats:
+        corrections: Floats = self.trees.predict(x, num_threads=1)
+        return self.trend.predict(drift) + corrections
+
+
 class Surrogate:
     """Predicts rewards with their uncertainty.
 
     Each member of the ensemble is trained on all but one fold of the data, so that every evaluated schedule has a
     prediction from a member that never saw it. These out-of-fold errors scale the spread of the members into a
-    standard deviation of the right size.
+    standard deviation of the right size. All of it happens on the scale of :class:`LogDrop`.
 
     Args:
+        context: what is known of the transformer.
         seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, context: FeatureContext, seed: int = 0) -> None:
+        self._context = context
         self._seed = seed
-        self._members: list[Any] = []
-        self._center = 0.0
-        self._scale = 1.0
+        self._members: list[_Member] = []
+        self._scale = LogDrop(0.0, 0.0)
         self._error = 0.0
         self._stretch = 1.0
 
     @property
-    def out_of_fold_error(self) -> float:
-        """Root of the mean squared error on schedules that a member did not see, in units of the reward."""
-        return self._error * self._scale
+    def trends(self) -> tuple[HarmModel, ...]:
+        """The trend of each member; their differences tell how sure the weights are."""
+        return tuple(member.trend for member in self._members)
 
-    def fit(self, x: Floats, y: ArrayLike) -> Surrogate:
+    def fit(self, compute: Bits, rewards: ArrayLike) -> Surrogate:
         """Learn from evaluated schedules.
 
         Args:
-            x: ``(n, f)`` features.
-            y: ``(n,)`` finite rewards.
+            compute: ``(n, steps, slots)`` effective bits; the one that computes most stands for the uncached run.
+            rewards: ``(n,)`` finite.
 
         Returns:
             This surrogate.
@@ -75,36 +92,39 @@ class Surrogate:
         """
         import lightgbm
 
-        rewards = np.asarray(y, dtype=np.float64)
-        if len(rewards) != len(x) or len(rewards) < FEWEST_SCHEDULES:
+        y = np.asarray(rewards, dtype=np.float64)
+        if len(y) != len(compute) or len(y) < FEWEST_SCHEDULES:
             raise StudyError(
-                f"The surrogate got {len(x)} schedules and {len(rewards)} rewards; it needs as many of one as of the "
+                f"The surrogate got {len(compute)} schedules and {len(y)} rewards; it needs as many of one as of the "
                 f"other, and at least {FEWEST_SCHEDULES}."
             )
-        if not np.isfinite(rewards).all():
+        if not np.isfinite(y).all():
             raise StudyError("The surrogate got rewards that are not finite; leave failed evaluations out.")
-        self._center, self._scale = float(rewards.mean()), float(rewards.std()) or 1.0
-        target = (rewards - self._center) / self._scale
-        folds = np.random.default_rng(self._seed).permutation(len(target)) % FOLDS
-        held_out = np.empty(len(target))
+        x, drift = self._inputs(compute)
+        uncached = float(y[compute.sum(axis=(1, 2)).argmax()])
+        self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0))
+        target = self._scale.of(y)
+        folds = np.random.default_rng(self._seed).permutation(len(y)) % FOLDS
+        errors = np.empty(len(y))
         self._members = []
         for fold in range(FOLDS):
             seen = folds != fold
+            trend = fit_harm(drift[seen], target[seen])
+            left = target[seen] - trend.predict(drift[seen])
             parameters = PARAMETERS | {"seed": self._seed * FOLDS + fold}
-            member = lightgbm.train(parameters, lightgbm.Dataset(x[seen], target[seen]), ROUNDS)
-            held_out[~seen] = member.predict(x[~seen], num_threads=1)
+            member = _Member(trend, lightgbm.train(parameters, lightgbm.Dataset(x[seen], left), ROUNDS))
+            errors[~seen] = target[~seen] - member.predict(x[~seen], drift[~seen])
             self._members.append(member)
-        errors = target - held_out
         self._error = float(np.sqrt(np.mean(errors**2)))
-        spread = self._spread(self._predictions(x))
+        spread = self._spread(self._predictions(x, drift))
         self._stretch = float(np.sqrt(np.mean((errors / spread) ** 2)))
         return self
 
-    def predict(self, x: Floats) -> tuple[Floats, Floats]:
+    def predict(self, compute: Bits) -> tuple[Floats, Floats]:
         """Rewards to expect.
 
         Args:
-            x: ``(n, f)`` features.
+            compute: ``(n, steps, slots)`` effective bits.
 
         Returns:
             Means and standard deviations, each ``(n,)``, in units of the reward.
@@ -114,12 +134,16 @@ class Surrogate:
         """
         if not self._members:
             raise StudyError("The surrogate cannot predict before it was fitted; call fit first.")
-        predictions = self._predictions(x)
-        mean = self._center + self._scale * predictions.mean(axis=0)
-        return mean, self._scale * self._stretch * self._spread(predictions)
+        predictions = self._predictions(*self._inputs(compute))
+        log_drop = predictions.mean(axis=0)
+        std: Floats = self._scale.slope(log_drop) * self._stretch * self._spread(predictions)
+        return self._scale.reward(log_drop), std
 
-    def _predictions(self, x: Floats) -> Floats:
-        return np.stack([np.asarray(member.predict(x, num_threads=1)) for member in self._members])
+    def _inputs(self, compute: Bits) -> tuple[Floats, Floats]:
+        return features(compute, self._context), group_drift(compute, self._context)
+
+    def _predictions(self, x: Floats, drift: Floats) -> Floats:
+        return np.stack([member.predict(x, drift) for member in self._members])
 
     def _spread(self, predictions: Floats) -> Floats:
         """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""

@@ -126,7 +126,6 @@ def test_the_default_set_has_tgate_where_there_is_cross_attention() -> None:
     assert {name for name in default_heuristics(PIXART, 20) if "tgate" in name} == {
         "tgate-m10-k1",
         "tgate-m10-k3",
-        "tgate-m15-k1",
     }
     assert not any("tgate" in name for name in default_heuristics(FLUX, 20))
 

@@ -34,7 +34,7 @@ def search(
     reward: Annotated[str | None, typer.Option(help="shapes, shapes-caption, fidelity, or module:attribute.")] = None,
     cost: Annotated[str, typer.Option(help="What to minimize: gmacs.")] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
-    population: Annotated[int, typer.Option(help="Schedules per generation.")] = 12,
+    population: Annotated[int, typer.Option(help="Schedules per generation.")] = 8,
     images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's usual count.")] = None,

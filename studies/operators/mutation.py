@@ -6,7 +6,19 @@ import numpy as np
 
 from studies.operators.grid import Bits, Grid, Mutation
 
-__all__ = ["MUTATIONS", "copy_slot", "copy_step", "flip_bits", "move_compute", "swap", "toggle_band", "toggle_run"]
+__all__ = [
+    "MUTATIONS",
+    "copy_slot",
+    "copy_step",
+    "flip_bits",
+    "move_compute",
+    "swap",
+    "swap_steps",
+    "toggle_band",
+    "toggle_blocks",
+    "toggle_run",
+    "toggle_step",
+]
 
 EXPECTED_FLIPS = 3.0
 EXPECTED_MOVES = 3.0
@@ -67,6 +79,35 @@ def copy_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # n
     return child
 
 
+def swap_steps(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """Two neighboring steps exchange their rows: what is recomputed together stays together; the MACs stay the same."""
+    child = compute.copy()
+    # Equal neighbors are passed over: exchanging them changes nothing.
+    unequal = 1 + np.flatnonzero((child[1:-1] != child[2:]).any(axis=1))
+    if len(unequal):
+        step = int(rng.choice(unequal))
+        child[[step, step + 1]] = child[[step + 1, step]]
+    return child
+
+
+def toggle_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """Computes or reuses everything at one step."""
+    child = compute.copy()
+    if len(child) > 1:
+        step = int(rng.integers(1, len(child)))
+        child[step] = not child[step].all()
+    return child
+
+
+def toggle_blocks(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Computes or reuses a band of adjacent blocks with all their components at one step."""
+    child = compute.copy()
+    if len(child) > 1:
+        band, step = _band(grid, rng), int(rng.integers(1, len(child)))
+        child[step, band] = not child[step, band].all()
+    return child
+
+
 def copy_slot(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """A slot takes the column of the same component in the next or previous block that has it."""
     child = compute.copy()
@@ -84,9 +125,7 @@ def toggle_band(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Turns one component on or off over a band of adjacent blocks at one step."""
     child = compute.copy()
     if len(child) > 1:
-        start, stop = np.sort(rng.choice(grid.blocks + 1, size=2, replace=False))
-        band = (grid.block_index >= start) & (grid.block_index < stop)
-        band &= grid.component_index == rng.integers(grid.components)
+        band = _band(grid, rng) & (grid.component_index == rng.integers(grid.components))
         child[rng.integers(1, len(child)), band] = bool(rng.integers(2))
     return child
 
@@ -100,6 +139,13 @@ def toggle_run(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # 
     return child
 
 
+def _band(grid: Grid, rng: np.random.Generator) -> Bits:
+    """``(slots,)``: the slots of a random range of adjacent blocks."""
+    start, stop = np.sort(rng.choice(grid.blocks + 1, size=2, replace=False))
+    band: Bits = (grid.block_index >= start) & (grid.block_index < stop)
+    return band
+
+
 def _repeats(rng: np.random.Generator) -> int:
     return 1 + int(rng.poisson(EXPECTED_MOVES - 1))
 
@@ -110,6 +156,9 @@ MUTATIONS: dict[str, Mutation] = {
     "swap": swap,
     "copy-step": copy_step,
     "copy-slot": copy_slot,
+    "swap-steps": swap_steps,
+    "toggle-step": toggle_step,
+    "blocks": toggle_blocks,
     "band": toggle_band,
     "run": toggle_run,
 }

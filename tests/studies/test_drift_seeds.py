@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import StudyError
-from studies.drift_seeds import cheapest_paths, drift_optimal_seeds, reuse_harm
+from studies.drift_seeds import cheapest_paths, drift_optimal_seeds, mixed_drift_seeds, reuse_harm
 
 STEPS = 5
 
@@ -61,6 +61,21 @@ def test_steps_of_more_weight_are_computed_rather() -> None:
     (found,) = cheapest_paths(harm, np.array([[3.0]]))
     assert found[2, 0]
     assert found.sum() == 2
+
+
+def test_seeds_are_spread_evenly_in_speedup() -> None:
+    drift = random_drift(0, slots=40) + 0.1
+    spent = drift_optimal_seeds(drift, np.ones(40), 5).sum(axis=(1, 2)) / (40 * STEPS)
+    assert spent == pytest.approx(np.geomspace(0.95, 1 / STEPS, 5), abs=0.03)
+
+
+def test_learned_weights_reach_every_kind_of_mixed_seeds() -> None:
+    drift = np.tile((1 - np.eye(STEPS))[None], (6, 1, 1))
+    weights = np.array([1.0, 1.0, 1.0, 50.0, 1.0])
+    seeds = mixed_drift_seeds(drift, np.ones(6), np.tile([0, 1], 3), 12, step_weights=weights)
+    sparse = seeds[(seeds.sum(axis=(1, 2)) > 6) & (seeds.sum(axis=(1, 2)) <= 12)]
+    assert len(sparse)
+    assert sparse[:, [1, 2, 4]].sum() == 0
 
 
 def test_malformed_drift_is_refused() -> None:

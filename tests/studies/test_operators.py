@@ -60,6 +60,28 @@ def test_swapping_keeps_the_count_of_every_component(seed: int) -> None:
         assert child[:, mine].sum() == bits[:, mine].sum()
 
 
+@given(seed=seeds)
+def test_swapping_steps_keeps_the_rows_and_moves_at_most_two(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    child = MUTATIONS["swap-steps"](bits, GRID, rng)
+    assert sorted(map(bytes, child)) == sorted(map(bytes, bits))
+    changed = np.flatnonzero((child != bits).any(axis=1)).tolist()
+    assert not changed or changed == [changed[0], changed[0] + 1]
+
+
+@given(seed=seeds)
+def test_toggling_a_step_or_blocks_leaves_other_steps_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    for name in ("toggle-step", "blocks"):
+        child = MUTATIONS[name](bits, GRID, rng)
+        changed = np.argwhere(child != bits)
+        assert len(set(changed[:, 0].tolist())) <= 1
+        if len(changed):
+            assert len(set(child[tuple(changed.T)].tolist())) == 1
+
+
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_every_mutation_changes_something_sooner_or_later(name: str) -> None:
     rng = np.random.default_rng(0)
