@@ -30,7 +30,7 @@ def toy(folder: Path, before_step: Callable[[int], None] = lambda _: None) -> nn
         optimizer.step()
         return {"loss": loss.detach()}
 
-    train("toy", folder / "toy.pt", {"model": model}, optimizer, 20, step, decay_share=0.5)
+    train("toy", folder / "toy.pt", {"model": model}, [optimizer], 20, step, decay_share=0.5)
     return model
 
 

@@ -72,7 +72,7 @@ def train_autoencoder(folder: Path, *, steps: int, seed: int = 0, compiled: bool
         error = reconstruct(pictures) - pictures
         return _descend(error, model, optimizer)
 
-    train("autoencoder", folder / "autoencoder.pt", {"model": model}, optimizer, steps, step, decay_share=0.5)
+    train("autoencoder", folder / "autoencoder.pt", {"model": model}, [optimizer], steps, step, decay_share=0.5)
     _drop_variance(model)
     return model.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
 
@@ -153,5 +153,5 @@ def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int 
         error = decode(latents + _LATENT_NOISE * latents.std() * torch.randn_like(latents)) - pictures
         return _descend(error, decoder, optimizer)
 
-    train("decoder", folder / "decoder.pt", {"decoder": decoder}, optimizer, steps, step, decay_share=0.7)
+    train("decoder", folder / "decoder.pt", {"decoder": decoder}, [optimizer], steps, step, decay_share=0.7)
     decoder.eval().requires_grad_(False)

@@ -53,7 +53,7 @@ def train_classifier(folder: Path, *, steps: int, seed: int = 0) -> AttributeCla
         optimizer.step()
         return {"loss": loss.detach(), "accuracy": torch.tensor(_accuracy(logits, labels))}
 
-    train("classifier", folder / "classifier.pt", {"model": model}, optimizer, steps, step, decay_share=0.6)
+    train("classifier", folder / "classifier.pt", {"model": model}, [optimizer], steps, step, decay_share=0.6)
     model.eval()
     _calibrate(model, seed)
     return model

@@ -19,7 +19,9 @@ from ecad_automl.shapes.world import Scene, random_caption, random_scene
 
 _BATCH = 64
 _LEARNING_RATE = 1e-3
+_WEIGHT_DECAY = 0.01
 _CAPTION_DROPOUT = 0.1
+_DECAY_SHARE = 0.35
 _EMA = 0.998
 _ENCODE_BATCH = 128
 
@@ -55,9 +57,12 @@ class LatentSet:
 
 
 def _fingerprint(autoencoder: AutoencoderKL) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for value in autoencoder.state_dict().values():
-        digest.update(np.ascontiguousarray(value.cpu()).tobytes())
+    """Of the half that makes latents; another decoder reads the same ones."""
+    assert autoencoder.quant_conv is not None
+    digest = hashlib.blake2b(str(autoencoder.config.scaling_factor).encode(), digest_size=8)
+    for part in (autoencoder.encoder, autoencoder.quant_conv):
+        for value in part.state_dict().values():
+            digest.update(np.ascontiguousarray(value.cpu()).tobytes())
     return digest.hexdigest()
 
 
@@ -100,9 +105,13 @@ def train_diffusion(
     steps: int,
     pictures: int,
     seed: int = 0,
+    init: Path | None = None,
     compiled: bool = True,
 ) -> tuple[PreTrainedTokenizerFast, TextToLatent]:
     """Train, or go on training, text encoder and transformer to predict the velocity of noisy latents.
+
+    The matrices inside the blocks are trained by Muon (Jordan et al. 2024), all else by AdamW: at equal steps the loss
+    is lower than by AdamW alone.
 
     Args:
         folder: for ``diffusion.pt`` and ``latents.pt``.
@@ -110,6 +119,8 @@ def train_diffusion(
         steps: number of steps in all.
         pictures: how many latents to train on.
         seed: of weights, scenes and noise.
+        init: folder of a finished pipeline whose weights to start from; None starts from nothing. A checkpoint in
+            ``folder`` goes before.
         compiled: use ``torch.compile``: about twice as fast after a minute.
 
     Returns:
@@ -118,14 +129,16 @@ def train_diffusion(
     tokenizer = new_tokenizer()
     data = LatentSet.load_or_make(folder / "latents.pt", autoencoder, pictures, seed)
     torch.manual_seed(seed)
-    model = TextToLatent(new_text_encoder(len(tokenizer)), new_transformer()).train()
+    model = (_untrained(len(tokenizer)) if init is None else _trained(init)).train()
     average = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizers = _optimizers(model)
     alphas = new_scheduler().alphas_cumprod
     predict = torch.compile(model) if compiled else model
+    # Weights to start from have seen the batches and the noise of a run from nothing.
+    stream = 4 if init is None else 9
 
     def step(number: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng([seed, 4, number])
+        rng = np.random.default_rng([seed, stream, number])
         clean, tokens, mask = _draw(data, tokenizer, rng)
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
         # Evenly spread timesteps, one from each of equal ranges, make the loss less noisy than independent ones.
@@ -134,16 +147,36 @@ def train_diffusion(
         spread = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
         predicted = predict(signal * clean + spread * noise, timesteps, tokens, mask)
         loss = (predicted - (signal * noise - spread * clean)).square().mean()
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         _update_average(average, model, min(_EMA, (1 + number) / (10 + number)))
         return {"loss": loss.detach()}
 
     parts = {"model": model, "average": average}
-    train("diffusion", folder / "diffusion.pt", parts, optimizer, steps, step, decay_share=0.35)
+    train("diffusion", folder / "diffusion.pt", parts, optimizers, steps, step, decay_share=_DECAY_SHARE)
     return tokenizer, average.eval()
+
+
+def _untrained(vocabulary_size: int) -> TextToLatent:
+    return TextToLatent(new_text_encoder(vocabulary_size), new_transformer())
+
+
+def _trained(folder: Path) -> TextToLatent:
+    text_encoder = T5EncoderModel.from_pretrained(folder, subfolder="text_encoder")
+    return TextToLatent(text_encoder, PixArtTransformer2DModel.from_pretrained(folder, subfolder="transformer"))
+
+
+def _optimizers(model: TextToLatent) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for the rest, at one learning rate."""
+    blocks = [*model.text_encoder.encoder.block, *model.transformer.transformer_blocks]
+    matrices = [module.weight for block in blocks for module in block.modules() if isinstance(module, nn.Linear)]
+    inside = {id(weight) for weight in matrices}
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in inside]
+    muon = torch.optim.Muon(matrices, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(rest, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))]
 
 
 def _draw(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def train(
     label: str,
     checkpoint: Path,
     modules: Mapping[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     steps: int,
     step: Callable[[int], Mapping[str, torch.Tensor] | None],
     *,
@@ -54,20 +54,20 @@ def train(
         label: shown before the bar.
         checkpoint: file of the training state; written whole or not at all.
         modules: what to store, by name.
-        optimizer: its initial learning rate is the peak.
+        optimizers: their initial learning rates are the peaks.
         steps: number of steps in all.
-        step: does one optimizer step, given its number; may return figures to show.
+        step: does one step of all optimizers, given its number; may return figures to show.
         decay_share: see :func:`learning_rate_factor`.
     """
-    done = _load(checkpoint, modules, optimizer)
-    peaks = [group["initial_lr"] for group in optimizer.param_groups]
+    done = _load(checkpoint, modules, optimizers)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     written = printed = time.monotonic()
     with progress_bar(label) as bar:
         task = bar.add_task("", total=steps, completed=done, figures="")
         try:
             for number in range(done, steps):
-                for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                    group["lr"] = peak * learning_rate_factor(number, steps, decay_share=decay_share)
+                for group in groups:
+                    group["lr"] = group["initial_lr"] * learning_rate_factor(number, steps, decay_share=decay_share)
                 # What a step draws depends on its number alone, so a resumed run is the same as an unbroken one.
                 torch.manual_seed(number)
                 figures = step(number)
@@ -80,30 +80,33 @@ def train(
                         bar.console.print(f"{label} {done}/{steps}  {text}")
                         printed = time.monotonic()
                 if time.monotonic() - written > _CHECKPOINT_SECONDS:
-                    _save(checkpoint, modules, optimizer, done)
+                    _save(checkpoint, modules, optimizers, done)
                     written = time.monotonic()
         finally:
-            _save(checkpoint, modules, optimizer, done)
+            _save(checkpoint, modules, optimizers, done)
 
 
-def _load(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
-    for group in optimizer.param_groups:
-        group.setdefault("initial_lr", group["lr"])
-    peaks = [group["initial_lr"] for group in optimizer.param_groups]
-    if not path.exists():
-        return 0
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    for name, module in modules.items():
-        module.load_state_dict(state[name])
-    optimizer.load_state_dict(state["optimizer"])
-    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-        group["initial_lr"] = peak
-    return int(state["step"])
+def _load(path: Path, modules: Mapping[str, nn.Module], optimizers: Sequence[torch.optim.Optimizer]) -> int:
+    """The number of steps done; learning rates of the optimizers as created stay in ``initial_lr``."""
+    peaks = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
+    done = 0
+    if path.exists():
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        for name, module in modules.items():
+            module.load_state_dict(state[name])
+        for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(stored)
+        done = int(state["step"])
+    for optimizer, rates in zip(optimizers, peaks, strict=True):
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["initial_lr"] = rate
+    return done
 
 
-def _save(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, step: int) -> None:
+def _save(path: Path, modules: Mapping[str, nn.Module], optimizers: Sequence[torch.optim.Optimizer], step: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    state = {name: module.state_dict() for name, module in modules.items()}
-    torch.save({**state, "optimizer": optimizer.state_dict(), "step": step}, partial)
+    state: dict[str, Any] = {name: module.state_dict() for name, module in modules.items()}
+    state |= {"optimizers": [optimizer.state_dict() for optimizer in optimizers], "step": step}
+    torch.save(state, partial)
     partial.replace(path)
