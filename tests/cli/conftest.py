@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,18 +49,23 @@ def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def start_cli() -> Callable[[Sequence[str]], subprocess.Popen[str]]:
-    """Start a command in a process of its own."""
+def start_cli() -> Callable[..., subprocess.Popen[str]]:
+    """Start a command in a process of its own; ``largest_file`` (bytes) stands for a disk with that much room."""
     return _start
 
 
-def _start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+def _start(arguments: Sequence[str], largest_file: int | None = None) -> subprocess.Popen[str]:
+    def prepare() -> None:
+        # A background job of a shell ignores Ctrl-C, and hands that on to its children.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+
     return subprocess.Popen(
         [sys.executable, "-m", "ecad_automl.cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
-        # A background job of a shell ignores Ctrl-C, and hands that on to its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it starts no thread
+        preexec_fn=prepare,  # noqa: PLW1509 - it starts no thread
     )

@@ -1,20 +1,21 @@
-"""Real processes, stopped by Ctrl-C and killed."""
+"""Real processes: stopped by Ctrl-C, killed, out of disk."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from storage import Store
 
-Start = Callable[[Sequence[str]], "subprocess.Popen[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
 Arguments = Callable[[Path, int], list[str]]
 
 
@@ -78,6 +79,22 @@ def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     assert evaluated(killed) == evaluated(whole)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_stops_the_search_and_the_same_command_goes_on_when_there_is_room(
+    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+) -> None:
+    process = start_cli(search_arguments(tmp_path, 200), largest_file=1_800_000)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, out + err
+    assert re.fullmatch(r"Error: The study database .* then run the same command again \(.*\)\.\n", err)
+    before = evaluated(tmp_path)
+    assert len(before) >= 4
+    process = start_cli(search_arguments(tmp_path, len(before) + 6))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert before < evaluated(tmp_path)
 
 
 @pytest.mark.slow

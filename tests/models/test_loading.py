@@ -66,9 +66,16 @@ def test_an_unknown_dtype_is_refused() -> None:
         load_model("shapes", dtype="int3")
 
 
-def test_a_changed_folder_has_another_revision(tiny_pixart_folder: Path, tmp_path: Path) -> None:
+def test_other_weights_of_the_same_size_are_another_revision_but_notes_are_not(
+    tiny_pixart_folder: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(tiny_pixart_folder, copy)
     before = load_model(str(copy)).revision
     (copy / "notes.txt").write_text("changed")
+    assert load_model(str(copy)).revision == before
+    weights = copy / "transformer" / "diffusion_pytorch_model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
     assert load_model(str(copy)).revision != before

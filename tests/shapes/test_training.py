@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import PixArtTransformer2DModel
 from torch import nn
 
+from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.training import autoencoder as autoencoder_stage
 from ecad_automl.shapes.training.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from ecad_automl.shapes.training.classifier import train_classifier
@@ -89,3 +91,14 @@ def test_every_stage_runs_and_a_finished_one_is_not_repeated(tmp_path: Path) -> 
     _, again = train_diffusion(tmp_path, model, steps=2, pictures=128, compiled=False)
     for one, other in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_finished_weights_are_a_start(tmp_path: Path) -> None:
+    model = train_autoencoder(tmp_path, steps=1, compiled=False)
+    half_whiten(model, pictures=128)
+    tokenizer, shipped = train_diffusion(tmp_path, model, steps=0, pictures=128, init=WEIGHTS, compiled=False)
+    expected = PixArtTransformer2DModel.from_pretrained(WEIGHTS, subfolder="transformer")
+    assert tokenizer.vocab_size == shipped.text_encoder.config.vocab_size
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(shipped.transformer.state_dict()[name], weight)

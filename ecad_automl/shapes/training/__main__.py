@@ -1,4 +1,4 @@
-"""``python -m ecad_automl.shapes.training``: trains the bundled model from nothing, or goes on where it stopped."""
+"""``python -m ecad_automl.shapes.training``: trains the bundled model, from nothing or from finished weights on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from diffusers import PixArtAlphaPipeline
+from diffusers import AutoencoderKL, PixArtAlphaPipeline
 
 from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.architecture import new_scheduler
+from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.training.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from ecad_automl.shapes.training.classifier import held_out_accuracy, train_classifier
 from ecad_automl.shapes.training.diffusion import train_diffusion
@@ -22,6 +23,10 @@ def main(
         Path("runs/shapes")
     ),
     out: Annotated[Path, typer.Option(help="Folder for the finished pipeline.")] = WEIGHTS,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="A finished pipeline to start from; its autoencoder and classifier are kept as they are."),
+    ] = None,
     autoencoder_steps: int = 1600,
     decoder_steps: int = 1000,
     classifier_steps: int = 1200,
@@ -30,12 +35,18 @@ def main(
     seed: int = 0,
 ) -> None:
     """Train autoencoder, classifier, and text encoder with transformer, in this order; write the pipeline."""
-    autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
-    half_whiten(autoencoder, seed=seed)
-    refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
-    classifier = train_classifier(work, steps=classifier_steps, seed=seed)
+    if init is None:
+        autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
+        half_whiten(autoencoder, seed=seed)
+        refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
+        classifier = train_classifier(work, steps=classifier_steps, seed=seed)
+    else:
+        autoencoder = AutoencoderKL.from_pretrained(init, subfolder="vae").eval().requires_grad_(False)
+        classifier = AttributeClassifier.load(init / "classifier")
     classifier.save(out / "classifier")
-    tokenizer, model = train_diffusion(work, autoencoder, steps=diffusion_steps, pictures=pictures, seed=seed)
+    tokenizer, model = train_diffusion(
+        work, autoencoder, steps=diffusion_steps, pictures=pictures, seed=seed, init=init
+    )
     pipe = PixArtAlphaPipeline(
         tokenizer=tokenizer,
         text_encoder=model.text_encoder,
