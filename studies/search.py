@@ -96,13 +96,16 @@ class Search:
             self._observer.message(
                 f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
             )
-        self._tell_status("uncached run")
+        status = self._tell_status("uncached run")
         calibration = calibrate(self._evaluator, self._layout, self._store, self._name, progress=self._tell_status)
         self._calibration = calibration
         enqueue_seeds(self._study, first_schedules(self._layout, calibration.drift, self._config))
         failures = 0
-        while len(complete_trials(self._study)) < self._config.evaluations:
-            failures = 0 if self._one() else failures + 1
+        while status.evaluations < self._config.evaluations:
+            if self._one():
+                failures, status = 0, self._tell_status("evaluating")
+            else:
+                failures += 1
             if failures >= _FAILURES:
                 raise RewardError(
                     f"{failures} candidates in a row could not be scored (see the messages above); the search stopped, "
@@ -147,7 +150,6 @@ class Search:
             told = time.perf_counter()
             self._seconds.append(told - begin)
             self._close_generation(frozen, overhead=told - begin - (evaluated - asked))
-        self._tell_status("evaluating")
         return True
 
     def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
@@ -197,9 +199,13 @@ class Search:
     def _close_generation(self, trial: FrozenTrial, overhead: float) -> None:
         """After the last trial of a generation, store its figures."""
         generation = self._generation(trial)
-        mine = [t for t in complete_trials(self._study) if self._generation(t) == generation]
-        waiting = self._study.get_trials(deepcopy=False, states=[TrialState.WAITING])
-        if waiting if generation == 0 else len(mine) < self._config.batch:
+        trials = self._study.get_trials(deepcopy=False)
+        if generation == 0:
+            open_still = any(other.state is TrialState.WAITING for other in trials)
+        else:
+            mine = [t for t in trials if t.state is TrialState.COMPLETE and self._generation(t) == generation]
+            open_still = len(mine) < self._config.batch
+        if open_still:
             return
         plan = self._sampler.plan(generation)
         status = self._status("")

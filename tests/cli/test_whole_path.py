@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +25,6 @@ Cli = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the database of a finished search."""
-    import subprocess
-    import sys
-
     folder = tmp_path_factory.mktemp("searched")
     prompts = folder / "prompts.txt"
     prompts.write_text("a large solid red circle\na small hollow blue square\n")
@@ -108,6 +112,44 @@ def test_generate_writes_images_side_by_side(
         with Image.open(tmp_path / "images" / name) as image:
             assert image.size == (16, 16)
     assert (tmp_path / "images" / "side-by-side.png").exists()
+
+
+@pytest.mark.slow
+def test_the_dashboard_serves_the_study_with_named_objectives_and_readable_parameters(
+    searched: Path, start_cli: Callable[..., subprocess.Popen[str]]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = start_cli(["dashboard", "--storage", str(searched / "study.db"), "--port", str(port)])
+    try:
+        address = f"http://127.0.0.1:{port}"
+        (summary,) = wait_for_json(f"{address}/api/studies", process)["study_summaries"]
+        assert summary["study_name"] == "tiny"
+        assert summary["directions"] == ["maximize", "minimize"]
+        detail = wait_for_json(f"{address}/api/studies/{summary['study_id']}?after=0", process)
+        assert detail["objective_names"] == ["reward", "gmacs"]
+        complete = [trial for trial in detail["trials"] if trial["state"] == "Complete"]
+        assert len(complete) == 34
+        assert "attn1 early" in {parameter["name"] for parameter in complete[0]["params"]}
+        with urllib.request.urlopen(f"{address}/dashboard/", timeout=10) as page:
+            assert b"<html" in page.read().lower()
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert "Traceback" not in out + err
+
+
+def wait_for_json(url: str, process: subprocess.Popen[str]) -> Any:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return json.load(response)
+        except urllib.error.URLError:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 @pytest.mark.slow
