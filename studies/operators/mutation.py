@@ -103,7 +103,7 @@ def toggle_blocks(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Computes or reuses a band of adjacent blocks with all their components at one step."""
     child = compute.copy()
     if len(child) > 1:
-        band, step = _band(grid, rng), int(rng.integers(1, len(child)))
+        band, step = _band(grid, rng), _step(child, rng)
         child[step, band] = not child[step, band].all()
     return child
 
@@ -126,7 +126,7 @@ def toggle_band(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     child = compute.copy()
     if len(child) > 1:
         band = _band(grid, rng) & (grid.component_index == rng.integers(grid.components))
-        child[rng.integers(1, len(child)), band] = bool(rng.integers(2))
+        child[_step(child, rng), band] = bool(rng.integers(2))
     return child
 
 
@@ -144,6 +144,14 @@ def _band(grid: Grid, rng: np.random.Generator) -> Bits:
     start, stop = np.sort(rng.choice(grid.blocks + 1, size=2, replace=False))
     band: Bits = (grid.block_index >= start) & (grid.block_index < stop)
     return band
+
+
+def _step(compute: Bits, rng: np.random.Generator) -> int:
+    """Any step but the first; half of the time one that computes something, since in sparse schedules few do."""
+    busy = 1 + np.flatnonzero(compute[1:].any(axis=1))
+    if len(busy) and rng.random() < 0.5:
+        return int(rng.choice(busy))
+    return int(rng.integers(1, len(compute)))
 
 
 def _repeats(rng: np.random.Generator) -> int:
