@@ -51,6 +51,7 @@ def supported_pipelines() -> dict[str, str]:
         "PixArtAlphaPipeline": "pixart",
         "PixArtSigmaPipeline": "pixart",
         "FluxPipeline": "flux",
+        "StableDiffusion3Pipeline": "sd3",
     }
 
 
@@ -81,6 +82,21 @@ def encode_prompts(pipe: Any, prompts: Sequence[str], settings: GenerationSettin
                 arguments = {"prompt_embeds": embeds, "prompt_attention_mask": mask}
                 if guided:
                     arguments |= {"negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
+            elif kind == "sd3":
+                guided = settings.guidance_scale > 1.0
+                embeds, negative, pooled, negative_pooled = pipe.encode_prompt(
+                    prompt,
+                    None,
+                    None,
+                    do_classifier_free_guidance=guided,
+                    max_sequence_length=settings.max_sequence_length,
+                )
+                arguments = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
+                if guided:
+                    arguments |= {
+                        "negative_prompt_embeds": negative,
+                        "negative_pooled_prompt_embeds": negative_pooled,
+                    }
             else:
                 embeds, pooled, _ = pipe.encode_prompt(prompt, None, max_sequence_length=settings.max_sequence_length)
                 arguments = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import settings
 
 # Times vary on shared machines; the promise is the property, not its speed.
@@ -20,45 +20,34 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_pixart_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PixArt pipeline of two blocks with random weights, as ``save_pretrained`` writes it."""
-    from diffusers import AutoencoderKL, PixArtAlphaPipeline, PixArtTransformer2DModel
-    from transformers import T5Config, T5EncoderModel
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """From a family to a folder with a pipeline of it, as ``save_pretrained`` writes it."""
+    from tests.tiny_models import TINY_PIPELINES
 
-    from ecad_automl.shapes.architecture import new_scheduler, new_tokenizer
+    root = tmp_path_factory.mktemp("tiny")
 
-    torch.manual_seed(0)
-    tokenizer = new_tokenizer()
-    pipe = PixArtAlphaPipeline(
-        tokenizer=tokenizer,
-        text_encoder=T5EncoderModel(
-            T5Config(vocab_size=len(tokenizer), d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
-        ),
-        vae=AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(4, 8),
-            layers_per_block=1,
-            norm_num_groups=2,
-        ),
-        transformer=PixArtTransformer2DModel(
-            num_attention_heads=2,
-            attention_head_dim=8,
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            cross_attention_dim=16,
-            sample_size=8,
-            caption_channels=12,
-        ),
-        scheduler=new_scheduler(),
-    )
-    # Zero-initialised outputs would make every schedule alike.
-    for parameter in pipe.transformer.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    folder = tmp_path_factory.mktemp("tiny") / "tiny-pixart"
-    pipe.save_pretrained(folder)
+    def folder(family: str) -> Path:
+        found = root / f"tiny-{family}"
+        if not found.exists():
+            TINY_PIPELINES[family]().save_pretrained(found)
+        return found
+
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pixart_folder(tiny_folders: Callable[[str], Path]) -> Path:
+    """A PixArt pipeline of two blocks with random weights, as ``save_pretrained`` writes it."""
+    return tiny_folders("pixart")
+
+
+@pytest.fixture(params=["pixart", "flux", "sd3"])
+def any_tiny_model(request: pytest.FixtureRequest, tiny_folders: Callable[[str], Path]) -> Any:
+    """A pipeline of each family, loaded, with four denoising steps of 16 x 16 pixels."""
+    from ecad_automl.models import load_model
+
+    model = load_model(str(tiny_folders(request.param)))
+    return model.with_settings(steps=4, height=16, width=16, max_sequence_length=8)
 
 
 @pytest.fixture

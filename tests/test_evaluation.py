@@ -35,9 +35,9 @@ def half_reused(model: Any) -> Schedule:
     return Schedule(layout, bits)
 
 
-def test_all_compute_images_are_the_uncached_ones_and_have_no_difference(tiny_model: Any) -> None:
-    runner = evaluator(tiny_model)
-    schedule = Schedule.all_compute(model_layout(tiny_model), tiny_model.settings.steps)
+def test_all_compute_images_are_the_uncached_ones_and_have_no_difference(any_tiny_model: Any) -> None:
+    runner = evaluator(any_tiny_model)
+    schedule = Schedule.all_compute(model_layout(any_tiny_model), any_tiny_model.settings.steps)
     assert torch.equal(runner.generate(schedule), runner.reference_images)
     found = runner.evaluate(schedule)
     assert found.difference.mean == 0
@@ -45,10 +45,13 @@ def test_all_compute_images_are_the_uncached_ones_and_have_no_difference(tiny_mo
     assert found.reward == runner.baseline().reward
 
 
-def test_images_are_those_of_a_plain_pipeline_call(tiny_model: Any) -> None:
-    runner = evaluator(tiny_model, seeds=[5], batch_size=1)
-    expected = tiny_model.pipe(
-        PROMPTS[1], **tiny_model.settings.call_arguments(), generator=torch.Generator().manual_seed(5), output_type="pt"
+def test_images_are_those_of_a_plain_pipeline_call(any_tiny_model: Any) -> None:
+    runner = evaluator(any_tiny_model, seeds=[5], batch_size=1)
+    expected = any_tiny_model.pipe(
+        PROMPTS[1],
+        **any_tiny_model.settings.call_arguments(),
+        generator=torch.Generator().manual_seed(5),
+        output_type="pt",
     ).images
     assert torch.equal(runner.reference_images[1:2], expected)
 
@@ -60,6 +63,13 @@ def test_evaluation_is_deterministic_and_scores_are_by_prompt_and_seed(tiny_mode
     assert np.array_equal(first.scores, second.scores)
     assert first.scores.shape == (3, 2)
     assert first.scores.ravel() == pytest.approx(runner.generate(schedule).double().mean(dim=(1, 2, 3)).numpy())
+
+
+def test_every_family_is_worse_for_reuse_and_cheaper(any_tiny_model: Any) -> None:
+    runner = evaluator(any_tiny_model, reward=load_reward("fidelity"))
+    found = runner.evaluate(half_reused(any_tiny_model))
+    assert found.reward < runner.baseline().reward
+    assert half_reused(any_tiny_model).mac_speedup > 1.5
 
 
 def test_the_batch_size_hardly_changes_images(tiny_model: Any) -> None:

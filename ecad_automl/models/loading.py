@@ -124,6 +124,9 @@ def default_settings(pipe: Any, *, bundled: bool = False) -> GenerationSettings:
     if type(pipe).__name__ == "FluxPipeline":
         size = pipe.default_sample_size * factor
         return GenerationSettings(20, 3.5, size, size, 512)
+    if type(pipe).__name__ == "StableDiffusion3Pipeline":
+        size = pipe.default_sample_size * factor
+        return GenerationSettings(28, 7.0, size, size, 256)
     size = pipe.transformer.config.sample_size * factor
     # Binning snaps to the aspect ratios of the published sizes and refuses all others.
     binning = pipe.transformer.config.sample_size in (32, 64, 128)

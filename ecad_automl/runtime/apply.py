@@ -68,7 +68,7 @@ def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path) -> 
     Only the pipeline's own transformer object is changed, not its class or weights.
 
     Args:
-        pipe: a diffusers pipeline with a PixArt or FLUX transformer.
+        pipe: a diffusers pipeline with a PixArt, FLUX or Stable Diffusion 3 transformer.
         schedule: a schedule for that transformer, or the path of a schedule file that holds one.
 
     Returns:

@@ -8,7 +8,7 @@ from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.layout import Slot
-from ecad_automl.runtime.inputs import InputBuilder, flux_inputs, pixart_inputs
+from ecad_automl.runtime.inputs import InputBuilder, flux_inputs, pixart_inputs, sd3_inputs
 
 __all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "family_of", "slot_modules", "slots_of"]
 
@@ -83,6 +83,19 @@ FAMILIES = {
             guided_branches=1,
             inputs=flux_inputs,
         ),
+        Family(
+            transformer="SD3Transformer2DModel",
+            groups=(
+                # ``attn2`` is in some blocks of SD 3.5 medium alone; the last block has no ``ff_context``.
+                BlockGroup(
+                    "transformer_blocks",
+                    (Component("attn"), Component("attn2"), Component("ff"), Component("ff_context")),
+                ),
+            ),
+            pipelines=("StableDiffusion3Pipeline",),
+            guided_branches=2,
+            inputs=sd3_inputs,
+        ),
     )
 }
 
@@ -112,7 +125,7 @@ def slot_modules(transformer: nn.Module) -> tuple[tuple[Slot, nn.Module], ...]:
         for index, block in enumerate(getattr(transformer, group.path)):
             for component in group.components:
                 module = getattr(block, component.name, None)
-                # A PixArt configured without cross-attention has None for attn2.
+                # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
                 if module is not None:
                     found.append((Slot(f"{group.path}.{index}", component.name, component.reader), module))
     return tuple(found)

@@ -10,7 +10,9 @@ import torch
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["InputBuilder", "Sample", "flux_inputs", "pixart_inputs"]
+__all__ = ["InputBuilder", "Sample", "flux_inputs", "pixart_inputs", "sd3_inputs"]
+
+_CLIP_TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ def pixart_inputs(config: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
             "resolution": _empty(batch, 2) if conditions else None,
             "aspect_ratio": _empty(batch, 1) if conditions else None,
         },
+        "return_dict": False,
+    }
+
+
+def sd3_inputs(config: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
+    """Inputs of ``SD3Transformer2DModel``, as StableDiffusion3Pipeline makes them: CLIP's tokens before those of T5."""
+    height, width = sample.latent_size(config["patch_size"])
+    batch = sample.branches
+    return {
+        "hidden_states": _empty(batch, config["in_channels"], height, width),
+        "encoder_hidden_states": _empty(batch, _CLIP_TOKENS + sample.text_tokens, config["joint_attention_dim"]),
+        "pooled_projections": _empty(batch, config["pooled_projection_dim"]),
+        "timestep": _empty(batch),
         "return_dict": False,
     }
 

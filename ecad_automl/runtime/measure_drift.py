@@ -31,7 +31,7 @@ def measure_drift(
     ``4 * slots * steps * probes`` bytes more, for each guidance branch that has its own transformer calls.
 
     Args:
-        pipe: a diffusers pipeline with a PixArt or FLUX transformer and no schedule in force.
+        pipe: a diffusers pipeline with a PixArt, FLUX or Stable Diffusion 3 transformer and no schedule in force.
         run: calls the pipeline, once or several times; all calls are averaged over, each element alike.
         steps: number of denoising steps of each call.
         probes: how many elements of each output to keep; all, where it has no more.

@@ -20,6 +20,8 @@ from diffusers import (
     PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
 )
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -31,6 +33,7 @@ from ecad_automl.runtime import layout_of
 from ecad_automl.schedule import Schedule
 
 TOKENS = 6
+CLIP_TOKENS = 77  # which Stable Diffusion 3 puts before those of T5
 WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "blue", "circle", "square"]
 
 
@@ -133,15 +136,38 @@ def new_flux(layers: int = 1, single_layers: int = 2) -> DiffusionPipeline:
     return FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
 
 
+def new_sd3(layers: int = 3) -> DiffusionPipeline:
+    """As SD 3.5 medium is: a second attention in the first blocks, no context output of the last."""
+    torch.manual_seed(0)
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        num_layers=layers,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=12,
+        caption_projection_dim=16,
+        pooled_projection_dim=10,
+        pos_embed_max_size=16,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    ).eval()
+    names = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3")
+    return StableDiffusion3Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **dict.fromkeys(names)
+    )
+
+
 def pixart_inputs(images: int) -> dict[str, Any]:
     prompts = ["a red circle", "a blue square", "a blue circle"]
     return {"prompt": [prompts[index % len(prompts)] for index in range(images)]}
 
 
-def flux_inputs(images: int, prefix: str = "") -> dict[str, Any]:
+def embedded_inputs(images: int, prefix: str = "", tokens: int = TOKENS) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(len(prefix))
     return {
-        f"{prefix}prompt_embeds": torch.randn(images, TOKENS, 12, generator=generator),
+        f"{prefix}prompt_embeds": torch.randn(images, tokens, 12, generator=generator),
         f"{prefix}pooled_prompt_embeds": torch.randn(images, 10, generator=generator),
     }
 
@@ -155,10 +181,19 @@ def _flux_case(*, true_cfg: bool) -> Case:
     call = {"guidance_scale": 3.5, "true_cfg_scale": 2.0 if true_cfg else 1.0}
 
     def inputs(images: int) -> dict[str, Any]:
-        return {**flux_inputs(images), **(flux_inputs(images, "negative_") if true_cfg else {})}
+        return {**embedded_inputs(images), **(embedded_inputs(images, "negative_") if true_cfg else {})}
 
     branches = 2 if true_cfg else 1
     return Case(new_flux(), call, inputs, branches, branches, size=32)
+
+
+def _sd3_case(guidance: float) -> Case:
+    def inputs(images: int) -> dict[str, Any]:
+        tokens = CLIP_TOKENS + TOKENS
+        negative = embedded_inputs(images, "negative_", tokens) if guidance > 1 else {}
+        return {**embedded_inputs(images, tokens=tokens), **negative}
+
+    return Case(new_sd3(), {"guidance_scale": guidance}, inputs, 1, 2 if guidance > 1 else 1)
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -167,6 +202,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "sigma-guided": lambda: _pixart_case(4.5, PixArtSigmaPipeline),
     "flux": lambda: _flux_case(true_cfg=False),
     "flux-true-cfg": lambda: _flux_case(true_cfg=True),
+    "sd3-guided": lambda: _sd3_case(4.5),
+    "sd3-unguided": lambda: _sd3_case(1.0),
 }
 
 

@@ -46,5 +46,5 @@ def test_slots_without_cross_attention_leave_it_out(pixart: Case) -> None:
 
 
 def test_unsupported_transformers_are_refused_by_name() -> None:
-    with pytest.raises(UnsupportedModelError, match=r"Linear .* PixArtTransformer2DModel, FluxTransformer2DModel"):
+    with pytest.raises(UnsupportedModelError, match=r"Linear .* PixArtTransformer2DModel, FluxTransformer2DModel, SD3"):
         family_of(nn.Linear(1, 1))

@@ -115,3 +115,16 @@ def test_flux_dev_in_full_size_is_counted_without_its_weights() -> None:
     assert macs["single_transformer_blocks.0.attn"] == 3 * tokens * width * width + products
     assert macs["single_transformer_blocks.0.proj_mlp"] == 4 * tokens * width * width
     assert macs["single_transformer_blocks.0.proj_out"] == 5 * tokens * width * width
+
+
+def test_sd3_medium_in_full_size_is_counted_without_its_weights() -> None:
+    config = {"num_layers": 24, "num_attention_heads": 24, "caption_projection_dim": 1536, "pos_embed_max_size": 192}
+    layout = layout_from_config("SD3Transformer2DModel", config, Sample(512, 512, 256))
+    assert len(layout) == 24 * 3 - 1
+    macs = {slot.name: slot.macs for slot in layout.slots}
+    image, text, width = 1024, 77 + 256, 1536
+    products = 2 * (image + text) ** 2 * width  # QK^T and AV
+    assert macs["transformer_blocks.0.attn"] == 4 * (image + text) * width * width + products
+    assert macs["transformer_blocks.23.attn"] == (4 * image + 3 * text) * width * width + products
+    assert macs["transformer_blocks.0.ff"] == 8 * image * width * width
+    assert macs["transformer_blocks.0.ff_context"] == 8 * text * width * width

@@ -37,7 +37,9 @@ def output_bytes(case: Case) -> np.ndarray:
 
         def add(_module: Any, _args: Any, output: Any, index: int = index) -> None:
             tensors = (output,) if isinstance(output, torch.Tensor) else output
-            sizes[index] += sum(tensor.nbytes for tensor in tensors)
+            # Whole storages: the context that the last block of SD 3 leaves unused is a view of the joint output.
+            storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+            sizes[index] += sum(storages.values())
 
         handles.append(case.pipe.transformer.get_submodule(slot.name).register_forward_hook(add))
     case.generate()
