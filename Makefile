@@ -20,7 +20,7 @@ demo: venv
 	$(BIN)/ecad-automl search --model shapes --storage $(DEMO) --evaluations $(DEMO_EVALUATIONS)
 	$(BIN)/ecad-automl front --storage $(DEMO)
 	$(BIN)/ecad-automl export --storage $(DEMO) --out demo/schedules
-	for speedup in 1.5 2 3; do \
+	for speedup in 2 3 5; do \
 	  $(BIN)/ecad-automl export --storage $(DEMO) --speedup $$speedup --out demo/chosen/$$speedup || exit; done
 	$(BIN)/ecad-automl plot --storage $(DEMO) --out demo/plots
 	$(BIN)/ecad-automl describe demo/chosen/2/*.json --png demo/plots/schedule-2x.png

@@ -22,7 +22,7 @@ class SearchConfig:
             that it did not choose.
         surrogate: False breeds without prefilter: the plain NSGA-II.
         drift_seeds: number of drift-optimal schedules at the start.
-        drift_children: number of drift-optimal schedules under learned weights in each pool, and of mutants of them.
+        drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristic_seeds: whether published heuristics are evaluated at the start.
         trust: banded rank correlation below which the surrogate is not used for a generation.
         seed: of all randomness.

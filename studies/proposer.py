@@ -128,9 +128,10 @@ def propose(
             config.batch - len(drawn),
         )
         chosen = [int(rest[i]) for i in picks]
-    order = [*chosen, *(int(i) for i in lottery if int(i) not in set(chosen))]
+    filtered = set(chosen)
+    order = [*chosen, *(int(i) for i in lottery if int(i) not in filtered)]
     proposals = tuple(
-        Proposal(pool.schedules[i], pool.operators[i], i in set(chosen), float(mean[i]), float(std[i])) for i in order
+        Proposal(pool.schedules[i], pool.operators[i], i in filtered, float(mean[i]), float(std[i])) for i in order
     )
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
 
@@ -157,7 +158,7 @@ class _Pool:
 def _drift_children(
     model: Surrogate, context: FeatureContext, grid: Grid, count: int, rng: np.random.Generator
 ) -> tuple[Bits, list[str]]:
-    """Drift-optimal schedules under the weights that the surrogate has learned, and as many mutants of them.
+    """Drift-optimal schedules under the weights that the surrogate has learned, and twice as many mutants of them.
 
     Each member of the ensemble has weights of its own, so where they are unsure the schedules differ.
     """

@@ -64,7 +64,7 @@ class ScheduleNSGAIISampler(NSGAIISampler):
             return int(stored)
         generation = 0
         if attributes.GENOME not in trial.user_attrs:
-            complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+            complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
             bred = sum(trial.system_attrs.get(self._get_generation_key(), 0) > 0 for trial in complete)
             generation = 1 + bred // self._batch
         study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
@@ -105,7 +105,7 @@ class ScheduleNSGAIISampler(NSGAIISampler):
             # Parents are read as Optuna selects them, then ordered by genome, so that trial numbers do not matter.
             elite = self.get_parent_population(study, generation)
             self._plans[generation] = self._propose(generation, elite)
-        trials = study.get_trials(deepcopy=False)
+        trials = study._get_trials(deepcopy=False, use_cache=True)
         taken = {
             trial.user_attrs.get(attributes.GENOME)
             for trial in trials

@@ -102,10 +102,8 @@ class Search:
         enqueue_seeds(self._study, first_schedules(self._layout, calibration.drift, self._config))
         failures = 0
         while status.evaluations < self._config.evaluations:
-            if self._one():
-                failures, status = 0, self._tell_status("evaluating")
-            else:
-                failures += 1
+            after = self._one()
+            failures, status = (failures + 1, status) if after is None else (0, after)
             if failures >= _FAILURES:
                 raise RewardError(
                     f"{failures} candidates in a row could not be scored (see the messages above); the search stopped, "
@@ -113,15 +111,15 @@ class Search:
                 )
         return self._tell_status("done")
 
-    def _one(self) -> bool:
-        """Evaluate one candidate; False where it could not be scored.
+    def _one(self) -> SearchStatus | None:
+        """Evaluate one candidate; None where it could not be scored.
 
         Ctrl-C takes effect while images are made, which is nearly always, and is held back while records are written.
         """
         begin = time.perf_counter()
         with uninterrupted():
             trial = self._study.ask(descriptor_space(self._layout, self._steps))
-            frozen = self._study.get_trials(deepcopy=False)[trial.number]
+            frozen = self._optuna_storage.get_trial(trial._trial_id)
             schedule = schedule_of(frozen, self._layout, self._steps)
             record = self._store.evaluation(self._name, schedule.to_hex())
         asked = time.perf_counter()
@@ -131,7 +129,7 @@ class Search:
             self._observer.message(f"Trial {trial.number} failed: {error}")
             with uninterrupted():
                 self._study.tell(trial, state=TrialState.FAIL)
-            return False
+            return None
         except BaseException:
             # Ctrl-C among others: the candidate is asked again by the next run.
             with uninterrupted():
@@ -149,8 +147,11 @@ class Search:
             self._tell(trial, schedule, record)
             told = time.perf_counter()
             self._seconds.append(told - begin)
-            self._close_generation(frozen, overhead=told - begin - (evaluated - asked))
-        return True
+            trials = self._study.get_trials(deepcopy=False)
+            status = self._status("evaluating", trials)
+            self._close_generation(frozen, trials, status, overhead=told - begin - (evaluated - asked))
+        self._observer.update(status)
+        return status
 
     def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
         # Optuna takes no attributes after tell.
@@ -196,10 +197,11 @@ class Search:
             trusted=trusted,
         )
 
-    def _close_generation(self, trial: FrozenTrial, overhead: float) -> None:
+    def _close_generation(
+        self, trial: FrozenTrial, trials: Sequence[FrozenTrial], status: SearchStatus, overhead: float
+    ) -> None:
         """After the last trial of a generation, store its figures."""
         generation = self._generation(trial)
-        trials = self._study.get_trials(deepcopy=False)
         if generation == 0:
             open_still = any(other.state is TrialState.WAITING for other in trials)
         else:
@@ -208,7 +210,6 @@ class Search:
         if open_still:
             return
         plan = self._sampler.plan(generation)
-        status = self._status("")
         self._store.save_generation(
             self._name,
             GenerationRecord(
@@ -227,12 +228,12 @@ class Search:
 
     def _tell_status(self, text: str) -> SearchStatus:
         with uninterrupted():
-            status = self._status(text)
+            status = self._status(text, self._study.get_trials(deepcopy=False))
         self._observer.update(status)
         return status
 
-    def _status(self, text: str) -> SearchStatus:
-        trials = complete_trials(self._study)
+    def _status(self, text: str, all_trials: Sequence[FrozenTrial]) -> SearchStatus:
+        trials = [trial for trial in all_trials if trial.state is TrialState.COMPLETE]
         hypervolume, best = None, {}
         if trials and self._calibration is not None:
             scale = self._calibration.scale

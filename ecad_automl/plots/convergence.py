@@ -35,4 +35,4 @@ def plot_convergence(path: Path, curves: Mapping[str, NDArray[np.float64]], *, t
         axes.set_title(title, fontsize=10)
         axes.grid(alpha=0.25)
         if len(curves) > 1:
-            axes.legend(fontsize=8, loc="lower right")
+            axes.legend(fontsize=8, loc="best")
