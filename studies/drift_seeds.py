@@ -12,16 +12,21 @@ compute steps are the best seeds, though they are the worst by the sum of harms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 
-__all__ = ["cheapest_paths", "drift_optimal_seeds", "mixed_drift_seeds", "reuse_harm"]
+__all__ = ["EQUAL", "Weights", "cheapest_paths", "drift_optimal_seeds", "mixed_drift_seeds", "reuse_harm"]
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
+#: What a unit of drift matters: ``(steps,)`` weights of the steps and ``(slots,)`` of the slots; None is 1 for all.
+Weights = tuple[ArrayLike | None, ArrayLike | None]
+EQUAL: Weights = (None, None)
 
 #: MACs of the most expensive seed, as a share of those of the slots in an uncached run.
 MOST = 0.95
@@ -83,19 +88,17 @@ def drift_optimal_seeds(
     drift: Floats,
     slot_macs: ArrayLike,
     count: int,
-    step_weights: ArrayLike | None = None,
-    slot_weights: ArrayLike | None = None,
+    weights: Weights = EQUAL,
     groups: ArrayLike | None = None,
 ) -> Bits:
-    """Schedules of least total drift at their MACs, evenly spread from nearly all-compute down to the first step only.
+    """Schedules of least total drift at their MACs, from nearly all-compute down to the first step only.
 
     Args:
         drift: ``(slots, steps, steps)``, not negative, see :func:`reuse_harm`. To count drift in absolute terms,
             multiply it by the mean square of the outputs.
         slot_macs: ``(slots,)``: MACs of one computation of each slot.
-        count: how many schedules are wanted.
-        step_weights: ``(steps,)``: what a unit of drift at each step matters; 1 where None.
-        slot_weights: ``(slots,)``: what a unit of drift of each slot matters; 1 where None.
+        count: how many schedules are wanted, evenly spread in the logarithm of their MACs.
+        weights: what a unit of drift matters, by step and by slot.
         groups: ``(slots,)`` integers: slots of one group share their compute steps; None ties no slots.
 
     Returns:
@@ -105,35 +108,11 @@ def drift_optimal_seeds(
     Raises:
         StudyError: an array has the wrong shape, or values that are negative or not finite.
     """
-    drift = np.asarray(drift, dtype=np.float64)
-    if drift.ndim != 3 or drift.shape[1] != drift.shape[2] or 0 in drift.shape:
-        raise StudyError(f"The drift has the shape {drift.shape}; it must be (slots, steps, steps).")
-    slots, steps, _ = drift.shape
-    macs = _checked("slot MACs", slot_macs, slots)
-    if not macs.any():
-        macs = np.ones(slots)
-    harm = reuse_harm(
-        _checked("drift", drift.ravel(), drift.size).reshape(drift.shape),
-        _checked("step weights", step_weights, steps),
-        _checked("slot weights", slot_weights, slots),
-    )
-    _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
-    if len(group) != slots:
-        raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
-    harm = np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)])
-    targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
-    seeds = _at_budgets(harm, np.bincount(group, weights=macs).astype(np.float64), targets)[:, :, group]
-    _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
-    return seeds[np.sort(first)]
+    return _optimal(drift, slot_macs, count, [weights], groups)[0]
 
 
 def mixed_drift_seeds(
-    drift: Floats,
-    slot_macs: ArrayLike,
-    component_index: ArrayLike,
-    count: int,
-    step_weights: ArrayLike | None = None,
-    slot_weights: ArrayLike | None = None,
+    drift: Floats, slot_macs: ArrayLike, component_index: ArrayLike, count: int, weights: Sequence[Weights] = (EQUAL,)
 ) -> Bits:
     """Drift-optimal schedules of three kinds: of common compute steps, of steps common by component, and of free ones.
 
@@ -141,51 +120,107 @@ def mixed_drift_seeds(
         drift: ``(slots, steps, steps)``, see :func:`drift_optimal_seeds`.
         slot_macs: ``(slots,)``: MACs of one computation of each slot.
         component_index: ``(slots,)``: the component of each slot.
-        count: how many schedules are wanted; about four of seven are of the first kind, two of the second.
-        step_weights: ``(steps,)``: what a unit of drift at each step matters; 1 where None.
-        slot_weights: ``(slots,)``: what a unit of drift of each slot matters; 1 where None.
+        count: how many schedules are wanted for each of the weights; about four of seven are of the first kind, two of
+            the second.
+        weights: one or more answers to what a unit of drift matters, by step and by slot.
 
     Returns:
-        ``(k, steps, slots)`` bool, all distinct; ``k`` is ``count``, or less where kinds coincide.
+        ``(k, steps, slots)`` bool, distinct for each of the weights; ``k`` is ``count`` times the number of weights, or
+        less where kinds coincide.
 
     Raises:
         StudyError: as :func:`drift_optimal_seeds`.
     """
 
-    def optimal(wanted: int, groups: ArrayLike | None) -> Bits:
-        return drift_optimal_seeds(drift, slot_macs, wanted, step_weights, slot_weights, groups)
+    def optimal(wanted: int, groups: ArrayLike | None) -> list[Bits]:
+        return _optimal(drift, slot_macs, wanted, weights, groups)
 
-    kinds = [optimal(-(-count * 4 // 7), np.zeros(len(drift), dtype=np.intp))]
+    shared = optimal(-(-count * 4 // 7), np.zeros(len(drift), dtype=np.intp))
+    by_component = optimal(-(-count * 2 // 7) + 1, component_index)
+    missing = count - min(map(len, shared)) - min(len(seeds) - 1 for seeds in by_component)
+    free = optimal(max(0, missing) + 1, None)
     # The last and cheapest schedule of each kind is the same one.
-    kinds.append(optimal(-(-count * 2 // 7) + 1, component_index)[:-1])
-    missing = max(0, count - sum(map(len, kinds)))
-    kinds.append(optimal(missing + 1, None)[:-1])
-    seeds = np.concatenate(kinds)[:count]
+    return np.concatenate(
+        [
+            _distinct(np.concatenate([kinds[0], kinds[1][:-1], kinds[2][:-1]])[:count])
+            for kinds in zip(shared, by_component, free, strict=True)
+        ]
+    )
+
+
+def _optimal(
+    drift: Floats, slot_macs: ArrayLike, count: int, weights: Sequence[Weights], groups: ArrayLike | None
+) -> list[Bits]:
+    """For each of the weights what :func:`drift_optimal_seeds` returns; together they cost hardly more than one."""
+    drift = np.asarray(drift, dtype=np.float64)
+    if drift.ndim != 3 or drift.shape[1] != drift.shape[2] or 0 in drift.shape:
+        raise StudyError(f"The drift has the shape {drift.shape}; it must be (slots, steps, steps).")
+    slots, steps, _ = drift.shape
+    macs = _checked("slot MACs", slot_macs, slots)
+    if not macs.any():
+        macs = np.ones(slots)
+    drift = _checked("drift", drift.ravel(), drift.size).reshape(drift.shape)
+    _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
+    if len(group) != slots:
+        raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
+    harms = []
+    for by_step, by_slot in weights:
+        harm = reuse_harm(drift, _checked("step weights", by_step, steps), _checked("slot weights", by_slot, slots))
+        harms.append(np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)]))
+    targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
+    group_macs = np.bincount(group, weights=macs).astype(np.float64)
+    return [_distinct(seeds[:, :, group]) for seeds in _at_budgets(np.stack(harms), group_macs, targets)]
+
+
+def _distinct(seeds: Bits) -> Bits:
     _, first = np.unique(seeds.reshape(len(seeds), -1), axis=0, return_index=True)
     return seeds[np.sort(first)]
 
 
-def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
-    """Optimal schedules near each of ``(n,)`` target MACs: ``(n, steps, slots)``, by bisection on the price."""
-    finite = harm[np.isfinite(harm)]
-    positive = finite[finite > 0]
-    scale = macs[macs > 0].min()
+def _at_budgets(harms: Floats, macs: Floats, targets: Floats) -> Bits:
+    """Optimal schedules near each of ``(n,)`` target MACs, by bisection on the price.
+
+    Args:
+        harms: ``(weights, slots, steps, steps + 1)``.
+        macs: ``(slots,)``.
+        targets: ``(n,)``.
+
+    Returns:
+        ``(weights, n, steps, slots)``.
+    """
+    count, slots, steps, _ = harms.shape
+    flat = harms.reshape(count * slots, steps, steps + 1)
+
+    def paths(log_price: Floats) -> Bits:
+        """For ``(n, weights)`` prices: ``(n, weights, steps, slots)``."""
+        prices = np.exp(log_price)[:, :, None] * macs
+        found = cheapest_paths(flat, prices.reshape(len(prices), -1))
+        return found.reshape(len(prices), steps, count, slots).transpose(0, 2, 1, 3)
+
     # Below the low price every harm is worth avoiding; above the high price none is.
-    low = np.full(len(targets), np.log((positive.min() if positive.size else 1.0) * 1e-3 / macs.sum()))
-    high = np.full(len(targets), np.log((positive.max() if positive.size else 1.0) * 1e3 / scale))
-    dear, cheap = (cheapest_paths(harm, np.exp(price)[:, None] * macs) for price in (low, high))
+    bounds = [_harm_bounds(harm) for harm in harms]
+    low = np.tile(np.log([least * 1e-3 / macs.sum() for least, _ in bounds]), (len(targets), 1))
+    high = np.tile(np.log([most * 1e3 / macs[macs > 0].min() for _, most in bounds]), (len(targets), 1))
+    dear, cheap = paths(low), paths(high)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        compute = cheapest_paths(harm, np.exp(middle)[:, None] * macs)
-        above = compute.sum(axis=1) @ macs > targets
+        compute = paths(middle)
+        above = compute.sum(axis=2) @ macs > targets[:, None]
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-        dear = np.where(above[:, None, None], compute, dear)
-        cheap = np.where(above[:, None, None], cheap, compute)
+        dear = np.where(above[:, :, None, None], compute, dear)
+        cheap = np.where(above[:, :, None, None], cheap, compute)
     # The two solutions on either side of the price cost the same at it, slot by slot, so any mix is optimal too.
-    added = np.cumsum((dear.sum(axis=1) - cheap.sum(axis=1)) * macs, axis=1)
-    reached = np.concatenate([np.zeros((len(targets), 1)), added], axis=1) + (cheap.sum(axis=1) @ macs)[:, None]
-    taken = np.abs(reached - targets[:, None]).argmin(axis=1)
-    return np.where(np.arange(len(macs)) < taken[:, None, None], dear, cheap)
+    added = np.cumsum((dear.sum(axis=2) - cheap.sum(axis=2)) * macs, axis=2)
+    reached = np.concatenate([np.zeros((*added.shape[:2], 1)), added], axis=2) + (cheap.sum(axis=2) @ macs)[:, :, None]
+    taken = np.abs(reached - targets[:, None, None]).argmin(axis=2)
+    mixed: Bits = np.where(np.arange(slots) < taken[:, :, None, None], dear, cheap)
+    return mixed.transpose(1, 0, 2, 3)
+
+
+def _harm_bounds(harm: Floats) -> tuple[float, float]:
+    """The least and the greatest positive harm; 1 where there is none."""
+    positive = harm[np.isfinite(harm) & (harm > 0)]
+    return (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
 
 
 def _checked(what: str, values: ArrayLike | None, length: int) -> Floats:

@@ -165,19 +165,8 @@ def _drift_children(
     drift = context.weighted_drift
     if drift is None:
         return np.empty((0, 1, len(context.slot_macs)), dtype=np.bool_), []
-    optimal = np.concatenate(
-        [
-            mixed_drift_seeds(
-                drift,
-                context.slot_macs,
-                context.component_index,
-                -(-count // len(model.trends)),
-                trend.step_weights,
-                trend.group_weights[context.groups],
-            )
-            for trend in model.trends
-        ]
-    )
+    weights = [(trend.step_weights, trend.group_weights[context.groups]) for trend in model.trends]
+    optimal = mixed_drift_seeds(drift, context.slot_macs, context.component_index, -(-count // len(weights)), weights)
     names = [str(name) for name in rng.choice(_ROW_MUTATIONS, size=2 * len(optimal))]
     mutants = np.stack(
         [MUTATIONS[name](bits, grid, rng) for bits, name in zip(np.tile(optimal, (2, 1, 1)), names, strict=True)]

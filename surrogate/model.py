@@ -90,8 +90,6 @@ class Surrogate:
         Raises:
             StudyError: there are fewer than ``FEWEST_SCHEDULES``, lengths differ, or rewards are not finite.
         """
-        import lightgbm
-
         y = np.asarray(rewards, dtype=np.float64)
         if len(y) != len(compute) or len(y) < FEWEST_SCHEDULES:
             raise StudyError(
@@ -111,8 +109,7 @@ class Surrogate:
             seen = folds != fold
             trend = fit_harm(drift[seen], target[seen])
             left = target[seen] - trend.predict(drift[seen])
-            parameters = PARAMETERS | {"seed": self._seed * FOLDS + fold}
-            member = _Member(trend, lightgbm.train(parameters, lightgbm.Dataset(x[seen], left), ROUNDS))
+            member = _Member(trend, _train(x[seen], left, self._seed * FOLDS + fold))
             errors[~seen] = target[~seen] - member.predict(x[~seen], drift[~seen])
             self._members.append(member)
         self._error = float(np.sqrt(np.mean(errors**2)))
@@ -149,3 +146,10 @@ class Surrogate:
         """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""
         spread: Floats = np.sqrt(predictions.var(axis=0) + (0.5 * self._error) ** 2 + 1e-12)
         return spread
+
+
+def _train(x: Floats, y: Floats, seed: int) -> Any:
+    import lightgbm
+
+    # Otherwise the trees are written to a text and read back, which takes as long as growing a quarter of them.
+    return lightgbm.train(PARAMETERS | {"seed": seed}, lightgbm.Dataset(x, y), ROUNDS, keep_training_booster=True)

@@ -27,7 +27,7 @@ from transformers import (
 
 from ecad_automl.shapes.architecture import new_scheduler, new_tokenizer
 
-__all__ = ["TINY_PIPELINES"]
+__all__ = ["TINY_PIPELINES", "tiny_vae"]
 
 _CLIP_TOKENS = 77
 
@@ -35,7 +35,7 @@ _CLIP_TOKENS = 77
 def _pixart() -> Any:
     return PixArtAlphaPipeline(
         **_t5("tokenizer", "text_encoder", width=12),
-        vae=_vae(),
+        vae=tiny_vae(),
         transformer=PixArtTransformer2DModel(
             num_attention_heads=2,
             attention_head_dim=8,
@@ -54,7 +54,7 @@ def _flux() -> Any:
     return FluxPipeline(
         **_clip("tokenizer", "text_encoder", CLIPTextModel),
         **_t5("tokenizer_2", "text_encoder_2", width=12),
-        vae=_vae(shift_factor=0.1),
+        vae=tiny_vae(shift_factor=0.1),
         transformer=FluxTransformer2DModel(
             in_channels=16,
             num_layers=1,
@@ -76,7 +76,7 @@ def _sd3() -> Any:
         **_clip("tokenizer_2", "text_encoder_2", CLIPTextModelWithProjection),
         # As wide as both CLIP encoders together, as in the published models.
         **_t5("tokenizer_3", "text_encoder_3", width=16),
-        vae=_vae(shift_factor=0.1),
+        vae=tiny_vae(shift_factor=0.1),
         transformer=SD3Transformer2DModel(
             sample_size=8,
             in_channels=4,
@@ -123,7 +123,8 @@ def _clip(tokenizer_name: str, encoder_name: str, encoder: type) -> dict[str, An
     return {tokenizer_name: tokenizer, encoder_name: encoder(config)}
 
 
-def _vae(**config: Any) -> AutoencoderKL:
+def tiny_vae(**config: Any) -> AutoencoderKL:
+    """Halves height and width."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,

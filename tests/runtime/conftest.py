@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    AutoencoderKL,
     DiffusionPipeline,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -31,6 +30,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from ecad_automl.layout import Layout
 from ecad_automl.runtime import layout_of
 from ecad_automl.schedule import Schedule
+from tests.tiny_models import tiny_vae
 
 TOKENS = 6
 CLIP_TOKENS = 77  # which Stable Diffusion 3 puts before those of T5
@@ -107,13 +107,7 @@ def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> Diffusi
         text_encoder=T5EncoderModel(
             T5Config(vocab_size=len(WORDS), d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
         ).eval(),
-        vae=AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(4, 8),
-            layers_per_block=1,
-            norm_num_groups=2,
-        ).eval(),
+        vae=tiny_vae().eval(),
         transformer=new_pixart_transformer(layers),
         scheduler=DPMSolverMultistepScheduler(),
     )

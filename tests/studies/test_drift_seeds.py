@@ -72,10 +72,27 @@ def test_seeds_are_spread_evenly_in_speedup() -> None:
 def test_learned_weights_reach_every_kind_of_mixed_seeds() -> None:
     drift = np.tile((1 - np.eye(STEPS))[None], (6, 1, 1))
     weights = np.array([1.0, 1.0, 1.0, 50.0, 1.0])
-    seeds = mixed_drift_seeds(drift, np.ones(6), np.tile([0, 1], 3), 12, step_weights=weights)
+    seeds = mixed_drift_seeds(drift, np.ones(6), np.tile([0, 1], 3), 12, weights=[(weights, None)])
     sparse = seeds[(seeds.sum(axis=(1, 2)) > 6) & (seeds.sum(axis=(1, 2)) <= 12)]
     assert len(sparse)
     assert sparse[:, [1, 2, 4]].sum() == 0
+
+
+def test_several_weights_give_what_each_gives_alone() -> None:
+    drift, macs, component = random_drift(0, slots=6), np.array([3, 2, 5, 3, 2, 5]), np.tile([0, 1, 2], 2)
+    rng = np.random.default_rng(1)
+    weights = [(rng.random(STEPS), rng.random(6)) for _ in range(3)]
+    together = mixed_drift_seeds(drift, macs, component, 5, weights)
+    alone = [mixed_drift_seeds(drift, macs, component, 5, [each]) for each in weights]
+    assert {row.tobytes() for row in together} >= {row.tobytes() for seeds in alone for row in seeds}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_mixed_seeds_are_never_more_than_asked(count: int) -> None:
+    drift = random_drift(0, slots=6)
+    seeds = mixed_drift_seeds(drift, np.ones(6), np.tile([0, 1, 2], 2), count)
+    assert 1 <= len(seeds) <= count
+    assert len({row.tobytes() for row in seeds}) == len(seeds)
 
 
 def test_malformed_drift_is_refused() -> None:
