@@ -64,16 +64,14 @@ def load_model(
     if dtype not in _DTYPES:
         raise UnsupportedModelError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
     folder = WEIGHTS if name == "shapes" else Path(name).expanduser()
-    if name == "shapes" or folder.is_dir():
-        source, found_revision = str(folder), _folder_revision(folder)
-    elif folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+    local = name == "shapes" or folder.is_dir()
+    if not local and (folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1):
         raise UnsupportedModelError(
             f"The model {name!r} is neither 'shapes', an existing folder with a model_index.json, nor a hub id like "
             "'PixArt-alpha/PixArt-XL-2-256x256'."
         )
-    else:
-        source, found_revision = name, revision or "main"
-    pipe = _from_pretrained(source, name, revision, _DTYPES[dtype])
+    pipe = _from_pretrained(str(folder) if local else name, name, revision, _DTYPES[dtype])
+    found_revision = _folder_revision(folder) if local else _cached_commit(name, revision) or revision or "main"
     kind = type(pipe).__name__
     if kind not in supported_pipelines():
         raise UnsupportedModelError(
@@ -94,6 +92,14 @@ def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.
             f"The model {name!r} could not be loaded ({reason}); give a complete pipeline folder with its weights, or "
             "a hub id that this machine can reach."
         ) from error
+
+
+def _cached_commit(name: str, revision: str | None) -> str | None:
+    """The commit of what was just loaded from the hub: a branch moves on, and a study must not mix its states."""
+    from huggingface_hub import try_to_load_from_cache
+
+    index = try_to_load_from_cache(name, "model_index.json", revision=revision)
+    return Path(index).parent.name if isinstance(index, str) else None
 
 
 def _folder_revision(folder: Path) -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,20 @@ def test_other_weights_of_the_same_size_are_another_revision_but_notes_are_not(
     changed[-1] ^= 1
     weights.write_bytes(changed)
     assert load_model(str(copy)).revision != before
+
+
+@pytest.mark.slow
+def test_a_hub_id_loads_from_the_cache_without_a_network_and_is_known_by_its_commit(
+    tiny_pixart_folder: Path, tmp_path: Path
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--someone--tiny"
+    shutil.copytree(tiny_pixart_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    code = "from ecad_automl.models import load_model; print(load_model('someone/tiny', device='cpu').revision)"
+    environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == commit
