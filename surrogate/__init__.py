@@ -1,6 +1,6 @@
 """Learns from evaluated schedules which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
 
-from surrogate.features import FeatureContext, drift_in_use, feature_names, features, group_drift
+from surrogate.features import FeatureContext, feature_names, features, group_drift
 from surrogate.harm import HarmModel, fit_harm
 from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume_gain, non_dominated, staircase
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
@@ -17,7 +17,6 @@ __all__ = [
     "TrustFigures",
     "banded_rank_correlation",
     "choose_batch",
-    "drift_in_use",
     "expected_hypervolume_gain",
     "feature_names",
     "features",

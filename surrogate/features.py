@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["FeatureContext", "drift_in_use", "feature_names", "features", "group_drift"]
+__all__ = ["FeatureContext", "feature_names", "features", "group_drift"]
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -130,27 +130,22 @@ def features(compute: Bits, context: FeatureContext) -> Floats:
     return np.concatenate(columns, axis=1)
 
 
-def drift_in_use(compute: Bits, context: FeatureContext) -> Floats:
-    """How far each output in use is from a fresh one: its drift, or its age in steps where drift is not known.
+def group_drift(compute: Bits, context: FeatureContext) -> Floats:
+    """How far the outputs in use are from fresh ones: their drift, or their age in steps where drift is not known.
 
     Args:
         compute: ``(n, steps, slots)`` effective bits; the first row of each schedule counts as all True.
         context: what is known of the transformer.
 
     Returns:
-        ``(n, steps, slots)``.
+        ``(n, steps, groups)``: sums over the slots of each of ``context.groups``.
 
     Raises:
         ScheduleError: the bits do not fit the context.
     """
     _, stale = _staleness(compute, context)
-    return stale.astype(np.float64) if context.drift is None else _drift(stale, context)
-
-
-def group_drift(compute: Bits, context: FeatureContext) -> Floats:
-    """:func:`drift_in_use` summed over ``context.groups``: ``(n, steps, groups)``."""
-    members = np.eye(int(context.groups.max()) + 1)[context.groups]
-    sums: Floats = drift_in_use(compute, context) @ members
+    by_slot = stale.astype(np.float64) if context.drift is None else _drift(stale, context)
+    sums: Floats = by_slot @ np.eye(int(context.groups.max()) + 1)[context.groups]
     return sums
 
 

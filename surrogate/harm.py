@@ -1,9 +1,9 @@
 """The trend of the surrogate: drop of reward as a curve of one weighted sum of drift, with learned weights.
 
 A schedule's outputs in use differ from fresh ones by their drift. If the harm of that adds up, some steps and some
-parts of the transformer count for more than others, and the reward drops with the sum along a smooth curve. Some
-twenty evaluations suffice for weights that order schedules of equal cost; trees need several times as many. And weights
-by step and slot are what drift-optimal schedules are made from.
+parts of the transformer count for more than others, and the reward drops with the sum along a smooth curve. That is a
+few dozen parameters with a prior each, so it can be fitted when there are too few evaluations for trees. And weights by
+step and slot are what drift-optimal schedules are made from.
 """
 
 from __future__ import annotations

@@ -110,7 +110,8 @@ def _folder_revision(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=6)
     # Beside the index, the parts of a pipeline lie in folders; what else lies beside it is documentation.
     for path in [folder / "model_index.json", *sorted(folder.glob("*/**/*"))]:
-        if not path.is_file():
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)  # such as a clone's .git
+        if hidden or not path.is_file():
             continue
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder)}\0{size}\0".encode())
