@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, PixArtTransformer2DModel
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
+from ecad_automl.errors import EcadError
 from ecad_automl.shapes.architecture import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
 from ecad_automl.shapes.render import render
 from ecad_automl.shapes.training.progress import progress_bar, train
@@ -124,6 +125,9 @@ def train_diffusion(
 
     Returns:
         The tokenizer and the exponential moving average of the trained weights.
+
+    Raises:
+        EcadError: this PyTorch has no Muon.
     """
     tokenizer = new_tokenizer()
     data = LatentSet.load_or_make(folder / "latents.pt", autoencoder, pictures, seed)
@@ -170,6 +174,10 @@ def _trained(folder: Path) -> TextToLatent:
 
 def _optimizers(model: TextToLatent) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for the rest, at one learning rate."""
+    if not hasattr(torch.optim, "Muon"):
+        raise EcadError(
+            f"Training needs torch.optim.Muon, which PyTorch {torch.__version__} lacks; install 2.9 or newer."
+        )
     blocks = [*model.text_encoder.encoder.block, *model.transformer.transformer_blocks]
     matrices = [module.weight for block in blocks for module in block.modules() if isinstance(module, nn.Linear)]
     inside = {id(weight) for weight in matrices}
