@@ -27,25 +27,71 @@ from transformers import (
 
 from ecad_automl.shapes.architecture import new_scheduler, new_tokenizer
 
-__all__ = ["TINY_PIPELINES", "tiny_vae"]
+__all__ = [
+    "TINY_PIPELINES",
+    "tiny_flux_transformer",
+    "tiny_pixart_transformer",
+    "tiny_sd3_transformer",
+    "tiny_vae",
+]
 
 _CLIP_TOKENS = 77
+
+
+def tiny_pixart_transformer(**changes: Any) -> PixArtTransformer2DModel:
+    """Two blocks."""
+    config: dict[str, Any] = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "num_layers": 2,
+        "cross_attention_dim": 16,
+        "sample_size": 8,
+        "caption_channels": 12,
+    }
+    return PixArtTransformer2DModel(**config | changes)
+
+
+def tiny_flux_transformer(**changes: Any) -> FluxTransformer2DModel:
+    """One double and two single blocks."""
+    config: dict[str, Any] = {
+        "in_channels": 16,
+        "num_layers": 1,
+        "num_single_layers": 2,
+        "attention_head_dim": 8,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 12,
+        "pooled_projection_dim": 8,
+        "guidance_embeds": True,
+        "axes_dims_rope": (2, 2, 4),
+    }
+    return FluxTransformer2DModel(**config | changes)
+
+
+def tiny_sd3_transformer(**changes: Any) -> SD3Transformer2DModel:
+    """As SD 3.5 medium is: a second attention in the first block, no context output of the last."""
+    config: dict[str, Any] = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "num_layers": 2,
+        "attention_head_dim": 8,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 16,
+        "caption_projection_dim": 16,
+        "pooled_projection_dim": 16,
+        "pos_embed_max_size": 16,
+        "dual_attention_layers": (0,),
+    }
+    return SD3Transformer2DModel(**config | changes)
 
 
 def _pixart() -> Any:
     return PixArtAlphaPipeline(
         **_t5("tokenizer", "text_encoder", width=12),
         vae=tiny_vae(),
-        transformer=PixArtTransformer2DModel(
-            num_attention_heads=2,
-            attention_head_dim=8,
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            cross_attention_dim=16,
-            sample_size=8,
-            caption_channels=12,
-        ),
+        transformer=tiny_pixart_transformer(),
         scheduler=new_scheduler(),
     )
 
@@ -55,17 +101,7 @@ def _flux() -> Any:
         **_clip("tokenizer", "text_encoder", CLIPTextModel),
         **_t5("tokenizer_2", "text_encoder_2", width=12),
         vae=tiny_vae(shift_factor=0.1),
-        transformer=FluxTransformer2DModel(
-            in_channels=16,
-            num_layers=1,
-            num_single_layers=2,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=12,
-            pooled_projection_dim=8,
-            guidance_embeds=True,
-            axes_dims_rope=(2, 2, 4),
-        ),
+        transformer=tiny_flux_transformer(),
         scheduler=FlowMatchEulerDiscreteScheduler(),
     )
 
@@ -77,19 +113,7 @@ def _sd3() -> Any:
         # As wide as both CLIP encoders together, as in the published models.
         **_t5("tokenizer_3", "text_encoder_3", width=16),
         vae=tiny_vae(shift_factor=0.1),
-        transformer=SD3Transformer2DModel(
-            sample_size=8,
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=16,
-            caption_projection_dim=16,
-            pooled_projection_dim=16,
-            pos_embed_max_size=16,
-            dual_attention_layers=(0,),
-        ),
+        transformer=tiny_sd3_transformer(),
         scheduler=FlowMatchEulerDiscreteScheduler(),
     )
 

@@ -36,6 +36,11 @@ def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"{count} evaluations were not reached: {process.communicate()}")
 
 
+def finish(process: subprocess.Popen[str]) -> None:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+
+
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     tmp_path: Path, start_cli: Start, search_arguments: Arguments
@@ -49,9 +54,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     assert "Traceback" not in out + err
     before = evaluated(tmp_path)
     assert len(before) >= 8
-    finished = start_cli(search_arguments(tmp_path, len(before) + 6))
-    out, err = finished.communicate(timeout=120)
-    assert finished.returncode == 0, out + err
+    finish(start_cli(search_arguments(tmp_path, len(before) + 6)))
     assert before < evaluated(tmp_path)
 
 
@@ -62,9 +65,7 @@ def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    process = start_cli(search_arguments(whole, 36))
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
+    finish(start_cli(search_arguments(whole, 36)))
 
     rng = random.Random(0)
     for wanted in (5, 20, 29):
@@ -75,9 +76,7 @@ def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert seen <= evaluated(killed)
-    process = start_cli(search_arguments(killed, 36))
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
+    finish(start_cli(search_arguments(killed, 36)))
     assert evaluated(killed) == evaluated(whole)
 
 
@@ -91,9 +90,7 @@ def test_a_disk_that_fills_up_stops_the_search_and_the_same_command_goes_on_when
     assert re.fullmatch(r"Error: The study database .* then run the same command again \(.*\)\.\n", err)
     before = evaluated(tmp_path)
     assert len(before) >= 4
-    process = start_cli(search_arguments(tmp_path, len(before) + 6))
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
+    finish(start_cli(search_arguments(tmp_path, len(before) + 6)))
     assert before < evaluated(tmp_path)
 
 
@@ -118,9 +115,7 @@ def test_another_reward_under_the_same_study_name_is_refused(
     tmp_path: Path, start_cli: Start, search_arguments: Arguments
 ) -> None:
     arguments = search_arguments(tmp_path, 12)
-    first = start_cli(arguments)
-    out, err = first.communicate(timeout=120)
-    assert first.returncode == 0, out + err
+    finish(start_cli(arguments))
     second = start_cli([*arguments, "--guidance-scale", "2.0"])
     _, err = second.communicate(timeout=60)
     assert second.returncode == 2

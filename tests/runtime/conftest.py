@@ -15,11 +15,9 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
-    FluxTransformer2DModel,
     PixArtAlphaPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
-    SD3Transformer2DModel,
     StableDiffusion3Pipeline,
 )
 from tokenizers import Tokenizer
@@ -30,7 +28,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from ecad_automl.layout import Layout
 from ecad_automl.runtime import layout_of
 from ecad_automl.schedule import Schedule
-from tests.tiny_models import tiny_vae
+from tests.tiny_models import tiny_flux_transformer, tiny_pixart_transformer, tiny_sd3_transformer, tiny_vae
 
 TOKENS = 6
 CLIP_TOKENS = 77  # which Stable Diffusion 3 puts before those of T5
@@ -84,18 +82,7 @@ class Case:
 
 def new_pixart_transformer(layers: int = 2) -> PixArtTransformer2DModel:
     torch.manual_seed(1)
-    config = {
-        "num_attention_heads": 2,
-        "attention_head_dim": 8,
-        "in_channels": 4,
-        "out_channels": 8,
-        "num_layers": layers,
-        "cross_attention_dim": 16,
-        "sample_size": 8,
-        "caption_channels": 12,
-        "num_embeds_ada_norm": 1000,
-    }
-    return PixArtTransformer2DModel(**config).eval()
+    return tiny_pixart_transformer(out_channels=8, num_layers=layers).eval()
 
 
 def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> DiffusionPipeline:
@@ -115,37 +102,17 @@ def new_pixart(pipeline: type = PixArtAlphaPipeline, layers: int = 2) -> Diffusi
 
 def new_flux(layers: int = 1, single_layers: int = 2) -> DiffusionPipeline:
     torch.manual_seed(0)
-    transformer = FluxTransformer2DModel(
-        in_channels=8,
-        num_layers=layers,
-        num_single_layers=single_layers,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=12,
-        pooled_projection_dim=10,
-        guidance_embeds=True,
-        axes_dims_rope=(2, 2, 4),
+    transformer = tiny_flux_transformer(
+        in_channels=8, num_layers=layers, num_single_layers=single_layers, pooled_projection_dim=10
     ).eval()
     parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
     return FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
 
 
 def new_sd3(layers: int = 3) -> DiffusionPipeline:
-    """As SD 3.5 medium is: a second attention in the first blocks, no context output of the last."""
     torch.manual_seed(0)
-    transformer = SD3Transformer2DModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        num_layers=layers,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=12,
-        caption_projection_dim=16,
-        pooled_projection_dim=10,
-        pos_embed_max_size=16,
-        dual_attention_layers=(0,),
-        qk_norm="rms_norm",
+    transformer = tiny_sd3_transformer(
+        num_layers=layers, joint_attention_dim=12, pooled_projection_dim=10, qk_norm="rms_norm"
     ).eval()
     names = ("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3")
     return StableDiffusion3Pipeline(
