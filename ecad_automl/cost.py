@@ -14,13 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout, Slot
 
-__all__ = ["count_layout"]
+__all__ = ["count_layout", "counted_layout"]
 
 
 def count_layout(
-    transformer: nn.Module, slots: Sequence[Slot], inputs: Mapping[str, Any], sample: Mapping[str, int]
+    transformer: nn.Module,
+    slots: Sequence[Slot],
+    calls: Sequence[tuple[tuple[Any, ...], Mapping[str, Any]]],
+    sample: Mapping[str, int],
 ) -> Layout:
-    """Count the MACs of one forward of a transformer, and of each slot in it.
+    """Count the MACs of one step of a transformer, and of each slot in it.
 
     PyTorch counts two flops for each multiply-accumulate of a matrix product or convolution, the attention products
     among them; everything else counts nothing. The forward is really run: on the meta device it costs no memory.
@@ -28,7 +31,7 @@ def count_layout(
     Args:
         transformer: the module to run, on the device of the inputs.
         slots: the slots to attribute MACs to; their own MACs are ignored.
-        inputs: keyword arguments of the forward, for one image.
+        calls: arguments and keyword arguments of each forward of a step, for one image.
         sample: what the inputs stand for, which the layout records.
 
     Returns:
@@ -40,15 +43,33 @@ def count_layout(
     # Attention as plain matrix products: fused kernels are not counted on every device.
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        transformer(**inputs)
-    flops = counter.get_flop_counts()
-    root = type(transformer).__name__
+        for args, kwargs in calls:
+            transformer(*args, **kwargs)
+    return counted_layout(counter, type(transformer).__name__, slots, sample)
 
+
+def counted_layout(
+    counter: FlopCounterMode, transformer: str, slots: Sequence[Slot], sample: Mapping[str, int]
+) -> Layout:
+    """The layout with what a counter has seen of one step of a transformer.
+
+    Args:
+        counter: after the step.
+        transformer: name of the class.
+        slots: the slots to attribute MACs to; their own MACs are ignored.
+        sample: what was generated, which the layout records.
+
+    Raises:
+        ScheduleError: a slot was not run.
+    """
+    flops = counter.get_flop_counts()
     counted = []
     for slot in slots:
-        name = f"{root}.{slot.name}"
+        name = f"{transformer}.{slot.name}"
         if name not in flops:
-            raise ScheduleError(f"No MACs were counted for the slot {slot.name!r}; the forward of {root} skips it.")
+            raise ScheduleError(
+                f"No MACs were counted for the slot {slot.name!r}; the forward of {transformer} skips it."
+            )
         counted.append(replace(slot, macs=sum(flops[name].values()) // 2))
-    total = counter.get_total_flops() // 2
-    return Layout(root, tuple(counted), total - sum(slot.macs for slot in counted), dict(sample))
+    total = sum(flops[transformer].values()) // 2
+    return Layout(transformer, tuple(counted), total - sum(slot.macs for slot in counted), dict(sample))

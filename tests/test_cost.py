@@ -27,7 +27,7 @@ class Model(nn.Module):
 
 def test_macs_go_to_their_slots_and_the_rest_is_constant() -> None:
     slots = (Slot("blocks.0", "ff"), Slot("blocks.1", "ff", macs=99))
-    layout = count_layout(Model(), slots, {"x": torch.zeros(2, 3)}, {"rows": 2})
+    layout = count_layout(Model(), slots, [((torch.zeros(2, 3),), {})], {"rows": 2})
     assert layout.transformer == "Model"
     assert [slot.macs for slot in layout.slots] == [2 * 3 * 5, 2 * 3 * 5]
     assert layout.constant_macs == 2 * (2 * 5 * 3) + 2 * 3 * 7
@@ -44,15 +44,15 @@ def test_the_meta_device_counts_what_the_cpu_counts() -> None:
         "timestep": torch.zeros(1),
         "encoder_attention_mask": torch.ones(1, 5),
     }
-    on_cpu = count_layout(model, slots, {**inputs, "added_cond_kwargs": {}}, {})
+    on_cpu = count_layout(model, slots, [((), {**inputs, "added_cond_kwargs": {}})], {})
     meta = {name: value.to("meta") for name, value in inputs.items()}
-    on_meta = count_layout(model.to("meta"), slots, {**meta, "added_cond_kwargs": {}}, {})
+    on_meta = count_layout(model.to("meta"), slots, [((), {**meta, "added_cond_kwargs": {}})], {})
     assert on_meta.to_dict() == on_cpu.to_dict()
 
 
 def test_a_slot_that_the_forward_skips_is_an_error() -> None:
     with pytest.raises(ScheduleError, match=r"'unused.ff'; the forward of Model skips it"):
-        count_layout(Model(), (Slot("unused", "ff"),), {"x": torch.zeros(2, 3)}, {})
+        count_layout(Model(), (Slot("unused", "ff"),), [((), {"x": torch.zeros(2, 3)})], {})
 
 
 def test_pixart_xl_has_the_macs_that_ecad_reports() -> None:

@@ -7,6 +7,7 @@ from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.inputs import Sample
 from ecad_automl.runtime.layouts import layout_from_config, layout_of
 from ecad_automl.runtime.measure_drift import measure_drift
+from ecad_automl.runtime.probe import layout_of_call
 
 __all__ = [
     "Sample",
@@ -14,6 +15,7 @@ __all__ = [
     "apply_schedule",
     "layout_from_config",
     "layout_of",
+    "layout_of_call",
     "measure_drift",
     "slots_of",
 ]

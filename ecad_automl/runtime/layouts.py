@@ -78,6 +78,11 @@ def layout_from_config(transformer: str, config: Mapping[str, Any], sample: Samp
 
 
 def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
+    if family.inputs is None:
+        raise UnsupportedModelError(
+            f"The inputs of {family.transformer} are not known from its config; use layout_of_call with a call of its "
+            "pipeline."
+        )
     cls = getattr(diffusers, family.transformer)
     try:
         with torch.device("meta"):
@@ -88,4 +93,4 @@ def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
         ) from error
     transformer.eval()
     inputs = family.inputs(transformer.config, sample)
-    return count_layout(transformer, slots_of(transformer), inputs, sample.to_dict())
+    return count_layout(transformer, slots_of(transformer), [((), inputs)], sample.to_dict())

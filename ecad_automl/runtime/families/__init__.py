@@ -1,0 +1,57 @@
+"""The transformers that can be run under a schedule, and where their cacheable components are."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+from torch import nn
+
+from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.layout import Slot
+from ecad_automl.runtime.families.image import IMAGE_FAMILIES
+from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families.video import VIDEO_FAMILIES
+
+__all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "family_of", "slot_modules", "slots_of"]
+
+FAMILIES = {family.transformer: family for family in (*IMAGE_FAMILIES, *VIDEO_FAMILIES)}
+
+
+def family_of(transformer: nn.Module | str) -> Family:
+    """The family of a transformer, or of the name of a transformer class.
+
+    Raises:
+        UnsupportedModelError: no family is known for that class.
+    """
+    name = transformer if isinstance(transformer, str) else type(transformer).__name__
+    if name not in FAMILIES:
+        raise UnsupportedModelError(
+            f"The transformer class {name} cannot be run under a schedule; supported are {', '.join(FAMILIES)}."
+        )
+    return FAMILIES[name]
+
+
+def slot_modules(transformer: nn.Module) -> tuple[tuple[Slot, nn.Module], ...]:
+    """Each slot of a transformer with the module that computes it, in the order of a forward.
+
+    Raises:
+        UnsupportedModelError: the class of the transformer is not supported.
+    """
+    found = []
+    for group in family_of(transformer).groups:
+        for index, block in enumerate(attrgetter(group.path)(transformer)):
+            for component in group.components:
+                module = getattr(block, component.name, None)
+                # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
+                if module is not None:
+                    found.append((Slot(f"{group.path}.{index}", component.name, component.reader), module))
+    return tuple(found)
+
+
+def slots_of(transformer: nn.Module) -> tuple[Slot, ...]:
+    """The slots of a transformer in the order of a forward, with MACs of 0.
+
+    Raises:
+        UnsupportedModelError: the class of the transformer is not supported.
+    """
+    return tuple(slot for slot, _ in slot_modules(transformer))

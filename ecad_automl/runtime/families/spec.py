@@ -1,0 +1,59 @@
+"""How a family of transformers is described: where its cacheable components are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecad_automl.runtime.inputs import InputBuilder
+
+__all__ = ["BlockGroup", "Component", "Family"]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A child module of a block whose raw output, before its gate and the residual add, can be cached.
+
+    Args:
+        name: attribute of the block.
+        reader: the component of the block that alone reads the output; None where the residual stream does.
+        calls: how often a forward of the block calls the module, as for image and text one after the other; one bit
+            stands for all of them.
+    """
+
+    name: str
+    reader: str | None = None
+    calls: int = 1
+
+
+@dataclass(frozen=True)
+class BlockGroup:
+    """A list of equal blocks.
+
+    Args:
+        path: attribute of the transformer that holds the list; dots lead further down.
+        components: the components of a block, in the order in which its forward calls them.
+    """
+
+    path: str
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A transformer class.
+
+    Args:
+        transformer: name of the class in diffusers.
+        groups: the lists of blocks, in the order in which a forward runs them.
+        pipelines: the pipelines that run it and can be searched.
+        guided_branches: images in the transformer's batch for one image with guidance on: 2 where the unconditional
+            branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
+        inputs: makes the inputs of one forward from the config alone. Without it the layout takes a call of the
+            pipeline to see them.
+    """
+
+    transformer: str
+    groups: tuple[BlockGroup, ...]
+    pipelines: tuple[str, ...]
+    guided_branches: int = 1
+    inputs: InputBuilder | None = None

@@ -1,0 +1,133 @@
+"""The layout of a pipeline's transformer, with the MACs of what one call of the pipeline really feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_map_only
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from ecad_automl.cost import count_layout, counted_layout
+from ecad_automl.errors import ScheduleError
+from ecad_automl.layout import Layout
+from ecad_automl.runtime.cache import tensors_in
+from ecad_automl.runtime.families import slots_of
+from ecad_automl.runtime.instrument import transformer_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+__all__ = ["layout_of_call"]
+
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
+    """The layout of a pipeline's transformer, with the MACs of one image (or video) of a call.
+
+    The call is made up to the end of its first denoising step, so prompts are really encoded. The transformer itself
+    is counted on the meta device, without its weights, where its forward allows that, and run once where not.
+    Adapters loaded into the transformer (LoRA) are counted in the second case only.
+
+    Args:
+        pipe: a diffusers pipeline of any kind.
+        **call: what the pipeline would be called with, for a single image.
+
+    Raises:
+        UnsupportedModelError: the transformer is not supported.
+        ScheduleError: the call ended without a denoising step, or was for several images.
+    """
+    transformer = transformer_of(pipe)
+    slots = slots_of(transformer)
+    seen = _first_step(pipe, transformer, {"num_inference_steps": 2, **call})
+    if not seen:
+        raise ScheduleError(f"The call of {type(pipe).__name__} came to no denoising step, so no MACs can be counted.")
+    sample = _sample_of(call, seen)
+    twin = _meta_twin(transformer)
+    try:
+        with torch.device("meta"):
+            return count_layout(twin, slots, tree_map_only(torch.Tensor, lambda x: x.to("meta"), seen), sample)
+    except (RuntimeError, NotImplementedError, TypeError):
+        # The forward reads a value of a tensor, as lengths of texts in a mask, which the meta device has not.
+        return _count_for_real(transformer, slots, seen, sample)
+
+
+class _StepDone(Exception):  # noqa: N818 - no error
+    """Ends a call after its first denoising step."""
+
+
+def _first_step(pipe: Any, transformer: nn.Module, call: Mapping[str, Any]) -> list[_Call]:
+    """What the transformer is called with in the first step of a pipeline call."""
+    seen: list[_Call] = []
+    forward = transformer.forward
+
+    def record(*args: Any, **kwargs: Any) -> Any:
+        seen.append((args, kwargs))
+        return forward(*args, **kwargs)
+
+    def stop(*_args: Any, **_kwargs: Any) -> None:
+        raise _StepDone
+
+    bar = getattr(pipe, "_progress_bar_config", None)
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        with _replaced(transformer, "forward", record), _replaced(pipe.scheduler, "step", stop):
+            pipe(**call)
+    except _StepDone:
+        pass
+    finally:
+        pipe._progress_bar_config = bar or {}
+        pipe.maybe_free_model_hooks()
+    return seen
+
+
+@contextmanager
+def _replaced(owner: object, name: str, value: Callable[..., Any]) -> Iterator[None]:
+    """An attribute of an instance, replaced for a while."""
+    before = vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+
+def _meta_twin(transformer: Any) -> nn.Module:
+    with torch.device("meta"):
+        twin: nn.Module = type(transformer).from_config(dict(transformer.config))
+    # The method of diffusers would warn of modules to be kept in float32, which do not matter here.
+    return nn.Module.to(twin, transformer.dtype).eval()
+
+
+def _count_for_real(transformer: nn.Module, slots: Any, seen: list[_Call], sample: Mapping[str, int]) -> Layout:
+    with torch.no_grad(), flop_counter() as counter:
+        for args, kwargs in seen:
+            transformer(*args, **kwargs)
+    return counted_layout(counter, type(transformer).__name__, slots, sample)
+
+
+def flop_counter() -> FlopCounterMode:
+    """PyTorch's counter, which knows the fused attention of CUDA but not that of the CPU."""
+
+    def attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+        flops: int = sdpa_flop_count(query, key, value)
+        return flops
+
+    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return FlopCounterMode(display=False, custom_mapping={on_cpu: attention})
+
+
+def _sample_of(call: Mapping[str, Any], seen: list[_Call]) -> dict[str, int]:
+    sample = {name: int(call[name]) for name in ("height", "width", "num_frames") if call.get(name) is not None}
+    text = seen[0][1].get("encoder_hidden_states")
+    if isinstance(text, torch.Tensor):
+        sample["text_tokens"] = int(text.shape[1])
+    sample["branches"] = sum(len(next(iter(tensors_in((*args, *kwargs.values()))))) for args, kwargs in seen)
+    return sample

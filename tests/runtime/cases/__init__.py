@@ -1,0 +1,15 @@
+"""Small real pipelines of every family with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.runtime.cases.base import Case
+from tests.runtime.cases.core import CORE_CASES
+from tests.runtime.cases.joint import JOINT_CASES
+from tests.runtime.cases.other import OTHER_CASES
+from tests.runtime.cases.video import VIDEO_CASES
+
+__all__ = ["CASES", "Case"]
+
+CASES: dict[str, Callable[[], Case]] = {**CORE_CASES, **JOINT_CASES, **OTHER_CASES, **VIDEO_CASES}

@@ -1,0 +1,70 @@
+"""A pipeline and one way to call it, as the tests of the runtime take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecad_automl.layout import Layout
+from ecad_automl.runtime import layout_of, layout_of_call
+from ecad_automl.runtime.families import family_of
+from ecad_automl.schedule import Schedule
+
+__all__ = ["TOKENS", "Case", "embedded_inputs"]
+
+TOKENS = 6
+
+
+@dataclass
+class Case:
+    """A pipeline and one way to call it."""
+
+    pipe: Any
+    call: dict[str, Any]
+    inputs: Callable[[int], dict[str, Any]]  # what a number of images is asked for by
+    calls_per_step: int  # of the transformer
+    branches: int  # guidance branches per image
+    size: int = 16
+
+    def __post_init__(self) -> None:
+        self.pipe.set_progress_bar_config(disable=True)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The layout of what ``generate`` makes."""
+        if family_of(self.pipe.transformer).inputs is None:
+            return layout_of_call(self.pipe, **self.arguments(1))
+        return layout_of(
+            self.pipe, height=self.size, width=2 * self.size, guidance=False, text_tokens=TOKENS, branches=self.branches
+        )
+
+    def arguments(self, images: int) -> dict[str, Any]:
+        """Arguments of the pipeline."""
+        size = {"height": self.size, "width": 2 * self.size}
+        return {**self.inputs(images), **size, "output_type": "latent", **self.call}
+
+    def generate(self, *, steps: int = 4, images: int = 1, seed: int = 0, **changes: object) -> torch.Tensor:
+        """Latents of a run."""
+        generator = torch.Generator().manual_seed(seed)
+        arguments = {**self.arguments(images), "num_inference_steps": steps, "generator": generator, **changes}
+        output = self.pipe(**arguments)
+        latents: torch.Tensor = next(iter(output.values()))  # images or frames
+        return latents
+
+    def random_schedule(self, seed: int, steps: int = 4, share: float = 0.4) -> Schedule:
+        bits = np.random.default_rng(seed).random((steps, len(self.layout))) < share
+        return Schedule(self.layout, bits)
+
+
+def embedded_inputs(images: int, prefix: str = "", tokens: int = TOKENS) -> dict[str, Any]:
+    """Random embeddings of FLUX and Stable Diffusion 3."""
+    generator = torch.Generator().manual_seed(len(prefix))
+    return {
+        f"{prefix}prompt_embeds": torch.randn(images, tokens, 12, generator=generator),
+        f"{prefix}pooled_prompt_embeds": torch.randn(images, 10, generator=generator),
+    }
