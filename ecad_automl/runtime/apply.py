@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout
-from ecad_automl.runtime.cache import Entries, Output, OutputCache, tensors_in
+from ecad_automl.runtime.blocks import blocks_of
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
-from ecad_automl.runtime.plan import Action, plan_of
-from ecad_automl.runtime.steps import Call
+from ecad_automl.runtime.program import Functions
+from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import load_schedule
 
@@ -31,11 +28,12 @@ class ScheduleHandle:
     Args:
         pipe: the pipeline.
         schedule: a schedule that fits the pipeline's transformer.
+        functions: how blocks are run.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, schedule: Schedule) -> None:
+    def __init__(self, pipe: DiffusionPipeline, schedule: Schedule, functions: Functions) -> None:
         self._schedule = schedule
-        self._visitor = _ScheduledRun(schedule)
+        self._visitor = ScheduledRun(schedule, blocks_of(transformer_of(pipe)), functions)
         self._instrument = Instrument(pipe, self._visitor, schedule.steps, "The schedule")
 
     @property
@@ -60,7 +58,7 @@ class ScheduleHandle:
         self.remove()
 
 
-def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path) -> ScheduleHandle:
+def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path, *, fuse: bool = True) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
 
     The pipeline is called as always, with as many denoising steps as the schedule has. Outputs of the transformer's
@@ -70,6 +68,8 @@ def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path) -> 
     Args:
         pipe: a diffusers pipeline with a PixArt, FLUX or Stable Diffusion 3 transformer.
         schedule: a schedule for that transformer, or the path of a schedule file that holds one.
+        fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
+            code rounds twice, so a few last bits differ; with False there is no difference, at some loss of speed.
 
     Returns:
         The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end.
@@ -87,50 +87,4 @@ def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path) -> 
     difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
     if difference is not None:
         raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
-    return ScheduleHandle(pipe, schedule)
-
-
-class _ScheduledRun:
-    """Computes, reuses or skips each slot as the schedule says."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self.cache = OutputCache()
-        self._plan = plan_of(schedule)
-        self._row: tuple[Action, ...] = ()
-        self._entries: Entries = {}
-
-    def begin(self, call: Call) -> None:
-        self._row = self._plan[call.step]
-        self._entries = self.cache.entries(call.context)
-
-    def visit(
-        self, index: int, forward: Callable[..., Output], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Output:
-        action = self._row[index]
-        if action is Action.REUSE:
-            return self._entries[index]
-        if action is Action.REUSE_LAST:
-            return self._entries.pop(index)
-        if action is Action.SKIP:
-            return _nothing(args, kwargs)
-        output = forward(*args, **kwargs)
-        if action is Action.STORE:
-            self._entries[index] = output
-        return output
-
-    def end(self, call: Call) -> None:
-        if call.step == len(self._plan) - 1:
-            self.cache.drop(call.context)
-
-    def drop(self) -> None:
-        self.cache.clear()
-        self._entries = {}
-
-
-def _nothing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """Stands for an output that nobody reads: like the input, but without channels.
-
-    Activation and concatenation on the way to the reader, which is reused, then have nothing to do.
-    """
-    hidden = next(iter(tensors_in((*args, *kwargs.values()))))
-    return hidden[..., :0]
+    return ScheduleHandle(pipe, schedule, Functions(fuse=fuse))

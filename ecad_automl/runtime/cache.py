@@ -11,8 +11,8 @@ __all__ = ["Entries", "Output", "OutputCache", "tensors_in"]
 #: What a component returns: FLUX's joint attention returns a tuple.
 Output = torch.Tensor | tuple[torch.Tensor, ...]
 
-#: Cached outputs of one context, by slot number.
-Entries = dict[int, Output]
+#: Cached outputs of one context, by slot number and call of the slot in a forward of its block.
+Entries = dict[tuple[int, int], Output]
 
 
 class OutputCache:

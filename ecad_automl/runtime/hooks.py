@@ -1,4 +1,4 @@
-"""Hooks on the components of a transformer, by diffusers' own registry, that leave nothing behind when removed."""
+"""Hooks on the blocks of a transformer, by diffusers' own registry, that leave nothing behind when removed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from diffusers.hooks import HookRegistry, ModelHook
 from diffusers.hooks.hooks import BaseState, StateManager
 from torch import nn
 
-from ecad_automl.runtime.cache import Output
-
 if TYPE_CHECKING:
     # Named so since 0.41; earlier, contexts are strings.
     from diffusers.hooks.hooks import CacheContext
 
-__all__ = ["HOOK_NAME", "ContextName", "SlotHook", "Visit", "attach", "is_held"]
+__all__ = ["HOOK_NAME", "BlockHook", "ContextName", "VisitBlock", "attach", "is_held"]
 
-HOOK_NAME = "ecad_automl.slot"
+HOOK_NAME = "ecad_automl.block"
 
 _REGISTRY = "_diffusers_hook"
 
-#: Called in place of a component's forward with the slot's number, the forward, and its arguments.
-Visit = Callable[[int, Callable[..., Output], tuple[Any, ...], dict[str, Any]], Output]
+#: Called in place of a block's forward with the block's number, the forward, and its arguments.
+VisitBlock = Callable[[int, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
 class ContextName(StateManager):  # type: ignore[misc]
@@ -42,31 +40,30 @@ class ContextName(StateManager):  # type: ignore[misc]
         self.name = None
 
 
-class SlotHook(ModelHook):  # type: ignore[misc]
-    """Stands in for the forward of one component.
+class BlockHook(ModelHook):  # type: ignore[misc]
+    """Stands in for the forward of one block.
 
     Args:
-        index: number of the slot.
+        index: number of the block.
         visit: what to call in place of the forward.
         context: where to note the guidance branch; one hook per transformer is enough to hear of it.
         reset: called when diffusers asks stateful hooks to forget their state, at the end of a pipeline call.
     """
 
     def __init__(
-        self, index: int, visit: Visit, context: ContextName | None = None, reset: Callable[[], None] | None = None
+        self, index: int, visit: VisitBlock, context: ContextName | None = None, reset: Callable[[], None] | None = None
     ) -> None:
         super().__init__()
         self._is_stateful = context is not None
         self._index = index
-        self._visit: Visit | None = visit
+        self._visit: VisitBlock | None = visit
         self._reset = reset
         self.context = context
 
-    def new_forward(self, _module: nn.Module, *args: object, **kwargs: object) -> Output:
-        """Replace the component's forward."""
+    def new_forward(self, _module: nn.Module, *args: object, **kwargs: object) -> Any:
+        """Replace the block's forward."""
         if self._visit is None:  # removed, but still called by a wrapper that was put around it
-            output: Output = self.fn_ref.original_forward(*args, **kwargs)
-            return output
+            return self.fn_ref.original_forward(*args, **kwargs)
         return self._visit(self._index, self.fn_ref.original_forward, args, kwargs)
 
     def deinitalize_hook(self, module: nn.Module) -> nn.Module:
@@ -88,7 +85,7 @@ def is_held(modules: Iterable[nn.Module]) -> bool:
     return any(HOOK_NAME in registry.hooks for module in modules if (registry := vars(module).get(_REGISTRY)))
 
 
-def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, SlotHook]]) -> ExitStack:
+def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, BlockHook]]) -> ExitStack:
     """Hook modules under ``root``; on an error in between, nothing stays hooked.
 
     Args:
@@ -107,7 +104,7 @@ def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, SlotHook]]) -> Exit
         return stack.pop_all()
 
 
-def _attach_one(stack: ExitStack, module: nn.Module, hook: SlotHook) -> None:
+def _attach_one(stack: ExitStack, module: nn.Module, hook: BlockHook) -> None:
     before = dict(vars(module))
     registry = HookRegistry.check_if_exists_or_initialize(module)
     stack.callback(_tidy, module, _REGISTRY in before)

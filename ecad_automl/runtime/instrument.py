@@ -1,9 +1,9 @@
-"""Following a pipeline's transformer calls, component by component: what schedules and drift measurement share."""
+"""Following a pipeline's transformer calls, block by block: what schedules and drift measurement share."""
 
 from __future__ import annotations
 
+import operator
 import threading
-from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
-from ecad_automl.runtime.cache import Output
-from ecad_automl.runtime.families import slot_modules
-from ecad_automl.runtime.hooks import ContextName, SlotHook, attach, is_held
+from ecad_automl.runtime.blocks import Block, Forward, blocks_of
+from ecad_automl.runtime.families import Component
+from ecad_automl.runtime.hooks import BlockHook, ContextName, attach, is_held
 from ecad_automl.runtime.steps import Call, OtherThreadError, Shapes, StepTracker
 
 if TYPE_CHECKING:
@@ -29,20 +29,21 @@ class Visitor(Protocol):
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
 
-    def visit(
-        self, index: int, forward: Callable[..., Output], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Output:
-        """Give the output of the slot number ``index``, whose own computation is ``forward(*args, **kwargs)``."""
+    def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Give the output of the block number ``index``, whose own computation is ``forward(*args, **kwargs)``."""
 
     def end(self, call: Call) -> None:
-        """The transformer call has come to its end, with each slot visited once and in order."""
+        """The transformer call has come to its end, with each block visited once."""
+
+    def modules_changed(self) -> None:
+        """Modules in the blocks were replaced since the last run, as by loading a LoRA."""
 
     def drop(self) -> None:
         """Forget everything held: a run begins, was broken off, or is over."""
 
 
 class Instrument:
-    """Puts a visitor in the place of all slots of a pipeline's transformer, until removed.
+    """Puts a visitor in the place of all blocks of a pipeline's transformer, until removed.
 
     Args:
         pipe: a diffusers pipeline.
@@ -57,15 +58,16 @@ class Instrument:
 
     def __init__(self, pipe: DiffusionPipeline, visitor: Visitor, steps: int, needed_by: str) -> None:
         self._transformer = transformer_of(pipe)
-        self._modules = tuple(module for _, module in slot_modules(self._transformer))
+        self._blocks = blocks_of(self._transformer)
+        self._modules = tuple(self._transformer.modules())
         self._visitor = visitor
         self._tracker = StepTracker(pipe, steps, needed_by)
         self._context = ContextName()
         self._lock = threading.Lock()
         self._owner: threading.Thread | None = None  # the thread that is in a transformer call
         self._call: Call | None = None
-        self._next = 0  # the slot that must be visited next
-        if is_held(self._modules):
+        self._visited: set[int] = set()  # blocks, in this transformer call
+        if is_held(block.module for block in self._blocks):
             raise CacheStateError(
                 "This transformer is already under a schedule or being measured; remove that handle first."
             )
@@ -86,9 +88,10 @@ class Instrument:
         self.remove()
 
     def _install(self) -> ExitStack:
-        hooks = [SlotHook(0, self._visit, self._context, self._forget)]
-        hooks += [SlotHook(index, self._visit) for index in range(1, len(self._modules))]
-        with attach(self._transformer, zip(self._modules, hooks, strict=True)) as stack:
+        hooks = [BlockHook(0, self._visit, self._context, self._forget)]
+        hooks += [BlockHook(index, self._visit) for index in range(1, len(self._blocks))]
+        blocks = [block.module for block in self._blocks]
+        with attach(self._transformer, zip(blocks, hooks, strict=True)) as stack:
             # The transformer call itself is bracketed by PyTorch's hooks and not by a replaced forward, which
             # enable_model_cpu_offload would put back at the end of each pipeline call.
             pre = self._transformer.register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -115,7 +118,7 @@ class Instrument:
                 self._visitor.drop()
                 self._check_modules()
             self._visitor.begin(call)
-            self._next = 0
+            self._visited.clear()
         except OtherThreadError:
             self._owner = None
             raise
@@ -124,20 +127,19 @@ class Instrument:
             self._owner = None
             raise
 
-    def _visit(
-        self, index: int, forward: Callable[..., Output], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Output:
+    def _visit(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        block = self._blocks[index]
         if self._call is None:
             raise CacheStateError(
-                "A component of a transformer under a schedule was called on its own; call the transformer itself."
+                f"{block.path} of a transformer under a schedule was called on its own; call the transformer itself."
             )
-        if index != self._next:
+        if index in self._visited:
             raise CacheStateError(
-                f"Component number {index} of the transformer was called where number {self._next} was expected; "
-                "chunked feed-forward, gradient checkpointing and other caches cannot be combined with a schedule."
+                f"{block.path} was called twice in one transformer call; gradient checkpointing and other caches "
+                "cannot be combined with a schedule."
             )
-        self._next = index + 1
-        return self._visitor.visit(index, forward, args, kwargs)
+        self._visited.add(index)
+        return self._visitor.visit(index, block, forward, args, kwargs)
 
     def _leave(self, _module: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         if self._owner is not threading.current_thread():
@@ -155,10 +157,10 @@ class Instrument:
             self._owner = None
 
     def _finish(self, call: Call) -> None:
-        if self._next != len(self._modules):
+        if len(self._visited) != len(self._blocks):
             raise CacheStateError(
-                f"Only {self._next} of the {len(self._modules)} components of the transformer were called; other "
-                "caches cannot be combined with a schedule."
+                f"Only {len(self._visited)} of the {len(self._blocks)} blocks of the transformer were called; layers "
+                "that are left out and other caches cannot be combined with a schedule."
             )
         self._visitor.end(call)
 
@@ -170,18 +172,27 @@ class Instrument:
     def _check_modules(self) -> None:
         """What is patched must still be what the transformer runs."""
         self._refuse_other_caches()
-        now = tuple(module for _, module in slot_modules(self._transformer))
-        if len(now) != len(self._modules) or any(a is not b for a, b in zip(now, self._modules, strict=True)):
+        modules = tuple(self._transformer.modules())
+        if len(modules) == len(self._modules) and all(map(operator.is_, modules, self._modules)):
+            return
+        now = blocks_of(self._transformer)
+        if [_identity(block) for block in now] != [_identity(block) for block in self._blocks]:
             raise CacheStateError(
-                "Components of the transformer were replaced after the schedule was applied, as loading a LoRA does; "
-                "remove the handle and apply the schedule again."
+                "Blocks of the transformer were replaced after the schedule was applied; remove the handle and apply "
+                "the schedule again."
             )
+        self._modules = modules
+        self._visitor.modules_changed()
 
     def _refuse_other_caches(self) -> None:
         if getattr(self._transformer, "is_cache_enabled", False):
             raise CacheStateError(
                 "The transformer has a cache of diffusers enabled; call transformer.disable_cache() first."
             )
+
+
+def _identity(block: Block) -> tuple[int, str, tuple[Component, ...]]:
+    return id(block.module), block.path, block.components
 
 
 def transformer_of(pipe: DiffusionPipeline) -> nn.Module:

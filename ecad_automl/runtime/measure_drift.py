@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.drift import Drift
 from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.runtime.blocks import Block, Forward, SlotCall, visited_slots
 from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
@@ -93,11 +95,23 @@ class _Recorder:
             self._kept[call.context] = [[] for _ in range(self._slots)]
         self._context = call.context
 
-    def visit(
-        self, index: int, forward: Callable[..., Output], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Output:
-        output = forward(*args, **kwargs)
-        flat = [tensor.reshape(-1) for tensor in tensors_in(output)]
+    def visit(self, _index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outputs: dict[int, list[torch.Tensor]] = defaultdict(list)
+
+        def keep(call: SlotCall, compute: Forward, slot_args: tuple[Any, ...], slot_kwargs: dict[str, Any]) -> Output:
+            output: Output = compute(*slot_args, **slot_kwargs)
+            outputs[block.first + call[0]] += tensors_in(output)
+            return output
+
+        with visited_slots(block, keep):
+            result = forward(*args, **kwargs)
+        for slot, tensors in outputs.items():
+            self._keep(slot, tensors)
+        return result
+
+    def _keep(self, index: int, tensors: list[torch.Tensor]) -> None:
+        """Keep some elements of a slot's output at a step."""
+        flat = [tensor.reshape(-1) for tensor in tensors]
         sizes = tuple(tensor.numel() for tensor in flat)
         if (index, sizes) not in self._positions:
             self._positions[index, sizes] = self._choose(index, flat)
@@ -105,11 +119,13 @@ class _Recorder:
         self._kept[self._context][index].append(torch.cat(chosen).float())
         if len(self._kept[self._context][index]) == self._steps:
             self._add(index, torch.stack(self._kept[self._context][index]), sum(sizes))
-        return output
 
     def end(self, call: Call) -> None:
         if call.step == self._steps - 1:
             del self._kept[call.context]
+
+    def modules_changed(self) -> None:
+        pass
 
     def drop(self) -> None:
         self.broken_off = self.broken_off or bool(self._kept)

@@ -117,7 +117,7 @@ def flop_counter() -> FlopCounterMode:
     """PyTorch's counter, which knows the fused attention of CUDA but not that of the CPU."""
 
     def attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
-        flops: int = sdpa_flop_count(query, key, value)
+        flops: int = sdpa_flop_count(query, key, value)  # type: ignore[no-untyped-call]
         return flops
 
     on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, FirstBlockCacheConfig, HeunDiscreteScheduler
 from diffusers.hooks import HookRegistry
+from torch.testing import assert_close
 
 from ecad_automl.errors import CacheStateError, ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
@@ -18,6 +19,17 @@ from ecad_automl.schedule import Schedule
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case
+
+
+class Wrapper(torch.nn.Module):
+    """What an adapter puts around a module."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.inner(*args, **kwargs)
 
 
 def fail_once(module: torch.nn.Module, error: BaseException, at: int) -> None:
@@ -182,28 +194,54 @@ def test_chunked_feed_forward_is_refused(pixart: Case) -> None:
         block.set_chunk_feed_forward(8, dim=1)
     with (
         apply_schedule(pixart.pipe, pixart.random_schedule(3)),
-        pytest.raises(CacheStateError, match=r"number 2 .* called where number 3 was expected; chunked feed-forward"),
+        pytest.raises(CacheStateError, match=r"blocks\.0\.ff was called more than 1 times .* chunked"),
     ):
         pixart.generate()
 
 
-def test_a_component_called_on_its_own_is_refused(case: Case) -> None:
+def test_a_block_called_on_its_own_is_refused(case: Case) -> None:
     with (
         apply_schedule(case.pipe, case.random_schedule(3)),
         pytest.raises(CacheStateError, match="call the transformer itself"),
     ):
-        case.pipe.transformer.get_submodule(case.layout.slots[0].name)(torch.zeros(1, 4, 16))
+        case.pipe.transformer.get_submodule(case.layout.blocks[0])(torch.zeros(1, 4, 16))
 
 
-def test_components_replaced_after_applying_are_noticed(case: Case) -> None:
+def test_a_component_called_on_its_own_is_itself(case: Case) -> None:
+    component = case.pipe.transformer.get_submodule(case.layout.slots[0].name)
+    inputs: dict[str, Any] = {}
+    hook = component.register_forward_pre_hook(
+        lambda _, args, kwargs: inputs.update(args=args, kwargs=kwargs), with_kwargs=True
+    )
+    case.generate()
+    hook.remove()
+    before = component(*inputs["args"], **inputs["kwargs"])
+    with apply_schedule(case.pipe, case.random_schedule(3)):
+        assert_close(component(*inputs["args"], **inputs["kwargs"]), before, rtol=0, atol=0)
+
+
+def test_components_may_be_wrapped_after_applying(case: Case) -> None:
     slot = case.layout.slots[-1]
     block = case.pipe.transformer.get_submodule(slot.block)
     real = getattr(block, slot.component)
     with apply_schedule(case.pipe, case.random_schedule(3)):
-        setattr(block, slot.component, torch.nn.Sequential(real))
+        expected = case.generate()
+        setattr(block, slot.component, Wrapper(real))
+        assert torch.equal(case.generate(), expected)
+        setattr(block, slot.component, real)
+        assert torch.equal(case.generate(), expected)
+
+
+def test_blocks_replaced_after_applying_are_noticed(case: Case) -> None:
+    parent, _, index = case.layout.blocks[-1].rpartition(".")
+    blocks = case.pipe.transformer.get_submodule(parent)
+    real = blocks[int(index)]
+    other = copy.deepcopy(real)
+    with apply_schedule(case.pipe, case.random_schedule(3)):
+        blocks[int(index)] = other
         with pytest.raises(CacheStateError, match="replaced after the schedule was applied"):
             case.generate()
-        setattr(block, slot.component, real)
+        blocks[int(index)] = real
         case.generate()
 
 
@@ -211,7 +249,7 @@ def test_blocks_skipped_by_others_are_noticed(pixart: Case) -> None:
     blocks = pixart.pipe.transformer.transformer_blocks
     with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
         blocks[-1].forward = lambda hidden, **_: hidden
-        with pytest.raises(CacheStateError, match="Only 3 of the 6 components"):
+        with pytest.raises(CacheStateError, match="Only 1 of the 2 blocks"):
             pixart.generate()
 
 
@@ -288,10 +326,9 @@ def test_a_foreign_hook_that_drops_ours_is_noticed(pixart: Case) -> None:
     # diffusers' remove_hook forgets the hook above the removed one.
     from diffusers.hooks import ModelHook
 
-    component = pixart.pipe.transformer.transformer_blocks[0].attn1
-    registry = HookRegistry.check_if_exists_or_initialize(component)
+    registry = HookRegistry.check_if_exists_or_initialize(pixart.pipe.transformer.transformer_blocks[0])
     registry.register_hook(ModelHook(), "below")
     with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
         registry.remove_hook("below")
-        with pytest.raises(CacheStateError, match=r"number 1 .* where number 0 was expected"):
+        with pytest.raises(CacheStateError, match=r"Only 1 of the 2 blocks"):
             pixart.generate()

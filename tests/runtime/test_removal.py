@@ -72,7 +72,7 @@ def test_the_context_manager_removes_on_an_error(case: Case) -> None:
     assert everything_on(case.pipe.transformer) == before
 
 
-@pytest.mark.parametrize("fails_at", [0, 3])
+@pytest.mark.parametrize("fails_at", [0, 1])
 def test_a_failure_half_way_leaves_nothing(case: Case, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
     before = everything_on(case.pipe.transformer)
     real, calls = HookRegistry.register_hook, []
@@ -101,7 +101,7 @@ def test_model_offload_may_rehook_the_transformer_between_runs(case: Case, refer
     transformer = case.pipe.transformer
     schedule = case.random_schedule(2)
     add_hook_to_module(transformer, ModelHook())
-    handle = apply_schedule(case.pipe, schedule)
+    handle = apply_schedule(case.pipe, schedule, fuse=False)
     first = case.generate()
     remove_hook_from_module(transformer, recurse=True)
     add_hook_to_module(transformer, ModelHook())
@@ -113,8 +113,9 @@ def test_model_offload_may_rehook_the_transformer_between_runs(case: Case, refer
     assert torch.equal(second, first)
 
 
+@pytest.mark.parametrize("on_block", [True, False])
 @pytest.mark.parametrize("offload_first", [True, False])
-def test_hooks_of_accelerate_on_a_component_survive_removal(case: Case, offload_first: bool) -> None:
+def test_hooks_of_accelerate_survive_removal(case: Case, offload_first: bool, on_block: bool) -> None:
     class Count(ModelHook):
         calls = 0
 
@@ -123,7 +124,8 @@ def test_hooks_of_accelerate_on_a_component_survive_removal(case: Case, offload_
             return super().pre_forward(module, *args, **kwargs)
 
     before = case.generate()
-    component = case.pipe.transformer.get_submodule(case.layout.slots[-1].name)
+    slot = case.layout.slots[-1]
+    component = case.pipe.transformer.get_submodule(slot.block if on_block else slot.name)
     count = Count()
     if offload_first:
         add_hook_to_module(component, count)
@@ -140,10 +142,12 @@ def test_hooks_of_accelerate_on_a_component_survive_removal(case: Case, offload_
     assert count.calls == so_far + 4 * case.calls_per_step
 
 
-def test_other_hooks_in_the_registry_stay(case: Case) -> None:
+@pytest.mark.parametrize("on_block", [True, False])
+def test_other_hooks_in_the_registry_stay(case: Case, on_block: bool) -> None:
     from diffusers.hooks import ModelHook as DiffusersHook
 
-    component = case.pipe.transformer.get_submodule(case.layout.slots[0].name)
+    slot = case.layout.slots[0]
+    component = case.pipe.transformer.get_submodule(slot.block if on_block else slot.name)
     registry = HookRegistry.check_if_exists_or_initialize(component)
     registry.register_hook(DiffusersHook(), "below")
     with apply_schedule(case.pipe, case.random_schedule(2)):

@@ -1,0 +1,128 @@
+"""The blocks of a transformer with their slots, and standing in for slots while a block runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from torch import nn
+
+from ecad_automl.errors import CacheStateError
+from ecad_automl.runtime.cache import Output
+from ecad_automl.runtime.families import Component, family_of
+
+__all__ = ["Block", "Forward", "SlotCall", "Visit", "blocks_of", "replaced_forwards", "visited_slots"]
+
+Forward = Callable[..., Any]
+
+#: A call of a slot's module in a block: its place among the block's slots, and how many calls of it came before in
+#: this forward.
+SlotCall = tuple[int, int]
+
+#: Called in place of a slot's forward, with the call, the forward, and its arguments.
+Visit = Callable[[SlotCall, Forward, tuple[Any, ...], dict[str, Any]], Output]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a transformer.
+
+    Args:
+        path: of the block in the transformer.
+        module: the block itself.
+        first: number of its first slot in the layout.
+        components: what it has as slots, in the order of the layout.
+    """
+
+    path: str
+    module: nn.Module
+    first: int
+    components: tuple[Component, ...]
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The module of each slot, as it is now: loading a LoRA may replace it."""
+        return tuple(getattr(self.module, component.name) for component in self.components)
+
+    @property
+    def calls(self) -> frozenset[SlotCall]:
+        """All calls that a forward makes of slots."""
+        return frozenset(
+            (place, number) for place, component in enumerate(self.components) for number in range(component.calls)
+        )
+
+
+def blocks_of(transformer: nn.Module) -> tuple[Block, ...]:
+    """The blocks that have slots, in the order of the layout.
+
+    Raises:
+        UnsupportedModelError: the class of the transformer is not supported.
+    """
+    blocks: list[Block] = []
+    first = 0
+    for group in family_of(transformer).groups:
+        for index, module in enumerate(attrgetter(group.path)(transformer)):
+            # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
+            components = tuple(part for part in group.components if getattr(module, part.name, None) is not None)
+            if components:
+                blocks.append(Block(f"{group.path}.{index}", module, first, components))
+                first += len(components)
+    return tuple(blocks)
+
+
+@contextmanager
+def replaced_forwards(forwards: Mapping[nn.Module, Forward]) -> Iterator[None]:
+    """Modules with other forwards for a while; only the objects are changed, not their classes."""
+    before = [(module, vars(module).get("forward")) for module in forwards]
+    try:
+        for module, forward in forwards.items():
+            module.forward = forward
+        yield
+    finally:
+        for module, forward_before in before:
+            if forward_before is None:
+                del module.forward
+            else:
+                module.forward = forward_before
+
+
+@contextmanager
+def visited_slots(block: Block, visit: Visit) -> Iterator[None]:
+    """Have a block call ``visit`` in place of its slots' forwards; for one forward of the block.
+
+    Raises:
+        CacheStateError: at the end, where the slots were not called as often as they should.
+    """
+    called: list[SlotCall] = []
+
+    def stand_in(place: int, forward: Forward) -> Forward:
+        def visited(*args: Any, **kwargs: Any) -> Output:
+            call = (place, sum(other == place for other, _ in called))
+            called.append(call)
+            return visit(call, forward, args, kwargs)
+
+        return visited
+
+    with replaced_forwards({module: stand_in(place, module.forward) for place, module in enumerate(block.modules)}):
+        yield
+    check_slot_calls(block, called)
+
+
+def check_slot_calls(block: Block, called: list[SlotCall]) -> None:
+    """Whether a forward of a block made just the calls that it should.
+
+    Raises:
+        CacheStateError: it did not.
+    """
+    wrong = block.calls.symmetric_difference(called)
+    if wrong:
+        place, number = min(wrong)
+        component = block.components[place]
+        often = f"{number} times" if number < component.calls else f"more than {component.calls} times"
+        raise CacheStateError(
+            f"{block.path}.{component.name} was called {often} in a forward, not {component.calls}; chunked "
+            "feed-forward and other caches cannot be combined with a schedule."
+        )

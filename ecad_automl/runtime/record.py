@@ -1,0 +1,289 @@
+"""Recording what a block does in one forward, as a graph of PyTorch operations and calls of modules."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MethodWrapperType
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.overrides import TorchFunctionMode
+
+from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, check_slot_calls, replaced_forwards
+from ecad_automl.runtime.structure import OpaqueValueError, Spec, flatten
+
+__all__ = ["Recording", "record"]
+
+# What may be asked of a tensor without reading its elements.
+_METADATA = frozenset(
+    (
+        *("dim", "ndimension", "size", "stride", "numel", "nelement", "element_size", "storage_offset", "__len__"),
+        *("is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_pinned", "is_inference"),
+        *("get_device", "type"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a block did.
+
+    Args:
+        graph: its placeholders are the tensors of the arguments, in order; its output is a tuple of the tensors of
+            the result. Slots and other modules that do the work are calls of modules.
+        slots: for each call of a slot, the spec of its output and the nodes of that output's tensors.
+        result: the spec of the block's result.
+    """
+
+    graph: fx.Graph
+    slots: Mapping[SlotCall, tuple[Spec, tuple[fx.Node, ...]]]
+    result: Spec
+
+
+class _UnrecordableError(Exception):
+    """The forward does something that a graph cannot hold."""
+
+
+def record(
+    block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any], visit: Visit
+) -> tuple[Any, Recording | str]:
+    """Run a block's forward, and record it.
+
+    The operations are seen as they happen on the real tensors, so any control flow is followed; what depends on the
+    shapes or constants in the arguments is fixed in the graph, which so holds for arguments of equal spec.
+
+    Args:
+        block: the block.
+        forward: its forward.
+        args: arguments.
+        kwargs: keyword arguments.
+        visit: called in place of the slots' forwards.
+
+    Returns:
+        The result of the forward, and the recording, or why it cannot be recorded, as when it reads elements of
+        tensors or changes tensors in place.
+
+    Raises:
+        CacheStateError: the slots were not called as often as they should.
+    """
+    recorder = _Recorder(block, visit)
+    try:
+        recorder.take_inputs((args, kwargs))
+    except OpaqueValueError as error:
+        recorder.refuse(f"gets {error}")
+    with replaced_forwards(recorder.stand_ins()), recorder:
+        result = forward(*args, **kwargs)
+    check_slot_calls(block, list(recorder.called))
+    return result, recorder.finish(result)
+
+
+class _Recorder(TorchFunctionMode):
+    def __init__(self, block: Block, visit: Visit) -> None:
+        super().__init__()
+        self.called: list[SlotCall] = []
+        self.why_not: str | None = None
+        self._block, self._visit = block, visit
+        self._graph = fx.Graph()
+        self._slots: dict[SlotCall, tuple[Spec, tuple[fx.Node, ...]]] = {}
+        self._nodes: dict[int, fx.Node] = {}
+        self._held: list[torch.Tensor] = []  # so that no id comes back for another tensor
+        self._inside = False  # a module that is one node
+        self._parameters = {
+            id(value): name
+            for values in (block.module.named_parameters(), block.module.named_buffers())
+            for name, value in values
+        }
+
+    def refuse(self, reason: str) -> None:
+        self.why_not = self.why_not or reason
+
+    def take_inputs(self, arguments: object) -> None:
+        for number, tensor in enumerate(flatten(arguments)[1]):
+            self._know(tensor, self._graph.placeholder(f"input_{number}"))
+
+    def stand_ins(self) -> dict[nn.Module, Forward]:
+        """Forwards for the modules that are to be one node each: slots, and all that are not looked into."""
+        slots = {module: place for place, module in enumerate(self._block.modules)}
+        names = {module: name for name, module in self._block.module.named_modules()}
+        found = {module: self._stand_in(names[module], module.forward, place) for module, place in slots.items()}
+        for name, module in self._block.module.named_children():
+            found |= {leaf: self._stand_in(path, leaf.forward, None) for path, leaf in _leaves(name, module, slots)}
+        return found
+
+    def _stand_in(self, name: str, forward: Forward, place: int | None) -> Forward:
+        has_weights = any(value.ndim > 1 for value in self._block.module.get_submodule(name).parameters())
+
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if self._inside:
+                return forward(*args, **kwargs)
+            call = None
+            self._inside = True
+            try:
+                if place is None:
+                    output = forward(*args, **kwargs)
+                else:
+                    call = (place, sum(other == place for other, _ in self.called))
+                    self.called.append(call)
+                    output = self._visit(call, forward, args, kwargs)
+            finally:
+                self._inside = False
+            nodes = self._note("call_module", name, args, kwargs, output, counted=place is None and has_weights)
+            if call is not None:
+                self._note_slot(call, nodes, output)
+            return output
+
+        return recorded
+
+    def __torch_function__(
+        self, func: Any, _types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        if not self._inside and self.why_not is None:
+            self._note_function(func, args, kwargs, output)
+        return output
+
+    def _note_function(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        name = getattr(func, "__name__", "")
+        if isinstance(func, MethodWrapperType):  # the getter or setter of an attribute of tensors
+            if name != "__get__":
+                self.refuse(f"sets {name}")
+            elif isinstance(output, torch.Tensor):
+                self._note("call_function", getattr, (args[0], getattr(func.__self__, "__name__", "")), {}, output)
+            return
+        if not any(True for _ in _tensors(output)):
+            if name not in _METADATA:
+                self.refuse(f"reads the value of a tensor by {name}")
+            return
+        if _changes_in_place(name) or kwargs.get("out") is not None:
+            self.refuse(f"changes a tensor in place by {name}")
+        elif name == "__getitem__":
+            self._note("call_function", operator.getitem, args, kwargs, output)
+        elif getattr(torch.Tensor, name, None) is func:
+            self._note("call_method", name, args, kwargs, output)
+        else:
+            self._note("call_function", func, args, kwargs, output)
+
+    def _note(
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        output: Any,
+        *,
+        counted: bool = False,
+    ) -> tuple[fx.Node, ...]:
+        """Add a node, and return those of the tensors of its output; ``counted`` if it has MACs outside of slots."""
+        if self.why_not is not None:
+            return ()
+        try:
+            node = self._graph.create_node(kind, target, self._named(args), self._named(kwargs))
+        except _UnrecordableError as error:
+            self.refuse(str(error))
+            return ()
+        node.meta["counted"] = counted
+        return tuple(self._note_parts(node, output))
+
+    def _note_parts(self, node: fx.Node, output: Any) -> Iterable[fx.Node]:
+        if isinstance(output, torch.Tensor):
+            self._know(output, node)
+            yield node
+        elif isinstance(output, (tuple, list)):
+            for number, part in enumerate(output):
+                if any(True for _ in _tensors(part)):
+                    item = self._graph.call_function(operator.getitem, (node, number))
+                    yield from self._note_parts(item, part)
+        elif output is not None:
+            self.refuse(f"returns a {type(output).__name__}")
+
+    def _note_slot(self, call: SlotCall, nodes: tuple[fx.Node, ...], output: Any) -> None:
+        try:
+            self._slots[call] = flatten(output)[0], nodes
+        except OpaqueValueError as error:
+            self.refuse(f"has a slot that returns {error}")
+
+    def _know(self, tensor: torch.Tensor, node: fx.Node) -> None:
+        node.meta["dtype"], node.meta["shape"] = tensor.dtype, tensor.shape
+        self._nodes[id(tensor)] = node
+        self._held.append(tensor)
+
+    def _named(self, value: Any) -> Any:
+        """A value with nodes in the place of tensors."""
+        if isinstance(value, torch.Tensor):
+            if id(value) not in self._nodes:
+                if id(value) not in self._parameters:
+                    raise _UnrecordableError("uses a tensor from elsewhere")
+                self._know(value, self._graph.get_attr(self._parameters[id(value)]))
+            return self._nodes[id(value)]
+        if isinstance(value, torch.Size):
+            return tuple(value)
+        if type(value) in (tuple, list):
+            return type(value)(self._named(part) for part in value)
+        if type(value) is dict:
+            return {key: self._named(part) for key, part in value.items()}
+        if isinstance(value, slice):
+            return slice(self._named(value.start), self._named(value.stop), self._named(value.step))
+        if value is None or value is Ellipsis:
+            return value
+        if not isinstance(value, (bool, int, float, str, torch.dtype, torch.device, torch.memory_format)):
+            raise _UnrecordableError(f"uses a {type(value).__name__}")
+        return value
+
+    def finish(self, result: object) -> Recording | str:
+        """The recording, or why there is none, once the forward is over."""
+        try:
+            spec, tensors = flatten(result)
+            outputs = tuple(self._named(tensor) for tensor in tensors)
+        except OpaqueValueError as error:
+            self.refuse(f"returns {error}")
+        except _UnrecordableError as error:
+            self.refuse(str(error))
+        self._held.clear()
+        self._nodes.clear()
+        if self.why_not is not None:
+            return f"it {self.why_not}"
+        self._graph.output(outputs)
+        return Recording(self._graph, self._slots, spec)
+
+
+def _leaves(name: str, module: nn.Module, slots: Mapping[nn.Module, int]) -> Iterable[tuple[str, nn.Module]]:
+    """The modules below ``module``, itself included, that are one node each: not its slots."""
+    if module in slots:
+        return
+    if not _is_transparent(module):
+        yield name, module
+        return
+    for child, below in module.named_children():
+        yield from _leaves(f"{name}.{child}", below, slots)
+
+
+def _is_transparent(module: nn.Module) -> bool:
+    """Whether calling a module is the same as calling its children by its class's forward, now and later.
+
+    So are modules of diffusers that arrange others, such as the adaptive norms; not those of PEFT, which change what
+    they do, and none that something is hooked to.
+    """
+    return (
+        bool(module._modules)
+        and (type(module).__module__.startswith("diffusers.") or isinstance(module, (nn.Sequential, nn.ModuleList)))
+        and "forward" not in vars(module)
+        and not (module._forward_hooks or module._forward_pre_hooks)
+    )
+
+
+def _tensors(value: Any) -> Iterable[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+
+
+def _changes_in_place(name: str) -> bool:
+    if name.startswith("__"):
+        return name == "__setitem__" or (name.startswith("__i") and name not in ("__invert__", "__index__", "__int__"))
+    return name.endswith("_")
