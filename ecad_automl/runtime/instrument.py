@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from torch import nn
 
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.runtime.blocks import Block, Forward, blocks_of
+from ecad_automl.runtime.cache import tensors_in
 from ecad_automl.runtime.families import Component
 from ecad_automl.runtime.hooks import BlockHook, ContextName, attach, is_held
 from ecad_automl.runtime.steps import Call, OtherThreadError, Shapes, StepTracker
@@ -211,4 +211,5 @@ def transformer_of(pipe: DiffusionPipeline) -> nn.Module:
 
 def _shapes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shapes:
     values: tuple[tuple[int | str, object], ...] = (*enumerate(args), *kwargs.items())
-    return {key: tuple(value.shape) for key, value in values if isinstance(value, torch.Tensor)}
+    shapes = {key: tuple(tuple(tensor.shape) for tensor in tensors_in(value)) for key, value in values}
+    return {key: found for key, found in shapes.items() if found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,8 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ecad_automl.cost import count_layout, counted_layout
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
-from ecad_automl.runtime.cache import tensors_in
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import transformer_of
 
@@ -38,15 +38,20 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
         **call: what the pipeline would be called with, for a single image.
 
     Raises:
-        UnsupportedModelError: the transformer is not supported.
+        UnsupportedModelError: the transformer is not supported, or the pipeline changes it during a call.
         ScheduleError: the call ended without a denoising step, or was for several images.
     """
     transformer = transformer_of(pipe)
     slots = slots_of(transformer)
+    if hasattr(pipe, "set_pag_applied_layers"):
+        raise UnsupportedModelError(
+            f"MACs cannot be counted for {type(pipe).__name__}: perturbed attention guidance changes the transformer "
+            "during a call. Use the pipeline without it."
+        )
     seen = _first_step(pipe, transformer, {"num_inference_steps": 2, **call})
     if not seen:
         raise ScheduleError(f"The call of {type(pipe).__name__} came to no denoising step, so no MACs can be counted.")
-    sample = _sample_of(call, seen)
+    sample = _sample_of(transformer, call, seen)
     twin = _meta_twin(transformer)
     try:
         with torch.device("meta"):
@@ -66,7 +71,8 @@ def _first_step(pipe: Any, transformer: nn.Module, call: Mapping[str, Any]) -> l
     forward = transformer.forward
 
     def record(*args: Any, **kwargs: Any) -> Any:
-        seen.append((args, kwargs))
+        # Rebuilt, since some forwards empty the lists they are given.
+        seen.append(tree_map_only(torch.Tensor, lambda x: x, (args, kwargs)))
         return forward(*args, **kwargs)
 
     def stop(*_args: Any, **_kwargs: Any) -> None:
@@ -124,10 +130,13 @@ def flop_counter() -> FlopCounterMode:
     return FlopCounterMode(display=False, custom_mapping={on_cpu: attention})
 
 
-def _sample_of(call: Mapping[str, Any], seen: list[_Call]) -> dict[str, int]:
+def _sample_of(transformer: nn.Module, call: Mapping[str, Any], seen: list[_Call]) -> dict[str, int]:
     sample = {name: int(call[name]) for name in ("height", "width", "num_frames") if call.get(name) is not None}
-    text = seen[0][1].get("encoder_hidden_states")
-    if isinstance(text, torch.Tensor):
-        sample["text_tokens"] = int(text.shape[1])
-    sample["branches"] = sum(len(next(iter(tensors_in((*args, *kwargs.values()))))) for args, kwargs in seen)
+    signature = inspect.signature(transformer.forward)
+    named = [signature.bind(*args, **kwargs).arguments for args, kwargs in seen]
+    text = named[0].get("encoder_hidden_states", named[0].get("cap_feats"))
+    if text is not None:
+        # One tensor of all texts, or, as for Z-Image, one for each.
+        sample["text_tokens"] = int(text.shape[1] if isinstance(text, torch.Tensor) else len(text[0]))
+    sample["branches"] = sum(len(next(iter(arguments.values()))) for arguments in named)
     return sample

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from diffusers import SCMScheduler
+
 from ecad_automl.errors import CacheStateError, ScheduleError
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ __all__ = ["Call", "ContextKey", "OtherThreadError", "Shapes", "StepTracker"]
 #: came before in the same step.
 ContextKey = tuple[str | None, int]
 
-#: Shapes of the tensors passed to the transformer, by position or name.
-Shapes = Mapping[int | str, tuple[int, ...]]
+#: Shapes of the tensors passed to the transformer, by position or name of the argument: lists have several.
+Shapes = Mapping[int | str, tuple[tuple[int, ...], ...]]
 
 # No pipeline has more guidance branches. Beyond it, some other pipeline is using the transformer.
 _MAX_CALLS_PER_STEP = 8
@@ -109,7 +111,8 @@ class StepTracker:
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
-        forwards = len(scheduler.timesteps)
+        # The last timestep of SCM is where a run ends: no forward is made there.
+        forwards = len(scheduler.timesteps) - isinstance(scheduler, SCMScheduler)
         if forwards != self._steps:
             raise ScheduleError(
                 f"{self._needed_by} has {self._steps} steps, but {type(scheduler).__name__} is set to {forwards}: call "
@@ -159,10 +162,14 @@ class StepTracker:
         if known.shapes != shapes:
             changed = next(key for key in {**known.shapes, **shapes} if known.shapes.get(key) != shapes.get(key))
             raise CacheStateError(
-                f"The transformer's input {changed!r} changed its shape from {known.shapes.get(changed)} to "
-                f"{shapes.get(changed)} at step {step}; batch and size must stay the same during a run."
+                f"The transformer's input {changed!r} changed its shape from {_text(known.shapes.get(changed))} to "
+                f"{_text(shapes.get(changed))} at step {step}; batch and size must stay the same during a run."
             )
         known.step = step
+
+
+def _text(shapes: tuple[tuple[int, ...], ...] | None) -> str:
+    return ", ".join(map(str, shapes)) if shapes else "none"
 
 
 def _describe(context: ContextKey) -> str:

@@ -9,12 +9,16 @@ from torch import nn
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.layout import Slot
 from ecad_automl.runtime.families.image import IMAGE_FAMILIES
+from ecad_automl.runtime.families.joint import JOINT_FAMILIES
+from ecad_automl.runtime.families.other import OTHER_FAMILIES
 from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
 from ecad_automl.runtime.families.video import VIDEO_FAMILIES
 
 __all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "family_of", "slot_modules", "slots_of"]
 
-FAMILIES = {family.transformer: family for family in (*IMAGE_FAMILIES, *VIDEO_FAMILIES)}
+FAMILIES = {
+    family.transformer: family for family in (*IMAGE_FAMILIES, *JOINT_FAMILIES, *OTHER_FAMILIES, *VIDEO_FAMILIES)
+}
 
 
 def family_of(transformer: nn.Module | str) -> Family:

@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.families.spec import Family
+from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
 
 __all__ = ["VIDEO_FAMILIES"]
 
-VIDEO_FAMILIES: tuple[Family, ...] = ()
+VIDEO_FAMILIES: tuple[Family, ...] = (
+    Family(
+        transformer="WanTransformer3DModel",
+        # In image-to-video models ``attn2`` also attends to the image, by projections of its own: one bit for both.
+        groups=(BlockGroup("blocks", (Component("attn1"), Component("attn2"), Component("ffn"))),),
+        pipelines=("WanPipeline", "WanImageToVideoPipeline"),
+    ),
+    Family(
+        transformer="LTXVideoTransformer3DModel",
+        groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("attn2"), Component("ff"))),),
+        pipelines=("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline"),
+    ),
+    Family(
+        transformer="HunyuanVideoTransformer3DModel",
+        groups=(
+            # Refines the text anew in each step, since it takes the timestep too.
+            BlockGroup("context_embedder.token_refiner.refiner_blocks", (Component("attn"), Component("ff"))),
+            BlockGroup("transformer_blocks", (Component("attn"), Component("ff"), Component("ff_context"))),
+            BlockGroup(
+                "single_transformer_blocks",
+                (Component("proj_mlp", "proj_out"), Component("attn", "proj_out"), Component("proj_out")),
+            ),
+        ),
+        pipelines=("HunyuanVideoPipeline", "HunyuanVideoImageToVideoPipeline", "HunyuanSkyreelsImageToVideoPipeline"),
+    ),
+    Family(
+        transformer="CogVideoXTransformer3DModel",
+        # ``ff`` takes text and video in one sequence.
+        groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("ff"))),),
+        pipelines=("CogVideoXPipeline", "CogVideoXImageToVideoPipeline", "CogVideoXFunControlPipeline"),
+    ),
+    Family(
+        transformer="MochiTransformer3DModel",
+        # The last block has no ``ff_context``.
+        groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("ff"), Component("ff_context"))),),
+        pipelines=("MochiPipeline",),
+    ),
+)
