@@ -49,6 +49,11 @@ class ScheduleHandle:
         """Bytes of cached outputs held right now."""
         return self._visitor.cache.nbytes
 
+    @property
+    def whole_blocks(self) -> dict[str, str]:
+        """Blocks whose own forward has to be run, with their norms even where slots are reused, and why."""
+        return dict(self._visitor.unrecorded)
+
     def __enter__(self) -> ScheduleHandle:
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +14,7 @@ from torch import nn
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.runtime.blocks import Block, Forward, blocks_of
 from ecad_automl.runtime.cache import tensors_in
-from ecad_automl.runtime.families import Component
+from ecad_automl.runtime.families import Component, Family, family_of
 from ecad_automl.runtime.hooks import BlockHook, ContextName, attach, is_held
 from ecad_automl.runtime.steps import Call, OtherThreadError, Shapes, StepTracker
 
@@ -58,6 +59,7 @@ class Instrument:
 
     def __init__(self, pipe: DiffusionPipeline, visitor: Visitor, steps: int, needed_by: str) -> None:
         self._transformer = transformer_of(pipe)
+        self._refused = check_pipeline(pipe).refused_arguments
         self._blocks = blocks_of(self._transformer)
         self._modules = tuple(self._transformer.modules())
         self._visitor = visitor
@@ -101,6 +103,7 @@ class Instrument:
             return stack.pop_all()
 
     def _enter(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        check_arguments(self._refused, kwargs)
         thread = threading.current_thread()
         with self._lock:
             if self._owner is not None and self._owner is not thread and self._owner.is_alive():
@@ -207,6 +210,30 @@ def transformer_of(pipe: DiffusionPipeline) -> nn.Module:
             f"{type(pipe).__name__} has no transformer and scheduler; a diffusers pipeline with both is needed."
         )
     return transformer
+
+
+def check_pipeline(pipe: DiffusionPipeline) -> Family:
+    """The family of a pipeline that can be run under a schedule.
+
+    Raises:
+        UnsupportedModelError: the family of its transformer knows a reason why it cannot.
+    """
+    family = family_of(transformer_of(pipe))
+    reason = family.why_not(pipe)
+    if reason is not None:
+        raise UnsupportedModelError(f"{type(pipe).__name__} cannot be run under a schedule: {reason}.")
+    return family
+
+
+def check_arguments(refused: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
+    """Whether a transformer is called with an argument that its family refuses.
+
+    Raises:
+        UnsupportedModelError: it is.
+    """
+    for name, reason in refused.items():
+        if arguments.get(name) is not None:
+            raise UnsupportedModelError(f"A run with {name!r} cannot be under a schedule: {reason}.")
 
 
 def _shapes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shapes:

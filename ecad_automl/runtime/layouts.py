@@ -49,10 +49,11 @@ def layout_of(
         ScheduleError: the image does not fit the model.
     """
     family = family_of(pipe.transformer)
-    if not any(cls.__name__ in family.pipelines for cls in type(pipe).__mro__):
+    if not any(cls.__name__ in family.counted for cls in type(pipe).__mro__):
+        known = f"; known are those of {', '.join(family.counted)}" if family.counted else ""
         raise UnsupportedModelError(
-            f"MACs cannot be counted for {type(pipe).__name__}, whose transformer inputs are not known; supported are "
-            f"{', '.join(family.pipelines)}, and layout_from_config for anything that feeds its transformer alike."
+            f"The transformer inputs of {type(pipe).__name__} are not known from its config{known}. Use "
+            "layout_of_call, which sees them in a call."
         )
     if text_tokens is None:
         text_tokens = int(inspect.signature(type(pipe).__call__).parameters["max_sequence_length"].default)

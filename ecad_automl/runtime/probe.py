@@ -16,7 +16,7 @@ from ecad_automl.cost import count_layout, counted_layout
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
 from ecad_automl.runtime.families import slots_of
-from ecad_automl.runtime.instrument import transformer_of
+from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -43,6 +43,7 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
     """
     transformer = transformer_of(pipe)
     slots = slots_of(transformer)
+    refused = check_pipeline(pipe).refused_arguments
     if hasattr(pipe, "set_pag_applied_layers"):
         raise UnsupportedModelError(
             f"MACs cannot be counted for {type(pipe).__name__}: perturbed attention guidance changes the transformer "
@@ -51,6 +52,8 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
     seen = _first_step(pipe, transformer, {"num_inference_steps": 2, **call})
     if not seen:
         raise ScheduleError(f"The call of {type(pipe).__name__} came to no denoising step, so no MACs can be counted.")
+    for _, kwargs in seen:
+        check_arguments(refused, kwargs)
     sample = _sample_of(transformer, call, seen)
     twin = _meta_twin(transformer)
     try:

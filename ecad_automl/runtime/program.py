@@ -99,18 +99,21 @@ class Program:
         results = graph.graph_copy(self._recording.graph, copied)
         assert isinstance(results, tuple)
 
-        slots = sorted(self._recording.slots)
-        reads = tuple(call for call in slots if row[call[0]] in (Action.REUSE, Action.REUSE_LAST))
-        stores = tuple(call for call in slots if row[call[0]] is Action.STORE)
+        slots = self._recording.slots
+        reads = tuple(call for call in sorted(slots) if row[call[0]] in (Action.REUSE, Action.REUSE_LAST))
+        stores = tuple(call for call in sorted(slots) if row[call[0]] is Action.STORE)
+        for call, slot in slots.items():
+            # What the schedule computes is computed, and nothing else.
+            copied[slot.call].meta["counted"] = row[call[0]] in (Action.COMPUTE, Action.STORE)
         cached = []
-        for number, old in enumerate(node for call in reads for node in self._recording.slots[call][1]):
+        for number, old in enumerate(node for call in reads for node in slots[call].tensors):
             cached.append(_read_instead(graph, copied[old], f"cached_{number}"))
-        stored = [copied[node] for call in stores for node in self._recording.slots[call][1]]
+        stored = [copied[node] for call in stores for node in slots[call].tensors]
         graph.output((*results, *stored))
         _drop_unread(graph)
         if self._functions.fuses:
             fuse_cached_adds(graph, frozenset(cached))
-        counted = tuple((call, self._recording.slots[call][0], len(self._recording.slots[call][1])) for call in stores)
+        counted = tuple((call, slots[call].output, len(slots[call].tensors)) for call in stores)
         return Step(self._functions.of(graph), reads, counted, len(results))
 
 
@@ -127,8 +130,8 @@ def _read_instead(graph: fx.Graph, node: fx.Node, name: str) -> fx.Node:
 def _drop_unread(graph: fx.Graph) -> None:
     """Remove what neither the output nor anything else reads: recordings have no other effects.
 
-    Matrix products outside of slots stay, so that a run costs the MACs that were counted for it. They are small, as
-    modulations made from the timestep.
+    Modules with matrix products stay, so that a run costs the MACs that were counted for it. Outside of slots they are
+    small, as modulations made from the timestep.
     """
     for node in reversed(list(graph.nodes)):
         if not node.users and node.op not in ("placeholder", "output") and not node.meta.get("counted"):

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MethodWrapperType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
@@ -27,6 +27,14 @@ _METADATA = frozenset(
 )
 
 
+class RecordedSlot(NamedTuple):
+    """A call of a slot: the node of the call, the spec of its output, and the nodes of the output's tensors."""
+
+    call: fx.Node
+    output: Spec
+    tensors: tuple[fx.Node, ...]
+
+
 @dataclass(frozen=True)
 class Recording:
     """What a block did.
@@ -34,12 +42,12 @@ class Recording:
     Args:
         graph: its placeholders are the tensors of the arguments, in order; its output is a tuple of the tensors of
             the result. Slots and other modules that do the work are calls of modules.
-        slots: for each call of a slot, the spec of its output and the nodes of that output's tensors.
+        slots: each call of a slot.
         result: the spec of the block's result.
     """
 
     graph: fx.Graph
-    slots: Mapping[SlotCall, tuple[Spec, tuple[fx.Node, ...]]]
+    slots: Mapping[SlotCall, RecordedSlot]
     result: Spec
 
 
@@ -87,7 +95,7 @@ class _Recorder(TorchFunctionMode):
         self.why_not: str | None = None
         self._block, self._visit = block, visit
         self._graph = fx.Graph()
-        self._slots: dict[SlotCall, tuple[Spec, tuple[fx.Node, ...]]] = {}
+        self._slots: dict[SlotCall, RecordedSlot] = {}
         self._nodes: dict[int, fx.Node] = {}
         self._held: list[torch.Tensor] = []  # so that no id comes back for another tensor
         self._inside = False  # a module that is one node
@@ -130,9 +138,9 @@ class _Recorder(TorchFunctionMode):
                     output = self._visit(call, forward, args, kwargs)
             finally:
                 self._inside = False
-            nodes = self._note("call_module", name, args, kwargs, output, counted=place is None and has_weights)
-            if call is not None:
-                self._note_slot(call, nodes, output)
+            noted = self._note("call_module", name, args, kwargs, output, counted=has_weights)
+            if call is not None and noted is not None:
+                self._note_slot(call, *noted, output)
             return output
 
         return recorded
@@ -176,17 +184,17 @@ class _Recorder(TorchFunctionMode):
         output: Any,
         *,
         counted: bool = False,
-    ) -> tuple[fx.Node, ...]:
-        """Add a node, and return those of the tensors of its output; ``counted`` if it has MACs outside of slots."""
+    ) -> tuple[fx.Node, tuple[fx.Node, ...]] | None:
+        """Add a node, and return it and those of the tensors of its output; ``counted`` if it has MACs."""
         if self.why_not is not None:
-            return ()
+            return None
         try:
             node = self._graph.create_node(kind, target, self._named(args), self._named(kwargs))
         except _UnrecordableError as error:
             self.refuse(str(error))
-            return ()
+            return None
         node.meta["counted"] = counted
-        return tuple(self._note_parts(node, output))
+        return node, tuple(self._note_parts(node, output))
 
     def _note_parts(self, node: fx.Node, output: Any) -> Iterable[fx.Node]:
         if isinstance(output, torch.Tensor):
@@ -200,9 +208,9 @@ class _Recorder(TorchFunctionMode):
         elif output is not None:
             self.refuse(f"returns a {type(output).__name__}")
 
-    def _note_slot(self, call: SlotCall, nodes: tuple[fx.Node, ...], output: Any) -> None:
+    def _note_slot(self, call: SlotCall, node: fx.Node, tensors: tuple[fx.Node, ...], output: Any) -> None:
         try:
-            self._slots[call] = flatten(output)[0], nodes
+            self._slots[call] = RecordedSlot(node, flatten(output)[0], tensors)
         except OpaqueValueError as error:
             self.refuse(f"has a slot that returns {error}")
 

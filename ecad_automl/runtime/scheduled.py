@@ -12,7 +12,7 @@ from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call
-from ecad_automl.runtime.structure import OpaqueValueError, Spec, flatten, rebuild
+from ecad_automl.runtime.structure import OpaqueValueError, Spec, build_like, flatten, rebuild
 from ecad_automl.schedule import Schedule
 
 __all__ = ["ScheduledRun"]
@@ -46,6 +46,7 @@ class ScheduledRun:
         ]
         self._rows: list[tuple[Action, ...]] = []
         self._entries: Entries = {}
+        self._shapes: dict[tuple[int, int], Spec] = {}
         self._programs: list[dict[Spec, Program | None]] = [{} for _ in blocks]
 
     def begin(self, call: Call) -> None:
@@ -134,19 +135,16 @@ class ScheduledRun:
             if action is Action.REUSE_LAST:
                 return self._entries.pop(entry)
             if action is Action.SKIP:
-                return _nothing(args, kwargs)
+                return self._blank(entry)
             output: Output = compute(*args, **kwargs)
+            self._shapes[entry] = flatten(output)[0]
             if action is Action.STORE:
                 self._entries[entry] = output
             return output
 
         return visit
 
-
-def _nothing(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
-    """Stands for an output that nobody reads: like the input, but without channels.
-
-    Activation and concatenation on the way to the reader, which is reused, then have nothing to do.
-    """
-    hidden = next(iter(tensors_in((*args, *kwargs.values()))))
-    return hidden[..., :0]
+    def _blank(self, entry: tuple[int, int]) -> Output:
+        """Stands for an output that nobody reads: zeros of its shape, which take no memory."""
+        output: Output = build_like(self._shapes[entry], lambda shape, **kind: torch.zeros(1, **kind).expand(shape))
+        return output

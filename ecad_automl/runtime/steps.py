@@ -70,6 +70,7 @@ class StepTracker:
         self._pipe = pipe
         self._steps = steps
         self._needed_by = needed_by
+        self._last: Any = None  # timesteps of the last run, which only a new run replaces
         self.forget()
 
     def forget(self) -> None:
@@ -98,6 +99,11 @@ class StepTracker:
         step = scheduler.step_index or 0 if indexed else 0
         new_run = scheduler.timesteps is not self._timesteps or (indexed and step == 0 < self._step)
         if new_run:
+            if not indexed and scheduler.timesteps is self._last:
+                raise CacheStateError(
+                    f"A new run has begun without set_timesteps of the {type(scheduler).__name__} of the pipeline that "
+                    "the schedule was applied to: another pipeline shares the transformer."
+                )
             self._start(scheduler)
         elif self._thread != threading.get_ident():
             raise OtherThreadError(
@@ -125,7 +131,7 @@ class StepTracker:
                 f"The run begins at step {begin} of {forwards}, as image-to-image does; {self._needed_by.lower()} "
                 "needs a run that begins at step 0."
             )
-        self._timesteps = scheduler.timesteps
+        self._timesteps = self._last = scheduler.timesteps
         self._thread = threading.get_ident()
 
     def _count(self, name: str | None, step: int) -> int:

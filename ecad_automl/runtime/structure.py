@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-__all__ = ["OpaqueValueError", "Spec", "flatten", "rebuild"]
+__all__ = ["OpaqueValueError", "Spec", "build_like", "flatten", "rebuild"]
 
 #: All of a value but the contents of its tensors; equal specs mean that the same program can run.
 Spec = Hashable
@@ -53,6 +53,23 @@ def _spec(value: Any, tensors: list[torch.Tensor]) -> Spec:
 def rebuild(spec: Any, parts: Sequence[Any]) -> Any:
     """Put a value together again, with the parts given in the place of its tensors."""
     return _rebuild(spec, iter(parts))
+
+
+def build_like(spec: Any, make: Callable[..., torch.Tensor]) -> Any:
+    """Put a value together whose tensors come from ``make(shape, dtype=..., device=...)``."""
+    return _rebuild(spec, (make(shape, dtype=dtype, device=device) for _, shape, dtype, device in _tensor_specs(spec)))
+
+
+def _tensor_specs(spec: Any) -> Iterator[tuple[Any, ...]]:
+    kind, content = spec[0], spec[1]
+    if kind is torch.Tensor:
+        yield spec
+    elif kind in (tuple, list):
+        for part in content:
+            yield from _tensor_specs(part)
+    elif kind is dict:
+        for _, part in content:
+            yield from _tensor_specs(part)
 
 
 def _rebuild(spec: Any, parts: Iterator[Any]) -> Any:

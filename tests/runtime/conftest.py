@@ -11,14 +11,21 @@ import torch
 
 from ecad_automl.schedule import Schedule
 from tests.runtime.cases import CASES, Case
+from tests.runtime.cases.core import CORE_CASES
 
 #: Replays the definition of a schedule on a case while a function runs it.
 Reference = Callable[["Case", Schedule, Callable[[], torch.Tensor]], torch.Tensor]
 
 
-@pytest.fixture(params=list(CASES))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        every = metafunc.definition.get_closest_marker("every_family") is not None
+        metafunc.parametrize("case", list(CASES if every else CORE_CASES), indirect=True)
+
+
+@pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
-    """Every supported pipeline, with and without guidance."""
+    """A pipeline and a way to call it: a few kinds, or all that are supported in tests marked ``every_family``."""
     return CASES[request.param]()
 
 

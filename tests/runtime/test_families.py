@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Case
 
 
+@pytest.mark.every_family
 def test_slots_come_in_the_order_in_which_a_forward_computes_them(case: Case) -> None:
     order, expected = [], []
     calls = {

@@ -42,6 +42,7 @@ def recorded_outputs(case: Case, calls: list[dict[str, Any]]) -> list[np.ndarray
     return [np.stack([np.concatenate(parts) for parts in steps]) for steps in rows]
 
 
+@pytest.mark.every_family
 def test_with_all_elements_drift_is_its_definition(case: Case) -> None:
     calls: list[dict[str, Any]] = [{"images": 2}, {"images": 1, "seed": 3}]
     drift = measure_drift(case.pipe, lambda: [case.generate(**call) for call in calls], steps=4, probes=EVERYTHING)

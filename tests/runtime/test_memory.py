@@ -48,6 +48,7 @@ def output_bytes(case: Case) -> np.ndarray:
     return sizes // 4
 
 
+@pytest.mark.every_family
 def test_only_outputs_that_are_still_to_be_read_are_held(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = output_bytes(case)
     for seed in range(3):

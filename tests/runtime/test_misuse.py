@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,9 @@ from torch.testing import assert_close
 
 from ecad_automl.errors import CacheStateError, ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
-from ecad_automl.runtime import apply_schedule
+from ecad_automl.runtime import apply_schedule, layout_of_call
 from ecad_automl.schedule import Schedule
+from tests.runtime.cases import CASES
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case
@@ -45,6 +47,7 @@ def fail_once(module: torch.nn.Module, error: BaseException, at: int) -> None:
     handle = module.register_forward_pre_hook(hook)
 
 
+@pytest.mark.every_family
 def test_another_number_of_steps_is_refused_by_both_numbers(case: Case) -> None:
     with (
         apply_schedule(case.pipe, case.random_schedule(0, steps=4)),
@@ -100,6 +103,7 @@ def test_an_unsupported_pipeline_is_refused(pixart: Case) -> None:
         apply_schedule(pixart.pipe, schedule)
 
 
+@pytest.mark.every_family
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=["error", "interrupt"])
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case: Case, error: BaseException, at: int) -> None:
@@ -164,6 +168,7 @@ def test_a_schedule_applied_in_the_middle_of_a_run_is_refused(pixart: Case) -> N
     handles[0].remove()
 
 
+@pytest.mark.every_family
 def test_another_pipeline_that_shares_the_transformer_is_refused(case: Case) -> None:
     other = type(case.pipe)(**{**case.pipe.components, "scheduler": copy.deepcopy(case.pipe.scheduler)})
     other.set_progress_bar_config(disable=True)
@@ -332,3 +337,49 @@ def test_a_foreign_hook_that_drops_ours_is_noticed(pixart: Case) -> None:
         registry.remove_hook("below")
         with pytest.raises(CacheStateError, match=r"Only 1 of the 2 blocks"):
             pixart.generate()
+
+
+class Named:
+    """A pipeline of which only the parts count that refusals look at."""
+
+    def __init__(self, transformer: torch.nn.Module, **parts: Any) -> None:
+        self.transformer, self.scheduler = transformer, object()
+        self.config = SimpleNamespace(boundary_ratio=parts.get("boundary_ratio"))
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+@pytest.mark.parametrize(
+    ("name", "like", "parts", "reason"),
+    [
+        ("WanPipeline", "wan-guided", {"transformer_2": torch.nn.Identity()}, "split between two transformers"),
+        ("WanPipeline", "wan-guided", {"boundary_ratio": 0.9}, "split between two transformers"),
+        ("LTXI2VLongMultiPromptPipeline", "ltx-guided", {}, "several windows"),
+        ("CogVideoXVideoToVideoPipeline", "cogvideox-guided", {}, "begin at a step"),
+    ],
+)
+def test_pipelines_that_cannot_be_cached_correctly_are_refused_by_name(
+    name: str, like: str, parts: dict[str, Any], reason: str
+) -> None:
+    made = CASES[like]()
+    pipe = type(name, (Named,), {})(made.pipe.transformer, **parts)
+    with pytest.raises(UnsupportedModelError, match=f"{name} cannot be run under a schedule: .*{reason}"):
+        apply_schedule(pipe, made.random_schedule(0))
+    with pytest.raises(UnsupportedModelError, match=f"{name} cannot be run under a schedule: .*{reason}"):
+        layout_of_call(pipe)
+
+
+def test_a_control_net_that_shares_blocks_is_refused() -> None:
+    case = CASES["zimage-guided"]()
+    case.pipe.controlnet = SimpleNamespace(noise_refiner=case.pipe.transformer.noise_refiner)
+    with pytest.raises(UnsupportedModelError, match="its ControlNet calls blocks of the transformer on its own"):
+        apply_schedule(case.pipe, case.random_schedule(0))
+
+
+def test_reference_tokens_that_are_left_out_later_are_refused() -> None:
+    case = CASES["flux2"]()
+    with (
+        apply_schedule(case.pipe, case.random_schedule(0)),
+        pytest.raises(UnsupportedModelError, match="'kv_cache_mode' cannot be under a schedule"),
+    ):
+        case.pipe.transformer(kv_cache_mode="extract")

@@ -116,6 +116,7 @@ def test_model_offload_may_rehook_the_transformer_between_runs(case: Case, refer
     assert torch.equal(second, first)
 
 
+@pytest.mark.every_family
 @pytest.mark.parametrize("on_block", [True, False])
 @pytest.mark.parametrize("offload_first", [True, False])
 def test_hooks_of_accelerate_survive_removal(case: Case, offload_first: bool, on_block: bool) -> None:

@@ -16,9 +16,11 @@ JOINT_FAMILIES = (
             # One module does both attention and feed-forward, with fused projections.
             BlockGroup("single_transformer_blocks", (Component("attn"),)),
         ),
-        # With reference images, Flux2KleinKVPipeline leaves out their tokens from the second step on, so that outputs
-        # of the first step do not fit the later ones; such a run is refused.
         pipelines=("Flux2Pipeline", "Flux2KleinPipeline", "Flux2KleinKVPipeline"),
+        refused_arguments={
+            "kv_cache_mode": "it leaves out the tokens of reference images after the first step, so that outputs of "
+            "that step do not fit the later ones"
+        },
     ),
     Family(
         transformer="QwenImageTransformer2DModel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecad_automl.runtime.families import refusals
 from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
 
 __all__ = ["OTHER_FAMILIES"]
@@ -20,8 +21,8 @@ OTHER_FAMILIES = (
             BlockGroup("context_refiner", _REFINED),
             BlockGroup("layers", _REFINED),
         ),
-        # A ControlNet of this family borrows the refiners of the transformer, so it cannot be combined with a schedule.
         pipelines=("ZImagePipeline",),
+        why_not=refusals.z_image,
     ),
     Family(
         transformer="Lumina2Transformer2DModel",

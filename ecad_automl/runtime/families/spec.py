@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ecad_automl.runtime.inputs import InputBuilder
 
@@ -45,15 +47,21 @@ class Family:
     Args:
         transformer: name of the class in diffusers.
         groups: the lists of blocks, in the order in which a forward runs them.
-        pipelines: the pipelines that run it and can be searched.
+        pipelines: the pipelines that are known to work.
+        inputs: makes the inputs of one forward from the config alone. Without it, the layout takes a call of the
+            pipeline to see them.
+        counted: of the pipelines, those whose inputs are what ``inputs`` makes.
         guided_branches: images in the transformer's batch for one image with guidance on: 2 where the unconditional
             branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
-        inputs: makes the inputs of one forward from the config alone. Without it the layout takes a call of the
-            pipeline to see them.
+        why_not: why a pipeline cannot be run under a schedule, in a phrase; None where it can.
+        refused_arguments: arguments of the transformer that a run must leave None, each with why.
     """
 
     transformer: str
     groups: tuple[BlockGroup, ...]
     pipelines: tuple[str, ...]
-    guided_branches: int = 1
     inputs: InputBuilder | None = None
+    counted: tuple[str, ...] = ()
+    guided_branches: int = 1
+    why_not: Callable[[Any], str | None] = lambda _pipe: None
+    refused_arguments: Mapping[str, str] = field(default_factory=dict)

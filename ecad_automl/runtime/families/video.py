@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ecad_automl.runtime.families import refusals
 from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
 
 __all__ = ["VIDEO_FAMILIES"]
@@ -12,11 +13,13 @@ VIDEO_FAMILIES: tuple[Family, ...] = (
         # In image-to-video models ``attn2`` also attends to the image, by projections of its own: one bit for both.
         groups=(BlockGroup("blocks", (Component("attn1"), Component("attn2"), Component("ffn"))),),
         pipelines=("WanPipeline", "WanImageToVideoPipeline"),
+        why_not=refusals.wan,
     ),
     Family(
         transformer="LTXVideoTransformer3DModel",
         groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("attn2"), Component("ff"))),),
         pipelines=("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline"),
+        why_not=refusals.ltx,
     ),
     Family(
         transformer="HunyuanVideoTransformer3DModel",
@@ -36,6 +39,7 @@ VIDEO_FAMILIES: tuple[Family, ...] = (
         # ``ff`` takes text and video in one sequence.
         groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("ff"))),),
         pipelines=("CogVideoXPipeline", "CogVideoXImageToVideoPipeline", "CogVideoXFunControlPipeline"),
+        why_not=refusals.cogvideox,
     ),
     Family(
         transformer="MochiTransformer3DModel",
