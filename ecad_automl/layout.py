@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -25,13 +25,17 @@ class Slot:
         reader: the component of the same block that alone reads this one's output, or None where the output joins
             the residual stream and so is read at every step.
         macs: multiply-accumulates of one computation, for one image at the layout's sample. Two slots that differ
-            only here are equal.
+            only here, or in what follows, are equal.
+        text_macs: those of them that are spent on the text alone, which is the same in every step.
+        elements: of the output, for one image at the layout's sample.
     """
 
     block: str
     component: str
     reader: str | None = None
     macs: int = field(default=0, compare=False)
+    text_macs: int = field(default=0, compare=False)
+    elements: int = field(default=0, compare=False)
 
     @property
     def name(self) -> str:
@@ -47,6 +51,7 @@ class Layout:
         transformer: class name of the transformer.
         slots: all slots; slots of one block are adjacent.
         constant_macs: MACs of one forward that no schedule avoids, for one image at ``sample``.
+        text_macs: those of them that are spent on the text alone, which is the same in every step.
         sample: what the MACs were counted for (latent or token counts, guidance branches), for people to read.
     """
 
@@ -54,6 +59,7 @@ class Layout:
     slots: tuple[Slot, ...]
     constant_macs: int = field(default=0, compare=False)
     sample: Mapping[str, int] = field(default_factory=dict, compare=False)
+    text_macs: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         names = [slot.name for slot in self.slots]
@@ -74,8 +80,11 @@ class Layout:
                     f"The slot {slot.name!r} names {slot.reader!r} as its reader, which must be a later slot of the "
                     "block that the residual stream reads."
                 )
-        if any(not 0 <= macs < 2**63 for macs in (self.constant_macs, *(slot.macs for slot in self.slots))):
+        counts = [(slot.macs, slot.text_macs, slot.elements) for slot in self.slots]
+        if any(not 0 <= count < 2**63 for row in ((self.constant_macs, self.text_macs), *counts) for count in row):
             raise ScheduleError(f"The layout of {self.transformer} has MACs that are negative or beyond 63 bits.")
+        if any(text > macs for macs, text in ((self.constant_macs, self.text_macs), *(row[:2] for row in counts))):
+            raise ScheduleError(f"The layout of {self.transformer} has more MACs for the text than in all.")
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -112,6 +121,16 @@ class Layout:
         """``(slots,)``: MACs of one computation of each slot, for one image."""
         return np.array([slot.macs for slot in self.slots], dtype=np.int64)
 
+    @cached_property
+    def slot_text_macs(self) -> NDArray[np.int64]:
+        """``(slots,)``: MACs of each slot that are spent on the text alone, for one image."""
+        return np.array([slot.text_macs for slot in self.slots], dtype=np.int64)
+
+    @cached_property
+    def slot_elements(self) -> NDArray[np.int64]:
+        """``(slots,)``: elements of each slot's output, for one image."""
+        return np.array([slot.elements for slot in self.slots], dtype=np.int64)
+
     @property
     def step_macs(self) -> int:
         """MACs of one forward with everything computed, for one image."""
@@ -136,10 +155,8 @@ class Layout:
             "transformer": self.transformer,
             "sample": dict(self.sample),
             "constant_macs": self.constant_macs,
-            "slots": [
-                {"block": slot.block, "component": slot.component, "reader": slot.reader, "macs": slot.macs}
-                for slot in self.slots
-            ],
+            "text_macs": self.text_macs,
+            "slots": [asdict(slot) for slot in self.slots],
         }
 
     @classmethod
@@ -151,11 +168,17 @@ class Layout:
         """
         try:
             slots = tuple(
-                Slot(str(s["block"]), str(s["component"]), s.get("reader"), int(s.get("macs", 0)))
+                Slot(
+                    str(s["block"]),
+                    str(s["component"]),
+                    s.get("reader"),
+                    *(int(s.get(name, 0)) for name in ("macs", "text_macs", "elements")),
+                )
                 for s in data["slots"]
             )
             sample = {str(k): int(v) for k, v in data.get("sample", {}).items()}
-            return cls(str(data["transformer"]), slots, int(data.get("constant_macs", 0)), sample)
+            constant, text = (int(data.get(name, 0)) for name in ("constant_macs", "text_macs"))
+            return cls(str(data["transformer"]), slots, constant, sample, text)
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ScheduleError(
                 f"The layout cannot be read ({type(error).__name__}: {error}); it needs 'transformer' and 'slots', "

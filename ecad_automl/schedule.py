@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout
 
-__all__ = ["Bits", "Schedule", "effective_compute", "staleness"]
+__all__ = ["Bits", "Schedule", "effective_compute", "held_outputs", "staleness"]
 
 Bits = NDArray[np.bool_]
 
@@ -44,6 +44,24 @@ def effective_compute(compute: Bits, readers: NDArray[np.intp]) -> Bits:
             effective[..., step, read] &= needed
             needed &= ~effective[..., step, read]
     return effective
+
+
+def held_outputs(effective: Bits, readers: NDArray[np.intp]) -> Bits:
+    """Which outputs are still to be read after each step, and so are held.
+
+    Args:
+        effective: ``(steps, slots)`` bool: what is computed.
+        readers: ``(slots,)``: index of the one slot that reads each slot's output, or -1 for the residual stream,
+            which reads at every step.
+
+    Returns:
+        ``(steps, slots)`` bool.
+    """
+    read = np.where(readers >= 0, effective[:, readers], True)
+    held = np.zeros_like(effective)
+    for step in range(len(effective) - 2, -1, -1):
+        held[step] = ~effective[step + 1] & (held[step + 1] | read[step + 1])
+    return held
 
 
 def staleness(compute: Bits) -> NDArray[np.intp]:
@@ -118,6 +136,18 @@ class Schedule:
     def macs(self) -> int:
         """Multiply-accumulates of the transformer over a whole run, for one image at the layout's sample."""
         return self.steps * self.layout.constant_macs + int(self.effective.sum(axis=0) @ self.layout.slot_macs)
+
+    @property
+    def run_macs(self) -> int:
+        """:attr:`macs` less those on the text, which a run under the schedule does once and not in every step."""
+        again = (self.effective.sum(axis=0) - 1) @ self.layout.slot_text_macs
+        return self.macs - (self.steps - 1) * self.layout.text_macs - int(again)
+
+    @property
+    def cache_elements(self) -> int:
+        """Elements of the outputs held between two steps, for one image, where they are most; 0 if not known."""
+        held = held_outputs(self.effective, self.layout.reader_index)
+        return int((held @ self.layout.slot_elements).max())
 
     @property
     def gmacs(self) -> float:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout
 from ecad_automl.runtime.blocks import blocks_of
+from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
+from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import load_schedule
 
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 __all__ = ["ScheduleHandle", "apply_schedule"]
+
+_SMALLEST = 2  # bytes; narrower types need scales
 
 
 class ScheduleHandle:
@@ -29,12 +37,26 @@ class ScheduleHandle:
         pipe: the pipeline.
         schedule: a schedule that fits the pipeline's transformer.
         functions: how blocks are run.
+        cache: where outputs are kept.
+        keep_text: whether work on the text is done once in a run.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, schedule: Schedule, functions: Functions) -> None:
+    def __init__(
+        self, pipe: DiffusionPipeline, schedule: Schedule, functions: Functions, cache: OutputCache, *, keep_text: bool
+    ) -> None:
+        transformer = transformer_of(pipe)
+        functions.for_modules(tuple(transformer.modules()))
+        self._options = functions, cache, keep_text
         self._schedule = schedule
-        self._visitor = ScheduledRun(schedule, blocks_of(transformer_of(pipe)), functions)
-        self._instrument = Instrument(pipe, self._visitor, schedule.steps, "The schedule")
+        self._visitor = ScheduledRun(schedule, blocks_of(transformer), functions, cache)
+        modules = [module for _, module in text_modules(transformer)] if keep_text else []
+        self._instrument = Instrument(
+            pipe,
+            self._visitor,
+            schedule.steps,
+            "The schedule",
+            [(module, self._visitor.text.visit) for module in modules],
+        )
 
     @property
     def schedule(self) -> Schedule:
@@ -45,8 +67,13 @@ class ScheduleHandle:
         """Put the transformer back as it was; a second time does nothing."""
         self._instrument.remove()
 
+    def again(self, pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
+        """A handle of the same options."""
+        functions, cache, keep_text = self._options
+        return ScheduleHandle(pipe, schedule, functions, OutputCache(cache.dtype, cache.device), keep_text=keep_text)
+
     def cache_bytes(self) -> int:
-        """Bytes of cached outputs held right now."""
+        """Bytes of cached outputs held right now, those of the text not counted."""
         return self._visitor.cache.nbytes
 
     @property
@@ -63,7 +90,17 @@ class ScheduleHandle:
         self.remove()
 
 
-def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path, *, fuse: bool = True) -> ScheduleHandle:
+def apply_schedule(
+    pipe: DiffusionPipeline,
+    schedule: Schedule | str | Path,
+    *,
+    compile: bool | Mapping[str, Any] = False,  # noqa: A002 - as in torch and diffusers
+    fuse: bool = True,
+    keep_text: bool = True,
+    cache_dtype: torch.dtype | None = None,
+    cache_device: torch.device | str | None = None,
+    like: ScheduleHandle | None = None,
+) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
 
     The pipeline is called as always, with as many denoising steps as the schedule has. Outputs of the transformer's
@@ -71,10 +108,19 @@ def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path, *, 
     Only the pipeline's own transformer object is changed, not its class or weights.
 
     Args:
-        pipe: a diffusers pipeline with a PixArt, FLUX or Stable Diffusion 3 transformer.
+        pipe: a diffusers pipeline whose transformer is of a supported class.
         schedule: a schedule for that transformer, or the path of a schedule file that holds one.
         fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
             code rounds twice, so a few last bits differ; with False there is no difference, at some loss of speed.
+        compile: have ``torch.compile`` compile the blocks, once for each combination of slots that are computed, stored
+            and reused; a mapping gives it further arguments. The first run takes longer. It leaves nothing to ``fuse``
+            and ``keep_text``, which do not apply then.
+        keep_text: do work on the text that is the same in every step, such as keys and values of cross-attention, only
+            once in a run, and hold it to the end of the run. Nothing else changes by it.
+        cache_dtype: keep cached outputs in that floating-point type, such as ``torch.bfloat16``; in their own if None.
+        cache_device: keep cached outputs there, such as ``"cpu"``, to save memory of a GPU, which then waits for them.
+        like: an earlier handle of this pipeline, removed since. All options but the schedule are taken from it, and so
+            are blocks that were compiled or prepared under it.
 
     Returns:
         The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end.
@@ -86,10 +132,18 @@ def apply_schedule(pipe: DiffusionPipeline, schedule: Schedule | str | Path, *, 
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
     """
+    if cache_dtype is not None and not (cache_dtype.is_floating_point and cache_dtype.itemsize >= _SMALLEST):
+        raise ScheduleError(f"Cached outputs cannot be kept as {cache_dtype}; float16, bfloat16 and wider can.")
     if not isinstance(schedule, Schedule):
         schedule = load_schedule(schedule).schedule
     transformer = transformer_of(pipe)
     difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
     if difference is not None:
         raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
-    return ScheduleHandle(pipe, schedule, Functions(fuse=fuse))
+    if like is not None:
+        return like.again(pipe, schedule)
+    options = {} if isinstance(compile, bool) else compile
+    compiler = partial(torch.compile, **{"fullgraph": True, **options}) if compile is not False else None
+    cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
+    functions = Functions(fuse=fuse, compiler=compiler)
+    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text and compiler is None)

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from ecad_automl.runtime.steps import ContextKey
 
-__all__ = ["Entries", "Output", "OutputCache", "tensors_in"]
+__all__ = ["Entry", "Output", "OutputCache", "tensors_in"]
 
 #: What a component returns: FLUX's joint attention returns a tuple.
 Output = torch.Tensor | tuple[torch.Tensor, ...]
 
-#: Cached outputs of one context, by slot number and call of the slot in a forward of its block.
-Entries = dict[tuple[int, int], Output]
+#: Number of a slot, and of the call of it in a forward of its block.
+Entry = tuple[int, int]
+
+
+class _Kept(NamedTuple):
+    """A tensor as it is kept, and what it was."""
+
+    tensor: torch.Tensor
+    dtype: torch.dtype
+    device: torch.device
 
 
 class OutputCache:
-    """Cached outputs by context and slot."""
+    """Cached outputs by guidance branch and entry: the tensors of each output.
 
-    def __init__(self) -> None:
-        self._contexts: dict[ContextKey, Entries] = {}
+    Args:
+        dtype: of kept floating-point tensors; as they come if None.
+        device: where tensors are kept; where they come from if None.
+    """
 
-    def entries(self, context: ContextKey) -> Entries:
-        """The entries of a context, to be read and changed in place; none at first."""
-        return self._contexts.setdefault(context, {})
+    def __init__(self, dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
+        self.dtype, self.device = dtype, device
+        self._contexts: dict[ContextKey, dict[Entry, list[_Kept]]] = {}
+        self._entries: dict[Entry, list[_Kept]] = {}
+
+    def begin(self, context: ContextKey) -> None:
+        """Store and read in that guidance branch from now on."""
+        self._entries = self._contexts.setdefault(context, {})
+
+    def store(self, entry: Entry, tensors: tuple[torch.Tensor, ...]) -> None:
+        """Keep the tensors of an output."""
+        self._entries[entry] = [_Kept(self._converted(tensor), tensor.dtype, tensor.device) for tensor in tensors]
+
+    def read(self, entry: Entry, *, last: bool) -> list[torch.Tensor]:
+        """The tensors of an output, as they were; freed if this was the last reader."""
+        kept = self._entries.pop(entry) if last else self._entries[entry]
+        return [tensor.to(device=device, dtype=dtype) for tensor, dtype, device in kept]
 
     def drop(self, context: ContextKey) -> None:
         """Free all entries of one context."""
@@ -32,17 +58,21 @@ class OutputCache:
     def clear(self) -> None:
         """Free everything."""
         self._contexts.clear()
+        self._entries = {}
 
     @property
     def nbytes(self) -> int:
         """Bytes held: the storages of all entries, each counted once."""
         storages = {}
         for entries in self._contexts.values():
-            for output in entries.values():
-                for tensor in tensors_in(output):
+            for kept in entries.values():
+                for tensor, _, _ in kept:
                     storage = tensor.untyped_storage()
                     storages[storage.data_ptr()] = storage.nbytes()
         return sum(storages.values())
+
+    def _converted(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(device=self.device, dtype=self.dtype if tensor.is_floating_point() else None)
 
 
 def tensors_in(output: object) -> tuple[torch.Tensor, ...]:

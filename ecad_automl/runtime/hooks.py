@@ -1,4 +1,4 @@
-"""Hooks on the blocks of a transformer, by diffusers' own registry, that leave nothing behind when removed."""
+"""Hooks on modules of a transformer, by diffusers' own registry, that leave nothing behind when removed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     # Named so since 0.41; earlier, contexts are strings.
     from diffusers.hooks.hooks import CacheContext
 
-__all__ = ["HOOK_NAME", "BlockHook", "ContextName", "VisitBlock", "attach", "is_held"]
+__all__ = ["HOOK_NAME", "ContextName", "ForwardHook", "VisitModule", "attach", "is_held"]
 
-HOOK_NAME = "ecad_automl.block"
+HOOK_NAME = "ecad_automl"
 
 _REGISTRY = "_diffusers_hook"
 
-#: Called in place of a block's forward with the block's number, the forward, and its arguments.
-VisitBlock = Callable[[int, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+#: Called in place of a module's forward with the number given to its hook, the forward, and its arguments.
+VisitModule = Callable[[int, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
 class ContextName(StateManager):  # type: ignore[misc]
@@ -40,28 +40,32 @@ class ContextName(StateManager):  # type: ignore[misc]
         self.name = None
 
 
-class BlockHook(ModelHook):  # type: ignore[misc]
-    """Stands in for the forward of one block.
+class ForwardHook(ModelHook):  # type: ignore[misc]
+    """Stands in for the forward of a module.
 
     Args:
-        index: number of the block.
+        index: passed on to ``visit``.
         visit: what to call in place of the forward.
         context: where to note the guidance branch; one hook per transformer is enough to hear of it.
         reset: called when diffusers asks stateful hooks to forget their state, at the end of a pipeline call.
     """
 
     def __init__(
-        self, index: int, visit: VisitBlock, context: ContextName | None = None, reset: Callable[[], None] | None = None
+        self,
+        index: int,
+        visit: VisitModule,
+        context: ContextName | None = None,
+        reset: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self._is_stateful = context is not None
         self._index = index
-        self._visit: VisitBlock | None = visit
+        self._visit: VisitModule | None = visit
         self._reset = reset
         self.context = context
 
     def new_forward(self, _module: nn.Module, *args: object, **kwargs: object) -> Any:
-        """Replace the block's forward."""
+        """Replace the module's forward."""
         if self._visit is None:  # removed, but still called by a wrapper that was put around it
             return self.fn_ref.original_forward(*args, **kwargs)
         return self._visit(self._index, self.fn_ref.original_forward, args, kwargs)
@@ -85,7 +89,7 @@ def is_held(modules: Iterable[nn.Module]) -> bool:
     return any(HOOK_NAME in registry.hooks for module in modules if (registry := vars(module).get(_REGISTRY)))
 
 
-def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, BlockHook]]) -> ExitStack:
+def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, ForwardHook]]) -> ExitStack:
     """Hook modules under ``root``; on an error in between, nothing stays hooked.
 
     Args:
@@ -104,7 +108,7 @@ def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, BlockHook]]) -> Exi
         return stack.pop_all()
 
 
-def _attach_one(stack: ExitStack, module: nn.Module, hook: BlockHook) -> None:
+def _attach_one(stack: ExitStack, module: nn.Module, hook: ForwardHook) -> None:
     before = dict(vars(module))
     registry = HookRegistry.check_if_exists_or_initialize(module)
     stack.callback(_tidy, module, _REGISTRY in before)

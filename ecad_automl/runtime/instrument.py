@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.runtime.blocks import Block, Forward, blocks_of
 from ecad_automl.runtime.cache import tensors_in
 from ecad_automl.runtime.families import Component, Family, family_of
-from ecad_automl.runtime.hooks import BlockHook, ContextName, attach, is_held
+from ecad_automl.runtime.hooks import ContextName, ForwardHook, VisitModule, attach, is_held
 from ecad_automl.runtime.steps import Call, OtherThreadError, Shapes, StepTracker
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Visitor(Protocol):
     def end(self, call: Call) -> None:
         """The transformer call has come to its end, with each block visited once."""
 
-    def modules_changed(self) -> None:
-        """Modules in the blocks were replaced since the last run, as by loading a LoRA."""
+    def modules_changed(self, modules: tuple[nn.Module, ...]) -> None:
+        """Modules of the transformer were replaced since the last run, as by loading a LoRA: these are all now."""
 
     def drop(self) -> None:
         """Forget everything held: a run begins, was broken off, or is over."""
@@ -51,13 +51,21 @@ class Instrument:
         visitor: what to do.
         steps: number of denoising steps that each run must have.
         needed_by: what needs that number, for error messages.
+        others: further modules, each with what is to be called in place of its forward.
 
     Raises:
         UnsupportedModelError: the pipeline has no transformer, or one that is not supported, or no scheduler.
         CacheStateError: the transformer is already instrumented, or caches by diffusers' means.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, visitor: Visitor, steps: int, needed_by: str) -> None:
+    def __init__(
+        self,
+        pipe: DiffusionPipeline,
+        visitor: Visitor,
+        steps: int,
+        needed_by: str,
+        others: Sequence[tuple[nn.Module, VisitModule]] = (),
+    ) -> None:
         self._transformer = transformer_of(pipe)
         self._refused = check_pipeline(pipe).refused_arguments
         self._blocks = blocks_of(self._transformer)
@@ -74,7 +82,7 @@ class Instrument:
                 "This transformer is already under a schedule or being measured; remove that handle first."
             )
         self._refuse_other_caches()
-        self._installed = self._install()
+        self._installed = self._install(others)
 
     def remove(self) -> None:
         """Take everything off the transformer; a second time does nothing."""
@@ -89,11 +97,12 @@ class Instrument:
     ) -> None:
         self.remove()
 
-    def _install(self) -> ExitStack:
-        hooks = [BlockHook(0, self._visit, self._context, self._forget)]
-        hooks += [BlockHook(index, self._visit) for index in range(1, len(self._blocks))]
-        blocks = [block.module for block in self._blocks]
-        with attach(self._transformer, zip(blocks, hooks, strict=True)) as stack:
+    def _install(self, others: Sequence[tuple[nn.Module, VisitModule]]) -> ExitStack:
+        hooks = [ForwardHook(0, self._visit, self._context, self._forget)]
+        hooks += [ForwardHook(index, self._visit) for index in range(1, len(self._blocks))]
+        hooked = [(block.module, hook) for block, hook in zip(self._blocks, hooks, strict=True)]
+        hooked += [(module, ForwardHook(index, visit)) for index, (module, visit) in enumerate(others)]
+        with attach(self._transformer, hooked) as stack:
             # The transformer call itself is bracketed by PyTorch's hooks and not by a replaced forward, which
             # enable_model_cpu_offload would put back at the end of each pipeline call.
             pre = self._transformer.register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -185,7 +194,7 @@ class Instrument:
                 "the schedule again."
             )
         self._modules = modules
-        self._visitor.modules_changed()
+        self._visitor.modules_changed(modules)
 
     def _refuse_other_caches(self) -> None:
         if getattr(self._transformer, "is_cache_enabled", False):

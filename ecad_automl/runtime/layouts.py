@@ -14,6 +14,7 @@ from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
 from ecad_automl.runtime.families import Family, family_of, slots_of
 from ecad_automl.runtime.inputs import Sample
+from ecad_automl.runtime.text import text_paths
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -94,4 +95,6 @@ def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
         ) from error
     transformer.eval()
     inputs = family.inputs(transformer.config, sample)
-    return count_layout(transformer, slots_of(transformer), [((), inputs)], sample.to_dict())
+    return count_layout(
+        transformer, slots_of(transformer), [((), inputs)], sample.to_dict(), text=text_paths(transformer)
+    )

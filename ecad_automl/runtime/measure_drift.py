@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from ecad_automl.drift import Drift
 from ecad_automl.errors import CacheStateError, ScheduleError
@@ -124,7 +125,7 @@ class _Recorder:
         if call.step == self._steps - 1:
             del self._kept[call.context]
 
-    def modules_changed(self) -> None:
+    def modules_changed(self, modules: tuple[nn.Module, ...]) -> None:
         pass
 
     def drop(self) -> None:

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedule import Bits, Schedule
+from ecad_automl.schedule import Bits, Schedule, held_outputs
 
 __all__ = ["Action", "actions", "plan_of"]
 
@@ -41,13 +41,10 @@ def actions(effective: Bits, readers: NDArray[np.intp]) -> NDArray[np.uint8]:
     """
     # (steps, slots): is the output, fresh or cached, read at this step?
     read = np.where(readers[None, :] >= 0, effective[:, readers], True)
-    result = np.zeros(effective.shape, dtype=np.uint8)
-    wanted = np.zeros(effective.shape[1], dtype=np.bool_)  # by a later step, before the next recompute
-    for step in range(len(effective) - 1, -1, -1):
-        reused = np.where(wanted, Action.REUSE, Action.REUSE_LAST)
-        fresh = np.where(wanted, Action.STORE, Action.COMPUTE)
-        result[step] = np.where(effective[step], fresh, np.where(read[step], reused, Action.SKIP))
-        wanted = ~effective[step] & (wanted | read[step])
+    held = held_outputs(effective, readers)
+    fresh = np.where(held, Action.STORE, Action.COMPUTE)
+    reused = np.where(held, Action.REUSE, Action.REUSE_LAST)
+    result: NDArray[np.uint8] = np.where(effective, fresh, np.where(read, reused, Action.SKIP)).astype(np.uint8)
     return result
 
 

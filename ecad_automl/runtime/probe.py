@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from ecad_automl.cost import count_layout, counted_layout
+from ecad_automl.cost import count_layout
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
+from ecad_automl.runtime.text import text_paths
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -55,13 +55,15 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
     for _, kwargs in seen:
         check_arguments(refused, kwargs)
     sample = _sample_of(transformer, call, seen)
+    text = text_paths(transformer)
     twin = _meta_twin(transformer)
     try:
         with torch.device("meta"):
-            return count_layout(twin, slots, tree_map_only(torch.Tensor, lambda x: x.to("meta"), seen), sample)
+            on_meta = tree_map_only(torch.Tensor, lambda x: x.to("meta"), seen)
+            return count_layout(twin, slots, on_meta, sample, text=text)
     except (RuntimeError, NotImplementedError, TypeError):
         # The forward reads a value of a tensor, as lengths of texts in a mask, which the meta device has not.
-        return _count_for_real(transformer, slots, seen, sample)
+        return count_layout(transformer, slots, seen, sample, text=text, fused_attention=True)
 
 
 class _StepDone(Exception):  # noqa: N818 - no error
@@ -113,24 +115,6 @@ def _meta_twin(transformer: Any) -> nn.Module:
         twin: nn.Module = type(transformer).from_config(dict(transformer.config))
     # The method of diffusers would warn of modules to be kept in float32, which do not matter here.
     return nn.Module.to(twin, transformer.dtype).eval()
-
-
-def _count_for_real(transformer: nn.Module, slots: Any, seen: list[_Call], sample: Mapping[str, int]) -> Layout:
-    with torch.no_grad(), flop_counter() as counter:
-        for args, kwargs in seen:
-            transformer(*args, **kwargs)
-    return counted_layout(counter, type(transformer).__name__, slots, sample)
-
-
-def flop_counter() -> FlopCounterMode:
-    """PyTorch's counter, which knows the fused attention of CUDA but not that of the CPU."""
-
-    def attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
-        flops: int = sdpa_flop_count(query, key, value)  # type: ignore[no-untyped-call]
-        return flops
-
-    on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return FlopCounterMode(display=False, custom_mapping={on_cpu: attention})
 
 
 def _sample_of(transformer: nn.Module, call: Mapping[str, Any], seen: list[_Call]) -> dict[str, int]:

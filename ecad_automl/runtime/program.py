@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from ecad_automl.runtime.blocks import SlotCall
 from ecad_automl.runtime.fuse import fuse_cached_adds
@@ -26,17 +28,16 @@ class Step:
     """A block with some of its slots reused.
 
     Args:
-        function: called with the block, the tensors of its arguments, and the tensors of the cached outputs; returns
-            the tensors of the result and of the outputs to store.
+        graph: takes the tensors of the block's arguments, and those of the cached outputs; gives the tensors of the
+            result, and those of the outputs to store.
         reads: the calls of slots whose outputs it takes, in order.
-        stores: the calls of slots whose outputs it gives, in order, each with the spec of the output and the number of
-            its tensors.
+        stores: the calls of slots whose outputs it gives, in order, each with the number of its tensors.
         results: number of tensors of the block's result.
     """
 
-    function: Callable[..., tuple[torch.Tensor, ...]]
+    graph: fx.Graph
     reads: tuple[SlotCall, ...]
-    stores: tuple[tuple[SlotCall, Spec, int], ...]
+    stores: tuple[tuple[SlotCall, int], ...]
     results: int
 
 
@@ -49,49 +50,84 @@ class Functions:
     """
 
     def __init__(self, *, fuse: bool = True, compiler: Compiler | None = None) -> None:
+        #: Of each block, by its path: its programs by the spec of the arguments; None where it cannot be recorded.
+        self.blocks: defaultdict[str, dict[Spec, Program | None]] = defaultdict(dict)
+        self._modules: tuple[nn.Module, ...] = ()
         self._compiler = compiler
+        self.compiles = compiler is not None
         #: Whether the graphs should be rewritten: a compiler fuses by itself.
         self.fuses = fuse and compiler is None
-        self._made: dict[str, Callable[..., Any]] = {}
+        self._made: dict[tuple[Hashable, str], Callable[..., Any]] = {}
         self._programs: dict[tuple[Spec, str], Program] = {}
+
+    def for_modules(self, modules: tuple[nn.Module, ...]) -> None:
+        """Forget the blocks if the transformer has other modules than before."""
+        if len(modules) != len(self._modules) or not all(map(operator.is_, modules, self._modules)):
+            self.blocks.clear()
+            self._modules = modules
+
+    def __len__(self) -> int:
+        return len(self._made)
 
     def program(self, spec: Spec, recording: Recording) -> Program:
         """The program of a recorded block with arguments of that spec."""
         key = spec, recording.graph.python_code("self").src
         if key not in self._programs:
-            self._programs[key] = Program(recording, self)
+            self._programs[key] = Program(spec, recording, self)
         return self._programs[key]
 
-    def of(self, graph: fx.Graph) -> Callable[..., Any]:
-        """The function that runs a graph, with the block as its first argument."""
-        code = graph.python_code("self")
-        if code.src not in self._made:
+    def of(self, step: Step, kind: Hashable = None) -> Callable[..., tuple[torch.Tensor, ...]]:
+        """The function that runs a step, with the block as its first argument.
+
+        Args:
+            step: the step.
+            kind: steps of different kinds do not share a function, even if it is the same. A compiler would compile
+                one function anew for tensors of another kind, and after some times no more.
+        """
+        code = step.graph.python_code("self")
+        key = kind, code.src
+        if key not in self._made:
             names = dict(code.globals)
             # The source is what torch.fx writes for a graph of ours; nothing of it comes from outside.
             exec(compile(code.src, "<block under a schedule>", "exec"), names)  # noqa: S102
             function = names["forward"]
-            self._made[code.src] = self._compiler(function) if self._compiler else function
-        return self._made[code.src]
+            self._made[key] = self._compiler(function) if self._compiler else function
+        return self._made[key]
 
 
 class Program:
     """A recorded block, for any choice of what is reused.
 
     Args:
+        spec: of the block's arguments.
         recording: of its forward.
         functions: where the functions are kept.
     """
 
-    def __init__(self, recording: Recording, functions: Functions) -> None:
+    def __init__(self, spec: Spec, recording: Recording, functions: Functions) -> None:
         self.result = recording.result
+        #: The spec of the output of each call of a slot.
+        self.outputs = {call: slot.output for call, slot in recording.slots.items()}
+        self._spec = spec
         self._recording, self._functions = recording, functions
         self._steps: dict[tuple[Action, ...], Step] = {}
+        self._run: dict[tuple[tuple[Action, ...], Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
 
     def step(self, row: tuple[Action, ...]) -> Step:
         """The block with the given action for each of its slots."""
         if row not in self._steps:
             self._steps[row] = self._specialise(row)
         return self._steps[row]
+
+    def run(
+        self, row: tuple[Action, ...], block: nn.Module, tensors: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, ...]:
+        """Run :meth:`step` on a block with such tensors as its graph takes."""
+        compiles = self._functions.compiles
+        kind = (self._spec, *(tensor.stride() for tensor in tensors)) if compiles else None
+        if (row, kind) not in self._run:
+            self._run[row, kind] = self._functions.of(self.step(row), kind)
+        return self._run[row, kind](block, *tensors)
 
     def _specialise(self, row: tuple[Action, ...]) -> Step:
         graph = fx.Graph()
@@ -113,8 +149,8 @@ class Program:
         _drop_unread(graph)
         if self._functions.fuses:
             fuse_cached_adds(graph, frozenset(cached))
-        counted = tuple((call, slots[call].output, len(slots[call].tensors)) for call in stores)
-        return Step(self._functions.of(graph), reads, counted, len(results))
+        counted = tuple((call, len(slots[call].tensors)) for call in stores)
+        return Step(graph, reads, counted, len(results))
 
 
 def _read_instead(graph: fx.Graph, node: fx.Node, name: str) -> fx.Node:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
-from ecad_automl.runtime.cache import Entries, Output, OutputCache, tensors_in
+from ecad_automl.runtime.cache import Entry, Output, OutputCache
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call
 from ecad_automl.runtime.structure import OpaqueValueError, Spec, build_like, flatten, rebuild
+from ecad_automl.runtime.text import TextOutputs
 from ecad_automl.schedule import Schedule
 
 __all__ = ["ScheduledRun"]
@@ -34,10 +36,12 @@ class ScheduledRun:
         schedule: the schedule.
         blocks: all blocks of the transformer, in the order of the schedule's layout.
         functions: where functions made for blocks are kept.
+        cache: where outputs are kept.
     """
 
-    def __init__(self, schedule: Schedule, blocks: tuple[Block, ...], functions: Functions) -> None:
-        self.cache = OutputCache()
+    def __init__(self, schedule: Schedule, blocks: tuple[Block, ...], functions: Functions, cache: OutputCache) -> None:
+        self.cache = cache
+        self.text = TextOutputs()
         #: Why blocks run whole, by path.
         self.unrecorded: dict[str, str] = {}
         self._functions = functions
@@ -45,14 +49,13 @@ class ScheduledRun:
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
         ]
         self._rows: list[tuple[Action, ...]] = []
-        self._entries: Entries = {}
-        self._shapes: dict[tuple[int, int], Spec] = {}
-        self._programs: list[dict[Spec, Program | None]] = [{} for _ in blocks]
+        self._outputs: dict[Entry, Spec] = {}  # of slots in blocks that are run whole
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         self._rows = self._plan[call.step]
-        self._entries = self.cache.entries(call.context)
+        self.cache.begin(call.context)
+        self.text.begin(call.context)
 
     def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a block."""
@@ -66,9 +69,11 @@ class ScheduledRun:
         except OpaqueValueError as error:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
-        programs = self._programs[index]
+        programs = self._functions.blocks[block.path]
         if spec not in programs and all(action in _FRESH for action in row):
-            return self._record(index, block, spec, forward, args, kwargs)
+            result = self._record(index, block, spec, forward, args, kwargs)
+            if not self._functions.compiles:
+                return result
         program = programs.get(spec)
         if program is None:
             return self._run_whole(block, row, forward, args, kwargs)
@@ -78,27 +83,27 @@ class ScheduledRun:
         """The transformer call has come to its end."""
         if call.step == len(self._plan) - 1:
             self.cache.drop(call.context)
+            self.text.drop(call.context)
 
     def drop(self) -> None:
         """Forget all outputs."""
         self.cache.clear()
-        self._entries = {}
+        self.text.clear()
 
-    def modules_changed(self) -> None:
+    def modules_changed(self, modules: tuple[nn.Module, ...]) -> None:
         """Forget all recordings."""
-        for programs in self._programs:
-            programs.clear()
+        self._functions.for_modules(modules)
 
     def _run(self, block: Block, program: Program, row: tuple[Action, ...], tensors: list[torch.Tensor]) -> Any:
         step = program.step(row)
         for place, number in step.reads:
-            entry = (block.first + place, number)
-            last = row[place] is Action.REUSE_LAST
-            tensors += tensors_in(self._entries.pop(entry) if last else self._entries[entry])
-        outputs = step.function(block.module, *tensors)
+            tensors += self.cache.read((block.first + place, number), last=row[place] is Action.REUSE_LAST)
+        outputs = program.run(row, block.module, tensors)
+        for (place, number), spec in program.outputs.items():
+            self._outputs[block.first + place, number] = spec
         at = step.results
-        for (place, number), spec, count in step.stores:
-            self._entries[block.first + place, number] = rebuild(spec, outputs[at : at + count])
+        for (place, number), count in step.stores:
+            self.cache.store((block.first + place, number), outputs[at : at + count])
             at += count
         return rebuild(program.result, outputs)
 
@@ -106,7 +111,7 @@ class ScheduledRun:
         self, index: int, block: Block, spec: Spec, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows[index]))
-        programs = self._programs[index]
+        programs = self._functions.blocks[block.path]
         if len(programs) >= _MAX_PROGRAMS:
             programs.clear()
         if isinstance(recording, str):
@@ -130,21 +135,18 @@ class ScheduledRun:
             place, number = call
             entry = (block.first + place, number)
             action = row[place]
-            if action is Action.REUSE:
-                return self._entries[entry]
-            if action is Action.REUSE_LAST:
-                return self._entries.pop(entry)
+            if action in _FRESH:
+                output: Output = compute(*args, **kwargs)
+                self._outputs[entry], tensors = flatten(output)
+                if action is Action.STORE:
+                    self.cache.store(entry, tuple(tensors))
+                return output
+            spec = self._outputs[entry]
             if action is Action.SKIP:
-                return self._blank(entry)
-            output: Output = compute(*args, **kwargs)
-            self._shapes[entry] = flatten(output)[0]
-            if action is Action.STORE:
-                self._entries[entry] = output
-            return output
+                # Nobody reads it: zeros of its shape, which take no memory.
+                blank: Output = build_like(spec, lambda shape, **kind: torch.zeros(1, **kind).expand(shape))
+                return blank
+            cached: Output = rebuild(spec, self.cache.read(entry, last=action is Action.REUSE_LAST))
+            return cached
 
         return visit
-
-    def _blank(self, entry: tuple[int, int]) -> Output:
-        """Stands for an output that nobody reads: zeros of its shape, which take no memory."""
-        output: Output = build_like(self._shapes[entry], lambda shape, **kind: torch.zeros(1, **kind).expand(shape))
-        return output

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -139,3 +140,29 @@ def test_every_block_is_recorded(case: Case) -> None:
     with apply_schedule(case.pipe, schedule) as handle:
         case.generate(steps=2)
         assert handle.whole_blocks == {}
+
+
+def test_what_was_prepared_serves_the_next_schedule(case: Case) -> None:
+    first, second = case.random_schedule(1), case.random_schedule(2)
+    with apply_schedule(case.pipe, second, keep_text=False, cache_dtype=torch.bfloat16):
+        expected = case.generate()
+    with apply_schedule(case.pipe, first, keep_text=False, cache_dtype=torch.bfloat16) as handle:
+        case.generate()
+    with (
+        mock.patch("ecad_automl.runtime.scheduled.record", side_effect=AssertionError("recorded again")),
+        apply_schedule(case.pipe, second, like=handle),
+    ):
+        assert torch.equal(case.generate(), expected)
+
+
+def test_modules_replaced_between_handles_are_seen(pixart: Case) -> None:
+    schedule = pixart.random_schedule(1)
+    with apply_schedule(pixart.pipe, schedule) as handle:
+        before = pixart.generate()
+    block = pixart.pipe.transformer.transformer_blocks[0]
+    block.norm1 = torch.nn.LayerNorm(16, elementwise_affine=False, eps=1.0)
+    with apply_schedule(pixart.pipe, schedule):
+        expected = pixart.generate()
+    with apply_schedule(pixart.pipe, schedule, like=handle):
+        assert torch.equal(pixart.generate(), expected)
+    assert not torch.equal(expected, before)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecad_automl.errors import ScheduleError
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedule import Schedule
 
@@ -68,6 +69,7 @@ def test_only_outputs_that_are_still_to_be_read_are_held(case: Case, monkeypatch
             assert after_each_step(case, monkeypatch, handle.cache_bytes) == expected
             assert handle.cache_bytes() == 0
         assert max(expected) < sizes.sum()
+        assert schedule.cache_elements * 4 == max(expected)  # float32
 
 
 def test_all_compute_holds_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,3 +95,49 @@ def test_removal_frees_what_a_stopped_run_left(flux: Case) -> None:
     assert handle.cache_bytes() > 0
     handle.remove()
     assert handle.cache_bytes() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_outputs_can_be_kept_in_half_the_memory(
+    case: Case, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    schedule = case.random_schedule(1)
+    with apply_schedule(case.pipe, schedule) as handle:
+        full = after_each_step(case, monkeypatch, handle.cache_bytes)
+        before = case.generate()
+    with apply_schedule(case.pipe, schedule, cache_dtype=dtype) as handle:
+        # A view of a larger output is kept without the rest of it.
+        assert all(
+            half <= whole / 2
+            for half, whole in zip(after_each_step(case, monkeypatch, handle.cache_bytes), full, strict=True)
+        )
+        images = case.generate()
+    assert not torch.equal(images, before)
+    assert torch.linalg.vector_norm(images - before) < 0.1 * torch.linalg.vector_norm(before)
+
+
+def test_outputs_can_be_kept_on_another_device(pixart: Case) -> None:
+    # The meta device is the only other one here: what it keeps is lost, so that nothing can be given again.
+    schedule = pixart.random_schedule(1)
+    with (
+        apply_schedule(pixart.pipe, schedule, cache_device="meta") as handle,
+        pytest.raises(NotImplementedError, match="meta"),
+    ):
+        pixart.generate()
+    with apply_schedule(pixart.pipe, schedule, cache_device="cpu"):
+        images = pixart.generate()
+    with apply_schedule(pixart.pipe, schedule):
+        assert torch.equal(images, pixart.generate())
+    assert handle.cache_bytes() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_types_that_cannot_hold_outputs_are_refused(pixart: Case, dtype: torch.dtype) -> None:
+    with pytest.raises(ScheduleError, match=f"cannot be kept as {dtype}; float16"):
+        apply_schedule(pixart.pipe, pixart.random_schedule(1), cache_dtype=dtype)
+
+
+def test_text_is_freed_at_the_end_of_a_run(pixart: Case) -> None:
+    with apply_schedule(pixart.pipe, pixart.random_schedule(1)) as handle:
+        pixart.generate()
+        assert handle._visitor.text._contexts == {}

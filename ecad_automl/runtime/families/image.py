@@ -10,7 +10,12 @@ __all__ = ["IMAGE_FAMILIES"]
 IMAGE_FAMILIES = (
     Family(
         transformer="PixArtTransformer2DModel",
-        groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("attn2"), Component("ff"))),),
+        groups=(
+            BlockGroup(
+                "transformer_blocks", (Component("attn1"), Component("attn2", text=("to_k", "to_v")), Component("ff"))
+            ),
+        ),
+        text=("caption_projection",),
         pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
         counted=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
         guided_branches=2,
@@ -35,6 +40,7 @@ IMAGE_FAMILIES = (
         ),
         counted=("FluxPipeline", "FluxControlPipeline", "FluxControlNetPipeline", "FluxFillPipeline"),
         inputs=flux_inputs,
+        text=("context_embedder",),
     ),
     Family(
         transformer="SD3Transformer2DModel",
@@ -49,5 +55,6 @@ IMAGE_FAMILIES = (
         counted=("StableDiffusion3Pipeline",),
         guided_branches=2,
         inputs=sd3_inputs,
+        text=("context_embedder",),
     ),
 )

@@ -37,7 +37,13 @@ OTHER_FAMILIES = (
     Family(
         transformer="SanaTransformer2DModel",
         # ``ff`` is a convolution over the image.
-        groups=(BlockGroup("transformer_blocks", _CROSS),),
+        groups=(
+            BlockGroup(
+                "transformer_blocks",
+                (Component("attn1"), Component("attn2", text=("to_k", "to_v", "norm_k")), Component("ff")),
+            ),
+        ),
+        text=("caption_projection", "caption_norm"),
         pipelines=("SanaPipeline", "SanaSprintPipeline"),
     ),
     Family(

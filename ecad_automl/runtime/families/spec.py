@@ -20,11 +20,13 @@ class Component:
         reader: the component of the block that alone reads the output; None where the residual stream does.
         calls: how often a forward of the block calls the module, as for image and text one after the other; one bit
             stands for all of them.
+        text: modules in it that see nothing but the text, which is the same in every step.
     """
 
     name: str
     reader: str | None = None
     calls: int = 1
+    text: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class Family:
         counted: of the pipelines, those whose inputs are what ``inputs`` makes.
         guided_branches: images in the transformer's batch for one image with guidance on: 2 where the unconditional
             branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
+        text: paths of modules outside of the components that see nothing but the text.
+        joins_text: whether a transformer joins the text with something else anew in every step, so that nothing in
+            its components sees the same tensor twice.
         why_not: why a pipeline cannot be run under a schedule, in a phrase; None where it can.
         refused_arguments: arguments of the transformer that a run must leave None, each with why.
     """
@@ -63,5 +68,7 @@ class Family:
     inputs: InputBuilder | None = None
     counted: tuple[str, ...] = ()
     guided_branches: int = 1
+    text: tuple[str, ...] = ()
+    joins_text: Callable[[Any], bool] = lambda _transformer: False
     why_not: Callable[[Any], str | None] = lambda _pipe: None
     refused_arguments: Mapping[str, str] = field(default_factory=dict)
