@@ -1,7 +1,7 @@
 """The study database: one SQLite file that holds Optuna's tables and ours, and the front that is read from it."""
 
 from storage.faults import BUSY_SECONDS, sqlite_faults
-from storage.front import choose_by_drop, choose_by_speedup, choose_trial, front, knee
+from storage.front import Costly, by_gmacs, by_latency, choose_by_drop, choose_by_speedup, choose_trial, front, knee
 from storage.location import database_path, optuna_url
 from storage.lock import writer_lock
 from storage.optuna_file import open_optuna_storage
@@ -11,9 +11,12 @@ from storage.store import Store
 __all__ = [
     "BUSY_SECONDS",
     "BaselineRecord",
+    "Costly",
     "EvaluationRecord",
     "GenerationRecord",
     "Store",
+    "by_gmacs",
+    "by_latency",
     "choose_by_drop",
     "choose_by_speedup",
     "choose_trial",

@@ -9,6 +9,9 @@ __all__ = ["differences"]
 
 _SHOWN = 80
 
+# Fields that studies of earlier versions lack, and on which no result depends.
+_LATER = ("text_macs", "elements")
+
 
 def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """What differs between two identities, one phrase a field.
@@ -23,6 +26,8 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     mine, theirs = dict(_leaves(stored)), dict(_leaves(given))
     phrases = []
     for name in dict.fromkeys([*mine, *theirs]):
+        if name not in mine and name.rpartition(".")[2] in _LATER:
+            continue
         if name not in mine:
             phrases.append(f"{name} (not in the study, {_short(theirs[name])} now)")
         elif name not in theirs:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from studies.config import SearchConfig
+    from studies.config import LatencySettings, SearchConfig
     from studies.job import SearchJob, run_search
     from studies.status import SearchObserver, SearchStatus
 
-__all__ = ["SearchConfig", "SearchJob", "SearchObserver", "SearchStatus", "run_search"]
+__all__ = ["LatencySettings", "SearchConfig", "SearchJob", "SearchObserver", "SearchStatus", "run_search"]
 
 _HOMES = {
+    "LatencySettings": "studies.config",
     "SearchConfig": "studies.config",
     "SearchJob": "studies.job",
     "SearchObserver": "studies.status",

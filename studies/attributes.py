@@ -8,6 +8,7 @@ __all__ = [
     "FILTERED",
     "GENOME",
     "INTERRUPTED",
+    "LATENCY_SPEEDUP",
     "MAC_FRACTION",
     "OPERATOR",
     "ORIGIN",
@@ -32,6 +33,8 @@ PREDICTED_STD = "predicted_std"
 #: MACs of the all-compute run over those of the schedule.
 SPEEDUP = "mac_speedup"
 MAC_FRACTION = "mac_fraction"
+#: Where latency is minimized: predicted time of the all-compute run over that of the schedule.
+LATENCY_SPEEDUP = "latency_speedup"
 #: Mean reward minus that of the uncached run, and its paired standard error.
 DIFFERENCE = "reward_difference"
 DIFFERENCE_ERROR = "reward_difference_error"

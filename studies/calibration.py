@@ -13,6 +13,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, Store
+from studies.cost import LATENCY_MS, Cost
 from studies.quality import Scale
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse
 
@@ -45,7 +46,7 @@ def fewer_steps(steps: int) -> list[int]:
 
 
 def calibrate(
-    evaluator: Evaluator, layout: Layout, store: Store, study: str, *, progress: Callable[[str], object]
+    evaluator: Evaluator, layout: Layout, store: Store, study: str, cost: Cost, *, progress: Callable[[str], object]
 ) -> Calibration:
     """Measure, or read from the store, all that the search compares with.
 
@@ -56,16 +57,18 @@ def calibrate(
         layout: the slots, with MACs.
         store: where results are kept.
         study: its name there.
+        cost: what the search minimizes.
         progress: is told what is being done.
     """
     steps = evaluator.settings.steps
     progress("uncached images")
     uncached = evaluator.baseline()
     full = Schedule.all_compute(layout, steps)
-    _keep(store, study, UNCACHED, full, uncached, evaluator.reward.name)
+    metric = evaluator.reward.name
+    _keep(store, study, UNCACHED, full, uncached, metric, cost)
     baselines = store.baselines(study)
     if UNCACHED not in baselines:
-        store.save_baseline(study, _baseline(UNCACHED, steps, full.gmacs, uncached, evaluator.reward.name))
+        store.save_baseline(study, _baseline(UNCACHED, steps, layout, uncached, metric, cost))
 
     stored = store.calibration(study, _DRIFT)
     if stored is None:
@@ -80,31 +83,30 @@ def calibrate(
     floor_record = store.evaluation(study, floor.to_hex())
     if floor_record is None:
         progress("cheapest schedule")
-        floor_record = _keep(store, study, ALL_REUSE, floor, evaluator.evaluate(floor), evaluator.reward.name)
+        floor_record = _keep(store, study, ALL_REUSE, floor, evaluator.evaluate(floor), metric, cost)
 
     for count in fewer_steps(steps):
         name = f"{count} steps"
         if name not in baselines:
             progress(f"uncached run of {name}")
-            gmacs = count * layout.step_macs / 1e9
             run = evaluator.evaluate_steps(count)
-            store.save_baseline(study, _baseline(name, count, gmacs, run, evaluator.reward.name))
-    return Calibration(drift, Scale(uncached.reward, floor_record.reward, full.gmacs))
+            store.save_baseline(study, _baseline(name, count, layout, run, metric, cost))
+    return Calibration(drift, Scale(uncached.reward, floor_record.reward, cost.of_steps(steps)))
 
 
 def _keep(
-    store: Store, study: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str
+    store: Store, study: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
 ) -> EvaluationRecord:
     """Store a calibration run as an evaluation, so that its seed trial need not repeat it."""
     found = store.evaluation(study, schedule.to_hex())
     if found is None:
-        found = evaluation_record(origin, schedule, evaluation, metric)
+        found = evaluation_record(origin, schedule, evaluation, metric, cost)
         store.save_evaluation(study, found)
     return found
 
 
 def evaluation_record(
-    origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, trial: int | None = None
+    origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost, trial: int | None = None
 ) -> EvaluationRecord:
     """What the store keeps of an evaluated schedule."""
     return EvaluationRecord(
@@ -117,19 +119,21 @@ def evaluation_record(
         seconds=evaluation.seconds,
         origin=origin,
         trial=trial,
+        latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
     )
 
 
-def _baseline(name: str, steps: int, gmacs: float, evaluation: Evaluation, metric: str) -> BaselineRecord:
+def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, metric: str, cost: Cost) -> BaselineRecord:
     return BaselineRecord(
         name=name,
         steps=steps,
-        gmacs=gmacs,
+        gmacs=steps * layout.step_macs / 1e9,
         reward=evaluation.reward,
         reward_drop=-evaluation.difference.mean,
         reward_drop_se=known(evaluation.difference.standard_error),
         scores={metric: evaluation.scores.ravel().astype(np.float32)},
         seconds=evaluation.seconds,
+        latency_ms=cost.of_steps(steps) if cost.name == LATENCY_MS else None,
     )
 
 

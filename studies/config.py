@@ -5,8 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ecad_automl.errors import StudyError
+from ecad_automl.latency.model import FEWEST_SCHEDULES
 
-__all__ = ["SearchConfig"]
+__all__ = ["LatencySettings", "SearchConfig"]
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How the latency model of a search is calibrated.
+
+    Args:
+        batch_size: images per timed pipeline call; the study holds to it.
+        schedules: random schedules that are timed, once, before the study's first evaluation.
+
+    Raises:
+        StudyError: a number is out of range.
+    """
+
+    batch_size: int = 1
+    schedules: int = 40
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise StudyError(f"The latency batch size is {self.batch_size}; at least 1 image per call is needed.")
+        if self.schedules < FEWEST_SCHEDULES:
+            raise StudyError(
+                f"A latency model of {self.schedules} timed schedules was asked for, but it needs {FEWEST_SCHEDULES}."
+            )
 
 
 @dataclass(frozen=True)

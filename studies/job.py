@@ -15,11 +15,16 @@ from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import PairedReward, Reward
 from ecad_automl.schedule_file import relevant_scheduler_config
 from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
-from studies.config import SearchConfig
+from studies.config import LatencySettings, SearchConfig
+from studies.cost import Cost, latency_cost, mac_cost
+from studies.latency import latency_model
 from studies.search import Search
-from studies.status import SearchObserver, SearchStatus
+from studies.status import SearchObserver, SearchStatus, SilentObserver
 
-__all__ = ["SearchJob", "run_search", "study_identity"]
+__all__ = ["LATENCY", "SearchJob", "run_search", "study_identity"]
+
+#: What the identity of a study calls its cost where that is not MACs.
+LATENCY = "latency"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class SearchJob:
         seeds: noise seeds; each prompt gets one image per seed.
         batch_size: images per pipeline call.
         config: settings of the search itself.
+        latency: minimize the latency of a calibrated model instead of MACs.
     """
 
     model: LoadedModel
@@ -45,6 +51,7 @@ class SearchJob:
     seeds: Sequence[int] = (0,)
     batch_size: int = 8
     config: SearchConfig = field(default_factory=SearchConfig)
+    latency: LatencySettings | None = None
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -60,18 +67,30 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         job.model.pipe, job.prompts, job.seeds, job.reward, job.model.settings, batch_size=job.batch_size
     )
     layout = model_layout(job.model)
+    observer = observer or SilentObserver()
+    identity = study_identity(job, layout)
     with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
+        # Before anything is timed for a study of this name, it must be known to be ours.
+        store.claim_study(job.study, identity)
         search = Search(
             evaluator,
             layout,
             store,
             open_optuna_storage(job.storage),
             name=job.study,
-            identity=study_identity(job, layout),
+            identity=identity,
             config=job.config,
+            cost=_cost(job, layout, store, observer),
             observer=observer,
         )
         return search.run()
+
+
+def _cost(job: SearchJob, layout: Layout, store: Store, observer: SearchObserver) -> Cost:
+    if job.latency is None:
+        return mac_cost(layout)
+    model = latency_model(job.model, layout, job.latency, store, job.study, observer, job.config.evaluations)
+    return latency_cost(model, job.latency.batch_size)
 
 
 def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
@@ -80,6 +99,8 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     The settings of the search (budget, population, seed) are left out: a later run may choose others.
     """
     scheduler = job.model.pipe.scheduler
+    # Studies that minimize MACs say nothing of it, since they did so before there was a choice.
+    cost = {"cost": {"name": LATENCY, "batch_size": job.latency.batch_size}} if job.latency else {}
     return {
         "model": job.model.name,
         "revision": job.model.revision,
@@ -94,4 +115,5 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         "prompts_hash": hashlib.blake2b(json.dumps(list(job.prompts)).encode(), digest_size=8).hexdigest(),
         "seeds": list(job.seeds),
         "reward": job.reward.name,
+        **cost,
     }

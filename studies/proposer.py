@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
 from studies.config import SearchConfig
+from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds
 from studies.operators import MUTATIONS, Grid, breed
 from surrogate import FeatureContext, Reference, Surrogate, choose_batch, non_dominated
@@ -33,12 +34,12 @@ class Evaluated:
     Args:
         schedules: ``n`` schedules.
         reward: ``(n,)`` mean rewards.
-        gmacs: ``(n,)``.
+        cost: ``(n,)``.
     """
 
     schedules: tuple[Schedule, ...]
     reward: NDArray[np.float64]
-    gmacs: NDArray[np.float64]
+    cost: NDArray[np.float64]
 
     def compute(self) -> Bits:
         """``(n, steps, slots)`` effective bits."""
@@ -77,6 +78,7 @@ def propose(
     evaluated: Evaluated,
     parents: Collection[Schedule],
     config: SearchConfig,
+    cost: Cost,
     reference: Reference,
     rng: np.random.Generator,
     *,
@@ -90,7 +92,8 @@ def propose(
         evaluated: everything evaluated so far.
         parents: the elite.
         config: pool, batch and unfiltered share.
-        reference: of the hypervolume, in reward and GMACs.
+        cost: what is minimized.
+        reference: of the hypervolume, in reward and cost.
         rng: source of all randomness.
         trusted: whether the surrogate may choose.
     """
@@ -110,20 +113,20 @@ def propose(
 
     model = Surrogate(context, seed=config.seed).fit(evaluated.compute(), evaluated.reward)
     if trusted and config.drift_children:
-        pool.add(*_drift_children(model, context, grid, config.drift_children, rng))
+        pool.add(*_drift_children(model, context, grid, cost, config.drift_children, rng))
     mean, std = model.predict(np.stack([schedule.effective for schedule in pool.schedules]))
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
     if trusted:
-        front = non_dominated(evaluated.reward, evaluated.gmacs)
+        front = non_dominated(evaluated.reward, evaluated.cost)
         rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
-        gmacs = np.array([schedule.gmacs for schedule in pool.schedules])
+        costs = cost.of(pool.schedules)
         picks = choose_batch(
             mean[rest],
             std[rest],
-            gmacs[rest],
+            costs[rest],
             evaluated.reward[front],
-            evaluated.gmacs[front],
+            evaluated.cost[front],
             reference,
             config.batch - len(drawn),
         )
@@ -156,7 +159,7 @@ class _Pool:
 
 
 def _drift_children(
-    model: Surrogate, context: FeatureContext, grid: Grid, count: int, rng: np.random.Generator
+    model: Surrogate, context: FeatureContext, grid: Grid, cost: Cost, count: int, rng: np.random.Generator
 ) -> tuple[Bits, list[str]]:
     """Drift-optimal schedules under the weights that the surrogate has learned, and twice as many mutants of them.
 
@@ -166,7 +169,7 @@ def _drift_children(
     if drift is None:
         return np.empty((0, 1, len(context.slot_macs)), dtype=np.bool_), []
     weights = [(trend.step_weights, trend.group_weights[context.groups]) for trend in model.trends]
-    optimal = mixed_drift_seeds(drift, context.slot_macs, context.component_index, -(-count // len(weights)), weights)
+    optimal = mixed_drift_seeds(drift, cost.prices, context.component_index, -(-count // len(weights)), weights)
     names = [str(name) for name in rng.choice(_ROW_MUTATIONS, size=2 * len(optimal))]
     mutants = np.stack(
         [MUTATIONS[name](bits, grid, rng) for bits, name in zip(np.tile(optimal, (2, 1, 1)), names, strict=True)]

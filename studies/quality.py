@@ -19,27 +19,27 @@ class Scale:
     Args:
         uncached_reward: mean reward of the uncached run.
         floor_reward: mean reward of the schedule that computes its first step only.
-        full_gmacs: cost of the uncached run.
+        full_cost: cost of the uncached run.
     """
 
     uncached_reward: float
     floor_reward: float
-    full_gmacs: float
+    full_cost: float
 
     @property
     def reference(self) -> Reference:
         """The worst point of interest: the floor's reward at the full cost."""
-        return Reference(self.floor_reward, self.full_gmacs)
+        return Reference(self.floor_reward, self.full_cost)
 
-    def hypervolume(self, reward: ArrayLike, gmacs: ArrayLike) -> float:
+    def hypervolume(self, reward: ArrayLike, cost: ArrayLike) -> float:
         """Hypervolume over the reference, in units of (uncached minus floor reward) x full cost.
 
         1 is a schedule with the uncached reward at no cost. Above 1 it can only come by rewards above the uncached.
 
         Args:
             reward: ``(n,)`` mean rewards.
-            gmacs: ``(n,)``.
+            cost: ``(n,)``, in the unit of the full cost.
         """
         span = self.uncached_reward - self.floor_reward
-        area = hypervolume(np.asarray(reward, dtype=np.float64), np.asarray(gmacs, dtype=np.float64), self.reference)
-        return float(area / (self.full_gmacs * (span if span > 0 else 1.0)))
+        area = hypervolume(np.asarray(reward, dtype=np.float64), np.asarray(cost, dtype=np.float64), self.reference)
+        return float(area / (self.full_cost * (span if span > 0 else 1.0)))

@@ -19,6 +19,7 @@ from storage import EvaluationRecord, GenerationRecord, Store
 from studies import attributes
 from studies.calibration import Calibration, calibrate, evaluation_record
 from studies.config import SearchConfig
+from studies.cost import LATENCY_MS, Cost, mac_cost
 from studies.interrupt import uninterrupted
 from studies.proposer import Evaluated, Plan, propose
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
@@ -50,6 +51,7 @@ class Search:
         name: of the study.
         identity: what its results depend on.
         config: the settings.
+        cost: what is minimized; MACs if None.
         observer: is told of progress.
     """
 
@@ -63,6 +65,7 @@ class Search:
         name: str,
         identity: Mapping[str, Any],
         config: SearchConfig,
+        cost: Cost | None = None,
         observer: SearchObserver | None = None,
     ) -> None:
         self._evaluator = evaluator
@@ -73,6 +76,7 @@ class Search:
         self._name = name
         self._identity = identity
         self._config = config
+        self._cost = cost or mac_cost(layout)
         self._observer = observer or SilentObserver()
         self._seconds: list[float] = []
         self._trust = Trust()
@@ -90,16 +94,18 @@ class Search:
         sampler = ScheduleNSGAIISampler(
             self._layout, self._steps, batch=self._config.batch, parents=self._config.parents, propose=self._propose
         )
-        self._study = open_study(self._optuna_storage, self._name, sampler)
+        self._study = open_study(self._optuna_storage, self._name, sampler, self._cost.name)
         self._sampler = sampler
         if left := release_stale(self._study):
             self._observer.message(
                 f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
             )
         status = self._tell_status("uncached run")
-        calibration = calibrate(self._evaluator, self._layout, self._store, self._name, progress=self._tell_status)
+        calibration = calibrate(
+            self._evaluator, self._layout, self._store, self._name, self._cost, progress=self._tell_status
+        )
         self._calibration = calibration
-        enqueue_seeds(self._study, first_schedules(self._layout, calibration.drift, self._config))
+        enqueue_seeds(self._study, first_schedules(self._layout, calibration.drift, self._config, self._cost))
         failures = 0
         while status.evaluations < self._config.evaluations:
             after = self._one()
@@ -139,7 +145,8 @@ class Search:
         with uninterrupted():
             if evaluation is not None:
                 origin = str(frozen.user_attrs[attributes.ORIGIN])
-                record = evaluation_record(origin, schedule, evaluation, self._evaluator.reward.name, trial.number)
+                metric = self._evaluator.reward.name
+                record = evaluation_record(origin, schedule, evaluation, metric, self._cost, trial.number)
             assert record is not None
             # One that was found stored is of the calibration, or of a run that was killed before it could tell.
             record = replace(record, trial=trial.number)
@@ -160,7 +167,10 @@ class Search:
         trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
         trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
         trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
-        self._study.tell(trial, [record.reward, record.gmacs])
+        cost = float(self._cost.of([schedule])[0])
+        if self._cost.name == LATENCY_MS:
+            trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(self._cost.of_steps(self._steps) / cost, 4))
+        self._study.tell(trial, [record.reward, cost])
 
     def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
         """The candidates of a generation, from all that earlier generations evaluated."""
@@ -192,6 +202,7 @@ class Search:
             evaluated,
             parents,
             self._config,
+            self._cost,
             self._calibration.scale.reference,
             np.random.default_rng([self._config.seed, generation]),
             trusted=trusted,
@@ -239,7 +250,7 @@ class Search:
             scale = self._calibration.scale
             hypervolume = scale.hypervolume([t.values[0] for t in trials], [t.values[1] for t in trials])
             for speedup in SPEEDUPS:
-                rewards = [t.values[0] for t in trials if t.user_attrs[attributes.SPEEDUP] >= speedup]
+                rewards = [t.values[0] for t in trials if round(scale.full_cost / t.values[1], 4) >= speedup]
                 best[speedup] = max(rewards) - scale.uncached_reward if rewards else None
         left = None
         if self._seconds:

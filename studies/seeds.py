@@ -9,6 +9,7 @@ from ecad_automl.heuristics import default_heuristics
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies.config import SearchConfig
+from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds
 
 __all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "first_schedules"]
@@ -23,7 +24,7 @@ def all_reuse(layout: Layout, steps: int) -> Schedule:
     return Schedule(layout, compute)
 
 
-def first_schedules(layout: Layout, drift: Drift, config: SearchConfig) -> dict[str, Schedule]:
+def first_schedules(layout: Layout, drift: Drift, config: SearchConfig, cost: Cost) -> dict[str, Schedule]:
     """Named seeds, distinct by effect: the two extremes, heuristics and drift-optimal schedules, as configured."""
     steps = drift.steps
     named = {UNCACHED: Schedule.all_compute(layout, steps), ALL_REUSE: all_reuse(layout, steps)}
@@ -31,7 +32,7 @@ def first_schedules(layout: Layout, drift: Drift, config: SearchConfig) -> dict[
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:
         distance = drift.distance.astype(np.float64)
-        bits = mixed_drift_seeds(distance, layout.slot_macs, layout.component_index, config.drift_seeds)
+        bits = mixed_drift_seeds(distance, cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():

@@ -8,7 +8,7 @@ from typing import Protocol
 
 __all__ = ["SPEEDUPS", "SearchObserver", "SearchStatus", "SilentObserver"]
 
-#: Speedups, by MACs, at which the best reward so far is reported.
+#: Speedups, by the cost of the study, at which the best reward so far is reported.
 SPEEDUPS = (1.5, 2.0, 3.0)
 
 
@@ -21,7 +21,7 @@ class SearchStatus:
         budget: schedules to evaluate in all.
         generation: the current generation; 0 are the seeds.
         hypervolume: normalized hypervolume of the front, see :mod:`studies.quality`.
-        best: for each of ``SPEEDUPS``, the best mean reward difference at that MAC speedup or more, or None.
+        best: for each of ``SPEEDUPS``, the best mean reward difference at that speedup or more, or None.
         rank_correlation: of the surrogate, within bands of equal cost, on candidates of the last generations before
             they were evaluated; None while there are too few.
         coverage: share of those whose reward lay in the surrogate's 90 % interval; None likewise.

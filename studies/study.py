@@ -17,7 +17,7 @@ from studies import attributes
 from studies.sampler import ScheduleNSGAIISampler
 
 __all__ = [
-    "OBJECTIVES",
+    "REWARD",
     "complete_trials",
     "enqueue_seeds",
     "open_study",
@@ -25,11 +25,11 @@ __all__ = [
     "schedule_of",
 ]
 
-#: Objectives in the order of a trial's values.
-OBJECTIVES = ("reward", "gmacs")
+#: The first objective; the second is the cost by its name.
+REWARD = "reward"
 
 
-def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler) -> Study:
+def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler, cost: str) -> Study:
     """The study of a name, made where it does not exist: maximize the reward, minimize the cost."""
     study = optuna.create_study(
         study_name=name,
@@ -42,7 +42,7 @@ def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler) 
         with warnings.catch_warnings():
             # Optuna calls it experimental since 3.2; without it the dashboard shows "Objective 0".
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(OBJECTIVES))
+            study.set_metric_names([REWARD, cost])
     return study
 
 

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from ecad_automl.cli.bench import bench
 from ecad_automl.cli.convert import convert
 from ecad_automl.cli.dashboard import dashboard
 from ecad_automl.cli.describe import describe
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (search, front, export, generate, describe, plot, convert, dashboard):
+for command in (search, front, export, generate, bench, describe, plot, convert, dashboard):
     app.command()(command)
 
 

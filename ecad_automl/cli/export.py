@@ -21,7 +21,7 @@ def export(
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
     speedup: Annotated[
-        float | None, typer.Option(help="Best schedule at least this many times cheaper in MACs.")
+        float | None, typer.Option(help="Best schedule at least this many times cheaper in what the study minimizes.")
     ] = None,
     max_drop: Annotated[
         float | None, typer.Option(help="Cheapest schedule that loses at most this much reward.")
@@ -35,35 +35,38 @@ def export(
     if len(chosen) > 1:
         raise StudyError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
     found = read_study(storage, study)
-    front = found.front()
+    front, cost = found.front(), found.cost.of
     if speedup is not None:
-        records = [choose_by_speedup(front, speedup, found.uncached.gmacs)]
+        records = [choose_by_speedup(front, speedup, cost(found.uncached), cost)]
     elif max_drop is not None:
-        records = [choose_by_drop(front, max_drop)]
+        records = [choose_by_drop(front, max_drop, cost)]
     elif trial is not None:
         records = [choose_trial(found.evaluations, trial)]
     else:
-        records = [knee(front)] if knee_point else front
+        records = [knee(front, cost)] if knee_point else front
     console = Console()
     for record in records:
         path = export_record(found, record, out)
         console.print(
-            f"{path}: {found.uncached.gmacs / record.gmacs:.2f}x fewer MACs, "
-            f"reward {0.0 - record.reward_drop:+.4f} to uncached",
+            f"{path}: {_savings(found, record)}, reward {0.0 - record.reward_drop:+.4f} to uncached",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _savings(study: StoredStudy, record: EvaluationRecord) -> str:
+    macs = f"{study.uncached.gmacs / record.gmacs:.2f}x fewer MACs"
+    return macs if study.cost.name == "MACs" else f"{study.speedup(record):.2f}x as fast, {macs}"
 
 
 def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) -> Path:
     """Write one evaluated schedule with its measurements.
 
     Returns:
-        The file, named after study and speedup, such as ``shapes-2.13x-trial41.json``.
+        The file, named after study and speedup in what the study minimizes, such as ``shapes-2.13x-trial41.json``.
     """
-    speedup = study.uncached.gmacs / record.gmacs
     suffix = f"trial{record.trial}" if record.trial is not None else record.origin
-    path = folder / f"{study.name}-{speedup:.2f}x-{suffix}.json"
+    path = folder / f"{study.name}-{study.speedup(record):.2f}x-{suffix}.json"
     identity, generation = study.identity, study.identity["generation"]
     images = len(identity["prompts"]) * len(identity["seeds"])
     half = None if record.reward_drop_se is None else 1.96 * record.reward_drop_se
@@ -88,7 +91,8 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) ->
                 samples=images,
             ),
             "gmacs": Measured(value=record.gmacs, unit="GMAC"),
-            "mac_speedup": Measured(value=speedup),
+            "mac_speedup": Measured(value=study.uncached.gmacs / record.gmacs),
+            **_latency(study, record),
         },
         study=study.name,
         trial=record.trial,
@@ -99,3 +103,13 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     save_schedule(path, study.schedule(record), metadata)
     return path
+
+
+def _latency(study: StoredStudy, record: EvaluationRecord) -> dict[str, Measured]:
+    """What the study's latency model predicts; nothing where the study minimizes MACs."""
+    if record.latency_ms is None:
+        return {}
+    return {
+        "latency_ms": Measured(value=record.latency_ms, unit="ms"),
+        "latency_speedup": Measured(value=study.speedup(record)),
+    }

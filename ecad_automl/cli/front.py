@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ecad_automl.cli.options import Storage, Study
 from ecad_automl.cli.studies import read_study
+from storage import BaselineRecord, EvaluationRecord
 
 __all__ = ["front"]
 
@@ -19,31 +20,36 @@ def front(
     study: Study = None,
     baselines: Annotated[bool, typer.Option(help="Also list heuristics and fewer-steps runs.")] = True,
 ) -> None:
-    """List the schedules that no other one beats, the cheapest first, and what they are to be compared with."""
+    """List the schedules that no other one beats, the cheapest first, and what they are to be compared with.
+
+    The cost is what the study minimizes: MACs, or the transformer's time.
+    """
     found = read_study(storage, study)
-    full = found.uncached.gmacs
-    table = Table(title=f"Front of {found.name}: {len(found.evaluations)} schedules evaluated", title_justify="left")
-    for heading in ("trial", "origin", "speedup (MACs)", "GMACs", "reward", "difference to uncached"):
+    full, latency = found.uncached.gmacs, found.cost.name == "latency"
+    title = f"Front of {found.name}: {len(found.evaluations)} schedules evaluated"
+    table = Table(title=title, title_justify="left")
+    timed = ("speedup (time)", "ms") if latency else ()
+    for heading in ("trial", "origin", *timed, "speedup (MACs)", "GMACs", "reward", "difference to uncached"):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
 
-    def row(trial: int | None, origin: str, gmacs: float, reward: float, drop: float, error: float | None) -> None:
-        spread = "" if error is None else f" ± {1.96 * error:.4f}"
-        number = "" if trial is None else str(trial)
-        table.add_row(
-            number, origin, f"{full / gmacs:.2f}x", f"{gmacs:.2f}", f"{reward:.4f}", f"{0.0 - drop:+.4f}{spread}"
-        )
+    def row(trial: int | None, origin: str, run: EvaluationRecord | BaselineRecord) -> None:
+        spread = "" if run.reward_drop_se is None else f" ± {1.96 * run.reward_drop_se:.4f}"
+        cells = [f"{found.speedup(run):.2f}x", f"{found.cost.of(run):.4g}"] if latency else []
+        cells += [f"{full / run.gmacs:.2f}x", f"{run.gmacs:.2f}", f"{run.reward:.4f}"]
+        table.add_row("" if trial is None else str(trial), origin, *cells, f"{0.0 - run.reward_drop:+.4f}{spread}")
 
-    for record in found.front():
-        row(record.trial, record.origin, record.gmacs, record.reward, record.reward_drop, record.reward_drop_se)
+    best = found.front()
+    for record in best:
+        row(record.trial, record.origin, record)
     if baselines:
         table.add_section()
-        for run in sorted(found.baselines.values(), key=lambda run: run.gmacs):
-            row(None, run.name, run.gmacs, run.reward, run.reward_drop, run.reward_drop_se)
+        for run in sorted(found.baselines.values(), key=found.cost.of):
+            row(None, run.name, run)
         table.add_section()
-        on_front = {record.genome for record in found.front()}
+        on_front = {record.genome for record in best}
         for record in found.evaluations:
             heuristic = record.origin != "bred" and not record.origin.startswith("drift")
             if heuristic and record.genome not in on_front and record.origin not in found.baselines:
-                row(record.trial, record.origin, record.gmacs, record.reward, record.reward_drop, record.reward_drop_se)
+                row(record.trial, record.origin, record)
     Console().print(table)
     Console().print("Differences are paired means with 95 % intervals over prompts.", style="dim")

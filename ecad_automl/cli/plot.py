@@ -34,12 +34,13 @@ def _front(study: StoredStudy, out: Path) -> Path:
     path = out / f"{study.name}-front.png"
     plot_front(
         path,
-        front=[_point(r) for r in front],
-        candidates=[_point(r) for r in others],
-        heuristics=[_point(r, r.origin) for r in heuristics],
-        fewer_steps=[_point(r, r.name) for r in sorted(study.baselines.values(), key=lambda r: r.gmacs)],
-        uncached=_point(study.uncached),
+        front=[_point(study, r) for r in front],
+        candidates=[_point(study, r) for r in others],
+        heuristics=[_point(study, r, r.origin) for r in heuristics],
+        fewer_steps=[_point(study, r, r.name) for r in sorted(study.baselines.values(), key=study.cost.of)],
+        uncached=_point(study, study.uncached),
         reward_name=str(study.identity["reward"]),
+        cost_name=study.cost.unit,
         title=f"{study.name}: {len(study.evaluations)} schedules evaluated on {len(study.identity['prompts'])} prompts",
     )
     return path
@@ -49,15 +50,15 @@ def _convergence(study: StoredStudy, out: Path) -> Path:
     from ecad_automl.plots import plot_convergence
     from studies.quality import Scale
 
-    floor = min(study.evaluations, key=lambda r: r.gmacs)
-    scale = Scale(study.uncached.reward, floor.reward, study.uncached.gmacs)
+    floor = min(study.evaluations, key=study.cost.of)
+    scale = Scale(study.uncached.reward, floor.reward, study.cost.of(study.uncached))
     rewards = [r.reward for r in study.evaluations]
-    gmacs = [r.gmacs for r in study.evaluations]
-    curve = np.array([[scale.hypervolume(rewards[:n], gmacs[:n]) for n in range(1, len(rewards) + 1)]])
+    costs = [study.cost.of(r) for r in study.evaluations]
+    curve = np.array([[scale.hypervolume(rewards[:n], costs[:n]) for n in range(1, len(rewards) + 1)]])
     path = out / f"{study.name}-hypervolume.png"
     plot_convergence(path, {"this study": curve}, title=f"{study.name}: hypervolume against evaluations")
     return path
 
 
-def _point(record: EvaluationRecord | BaselineRecord, label: str = "") -> Point:
-    return Point(record.gmacs, record.reward, 1.96 * (record.reward_drop_se or 0.0), label)
+def _point(study: StoredStudy, record: EvaluationRecord | BaselineRecord, label: str = "") -> Point:
+    return Point(study.cost.of(record), record.reward, 1.96 * (record.reward_drop_se or 0.0), label)

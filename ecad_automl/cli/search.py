@@ -32,11 +32,13 @@ def search(
         Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")
     ] = None,
     reward: Annotated[str | None, typer.Option(help="shapes, shapes-caption, fidelity, or module:attribute.")] = None,
-    cost: Annotated[str, typer.Option(help="What to minimize: gmacs.")] = "gmacs",
+    cost: Annotated[str, typer.Option(help="What to minimize: gmacs, or latency as timed on this machine.")] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
     population: Annotated[int, typer.Option(help="Schedules per generation.")] = 8,
     images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    latency_batch_size: Annotated[int, typer.Option(help="With --cost latency: images per timed call.")] = 1,
+    latency_schedules: Annotated[int, typer.Option(help="With --cost latency: schedules that are timed first.")] = 40,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's usual count.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default the model's usual one.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
@@ -48,11 +50,12 @@ def search(
     device: Device = None,
 ) -> None:
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
-    from studies.config import SearchConfig
+    from studies.config import LatencySettings, SearchConfig
 
     config = SearchConfig(evaluations=evaluations, batch=population, surrogate=surrogate, seed=seed)
-    if cost != "gmacs":
-        raise EvaluationError(f"The cost {cost!r} is unknown; choose gmacs.")
+    if cost not in ("gmacs", "latency"):
+        raise EvaluationError(f"The cost {cost!r} is unknown; choose gmacs or latency.")
+    latency = LatencySettings(latency_batch_size, latency_schedules) if cost == "latency" else None
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
     if prompts is not None:
@@ -86,10 +89,11 @@ def search(
         tuple(range(images_per_prompt)),
         batch_size,
         config,
+        latency,
     )
     console.print(
         f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "
-        f"{loaded.settings.steps} steps, reward {scorer.name}, {evaluations} evaluations."
+        f"{loaded.settings.steps} steps, reward {scorer.name}, cost {cost}, {evaluations} evaluations."
     )
     try:
         with _LiveStatus(console) as live:

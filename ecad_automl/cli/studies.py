@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ecad_automl.errors import StudyError
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
-from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store, front
+from storage import BaselineRecord, Costly, EvaluationRecord, GenerationRecord, Store, by_gmacs, by_latency, front
 
 __all__ = ["StoredStudy", "read_study"]
 
 _UNCACHED = "uncached"
+
+
+@dataclass(frozen=True)
+class StudyCost:
+    """What a study minimizes.
+
+    Args:
+        name: for people.
+        unit: of a value.
+        of: the value of a record.
+    """
+
+    name: str
+    unit: str
+    of: Callable[[Costly], float]
+
+
+_MACS = StudyCost("MACs", "GMACs per image", by_gmacs)
+_LATENCY = StudyCost("latency", "ms per image in the transformer", by_latency)
 
 
 @dataclass(frozen=True)
@@ -41,13 +61,22 @@ class StoredStudy:
         return int(self.identity["generation"]["steps"])
 
     @property
+    def cost(self) -> StudyCost:
+        """What it minimizes; studies that say nothing of it minimize MACs."""
+        return _LATENCY if "cost" in self.identity else _MACS
+
+    def speedup(self, record: Costly) -> float:
+        """How many times cheaper than the uncached run."""
+        return self.cost.of(self.uncached) / self.cost.of(record)
+
+    @property
     def uncached(self) -> BaselineRecord:
         """The run that everything is compared with."""
         return self.baselines[_UNCACHED]
 
     def front(self) -> list[EvaluationRecord]:
         """The evaluated schedules that no other one beats, cheapest first."""
-        return front(self.evaluations)
+        return front(self.evaluations, self.cost.of)
 
     def schedule(self, record: EvaluationRecord) -> Schedule:
         """The schedule of an evaluation."""

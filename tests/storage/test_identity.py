@@ -51,3 +51,12 @@ def test_long_values_are_cut() -> None:
     assert phrase.startswith("prompt ('aaa")
     assert "... in the study, 'b' now" in phrase
     assert len(phrase) < 140
+
+
+def test_counts_that_earlier_versions_did_not_store_are_no_difference() -> None:
+    slot = {"block": "blocks.0", "component": "ff", "macs": 3}
+    stored = {"layout": {"constant_macs": 1, "slots": [slot]}}
+    given = {"layout": {"constant_macs": 1, "text_macs": 0, "slots": [{**slot, "text_macs": 0, "elements": 7}]}}
+    assert differences(stored, given) == []
+    assert differences(given, stored) != []
+    assert differences(stored, {"layout": {**given["layout"], "constant_macs": 2}}) != []

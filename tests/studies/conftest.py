@@ -19,6 +19,7 @@ from ecad_automl.statistics import paired_difference
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.calibration import fewer_steps
 from studies.config import SearchConfig
+from studies.cost import Cost
 from studies.search import Search
 from studies.status import SearchStatus
 
@@ -98,7 +99,9 @@ class Bench:
     def evaluator(self, before: Callable[[Schedule], None] = lambda _: None) -> DriftEvaluator:
         return DriftEvaluator(self.layout, small_drift(self.layout), before)
 
-    def run(self, evaluator: DriftEvaluator | None = None, *, study: str = "s", **settings: Any) -> SearchStatus:
+    def run(
+        self, evaluator: DriftEvaluator | None = None, *, study: str = "s", cost: Cost | None = None, **settings: Any
+    ) -> SearchStatus:
         config = SearchConfig(**{"evaluations": 60, "batch": 6, "parents": 10, "pool": 60, **settings})
         evaluator = evaluator or self.evaluator()
         with Store.open(self.database) as store:
@@ -113,6 +116,7 @@ class Bench:
                 name=study,
                 identity={"prompts": list(evaluator.prompts)},
                 config=config,
+                cost=cost,
                 observer=self.observer,
             )
             return search.run()

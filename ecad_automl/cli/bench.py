@@ -1,0 +1,188 @@
+"""``ecad-automl bench``: how fast a pipeline is uncached, under schedules, and with what else one could use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision, read_prompts
+from ecad_automl.errors import EcadError, ScheduleError
+from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
+from ecad_automl.schedule import Schedule
+from ecad_automl.schedule_file import ScheduleFile, load_schedule
+
+if TYPE_CHECKING:
+    from ecad_automl.latency.contenders import Contender
+    from ecad_automl.latency.result import BenchResult
+    from ecad_automl.models import LoadedModel
+
+__all__ = ["bench"]
+
+_STOPPED = 130
+
+
+def bench(
+    model: Model = "shapes",
+    schedule: Annotated[list[Path] | None, typer.Option(help="A schedule file; may be given several times.")] = None,
+    batch_size: Annotated[
+        list[int] | None, typer.Option(help="Images per pipeline call; may be given several times. [default: 1]")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Rounds; in each, everything is timed once.")] = 10,
+    warmup: Annotated[int, typer.Option(help="Calls of everything before the first round.")] = 2,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole/--transformer-only", help="Time calls to the image, or the transformer alone."),
+    ] = True,
+    fewer_steps: Annotated[
+        bool, typer.Option(help="Also time uncached runs with about the MACs of each schedule.")
+    ] = True,
+    rivals: Annotated[bool, typer.Option(help="Also time the caches of diffusers, at their defaults.")] = False,
+    compile_blocks: Annotated[bool, typer.Option("--compile", help="Run schedules with compiled blocks.")] = False,
+    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line; built-in ones if none.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default those of the schedules.")] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default that of the schedules.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels; by default those of the schedules.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels; by default those of the schedules.")] = None,
+    out: Out = Path("bench"),
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
+) -> None:
+    """Time a pipeline uncached and under schedules, in rounds that take turns; write a table, JSON and a picture.
+
+    Ctrl-C ends it and keeps the rounds that are done.
+    """
+    # Whatever is compiled is compiled anew each time that a schedule is put on, so that turns are long then.
+    turn = {"settle": max(1, warmup), "burst": max(1, -(-repeats // 2))} if compile_blocks else {}
+    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole, **turn)
+    files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
+    _check_steps(files, steps)
+    texts = PROMPTS if prompts is None else read_prompts(prompts)
+    _check_folder(out)
+    # With --json, standard output is the document alone.
+    console = Console(stderr=json_output)
+    with console.status("Loading the model ..."):
+        quiet_libraries()
+        from ecad_automl.latency.bench import run_bench
+        from ecad_automl.models import load_model
+
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        for file in list(files.values())[:1]:
+            meta = file.metadata
+            loaded = loaded.with_settings(
+                steps=file.schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
+            )
+        loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
+        contenders = _contenders(loaded, files, fewer_steps=fewer_steps, rivals=rivals, compiled=compile_blocks)
+    with _progress(console, plan.calls([contender.changes for contender in contenders])) as progress:
+        result = run_bench(loaded, contenders, plan, progress, prompts=texts)
+    _report(result, out, console, json_output=json_output)
+
+
+def _contenders(
+    model: LoadedModel, files: dict[str, ScheduleFile], *, fewer_steps: bool, rivals: bool, compiled: bool
+) -> list[Contender]:
+    from ecad_automl.latency import contenders as kinds
+    from ecad_automl.latency.rivals import rivals as other_caches
+    from ecad_automl.models import model_layout
+
+    layout = model_layout(model)
+    schedules = {name: kinds.fitted(layout, file.schedule, name) for name, file in files.items()}
+    # The uncached run is not compiled, so one that is stands beside it.
+    full = {"all-compute": Schedule.all_compute(layout, model.settings.steps)} if compiled else {}
+    options: dict[str, Any] = {"compile": True} if compiled else {}
+    return [
+        kinds.uncached(model.settings.steps),
+        *kinds.scheduled(model.pipe, full | schedules, **options),
+        *(kinds.fewer_steps(schedules) if fewer_steps else []),
+        *(other_caches(model.pipe, model.settings) if rivals else []),
+    ]
+
+
+def _names(paths: Sequence[Path]) -> dict[str, Path]:
+    """Short names of files, longer ones where two would be the same."""
+    stems = [path.stem for path in paths]
+    names = {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
+    if len(names) < len(paths):
+        twice = next(path for path in paths if list(paths).count(path) > 1)
+        raise ScheduleError(f"The schedule {twice} is given twice; name each file once.")
+    return names
+
+
+def _check_steps(files: dict[str, ScheduleFile], steps: int | None) -> None:
+    if steps is not None and steps < 1:
+        raise ScheduleError(f"--steps is {steps}, but a run has at least 1 denoising step.")
+    counts = {name: file.schedule.steps for name, file in files.items()}
+    for name, count in counts.items():
+        first, expected = next(iter(counts.items()))
+        if steps is not None and count != steps:
+            raise ScheduleError(
+                f"The schedule {name!r} is for {count} steps, but --steps is {steps}; leave --steps out, or resample "
+                "the schedule."
+            )
+        if count != expected:
+            raise ScheduleError(
+                f"The schedule {name!r} is for {count} steps, but {first!r} is for {expected}; time them in runs of "
+                "their own."
+            )
+
+
+def _check_folder(out: Path) -> None:
+    """Long measurements should not end with a folder that cannot be written."""
+    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise EcadError(f"The folder {out} cannot be written, since {nearest} is no folder that can; choose another.")
+
+
+@contextmanager
+def _progress(console: Console, calls: int) -> Iterator[Progress]:
+    """A bar over all calls; where output is no terminal, a line for each batch size."""
+    from rich import progress
+
+    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeRemainingColumn())
+    with progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("warm-up", total=calls)
+        told: set[int] = set()
+        made = 0
+
+        def tell(batch_size: int, what: str, calls: int, /) -> None:
+            nonlocal made
+            bar.update(task, description=f"{batch_size} per call: {what}", completed=made)
+            made += calls
+            if not console.is_terminal and batch_size not in told:
+                told.add(batch_size)
+                console.print(f"Timing {batch_size} per call ...", highlight=False)
+
+        yield tell
+
+
+def _report(result: BenchResult, out: Path, console: Console, *, json_output: bool) -> None:
+    from ecad_automl.json_file import json_text
+    from ecad_automl.latency.plot import plot_speedup
+    from ecad_automl.latency.report import failures, table, write_json
+
+    if result.batches:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "bench.json", result)
+        plot_speedup(out / "bench.png", result)
+    for batch in result.batches:
+        if batch.rows:
+            console.print(table(batch, whole=result.whole))
+        for line in failures(batch):
+            console.print(f"Not timed, {batch.size} per call: {line}", highlight=False, soft_wrap=True)
+    if json_output:
+        typer.echo(json_text(result.to_dict()), nl=False)
+    for name in ("bench.json", "bench.png") if result.batches else ():
+        console.print(str(out / name), highlight=False, soft_wrap=True)
+    if not result.complete:
+        kept = "the rounds that were done are kept" if result.batches else "no round was done, so nothing was written"
+        console.print(f"Stopped; {kept}.")
+        raise typer.Exit(_STOPPED)

@@ -1,0 +1,106 @@
+"""Times random schedules and fits the latency model to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ecad_automl.errors import EvaluationError
+from ecad_automl.latency.bench import Calls, device_name
+from ecad_automl.latency.model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
+from ecad_automl.latency.samples import random_schedules
+from ecad_automl.latency.timing import Clock
+from ecad_automl.layout import Layout
+from ecad_automl.machine import machine
+from ecad_automl.models import LoadedModel, model_layout
+from ecad_automl.runtime import apply_schedule
+
+__all__ = ["calibrate_latency"]
+
+_WARMUP = 2
+#: Where one pass over the schedules gives no better error than this, the machine is noisy, and another pass follows.
+_GOOD_ERROR = 0.02
+
+
+def calibrate_latency(
+    model: LoadedModel,
+    count: int = 40,
+    *,
+    batch_size: int = 1,
+    seed: int = 0,
+    layout: Layout | None = None,
+    passes: int = 3,
+    progress: Callable[[int, int], object] = lambda _done, _count: None,
+    clock: Clock | None = None,
+) -> LatencyModel:
+    """Time random schedules, each between two uncached runs, and fit a model to them.
+
+    Of each only the ratio to its two neighbors is taken, times the median uncached run: a machine that is slower for a
+    while then changes little. On a noisy machine several passes are made, and the median of the ratios is taken.
+
+    Args:
+        model: the pipeline and how it is called.
+        count: number of schedules.
+        batch_size: images per pipeline call.
+        seed: of the schedules.
+        layout: the slots of the model; found out if None.
+        passes: most passes over the schedules; one is enough where its error is at most 2 %.
+        progress: is told how many times were taken, and how many there are at most.
+        clock: how time is taken; that of the transformer's device by default.
+
+    Raises:
+        EvaluationError: too few schedules, or no image per call.
+    """
+    if count < FEWEST_SCHEDULES:
+        raise EvaluationError(f"There are {count} schedules to time; a latency model needs {FEWEST_SCHEDULES}.")
+    if batch_size < 1:
+        raise EvaluationError(f"The batch size is {batch_size}; at least 1 image per call is needed.")
+    layout = layout or model_layout(model)
+    steps = model.settings.steps
+    calls = Calls(model, whole=False, clock=clock)
+    schedules = random_schedules(layout, steps, count, seed=seed)
+    for schedule in (None, *schedules[:1]):
+        for _ in range(_WARMUP):
+            _time(calls, model.pipe, schedule, batch_size, steps)
+
+    uncached = [_time(calls, model.pipe, None, batch_size, steps)]
+    cached: list[float] = []
+    while True:
+        for schedule in schedules:
+            progress(len(cached), count * passes)
+            cached.append(_time(calls, model.pipe, schedule, batch_size, steps))
+            uncached.append(_time(calls, model.pipe, None, batch_size, steps))
+        ratios = _ratios(cached, uncached).reshape(-1, count)
+        plain = float(np.median(uncached))
+        fitted = fit_latency(schedules, np.median(ratios, axis=0) * plain, plain)
+        if fitted.error <= _GOOD_ERROR or len(ratios) >= passes:
+            break
+    about = {
+        "machine": machine(),
+        "device": device_name(calls.device),
+        "model": model.name,
+        "dtype": str(calls.transformer.dtype).removeprefix("torch."),
+        "generation": model.settings.to_dict(),
+        "batch_size": batch_size,
+        "uncached_seconds": uncached,
+        "ratios": ratios.tolist(),
+    }
+    return replace(fitted, about=about)
+
+
+def _ratios(cached: Sequence[float], uncached: Sequence[float]) -> Floats:
+    """Each of ``n`` times over the mean of the uncached ones before and after it, of which there are ``n + 1``."""
+    around = np.asarray(uncached, dtype=np.float64)
+    ratios: Floats = np.asarray(cached) / ((around[:-1] + around[1:]) / 2)
+    return ratios
+
+
+def _time(calls: Calls, pipe: Any, schedule: Any, batch_size: int, steps: int) -> float:
+    if schedule is None:
+        return calls.time(batch_size, steps).transformer
+    with apply_schedule(pipe, schedule):
+        calls.call(batch_size, steps)  # the first call under a schedule also prepares its blocks
+        return calls.time(batch_size, steps).transformer

@@ -1,0 +1,260 @@
+"""Predicts how long the transformer takes under any schedule, from a few dozen schedules that were timed.
+
+The time of a run is taken as a sum: something for each step, for each step that computes anything, for each block that
+computes anything or nothing in such a step, and for each slot that is computed or reused. All terms are times, so none
+is negative: Lawson and Hanson's non-negative least squares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.errors import EvaluationError, StorageError
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Bits, Schedule, effective_compute
+
+__all__ = ["FEWEST_SCHEDULES", "Floats", "LatencyModel", "fit_latency", "latency_terms", "term_names"]
+
+Floats = NDArray[np.float64]
+
+SCHEMA = "ecad-automl/latency/1"
+
+#: Fewest timed schedules that a model is fitted to.
+FEWEST_SCHEDULES = 12
+#: Slots that seem to save nothing still have a price, as a share of the mean one: nothing is free.
+_LEAST_PRICE = 1e-3
+#: Rounds of reweighting that turn least squares into nearly least absolute errors, and the smallest error that counts.
+_REWEIGHTS, _SMALLEST = 8, 0.005
+
+
+def term_names(layout: Layout) -> tuple[str, ...]:
+    """The names of the columns of :func:`latency_terms`."""
+    groups, kinds = _groups(layout), _kinds(layout)
+    return (
+        "step",
+        "active step",
+        *(f"active block of {group}" for group in groups),
+        *(f"reused block of {group}" for group in groups),
+        *(f"computed {group}.{component}" for group, component in kinds),
+        *(f"reused {group}.{component}" for group, component in kinds),
+    )
+
+
+def latency_terms(layout: Layout, compute: Bits) -> Floats:
+    """How often each thing that takes time happens in a run.
+
+    Args:
+        layout: the slots.
+        compute: ``(n, steps, slots)`` bool.
+
+    Returns:
+        ``(n, len(term_names(layout)))``:
+
+        - all steps, and those in which any slot is computed;
+        - by list of blocks, in such steps: blocks in which a slot is computed, and blocks in which none is;
+        - by list and component: computed slots, each by its MACs over the mean ones of its kind; and, in blocks in
+          which another slot is computed, slots whose cached output is used.
+    """
+    effective = effective_compute(np.asarray(compute, dtype=np.bool_), layout.reader_index)
+    count, steps, _ = effective.shape
+    readers = layout.reader_index
+    read = (readers < 0) | effective[..., readers]
+    starts = np.flatnonzero(np.diff(layout.block_index, prepend=-1))
+    active: Bits = np.logical_or.reduceat(effective, starts, axis=2)
+    step_active: Bits = np.asarray(active.any(axis=2))
+    idle = ~active & step_active[:, :, None]
+    reused = ~effective & read & active[..., layout.block_index]
+
+    block_group = _members([_group(block) for block in layout.blocks], _groups(layout))
+    slot_kind = _members([(_group(s.block), s.component) for s in layout.slots], _kinds(layout))
+    return np.concatenate(
+        [
+            np.full((count, 1), float(steps)),
+            step_active.sum(axis=1, dtype=np.float64)[:, None],
+            active.sum(axis=1) @ block_group,
+            idle.sum(axis=1) @ block_group,
+            (effective.sum(axis=1) * _relative_macs(layout, slot_kind)) @ slot_kind,
+            reused.sum(axis=1) @ slot_kind,
+        ],
+        axis=1,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyModel:
+    """Seconds of the transformer in one pipeline call.
+
+    Args:
+        layout: the slots.
+        coefficients: seconds of each of :func:`term_names`, none negative.
+        error: median absolute relative error of schedules that the fit had not seen.
+        samples: number of timed schedules.
+        uncached_step: seconds of a step of the plain pipeline, under no schedule.
+        about: what was timed, on what; JSON values.
+
+    Raises:
+        StorageError: the coefficients are not those of the layout.
+    """
+
+    layout: Layout
+    coefficients: tuple[float, ...]
+    error: float
+    samples: int
+    uncached_step: float
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expected = len(term_names(self.layout))
+        good = len(self.coefficients) == expected and all(0 <= value < np.inf for value in self.coefficients)
+        if not good:
+            raise StorageError(
+                f"A latency model of {self.layout.transformer} needs {expected} times that are not negative, but has "
+                f"{list(self.coefficients)!r:.80}; calibrate it anew."
+            )
+
+    def predict(self, compute: Bits) -> Floats:
+        """Seconds of runs.
+
+        Args:
+            compute: ``(n, steps, slots)`` bool; any number of steps.
+
+        Returns:
+            ``(n,)``.
+        """
+        seconds: Floats = latency_terms(self.layout, compute) @ np.array(self.coefficients)
+        return seconds
+
+    def uncached(self, steps: int) -> float:
+        """Seconds of a run of so many steps under no schedule."""
+        return steps * self.uncached_step
+
+    @cached_property
+    def slot_prices(self) -> Floats:
+        """``(slots,)``: seconds that one computation of each slot takes beyond its reuse in a block that is active."""
+        kinds = _kinds(self.layout)
+        slot_kind = _members([(_group(s.block), s.component) for s in self.layout.slots], kinds)
+        computed, reused = np.array(self.coefficients[-2 * len(kinds) :]).reshape(2, -1)
+        prices = _relative_macs(self.layout, slot_kind) * (slot_kind @ computed) - slot_kind @ reused
+        mean = float(np.maximum(prices, 0.0).mean())
+        floored: Floats = np.maximum(prices, _LEAST_PRICE * mean) if mean else np.ones(len(prices))
+        return floored
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form, the inverse of :meth:`from_dict`."""
+        return {
+            "schema": SCHEMA,
+            "transformer": self.layout.transformer,
+            "seconds": dict(zip(term_names(self.layout), self.coefficients, strict=True)),
+            "error": self.error,
+            "samples": self.samples,
+            "uncached_step": self.uncached_step,
+            "about": dict(self.about),
+        }
+
+    @classmethod
+    def from_dict(cls, layout: Layout, data: Mapping[str, Any]) -> LatencyModel:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            StorageError: it is of another layout or schema, or damaged.
+        """
+        names = term_names(layout)
+        try:
+            seconds = {str(name): float(value) for name, value in data["seconds"].items()}
+            if data["schema"] != SCHEMA or set(seconds) != set(names):
+                raise ValueError(f"it is a {data['schema']!r} of {data['transformer']}")  # noqa: TRY301
+            coefficients = tuple(seconds[name] for name in names)
+            step, about = float(data["uncached_step"]), dict(data["about"])
+            return cls(layout, coefficients, float(data["error"]), int(data["samples"]), step, about)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StorageError(
+                f"The latency model cannot be read ({type(error).__name__}: {error}); calibrate it anew for "
+                f"{layout.transformer}."
+            ) from error
+
+
+def fit_latency(
+    schedules: Sequence[Schedule], seconds: Sequence[float] | Floats, uncached: float | None = None
+) -> LatencyModel:
+    """Fit a model to timed schedules, with the error of each that was left out in turn.
+
+    Relative errors are kept small, and single times that were disturbed hardly count.
+
+    Args:
+        schedules: ``n`` schedules of one layout.
+        seconds: ``(n,)`` time of the transformer in one call under each.
+        uncached: its time in one call under no schedule; that predicted for the all-compute schedule if None.
+
+    Raises:
+        EvaluationError: there are too few, or a time is not positive.
+    """
+    times = np.asarray(seconds, dtype=np.float64)
+    if len(schedules) < FEWEST_SCHEDULES or times.shape != (len(schedules),):
+        raise EvaluationError(
+            f"There are {len(schedules)} schedules with times of the shape {times.shape}; a latency model needs at "
+            f"least {FEWEST_SCHEDULES} with one time each."
+        )
+    if not (np.isfinite(times).all() and (times > 0).all()):
+        raise EvaluationError(f"The shortest of the times is {times.min()} s; all must be positive.")
+    layout = schedules[0].layout
+    terms = np.concatenate([latency_terms(layout, schedule.effective[None]) for schedule in schedules])
+    relative = [_leave_out(terms, times, index) for index in range(len(times))]
+    coefficients = _solve(terms, times)
+    steps = schedules[0].steps
+    if uncached is None:
+        full = Schedule.all_compute(layout, steps)
+        uncached = float((latency_terms(layout, full.effective[None]) @ coefficients)[0])
+    return LatencyModel(layout, tuple(coefficients.tolist()), float(np.median(relative)), len(times), uncached / steps)
+
+
+def _leave_out(terms: Floats, times: Floats, index: int) -> float:
+    """Relative error of one time by a fit to all others."""
+    others = np.arange(len(times)) != index
+    return float(abs(terms[index] @ _solve(terms[others], times[others]) / times[index] - 1))
+
+
+def _solve(terms: Floats, times: Floats) -> Floats:
+    """``(k,)`` non-negative coefficients of the least absolute relative errors, nearly."""
+    from scipy.optimize import nnls
+
+    scale = np.maximum(terms.max(axis=0), 1e-12)
+    rows = terms / scale / times[:, None]
+    weights = np.ones(len(times))
+    for _ in range(_REWEIGHTS):
+        found, _ = nnls(rows * weights[:, None], weights)
+        weights = 1 / np.sqrt(np.maximum(np.abs(rows @ found - 1), _SMALLEST))
+    coefficients: Floats = found / scale
+    return coefficients
+
+
+def _group(block: str) -> str:
+    """The list of blocks that a block is in."""
+    return block.rpartition(".")[0] or block
+
+
+def _groups(layout: Layout) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_group(block) for block in layout.blocks))
+
+
+def _kinds(layout: Layout) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys((_group(slot.block), slot.component) for slot in layout.slots))
+
+
+def _members(labels: Sequence[Any], kinds: Sequence[Any]) -> Floats:
+    """``(labels, kinds)``: 1 where the label is the kind."""
+    at = {kind: index for index, kind in enumerate(kinds)}
+    return np.eye(len(kinds))[[at[label] for label in labels]]
+
+
+def _relative_macs(layout: Layout, slot_kind: Floats) -> Floats:
+    """``(slots,)``: MACs of each slot over the mean ones of its kind; 1 where they are not known."""
+    macs = layout.slot_macs.astype(np.float64)
+    mean = slot_kind @ (slot_kind.T @ macs / slot_kind.sum(axis=0))
+    relative: Floats = np.divide(macs, mean, out=np.ones_like(macs), where=mean > 0)
+    return relative

@@ -1,0 +1,82 @@
+"""What a benchmark is asked for; imports no torch, so that senseless numbers are refused before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ecad_automl.errors import EvaluationError
+
+__all__ = ["PROMPTS", "BenchPlan", "Progress", "silent"]
+
+#: Latency does not depend on what is drawn.
+PROMPTS = (
+    "a lighthouse on a rock in a storm",
+    "a bowl of oranges on a wooden table",
+    "an old tram in a narrow street at night",
+    "a fox in tall grass, seen from the side",
+)
+
+
+class Progress(Protocol):
+    """Is told how a benchmark goes."""
+
+    def __call__(self, batch_size: int, what: str, calls: int, /) -> object:
+        """So many calls are about to be made; ``what`` names them."""
+
+
+def silent(_batch_size: int, _what: str, _calls: int, /) -> None:
+    """Ignores what it is told."""
+
+
+@dataclass(frozen=True)
+class BenchPlan:
+    """What to time.
+
+    Args:
+        batch_sizes: images per pipeline call.
+        repeats: timed rounds.
+        warmup: calls of each contender before the first round; the first of them also tells memory.
+        settle: calls that are not timed whenever a schedule or a cache was put on: the first call then records and
+            compiles.
+        burst: timed calls in a row each time that a contender takes its turn; more than 1 where taking turns is dear.
+        whole: whether calls go on to the finished image; otherwise they end at the latents.
+
+    Raises:
+        EvaluationError: a number is out of range.
+    """
+
+    batch_sizes: tuple[int, ...] = (1,)
+    repeats: int = 10
+    warmup: int = 2
+    settle: int = 1
+    burst: int = 1
+    whole: bool = True
+
+    def __post_init__(self) -> None:
+        for size in self.batch_sizes:
+            if size < 1:
+                raise EvaluationError(f"The batch size is {size}; at least 1 image per call is needed.")
+        if not self.batch_sizes or len(set(self.batch_sizes)) != len(self.batch_sizes):
+            raise EvaluationError(f"The batch sizes {list(self.batch_sizes)} must be at least one, each once.")
+        if self.repeats < 1:
+            raise EvaluationError(f"There are {self.repeats} repeats; at least 1 round is needed.")
+        if not 1 <= self.burst <= self.repeats:
+            raise EvaluationError(f"There are bursts of {self.burst} calls; 1 to {self.repeats} of them can be timed.")
+        if self.warmup < 1:
+            raise EvaluationError(f"There are {self.warmup} warm-up calls; at least 1 is needed, the first is slow.")
+
+    @property
+    def turns(self) -> int:
+        """How often each contender takes its turn; the last one may make more rounds than were asked for."""
+        return -(-self.repeats // self.burst)
+
+    def calls_per_turn(self, *, changed: bool) -> int:
+        """Pipeline calls each time that a contender takes its turn, which changes the pipeline or not."""
+        return self.burst + (self.settle if changed else 0)
+
+    def calls(self, changed: Sequence[bool]) -> int:
+        """Number of all pipeline calls, if none fails; for each contender, whether it changes the pipeline."""
+        by_contender = [self.warmup + self.turns * self.calls_per_turn(changed=one) for one in changed]
+        return len(self.batch_sizes) * sum(by_contender)

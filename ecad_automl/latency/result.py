@@ -1,0 +1,167 @@
+"""What a benchmark found: every single timing, and the figures that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+__all__ = ["SCHEMA", "Batch", "BenchResult", "Kind", "Row", "Spread", "speedup", "spread"]
+
+SCHEMA = "ecad-automl/bench/1"
+
+#: What a row runs: the plain pipeline, under a schedule, the plain pipeline with fewer steps, or with another cache.
+Kind = Literal["uncached", "schedule", "fewer steps", "cache"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median with its quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """A JSON-ready form."""
+        return {"median": self.median, "lower_quartile": self.low, "upper_quartile": self.high}
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles of at least one value."""
+    low, median, high = np.percentile(np.asarray(values, dtype=np.float64), [25, 50, 75])
+    return Spread(float(median), float(low), float(high))
+
+
+def speedup(seconds: Sequence[float], uncached: Sequence[float]) -> Spread:
+    """How many times as fast as the uncached run: the ratio within each round, and then its median and quartiles.
+
+    Args:
+        seconds: one time per round.
+        uncached: the uncached time of the same rounds.
+    """
+    return spread([full / mine for mine, full in zip(seconds, uncached, strict=True)])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender in one batch size.
+
+    Args:
+        name: what it is called.
+        kind: what it is.
+        steps: denoising steps.
+        mac_speedup: how many times fewer multiply-accumulates the transformer does than uncached; None if not known.
+        whole: seconds of the pipeline call in each round.
+        transformer: seconds inside the transformer's forwards in each round.
+        cache_bytes: most bytes of cached outputs that were held after any forward; None where nobody tells.
+        peak_bytes: most memory of the device in use; None on the CPU.
+    """
+
+    name: str
+    kind: Kind
+    steps: int
+    mac_speedup: float | None = None
+    whole: tuple[float, ...] = ()
+    transformer: tuple[float, ...] = ()
+    cache_bytes: int | None = None
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """All contenders in one batch size.
+
+    Args:
+        size: images per pipeline call.
+        rows: the contenders that ran, the uncached one first.
+        failed: by name, why a contender did not run.
+    """
+
+    size: int
+    rows: tuple[Row, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        """Number of whole rounds."""
+        return len(self.rows[0].transformer) if self.rows else 0
+
+    def transformer_speedup(self, row: Row) -> Spread:
+        """Of the transformer's time over that of the uncached run."""
+        return speedup(row.transformer, self.rows[0].transformer)
+
+    def whole_speedup(self, row: Row) -> Spread:
+        """Of the whole call over the uncached one."""
+        return speedup(row.whole, self.rows[0].whole)
+
+    def efficiency(self, row: Row) -> float | None:
+        """Share of the speedup promised by MACs that the transformer's time shows; None where MACs are not known."""
+        return None if row.mac_speedup is None else self.transformer_speedup(row).median / row.mac_speedup
+
+    def images_per_second(self, row: Row) -> float:
+        """Images of one call over its median time."""
+        return self.size / spread(row.whole).median
+
+    def to_dict(self, *, whole: bool) -> dict[str, Any]:
+        """A JSON-ready form; without ``whole`` only the transformer's time is told."""
+        return {
+            "batch_size": self.size,
+            "rounds": self.rounds,
+            "rows": [self._row(row, whole=whole) for row in self.rows],
+            "failed": dict(self.failed),
+        }
+
+    def _row(self, row: Row, *, whole: bool) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "name": row.name,
+            "kind": row.kind,
+            "steps": row.steps,
+            "mac_speedup": row.mac_speedup,
+            "cache_bytes": row.cache_bytes,
+            "peak_bytes": row.peak_bytes,
+            "transformer": {
+                "seconds": list(row.transformer),
+                **spread(row.transformer).to_dict(),
+                "speedup": self.transformer_speedup(row).to_dict(),
+                "efficiency": self.efficiency(row),
+            },
+        }
+        if whole:
+            found["whole"] = {
+                "seconds": list(row.whole),
+                **spread(row.whole).to_dict(),
+                "speedup": self.whole_speedup(row).to_dict(),
+                "images_per_second": self.images_per_second(row),
+            }
+        return found
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """A whole benchmark.
+
+    Args:
+        about: machine, versions, model and settings, as JSON values.
+        batches: by batch size.
+        whole: whether calls were timed to the finished image; otherwise they ended at the latents, and only the
+            transformer's time counts.
+        complete: False where it was stopped before its last round.
+    """
+
+    about: Mapping[str, Any]
+    batches: tuple[Batch, ...]
+    whole: bool = True
+    complete: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the JSON file."""
+        return {
+            "schema": SCHEMA,
+            **self.about,
+            "complete": self.complete,
+            "clocks": ["transformer", "whole"] if self.whole else ["transformer"],
+            "batches": [batch.to_dict(whole=self.whole) for batch in self.batches],
+        }

@@ -1,0 +1,134 @@
+"""The caches that diffusers itself brings, and cache-dit where it is installed, as contenders at their defaults.
+
+cache-dit was never run here; it is taken by its documented calls alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.generation import GenerationSettings
+from ecad_automl.latency.contenders import Contender
+
+__all__ = ["rivals"]
+
+_REGISTRY = "_diffusers_hook"
+
+MakeConfig = Callable[[Any], Any]
+
+
+def rivals(pipe: Any, settings: GenerationSettings) -> list[Contender]:
+    """A contender for each cache; entering one that does not suit the transformer raises.
+
+    Args:
+        pipe: the pipeline.
+        settings: how it is called.
+    """
+    configs = _configs(pipe, settings)
+    made = {name: partial(_diffusers_cache, pipe, kind, make) for name, (kind, make) in configs.items()}
+    if importlib.util.find_spec("cache_dit") is not None:
+        made["cache-dit"] = partial(_cache_dit, pipe)
+    return [Contender(name, "cache", settings.steps, enter, required=False) for name, enter in made.items()]
+
+
+def _configs(pipe: Any, settings: GenerationSettings) -> dict[str, tuple[str, MakeConfig]]:
+    """By name, diffusers' class and how its config is made: the defaults, and what must be given besides."""
+
+    def timestep() -> Any:
+        return pipe.current_timestep
+
+    config = pipe.transformer.config
+    distilled = bool(config.get("guidance_embeds", False)) or settings.guidance_scale <= 1.0
+    # Without a range diffusers falls back to 2, and without a weight to 0.5, each with a warning.
+    pab = {"spatial_attention_block_skip_range": 2, "current_timestep_callback": timestep}
+    faster = {
+        "current_timestep_callback": timestep,
+        "attention_weight_callback": lambda _: 0.5,
+        "tensor_format": "BCHW",
+        "is_guidance_distilled": distilled,
+    }
+    return {
+        "First Block Cache": ("FirstBlockCacheConfig", lambda kind: kind()),
+        "PAB": ("PyramidAttentionBroadcastConfig", lambda kind: kind(**pab)),
+        "FasterCache": ("FasterCacheConfig", lambda kind: kind(**faster)),
+        "TaylorSeer": ("TaylorSeerCacheConfig", lambda kind: kind()),
+        "MagCache": (
+            "MagCacheConfig",
+            lambda kind: kind(num_inference_steps=settings.steps, mag_ratios=_mag_ratios(pipe)),
+        ),
+        "SeaCache": ("SeaCacheConfig", lambda kind: kind()),
+        "TextKVCache": ("TextKVCacheConfig", lambda kind: kind()),
+    }
+
+
+def _mag_ratios(pipe: Any) -> Any:
+    if type(pipe.transformer).__name__ != "FluxTransformer2DModel":
+        raise UnsupportedModelError("diffusers brings its magnitude ratios for FLUX.1 alone; others must be measured")
+    from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
+
+    return FLUX_MAG_RATIOS
+
+
+@contextmanager
+def _diffusers_cache(pipe: Any, name: str, make: MakeConfig) -> Iterator[None]:
+    """One of diffusers' caches on the transformer, which is afterwards as it was before."""
+    transformer = pipe.transformer
+    kind = getattr(importlib.import_module("diffusers.hooks"), name, None)
+    if kind is None:
+        raise UnsupportedModelError("this version of diffusers does not have it")
+    if not hasattr(transformer, "enable_cache"):
+        raise UnsupportedModelError(f"{type(transformer).__name__} has no enable_cache in diffusers")
+    config = make(kind)
+    with _restored(transformer):
+        transformer.enable_cache(config)
+        try:
+            yield
+        finally:
+            transformer.disable_cache()
+
+
+@contextmanager
+def _cache_dit(pipe: Any) -> Iterator[None]:
+    """The library cache-dit at its defaults."""
+    library = importlib.import_module("cache_dit")
+    with _restored(pipe.transformer):
+        library.enable_cache(pipe)
+        try:
+            yield
+        finally:
+            library.disable_cache(pipe)
+
+
+@contextmanager
+def _restored(root: nn.Module) -> Iterator[None]:
+    """Takes off all hooks of diffusers and forwards that the block leaves, also where a cache failed half-way.
+
+    diffusers leaves its registries, and forwards that are set on the instance, behind on modules that had none.
+    """
+    before = [(module, _hooks(module), "forward" in vars(module)) for module in root.modules()]
+    try:
+        yield
+    finally:
+        for module, hooks, had_forward in before:
+            registry: Any = vars(module).get(_REGISTRY)
+            for name in _hooks(module) - hooks:
+                registry.remove_hook(name, recurse=False)
+            if registry is not None and not hooks:
+                delattr(module, _REGISTRY)
+            elif registry is not None:
+                registry._child_registries_cache = None  # else it would go on calling what was taken off
+            if not had_forward:
+                vars(module).pop("forward", None)
+
+
+def _hooks(module: nn.Module) -> set[str]:
+    registry = vars(module).get(_REGISTRY)
+    return set() if registry is None else set(registry.hooks)

@@ -1,0 +1,68 @@
+"""What a search minimizes: exact MACs, or the latency that a fitted model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.latency.model import LatencyModel
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Bits, Schedule
+
+__all__ = ["GMACS", "LATENCY_MS", "Cost", "latency_cost", "mac_cost"]
+
+Floats = NDArray[np.float64]
+
+#: Names of the second objective in a study.
+GMACS = "gmacs"
+LATENCY_MS = "latency_ms"
+
+
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """A cost of schedules, known without running them.
+
+    Args:
+        name: of the objective.
+        prices: ``(slots,)``: what one more computation of each slot costs, in any unit; for drift-optimal schedules.
+        of_bits: from ``(n, steps, slots)`` effective bits to ``(n,)`` costs.
+        of_steps: from a number of steps to the cost of an uncached run.
+    """
+
+    name: str
+    prices: NDArray[np.float64] | NDArray[np.int64]
+    of_bits: Callable[[Bits], Floats]
+    of_steps: Callable[[int], float]
+
+    def of(self, schedules: Sequence[Schedule]) -> Floats:
+        """``(n,)`` costs of ``n`` schedules, at least one, of one step count."""
+        return self.of_bits(np.stack([schedule.effective for schedule in schedules]))
+
+
+def mac_cost(layout: Layout) -> Cost:
+    """MACs of the transformer for one image, in 10^9: equal to ``Schedule.gmacs``."""
+
+    def of_bits(effective: Bits) -> Floats:
+        macs = effective.shape[1] * layout.constant_macs + effective.sum(axis=1) @ layout.slot_macs
+        gmacs: Floats = macs / 1e9
+        return gmacs
+
+    return Cost(GMACS, layout.slot_macs, of_bits, lambda steps: steps * layout.step_macs / 1e9)
+
+
+def latency_cost(model: LatencyModel, images: int) -> Cost:
+    """Time of the transformer for one image, in milliseconds.
+
+    Args:
+        model: of pipeline calls.
+        images: that the model's calls make.
+    """
+    return Cost(
+        LATENCY_MS,
+        model.slot_prices,
+        lambda effective: 1000 * model.predict(effective) / images,
+        lambda steps: 1000 * model.uncached(steps) / images,
+    )

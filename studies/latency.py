@@ -1,0 +1,92 @@
+"""The latency model of a study: calibrated once, and then the same in every run of it."""
+
+from __future__ import annotations
+
+import json
+
+from ecad_automl.errors import StorageError
+from ecad_automl.latency.bench import device_name
+from ecad_automl.latency.calibrate import calibrate_latency
+from ecad_automl.latency.model import LatencyModel
+from ecad_automl.layout import Layout
+from ecad_automl.machine import machine
+from ecad_automl.models import LoadedModel
+from storage import Store
+from studies.config import LatencySettings
+from studies.status import SearchObserver, SearchStatus
+
+__all__ = ["latency_model"]
+
+_NAME = "latency"
+#: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.
+_TELL_EVERY = 5
+
+
+def latency_model(
+    model: LoadedModel,
+    layout: Layout,
+    settings: LatencySettings,
+    store: Store,
+    study: str,
+    observer: SearchObserver,
+    budget: int = 0,
+) -> LatencyModel:
+    """The model that the study holds; calibrated and kept where it holds none.
+
+    Args:
+        model: the pipeline and how it is called.
+        layout: its slots.
+        settings: what is timed.
+        store: where the model is kept.
+        study: its name there.
+        observer: is told of the calibration, and of how exact the model is.
+        budget: of the study, for the observer.
+
+    Raises:
+        StorageError: the stored model is damaged.
+    """
+    stored = store.calibration(study, _NAME)
+    if stored is None:
+        found = _calibrated(model, layout, settings, observer, budget)
+        store.save_calibration(study, _NAME, json.dumps(found.to_dict()).encode())
+    else:
+        found = _read(layout, stored)
+    where = _place(found)
+    observer.message(
+        f"Latency model: {found.samples} schedules timed on {where}, median error {found.error:.1%} on one left out."
+    )
+    here = _place_here(model)
+    if here != where:
+        observer.message(f"This is {here}; the study goes on with the latencies of {where}.")
+    return found
+
+
+def _calibrated(
+    model: LoadedModel, layout: Layout, settings: LatencySettings, observer: SearchObserver, budget: int
+) -> LatencyModel:
+    def tell(done: int, count: int) -> None:
+        if done % _TELL_EVERY == 0:
+            observer.update(SearchStatus(0, budget, 0, text=f"timing random schedules, {done} of at most {count} done"))
+
+    return calibrate_latency(model, settings.schedules, batch_size=settings.batch_size, layout=layout, progress=tell)
+
+
+def _read(layout: Layout, stored: bytes) -> LatencyModel:
+    try:
+        data = json.loads(stored)
+    except ValueError as error:
+        raise StorageError(f"The latency model of the study is damaged ({error}); start a new study.") from error
+    return LatencyModel.from_dict(layout, data)
+
+
+def _place(model: LatencyModel) -> str:
+    return _named(model.about.get("device"), model.about.get("machine", {}))
+
+
+def _place_here(model: LoadedModel) -> str:
+    return _named(device_name(next(model.pipe.transformer.parameters()).device), machine())
+
+
+def _named(device: object, about: dict[str, object]) -> str:
+    """The accelerator, or the processor where there is none."""
+    return str(about.get("processor") or device) if device == "cpu" else str(device)

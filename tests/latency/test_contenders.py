@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecad_automl.errors import ScheduleError
+from ecad_automl.heuristics import fora
+from ecad_automl.latency.contenders import fewer_steps, fitted, nearest_steps
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule
+
+
+def layout(blocks: int = 4, constant: int = 0, macs: int = 1000) -> Layout:
+    return Layout("T", tuple(Slot(f"blocks.{index}", "ff", None, macs) for index in range(blocks)), constant)
+
+
+def test_as_many_steps_as_come_nearest_to_the_macs() -> None:
+    plain = layout()
+    assert nearest_steps(fora(plain, 20, 2)) == 10
+    assert nearest_steps(fora(plain, 20, 3)) == 7
+    bits = np.zeros((20, 4), bool)
+    assert nearest_steps(Schedule(plain, bits)) == 2  # one step is too few for some pipelines
+    # MACs that no schedule avoids keep a schedule dear: 20 x 4,000 of constant MACs and two steps of 4 x 1,000.
+    assert nearest_steps(Schedule(layout(constant=4000), bits)) == round(20 * 84_000 / 160_000)
+
+
+def test_no_fewer_steps_stand_beside_a_schedule_that_computes_nearly_everything() -> None:
+    bits = np.ones((20, 4), bool)
+    bits[3, 0] = False
+    assert nearest_steps(Schedule(layout(), bits)) is None
+    assert fewer_steps({"a": Schedule(layout(), bits)}) == []
+
+
+def test_each_step_count_is_timed_once_with_its_own_saving() -> None:
+    plain = layout()
+    found = fewer_steps({"a": fora(plain, 20, 5), "b": fora(plain, 20, 2), "c": fora(plain, 20, 2)})
+    assert [(one.name, one.steps, one.mac_speedup) for one in found] == [("10 steps", 10, 2.0), ("4 steps", 4, 5.0)]
+    assert not any(one.required for one in found)
+
+
+def test_a_schedule_takes_the_macs_of_the_model_at_hand() -> None:
+    dear = fitted(layout(constant=500, macs=9), fora(layout(), 10, 2), "s")
+    assert dear.macs == 10 * 500 + 5 * 4 * 9
+
+
+def test_a_schedule_of_another_model_is_refused_by_name() -> None:
+    with pytest.raises(ScheduleError, match="'mine' does not fit this model: it is for 3 blocks, not 4"):
+        fitted(layout(), fora(layout(3), 10, 2), "mine")
