@@ -6,6 +6,7 @@ __all__ = [
     "CacheStateError",
     "EcadError",
     "EvaluationError",
+    "NoAdapterWarning",
     "PromptError",
     "RewardError",
     "ScheduleError",
@@ -49,3 +50,7 @@ class StudyError(EcadError):
 
 class StorageError(EcadError):
     """The SQLite file cannot be read, written or understood."""
+
+
+class NoAdapterWarning(UserWarning):
+    """A transformer class is not known; its slots were found by the names and classes of its modules."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import EvaluationError, PromptError
-from ecad_automl.generation import GenerationSettings, encode_prompts, stack_prompts
+from ecad_automl.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedule import Schedule
@@ -102,6 +102,7 @@ class Evaluator:
         self.settings = settings
         self.batch_size = batch_size
         self._encoded = encode_prompts(pipe, self.prompts, settings)
+        self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
         self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
         self._reference: Tensor | None = None
         self._baseline: Evaluation | None = None
@@ -152,7 +153,7 @@ class Evaluator:
         return torch.cat(list(self._batches(self.settings, [self._items[i] for i in chosen])))
 
     def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        with _quiet(self.pipe):
+        with _quiet(self.pipe), remembered_texts(self.pipe, self._texts):
             for start in range(0, len(items), self.batch_size):
                 chunk = items[start : start + self.batch_size]
                 yield generate_batch(

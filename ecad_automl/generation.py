@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["GenerationSettings", "encode_prompts", "supported_pipelines"]
+__all__ = ["GenerationSettings", "encode_prompts", "remembered_texts", "stack_prompts"]
+
+# How the text inputs of some pipelines are prepared; all others are given plain text.
+_PREPARED = {
+    "PixArtAlphaPipeline": "pixart",
+    "PixArtSigmaPipeline": "pixart",
+    "FluxPipeline": "flux",
+    "StableDiffusion3Pipeline": "sd3",
+}
+
+# A negative prompt that says nothing: pipelines with true_cfg_scale take it to mean that there is guidance at all.
+_NO_NEGATIVE = " "
 
 
 @dataclass(frozen=True)
@@ -18,59 +30,57 @@ class GenerationSettings:
         guidance_scale: classifier-free (or distilled) guidance.
         height: pixels.
         width: pixels.
-        max_sequence_length: text tokens that prompts are padded or cut to.
+        max_sequence_length: text tokens that prompts are padded or cut to; None where the pipeline does not take it.
         extra: further arguments of the pipeline's ``__call__``.
+        guidance_argument: what the pipeline calls the guidance scale; None where it takes none.
     """
 
     steps: int
     guidance_scale: float
     height: int
     width: int
-    max_sequence_length: int
+    max_sequence_length: int | None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    guidance_argument: str | None = "guidance_scale"
 
     def call_arguments(self) -> dict[str, Any]:
         """Keyword arguments for the pipeline's ``__call__``."""
-        return {
-            "num_inference_steps": self.steps,
-            "guidance_scale": self.guidance_scale,
-            "height": self.height,
-            "width": self.width,
-            "max_sequence_length": self.max_sequence_length,
-            **self.extra,
-        }
+        arguments: dict[str, Any] = {"num_inference_steps": self.steps, "height": self.height, "width": self.width}
+        if self.guidance_argument is not None:
+            arguments[self.guidance_argument] = self.guidance_scale
+        if self.max_sequence_length is not None:
+            arguments["max_sequence_length"] = self.max_sequence_length
+        return arguments | dict(self.extra)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
-        return {**asdict(self), "extra": dict(self.extra)}
-
-
-def supported_pipelines() -> dict[str, str]:
-    """Name of each pipeline class that :func:`encode_prompts` knows, and the kind of its text inputs."""
-    return {
-        "PixArtAlphaPipeline": "pixart",
-        "PixArtSigmaPipeline": "pixart",
-        "FluxPipeline": "flux",
-        "StableDiffusion3Pipeline": "sd3",
-    }
+        data = {**asdict(self), "extra": dict(self.extra)}
+        if self.guidance_argument == "guidance_scale":
+            del data["guidance_argument"]  # studies know this form from before there was a choice
+        return data
 
 
 def encode_prompts(pipe: Any, prompts: Sequence[str], settings: GenerationSettings) -> list[dict[str, Any]]:
-    """Text embeddings of each prompt, computed once, as keyword arguments of the pipeline's ``__call__``.
+    """Each prompt as keyword arguments of the pipeline's ``__call__``.
+
+    PixArt, FLUX and Stable Diffusion 3 get text embeddings, computed once. All others get the text, since how they pad
+    it may depend on the other prompts of a call; :func:`remembered_texts` saves them from encoding it again.
 
     Args:
-        pipe: a diffusers pipeline of a class in :func:`supported_pipelines`, or any other, which is given plain text.
+        pipe: a diffusers pipeline.
         prompts: ``n`` prompts.
         settings: guidance and text length.
 
     Returns:
-        ``n`` dictionaries of tensors with a batch axis of one; :func:`stack_prompts` joins several.
+        ``n`` dictionaries of tensors, or lists of texts, with a batch axis of one; :func:`stack_prompts` joins several.
     """
     import torch
 
-    kind = supported_pipelines().get(type(pipe).__name__)
+    kind = _PREPARED.get(type(pipe).__name__)
     if kind is None:
-        return [{"prompt": [prompt]} for prompt in prompts]
+        guided = settings.guidance_argument == "true_cfg_scale" and settings.guidance_scale > 1.0
+        negative = {"negative_prompt": [_NO_NEGATIVE]} if guided else {}
+        return [{"prompt": [prompt], **negative} for prompt in prompts]
     encoded = []
     with torch.no_grad():
         for prompt in prompts:
@@ -111,8 +121,44 @@ def stack_prompts(encoded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     joined: dict[str, Any] = {}
     for name in encoded[0]:
         values = [item[name] for item in encoded]
-        joined[name] = [text for value in values for text in value] if name == "prompt" else torch.cat(values)
+        texts = isinstance(values[0], list)
+        joined[name] = [text for value in values for text in value] if texts else torch.cat(values)
     if "negative_prompt_embeds" in joined:
         # PixArt's default negative prompt is "", which it refuses beside embeddings.
         joined["negative_prompt"] = None
     return joined
+
+
+@contextmanager
+def remembered_texts(pipe: Any, memory: dict[str, Any]) -> Iterator[None]:
+    """For a while, a pipeline encodes the same texts in the same way only once.
+
+    Args:
+        pipe: a diffusers pipeline; one without ``encode_prompt`` is left as it is.
+        memory: what was encoded before, to be used again.
+    """
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    encode = getattr(pipe, "encode_prompt", None)
+    if encode is None:
+        yield
+        return
+
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, torch.Tensor) for value in tree_leaves((args, kwargs))):
+            return encode(*args, **kwargs)  # already encoded
+        key = repr((args, sorted(kwargs.items())))
+        if key not in memory:
+            memory[key] = encode(*args, **kwargs)
+        return memory[key]
+
+    before = vars(pipe).get("encode_prompt")
+    pipe.encode_prompt = remembered
+    try:
+        yield
+    finally:
+        if before is None:
+            del pipe.encode_prompt
+        else:
+            pipe.encode_prompt = before

@@ -29,7 +29,13 @@ def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     def folder(family: str) -> Path:
         found = root / f"tiny-{family}"
         if not found.exists():
-            TINY_PIPELINES[family]().save_pretrained(found)
+            if family in TINY_PIPELINES:
+                make = TINY_PIPELINES[family]
+            else:
+                from tests.tiny_text_models import TEXT_PIPELINES
+
+                make = TEXT_PIPELINES[family]
+            make().save_pretrained(found)
         return found
 
     return folder
@@ -48,6 +54,23 @@ def any_tiny_model(request: pytest.FixtureRequest, tiny_folders: Callable[[str],
 
     model = load_model(str(tiny_folders(request.param)))
     return model.with_settings(steps=4, height=16, width=16, max_sequence_length=8)
+
+
+_TEXT_FAMILIES = (
+    *("sana", "sana-sprint", "qwen-image", "flux2-klein", "aura-flow", "lumina2", "z-image", "cogview4", "hunyuan-dit"),
+    # diffusers 0.42 builds its own Chroma of a part that it calls deprecated.
+    pytest.param("chroma", marks=pytest.mark.filterwarnings("ignore::FutureWarning")),
+)
+
+
+@pytest.fixture(params=_TEXT_FAMILIES)
+def text_tiny_model(request: pytest.FixtureRequest, tiny_folders: Callable[[str], Path]) -> Any:
+    """A pipeline of each family that is given its prompts as text, loaded, with four steps of 32 x 32 pixels."""
+    from ecad_automl.models import load_model
+
+    model = load_model(str(tiny_folders(request.param)))
+    tokens = None if model.settings.max_sequence_length is None else 64
+    return model.with_settings(steps=4, height=32, width=32, max_sequence_length=tokens)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Loads a diffusers pipeline and knows how its users usually call it."""
+"""Loads a diffusers pipeline, and counts what its transformer does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import torch
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.generation import GenerationSettings, supported_pipelines
+from ecad_automl.generation import GenerationSettings, encode_prompts, stack_prompts
 from ecad_automl.layout import Layout
-from ecad_automl.runtime import layout_of
+from ecad_automl.models.text_to_image import check_text_to_image, default_settings
+from ecad_automl.runtime import layout_of, layout_of_call
+from ecad_automl.runtime.families import family_of
 from ecad_automl.shapes import WEIGHTS
 
 __all__ = ["LoadedModel", "default_settings", "load_model", "model_layout"]
@@ -21,6 +23,9 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 _HASHED_PIECES = 3
 _HASHED_BYTES = 65_536
+
+#: Stands for all prompts where MACs are counted and depend on how long a prompt is.
+NEUTRAL_PROMPT = "a photo of a red ball on a wooden table in front of a white wall"
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ def load_model(
         device: torch device; the default is CUDA where there is one.
 
     Raises:
-        UnsupportedModelError: the model cannot be found or read, or its pipeline is not supported.
+        UnsupportedModelError: the model cannot be found or read, or its pipeline does not make
+            images from text prompts alone.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
@@ -72,11 +78,7 @@ def load_model(
         )
     pipe = _from_pretrained(str(folder) if local else name, name, revision, _DTYPES[dtype])
     found_revision = _folder_revision(folder) if local else _cached_commit(name, revision) or revision or "main"
-    kind = type(pipe).__name__
-    if kind not in supported_pipelines():
-        raise UnsupportedModelError(
-            f"The model {name!r} is a {kind}, which is not supported; supported are {', '.join(supported_pipelines())}."
-        )
+    check_text_to_image(pipe, name)
     return LoadedModel(pipe.to(device), name, found_revision, default_settings(pipe, bundled=name == "shapes"))
 
 
@@ -122,33 +124,21 @@ def _folder_revision(folder: Path) -> str:
     return "folder-" + digest.hexdigest()
 
 
-def default_settings(pipe: Any, *, bundled: bool = False) -> GenerationSettings:
-    """How users of this pipeline commonly call it."""
-    if bundled:
-        extra = {"clean_caption": False, "use_resolution_binning": False}
-        return GenerationSettings(20, 3.0, 64, 64, 20, extra)
-    factor = pipe.vae_scale_factor
-    if type(pipe).__name__ == "FluxPipeline":
-        size = pipe.default_sample_size * factor
-        return GenerationSettings(20, 3.5, size, size, 512)
-    if type(pipe).__name__ == "StableDiffusion3Pipeline":
-        size = pipe.default_sample_size * factor
-        return GenerationSettings(28, 7.0, size, size, 256)
-    size = pipe.transformer.config.sample_size * factor
-    # Binning snaps to the aspect ratios of the published sizes and refuses all others.
-    binning = pipe.transformer.config.sample_size in (32, 64, 128)
-    extra = {"clean_caption": False, "use_resolution_binning": binning}
-    tokens = 300 if type(pipe).__name__ == "PixArtSigmaPipeline" else 120
-    return GenerationSettings(20, 4.5, size, size, tokens, extra)
-
-
 def model_layout(model: LoadedModel) -> Layout:
-    """The slots of the model's transformer with their MACs under its settings."""
-    settings = model.settings
-    return layout_of(
-        model.pipe,
-        height=settings.height,
-        width=settings.width,
-        guidance=settings.guidance_scale > 1.0,
-        text_tokens=settings.max_sequence_length,
-    )
+    """The slots of the model's transformer with their MACs under its settings.
+
+    Where the family does not know what the pipeline feeds its transformer, one step of a real call with a neutral
+    prompt shows it. Some pipelines do not pad texts to one length: their MACs are then for that prompt.
+    """
+    pipe, settings = model.pipe, model.settings
+    if any(cls.__name__ in family_of(pipe.transformer).counted for cls in type(pipe).__mro__):
+        return layout_of(
+            pipe,
+            height=settings.height,
+            width=settings.width,
+            guidance=settings.guidance_scale > 1.0,
+            text_tokens=settings.max_sequence_length,
+        )
+    prompt = stack_prompts(encode_prompts(pipe, [NEUTRAL_PROMPT], settings))
+    # The generator leaves the random numbers of the caller alone.
+    return layout_of_call(pipe, **prompt, **settings.call_arguments(), generator=torch.Generator().manual_seed(0))

@@ -8,6 +8,7 @@ from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.layout import Slot
+from ecad_automl.runtime.families.generic import generic_family
 from ecad_automl.runtime.families.image import IMAGE_FAMILIES
 from ecad_automl.runtime.families.joint import JOINT_FAMILIES
 from ecad_automl.runtime.families.other import OTHER_FAMILIES
@@ -24,22 +25,43 @@ FAMILIES = {
 def family_of(transformer: nn.Module | str) -> Family:
     """The family of a transformer, or of the name of a transformer class.
 
+    A transformer of a class that is not known gets a family of what its modules look like, with a warning; of a mere
+    name nothing can be said.
+
     Raises:
-        UnsupportedModelError: no family is known for that class.
+        UnsupportedModelError: no family is known for that name, or no blocks were found in the transformer.
     """
     name = transformer if isinstance(transformer, str) else type(transformer).__name__
-    if name not in FAMILIES:
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if isinstance(transformer, str):
         raise UnsupportedModelError(
             f"The transformer class {name} cannot be run under a schedule; supported are {', '.join(FAMILIES)}."
         )
-    return FAMILIES[name]
+    if hasattr(transformer, "_orig_mod"):
+        raise UnsupportedModelError(
+            "The transformer is wrapped by torch.compile, which keeps its blocks out of reach; compile it in place "
+            "instead, by transformer.compile()."
+        )
+    wrapped = next((kind for module in transformer.modules() if (kind := type(module).__name__) in FAMILIES), None)
+    if wrapped is not None:
+        raise UnsupportedModelError(
+            f"The transformer is a {wrapped} wrapped in a {name}; put the {wrapped} itself under a schedule."
+        )
+    family = generic_family(transformer)
+    if family is None:
+        raise UnsupportedModelError(
+            f"The transformer class {name} cannot be run under a schedule: it has no adapter, and no list of blocks "
+            f"with an attention was found in it; adapters are there for {', '.join(FAMILIES)}."
+        )
+    return family
 
 
 def slot_modules(transformer: nn.Module) -> tuple[tuple[Slot, nn.Module], ...]:
     """Each slot of a transformer with the module that computes it, in the order of a forward.
 
     Raises:
-        UnsupportedModelError: the class of the transformer is not supported.
+        UnsupportedModelError: no blocks were found in the transformer.
     """
     found = []
     for group in family_of(transformer).groups:
@@ -56,6 +78,6 @@ def slots_of(transformer: nn.Module) -> tuple[Slot, ...]:
     """The slots of a transformer in the order of a forward, with MACs of 0.
 
     Raises:
-        UnsupportedModelError: the class of the transformer is not supported.
+        UnsupportedModelError: no blocks were found in the transformer.
     """
     return tuple(slot for slot, _ in slot_modules(transformer))
