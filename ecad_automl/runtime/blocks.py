@@ -35,12 +35,14 @@ class Block:
         module: the block itself.
         first: number of its first slot in the layout.
         components: what it has as slots, in the order of the layout.
+        chain: whether it may work in the memory of what the block before it gave.
     """
 
     path: str
     module: nn.Module
     first: int
     components: tuple[Component, ...]
+    chain: bool = False
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -68,7 +70,7 @@ def blocks_of(transformer: nn.Module) -> tuple[Block, ...]:
             # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
             components = tuple(part for part in group.components if getattr(module, part.name, None) is not None)
             if components:
-                blocks.append(Block(f"{group.path}.{index}", module, first, components))
+                blocks.append(Block(f"{group.path}.{index}", module, first, components, group.chain))
                 first += len(components)
     return tuple(blocks)
 

@@ -49,11 +49,13 @@ class ScheduledRun:
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
         ]
         self._rows: list[tuple[Action, ...]] = []
+        self._given: list[torch.Tensor] = []  # by the last block, if in memory of its own
         self._outputs: dict[Entry, Spec] = {}  # of slots in blocks that are run whole
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         self._rows = self._plan[call.step]
+        self._given = []
         self.cache.begin(call.context)
         self.text.begin(call.context)
 
@@ -95,17 +97,25 @@ class ScheduledRun:
         self._functions.for_modules(modules)
 
     def _run(self, block: Block, program: Program, row: tuple[Action, ...], tensors: list[torch.Tensor]) -> Any:
-        step = program.step(row)
+        step = program.step(row, self._owned(block, tensors))
         for place, number in step.reads:
             tensors += self.cache.read((block.first + place, number), last=row[place] is Action.REUSE_LAST)
-        outputs = program.run(row, block.module, tensors)
+        outputs = program.run(step, block.module, tensors)
         for (place, number), spec in program.outputs.items():
             self._outputs[block.first + place, number] = spec
-        at = step.results
+        at = len(step.results)
+        self._given = [tensor for tensor, fresh in zip(outputs, step.results, strict=False) if fresh]
         for (place, number), count in step.stores:
             self.cache.store((block.first + place, number), outputs[at : at + count])
             at += count
         return rebuild(program.result, outputs)
+
+    def _owned(self, block: Block, tensors: list[torch.Tensor]) -> frozenset[int]:
+        """Which arguments the block before has given for this one alone, in memory that nothing else sees."""
+        given, self._given = self._given, []
+        if not block.chain or torch.is_grad_enabled() or block.module._forward_pre_hooks:
+            return frozenset()
+        return frozenset(number for number, tensor in enumerate(tensors) if any(tensor is other for other in given))
 
     def _record(
         self, index: int, block: Block, spec: Spec, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
