@@ -91,7 +91,8 @@ def _split_before(graph: fx.Graph, total: fx.Node) -> None:
         return
     if not ((len(joined.args) == 2 and joined.args[1] == 1) or joined.kwargs == {"dim": 1}):
         return
-    bounds, at = {}, 0
+    bounds: dict[tuple[int, int], Any] = {}
+    at = 0
     for part in joined.args[0]:  # type: ignore[union-attr]
         size = part.meta["shape"][1]  # type: ignore[union-attr]
         bounds[at, at + size] = part

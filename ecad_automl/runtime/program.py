@@ -52,7 +52,7 @@ class Functions:
     def __init__(self, *, fuse: bool = True, compiler: Compiler | None = None) -> None:
         #: Of each block, by its path: its programs by the spec of the arguments; None where it cannot be recorded.
         self.blocks: defaultdict[str, dict[Spec, Program | None]] = defaultdict(dict)
-        self._modules: tuple[nn.Module, ...] = ()
+        self._parts: tuple[object, ...] = ()
         self._compiler = compiler
         self.compiles = compiler is not None
         #: Whether the graphs should be rewritten: a compiler fuses by itself.
@@ -60,11 +60,11 @@ class Functions:
         self._made: dict[tuple[Hashable, str], Callable[..., Any]] = {}
         self._programs: dict[tuple[Spec, str], Program] = {}
 
-    def for_modules(self, modules: tuple[nn.Module, ...]) -> None:
-        """Forget the blocks if the transformer has other modules than before."""
-        if len(modules) != len(self._modules) or not all(map(operator.is_, modules, self._modules)):
+    def for_parts(self, parts: tuple[object, ...]) -> None:
+        """Forget the blocks if the transformer has other parts than before."""
+        if len(parts) != len(self._parts) or not all(map(operator.is_, parts, self._parts)):
             self.blocks.clear()
-            self._modules = modules
+            self._parts = parts
 
     def __len__(self) -> int:
         return len(self._made)
