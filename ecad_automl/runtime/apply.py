@@ -12,7 +12,7 @@ import torch
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout
-from ecad_automl.runtime.blocks import blocks_of
+from ecad_automl.runtime.blocks import blocks_of, parts_of
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
@@ -45,7 +45,7 @@ class ScheduleHandle:
         self, pipe: DiffusionPipeline, schedule: Schedule, functions: Functions, cache: OutputCache, *, keep_text: bool
     ) -> None:
         transformer = transformer_of(pipe)
-        functions.for_modules(tuple(transformer.modules()))
+        functions.for_parts(parts_of(transformer))
         self._options = functions, cache, keep_text
         self._schedule = schedule
         self._visitor = ScheduledRun(schedule, blocks_of(transformer), functions, cache)

@@ -14,7 +14,7 @@ from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.cache import Output
 from ecad_automl.runtime.families import Component, family_of
 
-__all__ = ["Block", "Forward", "SlotCall", "Visit", "blocks_of", "replaced_forwards", "visited_slots"]
+__all__ = ["Block", "Forward", "SlotCall", "Visit", "blocks_of", "parts_of", "replaced_forwards", "visited_slots"]
 
 Forward = Callable[..., Any]
 
@@ -35,12 +35,14 @@ class Block:
         module: the block itself.
         first: number of its first slot in the layout.
         components: what it has as slots, in the order of the layout.
+        chain: whether it may work in the memory of what the block before it gave.
     """
 
     path: str
     module: nn.Module
     first: int
     components: tuple[Component, ...]
+    chain: bool = False
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -68,9 +70,24 @@ def blocks_of(transformer: nn.Module) -> tuple[Block, ...]:
             # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
             components = tuple(part for part in group.components if getattr(module, part.name, None) is not None)
             if components:
-                blocks.append(Block(f"{group.path}.{index}", module, first, components))
+                blocks.append(Block(f"{group.path}.{index}", module, first, components, group.chain))
                 first += len(components)
     return tuple(blocks)
+
+
+def parts_of(transformer: nn.Module) -> tuple[object, ...]:
+    """All that recordings of blocks rest on: the modules, and what is put on those that recording looks into.
+
+    Of slots and of the blocks themselves only the modules: these carry hooks of ours, and are never looked into.
+    """
+    parts: list[object] = list(transformer.modules())
+    for block in blocks_of(transformer):
+        apart = {block.module, *(module for slot in block.modules for module in slot.modules())}
+        for module in block.module.modules():
+            if module not in apart:
+                parts.append(vars(module).get("forward"))
+                parts += (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    return tuple(parts)
 
 
 @contextmanager

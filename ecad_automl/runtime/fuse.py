@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from torch import fx
 
-__all__ = ["fuse_cached_adds"]
+__all__ = ["fuse_cached_adds", "is_fresh"]
 
 _ADDS = ("add", "__add__", "__radd__", operator.add, torch.add)
 _PRODUCTS = ("mul", "__mul__", "__rmul__", operator.mul, torch.mul)
-# Results in memory of their own, which nothing else can see.
 _FRESH = (*_ADDS, torch.addcmul, "addcmul_", "add_")
 
 
-def fuse_cached_adds(graph: fx.Graph, cached: frozenset[fx.Node]) -> None:
+def fuse_cached_adds(graph: fx.Graph, cached: frozenset[fx.Node], owned: frozenset[fx.Node] = frozenset()) -> None:
     """Rewrite the adds of cached outputs in a graph, in place.
 
     ``x + gate * cached`` becomes one ``addcmul``, and works in the memory of ``x`` where ``x`` is a result that
@@ -26,13 +25,14 @@ def fuse_cached_adds(graph: fx.Graph, cached: frozenset[fx.Node]) -> None:
     Args:
         graph: nodes have their dtype and shape in ``meta``.
         cached: nodes that are cached outputs.
+        owned: arguments whose memory may be written to.
     """
     for node in list(graph.nodes):
         parts = _operands(node, _ADDS)
         if parts is None:
             continue
         for stream, other in (parts, parts[::-1]):
-            fused = _fused(graph, node, stream, other, cached)
+            fused = _fused(graph, node, stream, other, cached, owned)
             if fused is not None:
                 fused.meta = dict(node.meta)
                 node.replace_all_uses_with(fused)
@@ -44,12 +44,17 @@ def fuse_cached_adds(graph: fx.Graph, cached: frozenset[fx.Node]) -> None:
 
 
 def _fused(
-    graph: fx.Graph, node: fx.Node, stream: fx.Node, other: fx.Node, cached: frozenset[fx.Node]
+    graph: fx.Graph,
+    node: fx.Node,
+    stream: fx.Node,
+    other: fx.Node,
+    cached: frozenset[fx.Node],
+    owned: frozenset[fx.Node],
 ) -> fx.Node | None:
     """``stream + other`` in one pass, or None where that cannot be."""
     if not _alike(stream, node):
         return None
-    own = stream.op != "placeholder" and stream.target in _FRESH and len(stream.users) == 1
+    own = (stream in owned or is_fresh(stream)) and len(stream.users) == 1
     with graph.inserting_before(node):
         if other in cached:
             return graph.call_method("add_", (stream, other)) if own and _alike(other, node) else None
@@ -60,7 +65,21 @@ def _fused(
             return None
         if own:
             return graph.call_method("addcmul_", (stream, *factors))
-        return graph.call_function(torch.addcmul, (stream, *factors))
+        return graph.call_function(torch.addcmul, (_dense(graph, stream), *factors))
+
+
+def _dense(graph: fx.Graph, stream: fx.Node) -> fx.Node:
+    """The stream in the order in which cached outputs lie in memory.
+
+    ``addcmul`` gives its result the order of the stream. Where that is a transposed one, as after a patch embedding,
+    all blocks to come would be several times slower.
+    """
+    return graph.call_method("contiguous", (stream,)) if stream.op == "placeholder" else stream
+
+
+def is_fresh(node: fx.Node) -> bool:
+    """Whether a node's result has memory of its own, which nothing else can see."""
+    return node.op in ("call_function", "call_method") and node.target in _FRESH
 
 
 def _split_before(graph: fx.Graph, total: fx.Node) -> None:
@@ -72,7 +91,8 @@ def _split_before(graph: fx.Graph, total: fx.Node) -> None:
         return
     if not ((len(joined.args) == 2 and joined.args[1] == 1) or joined.kwargs == {"dim": 1}):
         return
-    bounds, at = {}, 0
+    bounds: dict[tuple[int, int], Any] = {}
+    at = 0
     for part in joined.args[0]:  # type: ignore[union-attr]
         size = part.meta["shape"][1]  # type: ignore[union-attr]
         bounds[at, at + size] = part
@@ -85,7 +105,7 @@ def _split_before(graph: fx.Graph, total: fx.Node) -> None:
         assert rows is not None
         with graph.inserting_before(user):
             sliced = [_sliced(graph, factor, rows) for factor in factors]
-            replacement = graph.call_function(torch.addcmul, (bounds[rows], *sliced))
+            replacement = graph.call_function(torch.addcmul, (_dense(graph, bounds[rows]), *sliced))
         replacement.meta = dict(user.meta)
         user.replace_all_uses_with(replacement)
         graph.erase_node(user)

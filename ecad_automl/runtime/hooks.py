@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from diffusers.hooks.hooks import BaseState, StateManager
 from torch import nn
@@ -64,6 +65,8 @@ class ForwardHook(ModelHook):  # type: ignore[misc]
         self._reset = reset
         self.context = context
 
+    # Uncompiled: a graph would be traced for every step, most of it Python.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def new_forward(self, _module: nn.Module, *args: object, **kwargs: object) -> Any:
         """Replace the module's forward."""
         if self._visit is None:  # removed, but still called by a wrapper that was put around it

@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+from diffusers.utils.torch_utils import is_compiled_module
 from torch import nn
 
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
-from ecad_automl.runtime.blocks import Block, Forward, blocks_of
+from ecad_automl.runtime.blocks import Block, Forward, blocks_of, parts_of
 from ecad_automl.runtime.cache import tensors_in
 from ecad_automl.runtime.families import Component, Family, family_of
 from ecad_automl.runtime.hooks import ContextName, ForwardHook, VisitModule, attach, is_held
@@ -36,8 +38,8 @@ class Visitor(Protocol):
     def end(self, call: Call) -> None:
         """The transformer call has come to its end, with each block visited once."""
 
-    def modules_changed(self, modules: tuple[nn.Module, ...]) -> None:
-        """Modules of the transformer were replaced since the last run, as by loading a LoRA: these are all now."""
+    def modules_changed(self, parts: tuple[object, ...]) -> None:
+        """Modules were replaced or hooked since the last run, as by loading a LoRA: these are all parts now."""
 
     def drop(self) -> None:
         """Forget everything held: a run begins, was broken off, or is over."""
@@ -69,7 +71,12 @@ class Instrument:
         self._transformer = transformer_of(pipe)
         self._refused = check_pipeline(pipe).refused_arguments
         self._blocks = blocks_of(self._transformer)
-        self._modules = tuple(self._transformer.modules())
+        for block in self._blocks:
+            if is_compiled_module(block.module):
+                raise UnsupportedModelError(
+                    f"{block.path} is wrapped by torch.compile; compile it in place instead, by its compile()."
+                )
+        self._parts = parts_of(self._transformer)
         self._visitor = visitor
         self._tracker = StepTracker(pipe, steps, needed_by)
         self._context = ContextName()
@@ -111,6 +118,8 @@ class Instrument:
             stack.callback(post.remove)
             return stack.pop_all()
 
+    # There is nothing to compile in our hooks, and tracing them takes long.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _enter(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         check_arguments(self._refused, kwargs)
         thread = threading.current_thread()
@@ -153,6 +162,7 @@ class Instrument:
         self._visited.add(index)
         return self._visitor.visit(index, block, forward, args, kwargs)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _leave(self, _module: nn.Module, _args: tuple[Any, ...], output: object) -> None:
         if self._owner is not threading.current_thread():
             return  # a call that was refused since another thread is in the transformer
@@ -184,8 +194,8 @@ class Instrument:
     def _check_modules(self) -> None:
         """What is patched must still be what the transformer runs."""
         self._refuse_other_caches()
-        modules = tuple(self._transformer.modules())
-        if len(modules) == len(self._modules) and all(map(operator.is_, modules, self._modules)):
+        parts = parts_of(self._transformer)
+        if len(parts) == len(self._parts) and all(map(operator.is_, parts, self._parts)):
             return
         now = blocks_of(self._transformer)
         if [_identity(block) for block in now] != [_identity(block) for block in self._blocks]:
@@ -193,8 +203,8 @@ class Instrument:
                 "Blocks of the transformer were replaced after the schedule was applied; remove the handle and apply "
                 "the schedule again."
             )
-        self._modules = modules
-        self._visitor.modules_changed(modules)
+        self._parts = parts
+        self._visitor.modules_changed(parts)
 
     def _refuse_other_caches(self) -> None:
         if getattr(self._transformer, "is_cache_enabled", False):

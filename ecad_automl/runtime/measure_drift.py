@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ecad_automl.drift import Drift
 from ecad_automl.errors import CacheStateError, ScheduleError
@@ -125,7 +124,7 @@ class _Recorder:
         if call.step == self._steps - 1:
             del self._kept[call.context]
 
-    def modules_changed(self, modules: tuple[nn.Module, ...]) -> None:
+    def modules_changed(self, parts: tuple[object, ...]) -> None:
         pass
 
     def drop(self) -> None:

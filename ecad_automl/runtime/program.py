@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from ecad_automl.runtime.blocks import SlotCall
-from ecad_automl.runtime.fuse import fuse_cached_adds
+from ecad_automl.runtime.fuse import fuse_cached_adds, is_fresh
 from ecad_automl.runtime.plan import Action
 from ecad_automl.runtime.record import Recording
 from ecad_automl.runtime.structure import Spec
@@ -32,13 +32,13 @@ class Step:
             result, and those of the outputs to store.
         reads: the calls of slots whose outputs it takes, in order.
         stores: the calls of slots whose outputs it gives, in order, each with the number of its tensors.
-        results: number of tensors of the block's result.
+        results: for each tensor of the block's result, whether it has memory of its own.
     """
 
     graph: fx.Graph
     reads: tuple[SlotCall, ...]
     stores: tuple[tuple[SlotCall, int], ...]
-    results: int
+    results: tuple[bool, ...]
 
 
 class Functions:
@@ -52,7 +52,7 @@ class Functions:
     def __init__(self, *, fuse: bool = True, compiler: Compiler | None = None) -> None:
         #: Of each block, by its path: its programs by the spec of the arguments; None where it cannot be recorded.
         self.blocks: defaultdict[str, dict[Spec, Program | None]] = defaultdict(dict)
-        self._modules: tuple[nn.Module, ...] = ()
+        self._parts: tuple[object, ...] = ()
         self._compiler = compiler
         self.compiles = compiler is not None
         #: Whether the graphs should be rewritten: a compiler fuses by itself.
@@ -60,11 +60,11 @@ class Functions:
         self._made: dict[tuple[Hashable, str], Callable[..., Any]] = {}
         self._programs: dict[tuple[Spec, str], Program] = {}
 
-    def for_modules(self, modules: tuple[nn.Module, ...]) -> None:
-        """Forget the blocks if the transformer has other modules than before."""
-        if len(modules) != len(self._modules) or not all(map(operator.is_, modules, self._modules)):
+    def for_parts(self, parts: tuple[object, ...]) -> None:
+        """Forget the blocks if the transformer has other parts than before."""
+        if len(parts) != len(self._parts) or not all(map(operator.is_, parts, self._parts)):
             self.blocks.clear()
-            self._modules = modules
+            self._parts = parts
 
     def __len__(self) -> int:
         return len(self._made)
@@ -110,26 +110,29 @@ class Program:
         self.outputs = {call: slot.output for call, slot in recording.slots.items()}
         self._spec = spec
         self._recording, self._functions = recording, functions
-        self._steps: dict[tuple[Action, ...], Step] = {}
-        self._run: dict[tuple[tuple[Action, ...], Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
+        self._steps: dict[tuple[tuple[Action, ...], frozenset[int]], Step] = {}
+        self._made: dict[tuple[int, Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
 
-    def step(self, row: tuple[Action, ...]) -> Step:
-        """The block with the given action for each of its slots."""
-        if row not in self._steps:
-            self._steps[row] = self._specialise(row)
-        return self._steps[row]
+    def step(self, row: tuple[Action, ...], owned: frozenset[int] = frozenset()) -> Step:
+        """The block with the given action for each of its slots.
 
-    def run(
-        self, row: tuple[Action, ...], block: nn.Module, tensors: Sequence[torch.Tensor]
-    ) -> tuple[torch.Tensor, ...]:
-        """Run :meth:`step` on a block with such tensors as its graph takes."""
+        Args:
+            row: the actions.
+            owned: numbers of the tensors among the arguments whose memory may be written to.
+        """
+        if (row, owned) not in self._steps:
+            self._steps[row, owned] = self._specialise(row, owned if self._functions.fuses else frozenset())
+        return self._steps[row, owned]
+
+    def run(self, step: Step, block: nn.Module, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Run a step of this program on a block, with such tensors as its graph takes."""
         compiles = self._functions.compiles
         kind = (self._spec, *(tensor.stride() for tensor in tensors)) if compiles else None
-        if (row, kind) not in self._run:
-            self._run[row, kind] = self._functions.of(self.step(row), kind)
-        return self._run[row, kind](block, *tensors)
+        if (id(step), kind) not in self._made:
+            self._made[id(step), kind] = self._functions.of(step, kind)
+        return self._made[id(step), kind](block, *tensors)
 
-    def _specialise(self, row: tuple[Action, ...]) -> Step:
+    def _specialise(self, row: tuple[Action, ...], owned: frozenset[int]) -> Step:
         graph = fx.Graph()
         copied: dict[fx.Node, fx.Node] = {}
         results = graph.graph_copy(self._recording.graph, copied)
@@ -148,9 +151,12 @@ class Program:
         graph.output((*results, *stored))
         _drop_unread(graph)
         if self._functions.fuses:
-            fuse_cached_adds(graph, frozenset(cached))
+            inputs = [node for node in graph.nodes if node.op == "placeholder"]
+            fuse_cached_adds(graph, frozenset(cached), frozenset(inputs[number] for number in owned))
         counted = tuple((call, len(slots[call].tensors)) for call in stores)
-        return Step(graph, reads, counted, len(results))
+        outputs: tuple[Any, ...] = tuple(graph.output_node().args[0])  # type: ignore[arg-type]
+        fresh = tuple(is_fresh(node) and outputs.count(node) == 1 for node in outputs[: len(results)])
+        return Step(graph, reads, counted, fresh)
 
 
 def _read_instead(graph: fx.Graph, node: fx.Node, name: str) -> fx.Node:

@@ -78,6 +78,10 @@ def record(
         CacheStateError: the slots were not called as often as they should.
     """
     recorder = _Recorder(block, visit)
+    for name, module in block.module.named_modules():
+        # They run around the forwards that stand in, so what they compute would be recorded as well as done again.
+        if name and (module._forward_hooks or module._forward_pre_hooks):
+            recorder.refuse(f"has PyTorch hooks on {name}")
     try:
         recorder.take_inputs((args, kwargs))
     except OpaqueValueError as error:

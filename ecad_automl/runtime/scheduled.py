@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
 from ecad_automl.runtime.cache import Entry, Output, OutputCache
@@ -49,16 +48,21 @@ class ScheduledRun:
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
         ]
         self._rows: list[tuple[Action, ...]] = []
+        # Tensors in memory of their own that the last block has given, and those that the one before it had.
+        self._given: list[torch.Tensor] = []
+        self._before: list[torch.Tensor] = []
         self._outputs: dict[Entry, Spec] = {}  # of slots in blocks that are run whole
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         self._rows = self._plan[call.step]
+        self._given = []
         self.cache.begin(call.context)
         self.text.begin(call.context)
 
     def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a block."""
+        self._before, self._given = self._given, []
         row = self._rows[index]
         if getattr(forward, "__func__", None) is not type(block.module).forward:
             # Something is hooked below us, as an offloading or a quantisation, and must be heard.
@@ -81,6 +85,7 @@ class ScheduledRun:
 
     def end(self, call: Call) -> None:
         """The transformer call has come to its end."""
+        self._given, self._before = [], []
         if call.step == len(self._plan) - 1:
             self.cache.drop(call.context)
             self.text.drop(call.context)
@@ -89,23 +94,33 @@ class ScheduledRun:
         """Forget all outputs."""
         self.cache.clear()
         self.text.clear()
+        self._given, self._before = [], []
 
-    def modules_changed(self, modules: tuple[nn.Module, ...]) -> None:
+    def modules_changed(self, parts: tuple[object, ...]) -> None:
         """Forget all recordings."""
-        self._functions.for_modules(modules)
+        self._functions.for_parts(parts)
 
     def _run(self, block: Block, program: Program, row: tuple[Action, ...], tensors: list[torch.Tensor]) -> Any:
-        step = program.step(row)
+        step = program.step(row, self._owned(block, tensors))
         for place, number in step.reads:
             tensors += self.cache.read((block.first + place, number), last=row[place] is Action.REUSE_LAST)
-        outputs = program.run(row, block.module, tensors)
+        outputs = program.run(step, block.module, tensors)
         for (place, number), spec in program.outputs.items():
             self._outputs[block.first + place, number] = spec
-        at = step.results
+        at = len(step.results)
+        self._given = [tensor for tensor, fresh in zip(outputs, step.results, strict=False) if fresh]
         for (place, number), count in step.stores:
             self.cache.store((block.first + place, number), outputs[at : at + count])
             at += count
         return rebuild(program.result, outputs)
+
+    def _owned(self, block: Block, tensors: list[torch.Tensor]) -> frozenset[int]:
+        """Which arguments the block before has given for this one alone, in memory that nothing else sees."""
+        if not block.chain or torch.is_grad_enabled() or block.module._forward_pre_hooks:
+            return frozenset()
+        return frozenset(
+            number for number, tensor in enumerate(tensors) if any(tensor is other for other in self._before)
+        )
 
     def _record(
         self, index: int, block: Block, spec: Spec, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -50,7 +50,8 @@ OTHER_FAMILIES = (
         transformer="HunyuanDiT2DModel",
         # ``skip_linear`` of the second half is no component: it makes the residual stream anew from that of an earlier
         # block, and a cached stream would undo all that the step has computed before.
-        groups=(BlockGroup("blocks", _CROSS),),
+        # Later blocks read what the first half gives.
+        groups=(BlockGroup("blocks", _CROSS, chain=False),),
         pipelines=("HunyuanDiTPipeline",),
     ),
     Family(

@@ -36,10 +36,12 @@ class BlockGroup:
     Args:
         path: attribute of the transformer that holds the list; dots lead further down.
         components: the components of a block, in the order in which its forward calls them.
+        chain: whether what a block gives is read by the next one alone, so that the next may work in its memory.
     """
 
     path: str
     components: tuple[Component, ...]
+    chain: bool = True
 
 
 @dataclass(frozen=True)
