@@ -3,6 +3,8 @@ TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_EVALUATIONS ?= 96
+# Processes that run tests.
+WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
 .PHONY: demo test lint format venv clean
@@ -43,8 +45,9 @@ format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# One thread each: workers that share cores with each other's threads crawl.
 test: lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
 clean:
 	rm -rf .venv demo

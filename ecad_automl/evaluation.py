@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from ecad_automl.errors import EvaluationError, PromptError
 from ecad_automl.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
-from ecad_automl.runtime import apply_schedule
+from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedule import Schedule
 from ecad_automl.statistics import MeanDifference, paired_difference
 
@@ -106,6 +105,7 @@ class Evaluator:
         self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
         self._reference: Tensor | None = None
         self._baseline: Evaluation | None = None
+        self._last: ScheduleHandle | None = None
 
     @property
     def images_per_evaluation(self) -> int:
@@ -144,7 +144,10 @@ class Evaluator:
             ``(prompts * seeds, 3, h, w)`` float32 in [0, 1] on the CPU, by prompt, then seed.
         """
         settings = self.settings if steps is None else replace(self.settings, steps=steps)
-        with nullcontext() if schedule is None else apply_schedule(self.pipe, schedule):
+        if schedule is None:
+            return torch.cat(list(self._batches(settings, self._items)))
+        # Blocks prepared for one schedule serve the next.
+        with apply_schedule(self.pipe, schedule, like=self._last) as self._last:
             return torch.cat(list(self._batches(settings, self._items)))
 
     def generate_some(self, count: int) -> Tensor:

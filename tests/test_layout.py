@@ -140,5 +140,13 @@ def test_fields_left_out_of_a_description_have_defaults() -> None:
         "transformer": "T",
         "sample": {},
         "constant_macs": 0,
-        "slots": [{"block": "b", "component": "ff", "reader": None, "macs": 0}],
+        "text_macs": 0,
+        "slots": [{"block": "b", "component": "ff", "reader": None, "macs": 0, "text_macs": 0, "elements": 0}],
     }
+
+
+def test_more_macs_for_the_text_than_in_all_are_refused() -> None:
+    with pytest.raises(ScheduleError, match="more MACs for the text than in all"):
+        Layout("T", (Slot("b", "ff", macs=3, text_macs=4),))
+    with pytest.raises(ScheduleError, match="more MACs for the text than in all"):
+        Layout("T", (Slot("b", "ff"),), constant_macs=1, text_macs=2)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule, effective_compute, staleness
+from ecad_automl.schedule import Schedule, effective_compute, held_outputs, staleness
 
 Bits = NDArray[np.bool_]
 
@@ -297,3 +297,30 @@ def test_a_genome_of_another_length_or_alphabet_is_refused(text: str, message: s
 def test_the_representation_names_model_and_size() -> None:
     text = repr(Schedule.all_compute(pixart_like(2), 4))
     assert text == "Schedule(PixArtTransformer2DModel, steps=4, slots=6, mac_fraction=1.000)"
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 6), st.just(6))))
+def test_an_output_is_held_while_a_later_step_reads_it(compute: Bits) -> None:
+    layout = flux_like()
+    effective = effective_compute(compute, layout.reader_index)
+    held = held_outputs(effective, layout.reader_index)
+    for step, slot in np.ndindex(*effective.shape):
+        reader = layout.reader_index[slot]
+        stale = [later for later in range(step + 1, len(effective)) if not effective[step + 1 : later + 1, slot].any()]
+        assert held[step, slot] == any(reader < 0 or effective[later, reader] for later in stale)
+
+
+def test_work_on_the_text_counts_once_in_a_run() -> None:
+    slots = (Slot("b", "attn2", macs=10, text_macs=4), Slot("b", "ff", macs=7))
+    layout = Layout("T", slots, constant_macs=5, text_macs=2)
+    schedule = Schedule(layout, [[1, 1], [0, 1], [1, 0], [1, 0]])
+    assert schedule.macs == 4 * 5 + 3 * 10 + 2 * 7
+    assert schedule.run_macs == 2 + 4 * 3 + 4 + 3 * 6 + 2 * 7
+
+
+def test_the_cache_is_as_large_as_what_is_held_at_most() -> None:
+    slots = (Slot("b", "attn1", elements=100), Slot("b", "ff", elements=10))
+    layout = Layout("T", slots)
+    assert Schedule(layout, [[1, 1], [0, 1], [1, 0]]).cache_elements == 100
+    assert Schedule(layout, [[1, 1], [1, 1], [0, 0]]).cache_elements == 110
+    assert Schedule.all_compute(layout, 3).cache_elements == 0

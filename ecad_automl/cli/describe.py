@@ -16,6 +16,8 @@ from ecad_automl.schedule_file import ScheduleMetadata, load_schedule
 
 __all__ = ["describe"]
 
+_CACHED_BYTES = 2  # of an element in float16 or bfloat16
+
 
 def describe(
     schedule: Annotated[Path, typer.Argument(help="Schedule file.")],
@@ -45,6 +47,7 @@ def _facts(schedule: Schedule, metadata: ScheduleMetadata, name: str) -> Table:
         "steps": str(schedule.steps),
         "GMACs per image": f"{schedule.gmacs:.3f} of {full:.3f} uncached",
         "speedup by MACs": f"{schedule.mac_speedup:.2f}x",
+        **_of_a_run(schedule),
         "computed": f"{schedule.effective.mean():.1%} of all slots and steps",
     }
     for index, component in enumerate(layout.components):
@@ -55,6 +58,17 @@ def _facts(schedule: Schedule, metadata: ScheduleMetadata, name: str) -> Table:
     for key, value in rows.items():
         table.add_row(key, value)
     return table
+
+
+def _of_a_run(schedule: Schedule) -> dict[str, str]:
+    """What a run under the schedule needs, where its layout was counted by a version that knows."""
+    rows = {}
+    if schedule.run_macs < schedule.macs:
+        rows["  with text once"] = f"{schedule.run_macs / 1e9:.3f}, as apply_schedule runs it"
+    if schedule.cache_elements:
+        mebibytes = schedule.cache_elements * _CACHED_BYTES / 2**20
+        rows["cache at its largest"] = f"{mebibytes:.1f} MiB per image in 16 bits"
+    return rows
 
 
 def _heatmap(schedule: Schedule, index: int, component: str) -> Text:

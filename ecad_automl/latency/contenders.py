@@ -10,7 +10,7 @@ from typing import Any
 from ecad_automl.errors import ScheduleError
 from ecad_automl.latency.result import Kind
 from ecad_automl.layout import Layout
-from ecad_automl.runtime import apply_schedule
+from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedule import Schedule
 
 __all__ = ["UNCACHED", "Contender", "fewer_steps", "fitted", "nearest_steps", "scheduled", "uncached"]
@@ -72,9 +72,15 @@ def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> l
         schedules: by name.
         **options: of :func:`~ecad_automl.runtime.apply_schedule`.
     """
+    last: ScheduleHandle | None = None
 
     def enter(schedule: Schedule) -> Callable[[], AbstractContextManager[Any]]:
-        return lambda: apply_schedule(pipe, schedule, **options)
+        def applied() -> ScheduleHandle:
+            nonlocal last  # blocks prepared for one schedule serve the next
+            last = apply_schedule(pipe, schedule, **(options if last is None else {"like": last}))
+            return last
+
+        return applied
 
     return [
         Contender(name, "schedule", schedule.steps, enter(schedule), schedule.mac_speedup)

@@ -19,6 +19,9 @@ from ecad_automl.runtime.structure import Spec
 
 __all__ = ["Compiler", "Functions", "Program", "Step"]
 
+# Kept at most: batches, sizes and lengths of texts each make programs of their own.
+_MAX_PROGRAMS = 256
+
 #: Makes a function faster, as ``torch.compile`` does.
 Compiler = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -73,6 +76,10 @@ class Functions:
         """The program of a recorded block with arguments of that spec."""
         key = spec, recording.graph.python_code("self").src
         if key not in self._programs:
+            if len(self._programs) >= _MAX_PROGRAMS:
+                self.blocks.clear()
+                self._programs.clear()
+                self._made.clear()
             self._programs[key] = Program(spec, recording, self)
         return self._programs[key]
 

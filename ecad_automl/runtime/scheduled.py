@@ -20,9 +20,6 @@ __all__ = ["ScheduledRun"]
 
 _FRESH = (Action.COMPUTE, Action.STORE)
 
-# Shapes of arguments that a block has programs for: prompts of other lengths make other ones.
-_MAX_PROGRAMS = 64
-
 
 class ScheduledRun:
     """Computes, reuses or skips each slot as the schedule says.
@@ -51,7 +48,7 @@ class ScheduledRun:
         # Tensors in memory of their own that the last block has given, and those that the one before it had.
         self._given: list[torch.Tensor] = []
         self._before: list[torch.Tensor] = []
-        self._outputs: dict[Entry, Spec] = {}  # of slots in blocks that are run whole
+        self._outputs: dict[Entry, Spec] = {}  # what slots have given
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
@@ -73,12 +70,11 @@ class ScheduledRun:
         except OpaqueValueError as error:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
-        programs = self._functions.blocks[block.path]
-        if spec not in programs and all(action in _FRESH for action in row):
+        if spec not in self._functions.blocks[block.path] and all(action in _FRESH for action in row):
             result = self._record(index, block, spec, forward, args, kwargs)
             if not self._functions.compiles:
                 return result
-        program = programs.get(spec)
+        program = self._functions.blocks[block.path].get(spec)
         if program is None:
             return self._run_whole(block, row, forward, args, kwargs)
         return self._run(block, program, row, tensors)
@@ -126,14 +122,10 @@ class ScheduledRun:
         self, index: int, block: Block, spec: Spec, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows[index]))
-        programs = self._functions.blocks[block.path]
-        if len(programs) >= _MAX_PROGRAMS:
-            programs.clear()
+        program = None if isinstance(recording, str) else self._functions.program(spec, recording)
+        self._functions.blocks[block.path][spec] = program
         if isinstance(recording, str):
             self.unrecorded[block.path] = recording
-            programs[spec] = None
-        else:
-            programs[spec] = self._functions.program(spec, recording)
         return result
 
     def _run_whole(

@@ -91,6 +91,8 @@ def test_pictures_are_written(searched: Path, tmp_path: Path, run_cli: Cli) -> N
     code, out, _ = run_cli("describe", path, "--png", tmp_path / "heat.png")
     assert code == 0
     assert "attn2" in out
+    assert "with text once" in out
+    assert "MiB per image" in out
     assert "█" in out
     for name in ("tiny-front.png", "tiny-hypervolume.png", "heat.png"):
         with Image.open(tmp_path / name) as image:

@@ -12,7 +12,7 @@ from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedule import Schedule
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Case
+    from tests.runtime.conftest import Case, Reference
 
 
 def after_each_step(case: Case, monkeypatch: pytest.MonkeyPatch, read: Callable[[], int]) -> list[int]:
@@ -141,3 +141,16 @@ def test_text_is_freed_at_the_end_of_a_run(pixart: Case) -> None:
     with apply_schedule(pixart.pipe, pixart.random_schedule(1)) as handle:
         pixart.generate()
         assert handle._visitor.text._contexts == {}
+
+
+def test_programs_of_former_shapes_are_forgotten_in_the_end(
+    pixart: Case, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecad_automl.runtime.program._MAX_PROGRAMS", 2)
+    schedule = pixart.random_schedule(1)
+    with apply_schedule(pixart.pipe, schedule, fuse=False) as handle:
+        for images in (1, 2, 3, 1):
+            pixart.generate(images=images)
+            assert len(handle._visitor._functions._programs) <= 2
+        images = pixart.generate(images=2)
+    assert torch.equal(images, reference(pixart, schedule, lambda: pixart.generate(images=2)))

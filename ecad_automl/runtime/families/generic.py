@@ -71,7 +71,7 @@ def _groups(transformer: nn.Module) -> Iterator[BlockGroup]:
             components = _components(module)
             if components:
                 inside.append(f"{path}.")
-                yield BlockGroup(path, components)
+                yield BlockGroup(path, components, chain=False)  # how blocks are joined is not known
 
 
 def _components(blocks: nn.ModuleList) -> tuple[Component, ...]:

@@ -1,0 +1,291 @@
+"""Time saved beside MACs saved, in the transformer alone: what a reused component still costs.
+
+Time does not depend on what the weights are, so the models are made of random ones on the device. Every schedule is
+timed once in each round, in an order drawn anew, beside two uncached runs; the ratio of a round is to their mean. A
+schedule's first two runs, in which its blocks are prepared or compiled, are not timed.
+
+    python -m benchmarks.transformer_speed --model pixart-384
+    python -m benchmarks.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 --compile
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    PixArtAlphaPipeline,
+    PixArtTransformer2DModel,
+    PyramidAttentionBroadcastConfig,
+    apply_pyramid_attention_broadcast,
+)
+from diffusers.hooks import HookRegistry
+from rich.console import Console
+from rich.progress import track
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import machine
+from ecad_automl.ecad_format import read_ecad
+from ecad_automl.heuristics import fora, pab
+from ecad_automl.latency.timing import clock_of, interleaved, time_call
+from ecad_automl.layout import Layout
+from ecad_automl.runtime import ScheduleHandle, apply_schedule, layout_of
+from ecad_automl.schedule import Schedule
+
+RESULTS = Path(__file__).parent / "results"
+STEPS = 20
+#: PAB with all steps in its window: how many steps each kind of attention is kept.
+PAB_RANGES = {"attn1": 2, "attn2": 3}
+PAB = "PAB of diffusers"
+SAME = "the same MACs as a schedule"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pipeline of random weights and how it is called."""
+
+    pipe: Any
+    inputs: Callable[[int], dict[str, Any]]  # what a number of images is asked for by
+    layout: Layout
+
+
+def pixart(size: int, device: str, **config: Any) -> Subject:
+    """PixArt-alpha at ``size`` pixels, with guidance."""
+    width = config.get("num_attention_heads", 16) * config.get("attention_head_dim", 72)
+    settings = {"cross_attention_dim": width, "caption_channels": 4096, "sample_size": size // 8, "out_channels": 8}
+    with torch.device(device):
+        transformer = PixArtTransformer2DModel(**settings | config).to(_dtype(device)).eval()
+    pipe = PixArtAlphaPipeline(None, None, None, transformer, DPMSolverMultistepScheduler())
+    channels = transformer.config.caption_channels
+
+    def inputs(images: int) -> dict[str, Any]:
+        text, mask = _random(device, images, 120, channels), torch.ones(images, 120, device=device)
+        return {
+            "prompt_embeds": text,
+            "prompt_attention_mask": mask,
+            "negative_prompt": None,
+            "negative_prompt_embeds": text,
+            "negative_prompt_attention_mask": mask,
+            "height": size,
+            "width": size,
+            "use_resolution_binning": False,
+            "guidance_scale": 4.5,
+        }
+
+    layout = layout_of(pipe, height=size, width=size, guidance=True, text_tokens=120)
+    return Subject(pipe, inputs, layout)
+
+
+def flux(size: int, device: str) -> Subject:
+    """FLUX.1-dev at ``size`` pixels."""
+    with torch.device(device):
+        transformer = FluxTransformer2DModel(guidance_embeds=True).to(_dtype(device)).eval()
+    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
+    pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
+
+    def inputs(images: int) -> dict[str, Any]:
+        return {
+            "prompt_embeds": _random(device, images, 512, 4096),
+            "pooled_prompt_embeds": _random(device, images, 768),
+            "height": size,
+            "width": size,
+            "guidance_scale": 3.5,
+        }
+
+    return Subject(pipe, inputs, layout_of(pipe, height=size, width=size, guidance=True, text_tokens=512))
+
+
+MODELS: dict[str, Callable[[str], Subject]] = {
+    "pixart-384": lambda device: pixart(
+        256, device, num_attention_heads=6, attention_head_dim=64, num_layers=12, caption_channels=384
+    ),
+    "pixart-xl-256": lambda device: pixart(256, device),
+    "pixart-xl-1024": lambda device: pixart(1024, device, use_additional_conditions=True),
+    "flux-dev-1024": lambda device: flux(1024, device),
+}
+
+
+def main(
+    model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")] = "pixart-384",
+    batch_size: Annotated[list[int] | None, typer.Option(help="Images a run; may be given several times.")] = None,
+    rounds: Annotated[int, typer.Option(help="How often everything is timed.")] = 7,
+    threads: Annotated[int, typer.Option(help="Of PyTorch on the CPU.")] = 2,
+    compile: Annotated[bool, typer.Option("--compile", help="Compiled blocks too.")] = False,  # noqa: A002
+    published: Annotated[Path | None, typer.Option(help="Folder of schedules in ECAD's format.")] = None,
+) -> None:
+    """Time schedules of one model."""
+    torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    subject = MODELS[model](device)
+    subject.pipe.set_progress_bar_config(disable=True)
+    schedules = _schedules(subject.layout) | _published(published, subject.layout)
+    sections = []
+    for images in batch_size or [1]:
+        found = _timed(subject, schedules, images, rounds, {})
+        sections.append({"images": images, "mode": "eager", "rows": found})
+        if compile:
+            found = _timed(subject, schedules, images, rounds, {"compile": True})
+            sections.append({"images": images, "mode": "compiled", "rows": found})
+    RESULTS.mkdir(exist_ok=True)
+    name = f"transformer_speed-{model}-{device}"
+    report = {"machine": machine(), "model": model, "device": device, "threads": threads, "rounds": rounds}
+    (RESULTS / f"{name}.json").write_text(json.dumps({**report, "sections": sections}, indent=2) + "\n")
+    text = "\n".join(_table(section) for section in sections)
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+    Console().print(text, highlight=False)
+
+
+def _dtype(device: str) -> torch.dtype:
+    return torch.float32 if device == "cpu" else torch.bfloat16
+
+
+def _random(device: str, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, device=device, dtype=_dtype(device))
+
+
+def _schedules(layout: Layout) -> dict[str, Schedule]:
+    found = {f"FORA {n}": fora(layout, STEPS, n) for n in (2, 3, 5)}
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        share = rng.uniform(0.15, 0.7)
+        found[f"random {number + 1}"] = Schedule(layout, rng.random((STEPS, len(layout))) < share)
+    if layout.transformer == "PixArtTransformer2DModel":
+        found[SAME] = pab(layout, STEPS, PAB_RANGES, window=(0.0, 1.0))
+    return found
+
+
+def _published(folder: Path | None, layout: Layout) -> dict[str, Schedule]:
+    files = sorted(folder.glob("*.json")) if folder else []
+    read = {f"ECAD {path.stem}": read_ecad(path).schedule for path in files}
+    fitting = {name: given for name, given in read.items() if layout.difference(given.layout) is None}
+    # Their MACs are for their own resolution.
+    return {name: Schedule(layout, given.compute) for name, given in fitting.items()}
+
+
+def _counted_macs(run: Callable[[], Any]) -> int:
+    """MACs of a whole pipeline call."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops() // 2)
+
+
+def _timed(
+    subject: Subject, schedules: dict[str, Schedule], images: int, rounds: int, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    pipe, inputs = subject.pipe, subject.inputs(images)
+    clock = clock_of(next(pipe.transformer.parameters()).device)
+    last: ScheduleHandle | None = None
+
+    def run(steps: int) -> Any:
+        generator = torch.Generator().manual_seed(0)
+        return pipe(**inputs, num_inference_steps=steps, generator=generator, output_type="latent")
+
+    def enter(name: str) -> AbstractContextManager[Any]:
+        nonlocal last
+        if name == PAB:
+            return _pab(pipe)
+        if name not in schedules:
+            return nullcontext()
+        chosen: dict[str, Any] = options if last is None else {"like": last}
+        last = apply_schedule(pipe, schedules[name], **chosen)
+        return last
+
+    steps = {name: schedule.steps for name, schedule in schedules.items()}
+
+    def seconds(name: str) -> float:
+        with enter(name):
+            return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
+
+    rivals = [PAB] if SAME in schedules and not options else []
+    names = ["uncached 1", "uncached 2", *schedules, *rivals]
+    if options:
+        # Compiled uncached runs are what compiled schedules save time of.
+        schedules = schedules | {name: Schedule.all_compute(subject.layout, STEPS) for name in names[:2]}
+    if rivals:
+        counted = dict.fromkeys((PAB, SAME), 0)
+        for name in counted:
+            # Text is worked on once under a schedule only, which would not be equal.
+            with _pab(pipe) if name == PAB else apply_schedule(pipe, schedules[SAME], keep_text=False):
+                counted[name] = _counted_macs(lambda: run(STEPS))
+        if counted[PAB] != counted[SAME]:
+            raise SystemExit(f"PAB and the schedule that stands for it differ in MACs: {counted}.")
+    for name in track([name for name in names for _ in range(2)], description="warming up"):
+        seconds(name)
+    times = list(track(interleaved(names, seconds, rounds), total=rounds, description="rounds"))
+    rows = []
+    for name in names[2:]:
+        uncached = np.array([(found["uncached 1"] + found["uncached 2"]) / 2 for found in times])
+        # Schedules of other step counts are compared with as many uncached steps.
+        uncached *= steps.get(name, STEPS) / STEPS
+        ratios = uncached / np.array([found[name] for found in times])
+        macs = schedules[SAME if name == PAB else name]
+        rows.append(
+            {
+                "name": name,
+                "mac_speedup": macs.mac_speedup,
+                "run_mac_speedup": macs.steps * macs.layout.step_macs / macs.run_macs if name != PAB else None,
+                "speedup": float(np.median(ratios)),
+                "quartiles": [float(q) for q in np.quantile(ratios, (0.25, 0.75))],
+                "seconds": [found[name] for found in times],
+                "uncached_seconds": uncached.tolist(),
+            }
+        )
+    return rows
+
+
+class _pab(AbstractContextManager[None]):  # noqa: N801 - used like a function
+    """diffusers' PAB with the ranges of :data:`PAB_RANGES` in all steps; its hooks leave with the context."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+
+    def __enter__(self) -> None:
+        everywhere = (-1, 10**6)
+        config = PyramidAttentionBroadcastConfig(
+            spatial_attention_block_skip_range=PAB_RANGES["attn1"],
+            cross_attention_block_skip_range=PAB_RANGES["attn2"],
+            spatial_attention_timestep_skip_range=everywhere,
+            cross_attention_timestep_skip_range=everywhere,
+            # Only asked whether it lies in the range, which is everywhere.
+            current_timestep_callback=lambda: 1,
+        )
+        apply_pyramid_attention_broadcast(self._pipe.transformer, config)
+
+    def __exit__(self, *_: object) -> None:
+        registry = HookRegistry.check_if_exists_or_initialize(self._pipe.transformer)
+        registry.remove_hook("pyramid_attention_broadcast", recurse=True)
+
+
+def _table(section: dict[str, Any]) -> str:
+    rows = section["rows"]
+    lines = [
+        f"{section['images']} image(s), {section['mode']}:",
+        "",
+        "| | MACs saved | with text once | time saved (quartiles) | time / MACs |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["quartiles"]
+        macs, time = row["mac_speedup"], row["speedup"]
+        once = f"{row['run_mac_speedup']:.2f}x" if row["run_mac_speedup"] else "-"
+        spread = f"{time:.2f}x ({low:.2f} to {high:.2f})"
+        lines.append(f"| {row['name']} | {macs:.2f}x | {once} | {spread} | {time / macs:.3f} |")
+    own = [row["speedup"] / row["mac_speedup"] for row in rows if row["name"].startswith(("FORA", "random"))]
+    return "\n".join([*lines, "", f"Median of time / MACs over FORA and random schedules: {np.median(own):.3f}", ""])
+
+
+if __name__ == "__main__":
+    typer.run(main)
