@@ -49,6 +49,8 @@ class OutputCache:
     def read(self, entry: Entry, *, last: bool) -> list[torch.Tensor]:
         """The tensors of an output, as they were; freed if this was the last reader."""
         kept = self._entries.pop(entry) if last else self._entries[entry]
+        if self.dtype is None and self.device is None:
+            return [tensor for tensor, _, _ in kept]
         return [tensor.to(device=device, dtype=dtype) for tensor, dtype, device in kept]
 
     def drop(self, context: ContextKey) -> None:

@@ -133,11 +133,11 @@ class Program:
 
     def run(self, step: Step, block: nn.Module, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Run a step of this program on a block, with such tensors as its graph takes."""
-        compiles = self._functions.compiles
-        kind = (self._spec, *(tensor.stride() for tensor in tensors)) if compiles else None
-        if (id(step), kind) not in self._made:
-            self._made[id(step), kind] = self._functions.of(step, kind)
-        return self._made[id(step), kind](block, *tensors)
+        kind = (self._spec, *(tensor.stride() for tensor in tensors)) if self._functions.compiles else None
+        function = self._made.get((id(step), kind))
+        if function is None:
+            function = self._made[id(step), kind] = self._functions.of(step, kind)
+        return function(block, *tensors)
 
     def _specialise(self, row: tuple[Action, ...], owned: frozenset[int]) -> Step:
         graph = fx.Graph()

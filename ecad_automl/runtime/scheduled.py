@@ -44,11 +44,13 @@ class ScheduledRun:
         self._plan = [
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
         ]
+        self._plain = [(Action.COMPUTE,) * len(block.components) for block in blocks]
         self._rows: list[tuple[Action, ...]] = []
         # Tensors in memory of their own that the last block has given, and those that the one before it had.
         self._given: list[torch.Tensor] = []
         self._before: list[torch.Tensor] = []
         self._outputs: dict[Entry, Spec] = {}  # what slots have given
+        self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
@@ -61,6 +63,8 @@ class ScheduledRun:
         """The output of a block."""
         self._before, self._given = self._given, []
         row = self._rows[index]
+        if row == self._plain[index] and not self._functions.compiles:
+            return forward(*args, **kwargs)  # nothing is kept or reused
         if getattr(forward, "__func__", None) is not type(block.module).forward:
             # Something is hooked below us, as an offloading or a quantisation, and must be heard.
             self.unrecorded[block.path] = "its forward is wrapped"
@@ -101,8 +105,9 @@ class ScheduledRun:
         for place, number in step.reads:
             tensors += self.cache.read((block.first + place, number), last=row[place] is Action.REUSE_LAST)
         outputs = program.run(step, block.module, tensors)
-        for (place, number), spec in program.outputs.items():
-            self._outputs[block.first + place, number] = spec
+        if self._noted.get(block.path) is not program:
+            self._noted[block.path] = program
+            self._outputs |= {(block.first + place, number): spec for (place, number), spec in program.outputs.items()}
         at = len(step.results)
         self._given = [tensor for tensor, fresh in zip(outputs, step.results, strict=False) if fresh]
         for (place, number), count in step.stores:
@@ -112,7 +117,7 @@ class ScheduledRun:
 
     def _owned(self, block: Block, tensors: list[torch.Tensor]) -> frozenset[int]:
         """Which arguments the block before has given for this one alone, in memory that nothing else sees."""
-        if not block.chain or torch.is_grad_enabled() or block.module._forward_pre_hooks:
+        if not self._before or not block.chain or torch.is_grad_enabled() or block.module._forward_pre_hooks:
             return frozenset()
         return frozenset(
             number for number, tensor in enumerate(tensors) if any(tensor is other for other in self._before)
@@ -145,6 +150,7 @@ class ScheduledRun:
             if action in _FRESH:
                 output: Output = compute(*args, **kwargs)
                 self._outputs[entry], tensors = flatten(output)
+                self._noted.pop(block.path, None)
                 if action is Action.STORE:
                     self.cache.store(entry, tuple(tensors))
                 return output

@@ -12,7 +12,7 @@ __all__ = ["OpaqueValueError", "Spec", "build_like", "flatten", "rebuild"]
 #: All of a value but the contents of its tensors; equal specs mean that the same program can run.
 Spec = Hashable
 
-_CONSTANTS = (type(None), bool, int, float, str, torch.dtype, torch.device, torch.Size)
+_CONSTANTS = frozenset((type(None), bool, int, float, str, torch.dtype, torch.device, torch.Size))
 
 
 class OpaqueValueError(TypeError):
