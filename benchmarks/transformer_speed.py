@@ -2,7 +2,8 @@
 
 Time does not depend on what the weights are, so the models are made of random ones on the device. Every schedule is
 timed once in each round, in an order drawn anew, beside two uncached runs; the ratio of a round is to their mean. A
-schedule's first two runs, in which its blocks are prepared or compiled, are not timed.
+schedule's first two runs, in which its blocks are prepared or compiled, are not timed. All runs are in one process,
+whose allocator keeps freed memory (``ecad_automl/allocator.py``).
 
     python -m benchmarks.transformer_speed --model pixart-384
     python -m benchmarks.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 --compile
@@ -37,6 +38,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import machine
+from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.ecad_format import read_ecad
 from ecad_automl.heuristics import fora, pab
 from ecad_automl.latency.timing import clock_of, interleaved, time_call
@@ -127,6 +129,7 @@ def main(
 ) -> None:
     """Time schedules of one model."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     subject = MODELS[model](device)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.machine import machine
+from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.cli.studies import read_study
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,6 +38,7 @@ def main(
     from ecad_automl.rewards import load_reward
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     found = read_study(storage, study)
     front = found.front()
     chosen = [front[i] for i in np.unique(np.linspace(0, len(front) - 1, schedules).round().astype(int))]

@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.cli.bench import bench
 from ecad_automl.cli.convert import convert
 from ecad_automl.cli.dashboard import dashboard
@@ -36,6 +37,7 @@ for command in (search, front, export, generate, bench, describe, plot, convert,
 
 def main() -> None:
     """Run the command line."""
+    keep_freed_memory()
     try:
         app()
     except EcadError as error:
