@@ -104,9 +104,17 @@ def test_an_unsupported_pipeline_is_refused(pixart: Case) -> None:
 
 
 @pytest.mark.every_family
+def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case: Case) -> None:
+    check_nothing_is_left(case, RuntimeError("out of memory"), at=3)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=["error", "interrupt"])
 @pytest.mark.parametrize("at", [1, 3])
-def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case: Case, error: BaseException, at: int) -> None:
+def test_so_does_an_interrupt_in_any_step(case: Case, error: BaseException, at: int) -> None:
+    check_nothing_is_left(case, error, at)
+
+
+def check_nothing_is_left(case: Case, error: BaseException, at: int) -> None:
     schedule = case.random_schedule(3)
     last = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
     with apply_schedule(case.pipe, schedule) as handle:
