@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,8 @@ from ecad_automl.latency.timing import Clock
 from ecad_automl.layout import Layout
 from ecad_automl.machine import machine
 from ecad_automl.models import LoadedModel, model_layout
-from ecad_automl.runtime import apply_schedule
+from ecad_automl.runtime import ScheduleHandle, apply_schedule
+from ecad_automl.schedule import Schedule
 
 __all__ = ["calibrate_latency"]
 
@@ -61,18 +61,29 @@ def calibrate_latency(
     layout = layout or model_layout(model)
     steps = model.settings.steps
     calls = Calls(model, whole=False, clock=clock)
+    last: ScheduleHandle | None = None
+
+    def seconds(schedule: Schedule | None) -> float:
+        nonlocal last
+        if schedule is None:
+            return calls.time(batch_size, steps).transformer
+        # Blocks prepared for one schedule serve the next; what a schedule needs beyond is made in an untimed call.
+        with apply_schedule(model.pipe, schedule, like=last) as last:
+            calls.call(batch_size, steps)
+            return calls.time(batch_size, steps).transformer
+
     schedules = random_schedules(layout, steps, count, seed=seed)
     for schedule in (None, *schedules[:1]):
         for _ in range(_WARMUP):
-            _time(calls, model.pipe, schedule, batch_size, steps)
+            seconds(schedule)
 
-    uncached = [_time(calls, model.pipe, None, batch_size, steps)]
+    uncached = [seconds(None)]
     cached: list[float] = []
     while True:
         for schedule in schedules:
             progress(len(cached), count * passes)
-            cached.append(_time(calls, model.pipe, schedule, batch_size, steps))
-            uncached.append(_time(calls, model.pipe, None, batch_size, steps))
+            cached.append(seconds(schedule))
+            uncached.append(seconds(None))
         ratios = _ratios(cached, uncached).reshape(-1, count)
         plain = float(np.median(uncached))
         fitted = fit_latency(schedules, np.median(ratios, axis=0) * plain, plain)
@@ -96,11 +107,3 @@ def _ratios(cached: Sequence[float], uncached: Sequence[float]) -> Floats:
     around = np.asarray(uncached, dtype=np.float64)
     ratios: Floats = np.asarray(cached) / ((around[:-1] + around[1:]) / 2)
     return ratios
-
-
-def _time(calls: Calls, pipe: Any, schedule: Any, batch_size: int, steps: int) -> float:
-    if schedule is None:
-        return calls.time(batch_size, steps).transformer
-    with apply_schedule(pipe, schedule):
-        calls.call(batch_size, steps)  # the first call under a schedule also prepares its blocks
-        return calls.time(batch_size, steps).transformer
