@@ -60,9 +60,7 @@ def bench(
 
     Ctrl-C ends it and keeps the rounds that are done.
     """
-    # Whatever is compiled is compiled anew each time that a schedule is put on, so that turns are long then.
-    turn = {"settle": max(1, warmup), "burst": max(1, -(-repeats // 2))} if compile_blocks else {}
-    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole, **turn)
+    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole)
     files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
     _check_steps(files, steps)
     texts = PROMPTS if prompts is None else read_prompts(prompts)

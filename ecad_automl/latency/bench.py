@@ -147,7 +147,7 @@ class _Session:
         """Warm up, then time; after the first batch size a failure is listed instead of raised."""
         try:
             self._warm_up(contenders)
-            for found in interleaved(list(self._contenders), self._time, self._plan.turns):
+            for found in interleaved(list(self._contenders), self._time, self._plan.repeats):
                 self._add(found)
         except EcadError as error:
             if first:
@@ -180,25 +180,24 @@ class _Session:
         row = Row(contender.name, contender.kind, steps, contender.mac_speedup, cache_bytes=cache, peak_bytes=peak)
         return row, macs
 
-    def _time(self, name: str) -> list[Timing]:
-        """One turn of a contender; nothing where it has failed."""
+    def _time(self, name: str) -> Timing | None:
+        """One turn of a contender; None where it has failed."""
         if name in self._failed:
-            return []
+            return None
         contender = self._contenders[name]
         self._progress(self.batch.size, name, self._plan.calls_per_turn(changed=contender.changes))
         with self._tried(contender), contender.enter():
             for _ in range(self._plan.settle if contender.changes else 0):
                 self._calls.call(self.batch.size, contender.steps)
-            return [self._calls.time(self.batch.size, contender.steps) for _ in range(self._plan.burst)]
-        return []
+            return self._calls.time(self.batch.size, contender.steps)
+        return None
 
-    def _add(self, found: Mapping[str, list[Timing]]) -> None:
+    def _add(self, found: Mapping[str, Timing | None]) -> None:
         rows = []
         for row in self.batch.rows:
-            timings = found[row.name]
-            if timings:
-                whole = (*row.whole, *(timing.whole for timing in timings))
-                transformer = (*row.transformer, *(timing.transformer for timing in timings))
+            timing = found[row.name]
+            if timing is not None:
+                whole, transformer = (*row.whole, timing.whole), (*row.transformer, timing.transformer)
                 rows.append(replace(row, whole=whole, transformer=transformer))
         self.batch = replace(self.batch, rows=tuple(rows), failed=self._failed)
 
@@ -236,6 +235,5 @@ def _about(model: LoadedModel, plan: BenchPlan, calls: Calls) -> dict[str, Any]:
         "generation": model.settings.to_dict(),
         "warmup": plan.warmup,
         "settle": plan.settle,
-        "burst": plan.burst,
         "repeats": plan.repeats,
     }

@@ -38,9 +38,7 @@ class BenchPlan:
         batch_sizes: images per pipeline call.
         repeats: timed rounds.
         warmup: calls of each contender before the first round; the first of them also tells memory.
-        settle: calls that are not timed whenever a schedule or a cache was put on: the first call then records and
-            compiles.
-        burst: timed calls in a row each time that a contender takes its turn; more than 1 where taking turns is dear.
+        settle: calls that are not timed whenever a schedule or a cache was put on.
         whole: whether calls go on to the finished image; otherwise they end at the latents.
 
     Raises:
@@ -51,7 +49,6 @@ class BenchPlan:
     repeats: int = 10
     warmup: int = 2
     settle: int = 1
-    burst: int = 1
     whole: bool = True
 
     def __post_init__(self) -> None:
@@ -62,21 +59,14 @@ class BenchPlan:
             raise EvaluationError(f"The batch sizes {list(self.batch_sizes)} must be at least one, each once.")
         if self.repeats < 1:
             raise EvaluationError(f"There are {self.repeats} repeats; at least 1 round is needed.")
-        if not 1 <= self.burst <= self.repeats:
-            raise EvaluationError(f"There are bursts of {self.burst} calls; 1 to {self.repeats} of them can be timed.")
         if self.warmup < 1:
             raise EvaluationError(f"There are {self.warmup} warm-up calls; at least 1 is needed, the first is slow.")
 
-    @property
-    def turns(self) -> int:
-        """How often each contender takes its turn; the last one may make more rounds than were asked for."""
-        return -(-self.repeats // self.burst)
-
     def calls_per_turn(self, *, changed: bool) -> int:
         """Pipeline calls each time that a contender takes its turn, which changes the pipeline or not."""
-        return self.burst + (self.settle if changed else 0)
+        return 1 + (self.settle if changed else 0)
 
     def calls(self, changed: Sequence[bool]) -> int:
         """Number of all pipeline calls, if none fails; for each contender, whether it changes the pipeline."""
-        by_contender = [self.warmup + self.turns * self.calls_per_turn(changed=one) for one in changed]
+        by_contender = [self.warmup + self.repeats * self.calls_per_turn(changed=one) for one in changed]
         return len(self.batch_sizes) * sum(by_contender)

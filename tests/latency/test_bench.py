@@ -147,7 +147,6 @@ def test_a_later_batch_size_that_does_not_fit_is_listed(tiny_model: Any) -> None
         ({"batch_sizes": (0,)}, "batch size is 0"),
         ({"batch_sizes": (2, 2)}, "each once"),
         ({"repeats": 0}, "0 repeats"),
-        ({"repeats": 3, "burst": 4}, "bursts of 4"),
         ({"warmup": 0}, "0 warm-up calls"),
     ],
 )
@@ -158,16 +157,14 @@ def test_senseless_numbers_are_refused(settings: dict[str, Any], message: str) -
 
 def test_the_number_of_calls_is_known_before() -> None:
     assert BenchPlan((1, 4), repeats=3, warmup=2).calls([False, True]) == 2 * ((2 + 3) + (2 + 3 * 2))
-    assert BenchPlan(repeats=5, warmup=1, burst=2, settle=3).calls([True]) == 1 + 3 * (3 + 2)
+    assert BenchPlan(repeats=5, warmup=1, settle=3).calls([True]) == 1 + 5 * (3 + 1)
 
 
-def test_calls_made_are_those_foretold_and_turns_may_be_several_calls_long(
-    tiny_model: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_made_are_those_foretold(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     real = Calls.call
     monkeypatch.setattr(Calls, "call", lambda self, size, steps: made.append(steps) or real(self, size, steps))
-    plan = BenchPlan((1,), repeats=3, warmup=2, settle=2, burst=2)
+    plan = BenchPlan((1,), repeats=3, warmup=2, settle=2)
     contenders = all_of(tiny_model)
     told = 0
 
@@ -176,5 +173,5 @@ def test_calls_made_are_those_foretold_and_turns_may_be_several_calls_long(
         told += calls
 
     (batch,) = run_bench(tiny_model, contenders, plan, tell).batches
-    assert batch.rounds == 4  # two turns of two calls
+    assert batch.rounds == 3
     assert len(made) == told == plan.calls([contender.changes for contender in contenders])
