@@ -12,8 +12,8 @@ whose allocator keeps freed memory (``ecad_automl/allocator.py``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -249,26 +249,23 @@ def _timed(
     return rows
 
 
-class _pab(AbstractContextManager[None]):  # noqa: N801 - used like a function
-    """diffusers' PAB with the ranges of :data:`PAB_RANGES` in all steps; its hooks leave with the context."""
-
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
-
-    def __enter__(self) -> None:
-        everywhere = (-1, 10**6)
-        config = PyramidAttentionBroadcastConfig(
-            spatial_attention_block_skip_range=PAB_RANGES["attn1"],
-            cross_attention_block_skip_range=PAB_RANGES["attn2"],
-            spatial_attention_timestep_skip_range=everywhere,
-            cross_attention_timestep_skip_range=everywhere,
-            # Only asked whether it lies in the range, which is everywhere.
-            current_timestep_callback=lambda: 1,
-        )
-        apply_pyramid_attention_broadcast(self._pipe.transformer, config)
-
-    def __exit__(self, *_: object) -> None:
-        registry = HookRegistry.check_if_exists_or_initialize(self._pipe.transformer)
+@contextmanager
+def _pab(pipe: Any) -> Iterator[None]:
+    """PAB of diffusers with the ranges of :data:`PAB_RANGES` in all steps; its hooks leave with the context."""
+    everywhere = (-1, 10**6)
+    config = PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=PAB_RANGES["attn1"],
+        cross_attention_block_skip_range=PAB_RANGES["attn2"],
+        spatial_attention_timestep_skip_range=everywhere,
+        cross_attention_timestep_skip_range=everywhere,
+        # Only asked whether it lies in the range, which is everywhere.
+        current_timestep_callback=lambda: 1,
+    )
+    apply_pyramid_attention_broadcast(pipe.transformer, config)
+    try:
+        yield
+    finally:
+        registry = HookRegistry.check_if_exists_or_initialize(pipe.transformer)
         registry.remove_hook("pyramid_attention_broadcast", recurse=True)
 
 
