@@ -26,19 +26,26 @@ class Evaluation:
     """What one candidate scored.
 
     Args:
-        scores: ``(prompts, seeds)`` float64 rewards.
-        difference: mean difference to the uncached run and its paired standard error.
+        scores: ``(prompts, seeds)`` float64 rewards; of the first seeds alone where not all images were made.
+        difference: mean difference to the uncached run on the same images, and its paired standard error.
         seconds: wall time of generation and scoring.
+        uncached: mean score of the uncached run on all images, where not all were made; None where all were.
     """
 
     scores: Floats
     difference: MeanDifference
     seconds: float
+    uncached: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all images were made."""
+        return self.uncached is None
 
     @property
     def reward(self) -> float:
-        """Mean score."""
-        return float(self.scores.mean())
+        """Mean score; where not all images were made, what is to be expected of it from the paired difference."""
+        return float(self.scores.mean()) if self.uncached is None else self.uncached + self.difference.mean
 
 
 def check_prompts(prompts: Sequence[str]) -> list[str]:
@@ -64,8 +71,8 @@ class Evaluator:
     """Holds a pipeline, prepared prompts and the uncached images, and scores schedules against them.
 
     The noise of an image depends on its seed alone, so every schedule starts from the same latents and differences
-    between schedules are paired. Items are ordered by prompt, then seed, and run in fixed batches: the same
-    evaluator gives the same images for the same schedule on the same machine.
+    between schedules are paired. Images are made in fixed batches, by rung, prompt and seed: the same evaluator gives
+    the same images for the same schedule on the same machine, whether it makes them at once or rung by rung.
 
     Args:
         pipe: a diffusers pipeline.
@@ -74,10 +81,11 @@ class Evaluator:
         reward: what to score with.
         settings: how to generate.
         batch_size: images per pipeline call.
+        rungs: numbers of seeds after which an evaluation may pause, ascending up to all of them; None is all at once.
 
     Raises:
         PromptError: see :func:`check_prompts`.
-        EvaluationError: there are no seeds, or the batch size is below 1.
+        EvaluationError: there are no seeds, the batch size is below 1, or the rungs do not ascend to all seeds.
     """
 
     def __init__(
@@ -89,11 +97,15 @@ class Evaluator:
         settings: GenerationSettings,
         *,
         batch_size: int = 8,
+        rungs: Sequence[int] | None = None,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
         if batch_size < 1:
             raise EvaluationError(f"The batch size is {batch_size}; at least 1 image per call is needed.")
+        self.rungs = [len(seeds)] if rungs is None else list(rungs)
+        if self.rungs != sorted({*self.rungs, len(seeds)}) or self.rungs[0] < 1:
+            raise EvaluationError(f"The rungs {self.rungs} must ascend from at least 1 to the {len(seeds)} seeds.")
         self.pipe = pipe
         self.prompts = check_prompts(prompts)
         self.seeds = list(seeds)
@@ -102,7 +114,12 @@ class Evaluator:
         self.batch_size = batch_size
         self._encoded = encode_prompts(pipe, self.prompts, settings)
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
-        self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
+        starts = [0, *self.rungs[:-1]]
+        #: By rung, the prompt and the seed of each image.
+        self._items = [
+            [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds[start:end]]
+            for start, end in zip(starts, self.rungs, strict=True)
+        ]
         self._reference: Tensor | None = None
         self._baseline: Evaluation | None = None
         self._last: ScheduleHandle | None = None
@@ -119,12 +136,16 @@ class Evaluator:
             self._reference = self.generate(None)
         return self._reference
 
+    @property
+    def _all(self) -> range:
+        return range(len(self.rungs))
+
     def baseline(self) -> Evaluation:
         """The uncached run, generated once."""
         if self._baseline is None:
             start = time.perf_counter()
             images = self.reference_images
-            scores = self._score(images)
+            scores = self._score(images, slice(None))
             difference = paired_difference(scores, scores)
             self._baseline = Evaluation(scores, difference, time.perf_counter() - start)
         return self._baseline
@@ -132,6 +153,21 @@ class Evaluator:
     def evaluate(self, schedule: Schedule) -> Evaluation:
         """Generate and score under a schedule."""
         return self._evaluate(lambda: self.generate(schedule))
+
+    def evaluate_rungs(self, schedule: Schedule) -> Iterator[Evaluation]:
+        """Generate and score rung by rung; whoever has seen enough stops asking.
+
+        Yields:
+            After each rung the evaluation so far; the last one is complete.
+        """
+        self.baseline()
+        scores, seconds = np.empty((len(self.prompts), 0)), 0.0
+        for rung in self._all:
+            start = time.perf_counter()
+            more = self._score(self._generate(schedule, [rung]), slice(scores.shape[1], self.rungs[rung]))
+            scores = np.concatenate([scores, more], axis=1)
+            seconds += time.perf_counter() - start
+            yield self._evaluation(scores, seconds)
 
     def evaluate_steps(self, steps: int) -> Evaluation:
         """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
@@ -143,17 +179,27 @@ class Evaluator:
         Returns:
             ``(prompts * seeds, 3, h, w)`` float32 in [0, 1] on the CPU, by prompt, then seed.
         """
-        settings = self.settings if steps is None else replace(self.settings, steps=steps)
-        if schedule is None:
-            return torch.cat(list(self._batches(settings, self._items)))
-        # Blocks prepared for one schedule serve the next.
-        with apply_schedule(self.pipe, schedule, like=self._last) as self._last:
-            return torch.cat(list(self._batches(settings, self._items)))
+        return self._generate(schedule, self._all, steps)
 
     def generate_some(self, count: int) -> Tensor:
         """Uncached images of at most ``count`` prompts and seeds, spread evenly over all."""
-        chosen = np.unique(np.linspace(0, len(self._items) - 1, min(count, len(self._items))).round().astype(int))
-        return torch.cat(list(self._batches(self.settings, [self._items[i] for i in chosen])))
+        items = [item for rung in self._items for item in rung]
+        chosen = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+        return torch.cat(list(self._batches(self.settings, [items[i] for i in chosen])))
+
+    def _generate(self, schedule: Schedule | None, rungs: Sequence[int], steps: int | None = None) -> Tensor:
+        """``(prompts * seeds, 3, h, w)``: the images of some rungs, by prompt, then seed."""
+        settings = self.settings if steps is None else replace(self.settings, steps=steps)
+        if schedule is None:
+            return self._rungs(settings, rungs)
+        # Blocks prepared for one schedule serve the next.
+        with apply_schedule(self.pipe, schedule, like=self._last) as self._last:
+            return self._rungs(settings, rungs)
+
+    def _rungs(self, settings: GenerationSettings, rungs: Sequence[int]) -> Tensor:
+        made = [torch.cat(list(self._batches(settings, self._items[rung]))) for rung in rungs]
+        by_prompt = [images.reshape(len(self.prompts), -1, *images.shape[1:]) for images in made]
+        return torch.cat(by_prompt, dim=1).flatten(0, 1)
 
     def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
         with _quiet(self.pipe), remembered_texts(self.pipe, self._texts):
@@ -164,18 +210,29 @@ class Evaluator:
                 )
 
     def _evaluate(self, generate: Callable[[], Tensor]) -> Evaluation:
-        baseline = self.baseline()
+        self.baseline()
         start = time.perf_counter()
-        scores = self._score(generate())
-        return Evaluation(scores, paired_difference(scores, baseline.scores), time.perf_counter() - start)
+        scores = self._score(generate(), slice(None))
+        return self._evaluation(scores, time.perf_counter() - start)
 
-    def _score(self, images: Tensor) -> Floats:
-        prompts = [prompt for prompt in self.prompts for _ in self.seeds]
+    def _evaluation(self, scores: Floats, seconds: float) -> Evaluation:
+        """From ``(prompts, seeds)`` scores of the first seeds."""
+        uncached = self.baseline().scores
+        complete = scores.shape == uncached.shape
+        difference = paired_difference(scores, uncached[:, : scores.shape[1]])
+        return Evaluation(scores, difference, seconds, None if complete else float(uncached.mean()))
+
+    def _score(self, images: Tensor, seeds: slice) -> Floats:
+        """``(prompts, seeds)`` scores of the images of some seeds."""
+        count = len(self.seeds[seeds])
+        prompts = [prompt for prompt in self.prompts for _ in range(count)]
         if isinstance(self.reward, PairedReward):
-            scores = self.reward.score_pairs(images, self.reference_images, prompts)
+            references = self.reference_images
+            references = references.reshape(len(self.prompts), -1, *references.shape[1:])[:, seeds].flatten(0, 1)
+            scores = self.reward.score_pairs(images, references, prompts)
         else:
             scores = self.reward.score(images, prompts)
-        return check_scores(self.reward.name, scores, len(prompts)).reshape(len(self.prompts), len(self.seeds))
+        return check_scores(self.reward.name, scores, len(prompts)).reshape(len(self.prompts), count)
 
 
 def generate_batch(

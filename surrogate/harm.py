@@ -51,18 +51,20 @@ class HarmModel:
         return log_drop
 
 
-def fit_harm(drift: Floats, log_drop: Floats) -> HarmModel:
+def fit_harm(drift: Floats, log_drop: Floats, weights: Floats | None = None) -> HarmModel:
     """Fit by least squares; priors keep the weights even where the data say nothing.
 
     Args:
         drift: ``(n, steps, groups)``, not negative: drift of the outputs in use, summed over the slots of each group.
         log_drop: ``(n,)``, see :class:`~surrogate.drop.LogDrop`.
+        weights: ``(n,)`` positive: how much each schedule counts; 1 for all if None.
     """
     from scipy.optimize import least_squares
 
     _, steps, groups = drift.shape
     largest = float(drift.sum(axis=(1, 2)).max()) or 1.0
     relative = drift / largest
+    certainty = np.sqrt(np.ones(len(drift)) if weights is None else weights) / _ERROR
     neighbors = np.diff(np.eye(steps), axis=0)
     # Parameters: log step weights, log group weights, level, log power, log floor.
     priors = np.zeros((2 * steps - 1 + groups + 2, steps + groups + 3))
@@ -79,7 +81,7 @@ def fit_harm(drift: Floats, log_drop: Floats) -> HarmModel:
 
     def residuals(p: Floats) -> Floats:
         _, total, power = terms(p)
-        return np.concatenate([(p[-3] + power * np.log(total) - log_drop) / _ERROR, priors @ (p - centers)])
+        return np.concatenate([(p[-3] + power * np.log(total) - log_drop) * certainty, priors @ (p - centers)])
 
     def jacobian(p: Floats) -> Floats:
         weighted, total, power = terms(p)
@@ -91,7 +93,7 @@ def fit_harm(drift: Floats, log_drop: Floats) -> HarmModel:
             power * np.log(total)[:, None],
             slope * np.exp(p[-1]),
         ]
-        return np.concatenate([np.concatenate(columns, axis=1) / _ERROR, priors])
+        return np.concatenate([np.concatenate(columns, axis=1) * certainty[:, None], priors])
 
     p = least_squares(residuals, start, jac=jacobian, max_nfev=_ITERATIONS).x
     return HarmModel(

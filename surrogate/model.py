@@ -77,20 +77,24 @@ class Surrogate:
         """The trend of each member; their differences tell how sure the weights are."""
         return tuple(member.trend for member in self._members)
 
-    def fit(self, compute: Bits, rewards: ArrayLike) -> Surrogate:
+    def fit(self, compute: Bits, rewards: ArrayLike, weights: ArrayLike | None = None) -> Surrogate:
         """Learn from evaluated schedules.
 
         Args:
             compute: ``(n, steps, slots)`` effective bits; the one that computes most stands for the uncached run.
             rewards: ``(n,)`` finite.
+            weights: ``(n,)``, from above 0 to 1: how much each of them counts, such as the share of images that its
+                reward is the mean of; 1 for all if None.
 
         Returns:
             This surrogate.
 
         Raises:
-            StudyError: there are fewer than ``FEWEST_SCHEDULES``, lengths differ, or rewards are not finite.
+            StudyError: there are fewer than ``FEWEST_SCHEDULES``, lengths differ, rewards are not finite, or a weight
+                is out of range.
         """
         y = np.asarray(rewards, dtype=np.float64)
+        weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
         if len(y) != len(compute) or len(y) < FEWEST_SCHEDULES:
             raise StudyError(
                 f"The surrogate got {len(compute)} schedules and {len(y)} rewards; it needs as many of one as of the "
@@ -98,6 +102,8 @@ class Surrogate:
             )
         if not np.isfinite(y).all():
             raise StudyError("The surrogate got rewards that are not finite; leave failed evaluations out.")
+        if weight.shape != y.shape or not ((weight > 0) & (weight <= 1)).all():
+            raise StudyError(f"The surrogate got weights {weight}; it needs {len(y)}, each above 0 and at most 1.")
         x, drift = self._inputs(compute)
         uncached = float(y[compute.sum(axis=(1, 2)).argmax()])
         self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0))
@@ -107,14 +113,14 @@ class Surrogate:
         self._members = []
         for fold in range(FOLDS):
             seen = folds != fold
-            trend = fit_harm(drift[seen], target[seen])
+            trend = fit_harm(drift[seen], target[seen], weight[seen])
             left = target[seen] - trend.predict(drift[seen])
-            member = _Member(trend, _train(x[seen], left, self._seed * FOLDS + fold))
+            member = _Member(trend, _train(x[seen], left, weight[seen], self._seed * FOLDS + fold))
             errors[~seen] = target[~seen] - member.predict(x[~seen], drift[~seen])
             self._members.append(member)
-        self._error = float(np.sqrt(np.mean(errors**2)))
+        self._error = float(np.sqrt(np.average(errors**2, weights=weight)))
         spread = self._spread(self._predictions(x, drift))
-        self._stretch = float(np.sqrt(np.mean((errors / spread) ** 2)))
+        self._stretch = float(np.sqrt(np.average((errors / spread) ** 2, weights=weight)))
         return self
 
     def predict(self, compute: Bits) -> tuple[Floats, Floats]:
@@ -148,8 +154,8 @@ class Surrogate:
         return spread
 
 
-def _train(x: Floats, y: Floats, seed: int) -> Any:
+def _train(x: Floats, y: Floats, weight: Floats, seed: int) -> Any:
     import lightgbm
 
     # Otherwise the trees are written to a text and read back, which takes as long as growing a quarter of them.
-    return lightgbm.train(PARAMETERS | {"seed": seed}, lightgbm.Dataset(x, y), ROUNDS, keep_training_booster=True)
+    return lightgbm.train(PARAMETERS | {"seed": seed}, lightgbm.Dataset(x, y, weight=weight), ROUNDS, keep_training_booster=True)
