@@ -5,12 +5,13 @@ from storage.front import Costly, by_gmacs, by_latency, choose_by_drop, choose_b
 from storage.location import database_path, optuna_url
 from storage.lock import writer_lock
 from storage.optuna_file import open_optuna_storage
-from storage.records import BaselineRecord, EvaluationRecord, GenerationRecord
+from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord
 from storage.store import Store
 
 __all__ = [
     "BUSY_SECONDS",
     "BaselineRecord",
+    "ConfirmationRecord",
     "Costly",
     "EvaluationRecord",
     "GenerationRecord",

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import StorageError
 
-__all__ = ["BaselineRecord", "EvaluationRecord", "GenerationRecord", "Scores", "now", "pack_scores", "unpack_scores"]
+__all__ = [
+    "BaselineRecord",
+    "ConfirmationRecord",
+    "EvaluationRecord",
+    "GenerationRecord",
+    "Scores",
+    "now",
+    "pack_scores",
+    "unpack_scores",
+]
 
 Scores = Mapping[str, NDArray[np.float32]]
 """Per-image scores by metric, each ``(images,)`` float32."""
@@ -120,6 +129,40 @@ class GenerationRecord:
     created: str = field(default_factory=now)
 
 
+@dataclass(frozen=True)
+class ConfirmationRecord:
+    """One run on prompts and seeds that the search never saw.
+
+    Attributes:
+        sample: stands for the prompts and seeds; see :func:`studies.confirmation.sample_key`.
+        run: effective bits of the schedule, or the name of an uncached run of fewer steps.
+        origin: where the run came from, for people.
+        steps: denoising steps.
+        prompts: how many.
+        seeds: how many of each prompt.
+        gmacs: multiply-accumulates of the transformer over a run, in 10^9, for one image.
+        latency_ms: time of a run for one image, where it was measured or modeled.
+        scores: per-image scores by metric, by prompt, then seed.
+        seconds: time to generate and score.
+        created: when, ISO 8601.
+    """
+
+    sample: str
+    run: str
+    origin: str
+    steps: int
+    prompts: int
+    seeds: int
+    gmacs: float
+    latency_ms: float | None = None
+    scores: Scores = field(default_factory=dict, compare=False)
+    seconds: float = 0.0
+    created: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        _finite(self, "gmacs", "seconds")
+
+
 def pack_scores(scores: Scores) -> bytes:
     """Scores as bytes: one line of JSON with the metrics and their lengths, then all scores as little-endian float32.
 
@@ -157,7 +200,7 @@ def unpack_scores(data: bytes | None) -> dict[str, NDArray[np.float32]]:
     return {name: numbers[end - length : end] for (name, length), end in zip(lengths.items(), ends, strict=True)}
 
 
-def _finite(record: EvaluationRecord | BaselineRecord, *names: str) -> None:
+def _finite(record: EvaluationRecord | BaselineRecord | ConfirmationRecord, *names: str) -> None:
     for name in names:
         value = getattr(record, name)
         if not math.isfinite(value):

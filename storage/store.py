@@ -17,12 +17,12 @@ from ecad_automl.errors import StorageError, StudyError
 from storage.faults import BUSY_SECONDS, sqlite_faults
 from storage.identity import differences
 from storage.location import database_path
-from storage.records import BaselineRecord, EvaluationRecord, GenerationRecord, now
+from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, now
 from storage.tables import COLUMNS, KEYS, check_version, create_tables, from_row, json_value, to_row
 
 __all__ = ["Store"]
 
-R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord)
+R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord, ConfirmationRecord)
 
 
 class Store:
@@ -159,6 +159,20 @@ class Store:
     def generations(self, study: str) -> list[GenerationRecord]:
         """The generations of a study in order."""
         return sorted(self._all(GenerationRecord, "ecad_generations", study), key=lambda record: record.generation)
+
+    def save_confirmation(self, study: str, record: ConfirmationRecord) -> None:
+        """Keep the scores of a run on unseen prompts, in place of earlier ones of the same run and sample."""
+        if not self._has_confirmations():  # a file from before there were any
+            with self._transaction():
+                create_tables(self._database)
+        self._save("ecad_confirmations", to_row(study, record))
+
+    def confirmations(self, study: str) -> list[ConfirmationRecord]:
+        """The runs of a study that were scored on unseen prompts, oldest first."""
+        return self._all(ConfirmationRecord, "ecad_confirmations", study) if self._has_confirmations() else []
+
+    def _has_confirmations(self) -> bool:
+        return bool(self._rows("select 1 from sqlite_master where name = 'ecad_confirmations'"))
 
     def save_calibration(self, study: str, name: str, data: bytes) -> None:
         """Keep bytes of the calibration, such as the drift, in place of earlier ones of the same name."""

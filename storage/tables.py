@@ -13,14 +13,21 @@ import numpy as np
 from sqlite_utils import Database
 
 from ecad_automl.errors import StorageError
-from storage.records import BaselineRecord, EvaluationRecord, GenerationRecord, pack_scores, unpack_scores
+from storage.records import (
+    BaselineRecord,
+    ConfirmationRecord,
+    EvaluationRecord,
+    GenerationRecord,
+    pack_scores,
+    unpack_scores,
+)
 
 __all__ = ["COLUMNS", "KEYS", "SCHEMA_VERSION", "check_version", "create_tables", "from_row", "json_value", "to_row"]
 
 SCHEMA_VERSION = 1
 
-Record = EvaluationRecord | BaselineRecord | GenerationRecord
-R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord)
+Record = EvaluationRecord | BaselineRecord | GenerationRecord | ConfirmationRecord
+R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord, ConfirmationRecord)
 
 _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
     "ecad_meta": ({"key": str, "value": str}, ("key",)),
@@ -73,6 +80,23 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
             "created": str,
         },
         ("study", "generation"),
+    ),
+    "ecad_confirmations": (
+        {
+            "study": str,
+            "sample": str,
+            "run": str,
+            "origin": str,
+            "steps": int,
+            "prompts": int,
+            "seeds": int,
+            "gmacs": float,
+            "latency_ms": float,
+            "seconds": float,
+            "created": str,
+            "scores": bytes,
+        },
+        ("study", "sample", "run"),
     ),
     "ecad_calibration": ({"study": str, "name": str, "data": bytes, "created": str}, ("study", "name")),
 }
