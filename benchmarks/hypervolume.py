@@ -24,6 +24,7 @@ from benchmarks.rivals import RIVALS, BudgetSpentError
 
 OURS = "ecad-automl"
 PLAIN = "ecad-automl, no surrogate"
+COMPARED = ("Optuna NSGA-II", "pymoo NSGA-II (ECAD)", "random")
 RESULTS = Path(__file__).parent / "results"
 MARKS = (24, 60, 100, 150, 200, 300)
 
@@ -38,7 +39,7 @@ def main(
 ) -> None:
     """Run all cells that are not finished, then write the table, the figures and the curves."""
     work.mkdir(parents=True, exist_ok=True)
-    names = [OURS, *RIVALS, *([PLAIN] if ablation else [])]
+    names = [OURS, *COMPARED, *([PLAIN] if ablation else [])]
     cells = [(name, seed) for seed in range(seeds) for name in names]
     todo = [cell for cell in cells if not _cell_file(work, *cell, evaluations).exists()]
     with Progress(console=Console()) as bar, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

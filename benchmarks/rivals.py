@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,16 @@ from ecad_automl.heuristics import fora, tgate
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+
 #: Schedule -> (reward, GMACs); raises BudgetSpentError when the budget is spent.
 Objective = Callable[[Schedule], tuple[float, float]]
 
 POPULATION = 24
+#: Of the proper mutation: two or three of 480 bits.
+FLIP_RATE = 0.005
 
 
 class BudgetSpentError(Exception):
@@ -33,14 +40,29 @@ def optuna_nsga2(objective: Objective, layout: Layout, steps: int, seed: int) ->
     """Optuna's own NSGA-II sampler on one categorical parameter per bit, as its documentation would have it."""
     import optuna
 
+    _optuna(optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed), objective, layout, steps)
+
+
+def optuna_tpe(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+    """Optuna's TPE sampler for several objectives in its default settings, on one categorical parameter per bit."""
+    import optuna
+
+    _optuna(optuna.samplers.TPESampler(seed=seed), objective, layout, steps)
+
+
+def _optuna(sampler: BaseSampler, objective: Objective, layout: Layout, steps: int) -> None:
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     bits = steps * len(layout)
-    space = {f"{i:04}": optuna.distributions.CategoricalDistribution([False, True]) for i in range(bits)}
+    space: dict[str, BaseDistribution] = {
+        f"{i:04}": optuna.distributions.CategoricalDistribution([False, True]) for i in range(bits)
+    }
     while True:
         trial = study.ask(space)
-        compute = np.array([trial.params[name] for name in space]).reshape(steps, len(layout))
+        params = trial.params  # a deep copy each time it is read
+        compute = np.array([params[name] for name in space]).reshape(steps, len(layout))
         study.tell(trial, list(objective(Schedule(layout, compute))))
 
 
@@ -50,10 +72,22 @@ def pymoo_ecad(objective: Objective, layout: Layout, steps: int, seed: int) -> N
     Four-point crossover at 0.9, bit-flip mutation at 0.05 (per individual: pymoo's rate per bit stays 1 / bits), binary
     tournament, duplicates removed, as many offspring as parents.
     """
+    from pymoo.operators.mutation.bitflip import BitflipMutation
+
+    _pymoo(BitflipMutation(prob=0.05), objective, layout, steps, seed)
+
+
+def pymoo_per_bit(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+    """The same with a mutation that flips every bit of every offspring at :data:`FLIP_RATE`."""
+    from pymoo.operators.mutation.bitflip import BitflipMutation
+
+    _pymoo(BitflipMutation(prob=1.0, prob_var=FLIP_RATE), objective, layout, steps, seed)
+
+
+def _pymoo(mutation: Any, objective: Objective, layout: Layout, steps: int, seed: int) -> None:
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.problem import ElementwiseProblem
     from pymoo.operators.crossover.pntx import PointCrossover
-    from pymoo.operators.mutation.bitflip import BitflipMutation
     from pymoo.optimize import minimize
 
     class Problem(ElementwiseProblem):
@@ -69,7 +103,7 @@ def pymoo_ecad(objective: Objective, layout: Layout, steps: int, seed: int) -> N
         n_offsprings=POPULATION,
         sampling=ecad_start(layout, steps, POPULATION, seed),
         crossover=PointCrossover(prob=0.9, n_points=4),
-        mutation=BitflipMutation(prob=0.05),
+        mutation=mutation,
         eliminate_duplicates=True,
     )
     minimize(Problem(), algorithm, ("n_gen", 10_000), seed=seed)
@@ -101,6 +135,8 @@ def ecad_start(layout: Layout, steps: int, count: int, seed: int) -> NDArray[np.
 
 RIVALS: dict[str, Callable[[Objective, Layout, int, int], None]] = {
     "Optuna NSGA-II": optuna_nsga2,
+    "Optuna TPE": optuna_tpe,
     "pymoo NSGA-II (ECAD)": pymoo_ecad,
+    "pymoo NSGA-II (per-bit mutation)": pymoo_per_bit,
     "random": random_search,
 }
