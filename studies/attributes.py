@@ -5,8 +5,10 @@ from __future__ import annotations
 __all__ = [
     "DIFFERENCE",
     "DIFFERENCE_ERROR",
+    "EXPECTED_VALUES",
     "FILTERED",
     "GENOME",
+    "IMAGE_SHARE",
     "INTERRUPTED",
     "LATENCY_SPEEDUP",
     "MAC_FRACTION",
@@ -30,6 +32,9 @@ OPERATOR = "operator"
 FILTERED = "filtered"
 PREDICTED_REWARD = "predicted_reward"
 PREDICTED_STD = "predicted_std"
+#: Of a candidate whose evaluation was stopped: reward to expect and cost, and the share of images that it comes from.
+EXPECTED_VALUES = "expected_values"
+IMAGE_SHARE = "image_share"
 #: MACs of the all-compute run over those of the schedule.
 SPEEDUP = "mac_speedup"
 MAC_FRACTION = "mac_fraction"

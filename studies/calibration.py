@@ -120,6 +120,7 @@ def evaluation_record(
         origin=origin,
         trial=trial,
         latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
+        complete=evaluation.complete,
     )
 
 

@@ -39,7 +39,8 @@ class SearchConfig:
     """How to search.
 
     Args:
-        evaluations: budget of evaluated schedules, those of earlier runs of the same study included.
+        evaluations: budget, in the images of so many whole evaluations, those of earlier runs of the same study
+            included.
         batch: schedules of one generation.
         parents: size of the elite that breeds.
         pool: offspring bred for each generation, from which the surrogate chooses.
@@ -49,6 +50,8 @@ class SearchConfig:
         drift_seeds: number of drift-optimal schedules at the start.
         drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristic_seeds: whether published heuristics are evaluated at the start.
+        race: chance to enter the front below which the evaluation of a candidate is stopped after part of its seeds; 0
+            evaluates all candidates whole.
         trust: banded rank correlation below which the surrogate is not used for a generation.
         seed: of all randomness.
 
@@ -65,6 +68,7 @@ class SearchConfig:
     drift_seeds: int = 6
     drift_children: int = 90
     heuristic_seeds: bool = True
+    race: float = 0.0
     trust: float = 0.1
     seed: int = 0
 
@@ -82,6 +86,8 @@ class SearchConfig:
             raise StudyError(f"There are {self.parents} parents; at least 2 are needed to breed.")
         if self.pool < self.batch:
             raise StudyError(f"The pool of {self.pool} is below the population of {self.batch}; it must be larger.")
+        if not 0 <= self.race < 1:
+            raise StudyError(f"The chance to race for is {self.race}; it must be at least 0 and below 1, such as 0.05.")
         for name, number in (("seeds", self.drift_seeds), ("children", self.drift_children)):
             if number < 0:
                 raise StudyError(f"The number of drift {name} is {number}; it must not be negative.")

@@ -17,6 +17,8 @@ from ecad_automl.schedule_file import relevant_scheduler_config
 from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
 from studies.config import LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
+from studies.initial import initial_of, is_started
+from studies.known import KnownSchedules
 from studies.latency import latency_model
 from studies.search import Search
 from studies.status import SearchObserver, SearchStatus, SilentObserver
@@ -41,6 +43,9 @@ class SearchJob:
         batch_size: images per pipeline call.
         config: settings of the search itself.
         latency: minimize the latency of a calibrated model instead of MACs.
+        init: schedules known before, see :func:`~studies.known.read_known`: seeds, and what the surrogate learns from
+            first. A study that has begun goes on with what it began with, whatever stands here.
+        init_limit: how many of their schedules to evaluate at most.
     """
 
     model: LoadedModel
@@ -52,6 +57,8 @@ class SearchJob:
     batch_size: int = 8
     config: SearchConfig = field(default_factory=SearchConfig)
     latency: LatencySettings | None = None
+    init: Sequence[KnownSchedules] = ()
+    init_limit: int = 24
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -69,9 +76,13 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     layout = model_layout(job.model)
     observer = observer or SilentObserver()
     identity = study_identity(job, layout)
+    known = [source.moved(layout, job.model.settings.steps) for source in job.init]
     with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
         # Before anything is timed for a study of this name, it must be known to be ours.
         store.claim_study(job.study, identity)
+        cost = _cost(job, layout, store, observer)
+        if known and not is_started(store, job.study):
+            initial_of(known, cost, job.init_limit).save(store, job.study)
         search = Search(
             evaluator,
             layout,
@@ -80,7 +91,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             name=job.study,
             identity=identity,
             config=job.config,
-            cost=_cost(job, layout, store, observer),
+            cost=cost,
             observer=observer,
         )
         return search.run()

@@ -15,7 +15,7 @@ from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds
 from studies.operators import MUTATIONS, Grid, breed
-from surrogate import FeatureContext, Reference, Surrogate, choose_batch, non_dominated
+from surrogate import FeatureContext, Prior, Reference, Surrogate, choose_batch, non_dominated
 
 __all__ = ["Evaluated", "Plan", "Proposal", "propose"]
 
@@ -35,15 +35,22 @@ class Evaluated:
         schedules: ``n`` schedules.
         reward: ``(n,)`` mean rewards.
         cost: ``(n,)``.
+        share: ``(n,)``: the share of images that each reward is the mean of; below 1 where the evaluation was stopped.
     """
 
     schedules: tuple[Schedule, ...]
     reward: NDArray[np.float64]
     cost: NDArray[np.float64]
+    share: NDArray[np.float64]
 
     def compute(self) -> Bits:
         """``(n, steps, slots)`` effective bits."""
         return np.stack([schedule.effective for schedule in self.schedules])
+
+    def front(self) -> NDArray[np.intp]:
+        """Indices of the non-dominated ones among those that were evaluated whole."""
+        whole = np.flatnonzero(self.share == 1.0)
+        return whole[non_dominated(self.reward[whole], self.cost[whole])]
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ def propose(
     rng: np.random.Generator,
     *,
     trusted: bool = True,
+    prior: Prior | None = None,
 ) -> Plan:
     """The next generation.
 
@@ -96,6 +104,7 @@ def propose(
         reference: of the hypervolume, in reward and cost.
         rng: source of all randomness.
         trusted: whether the surrogate may choose.
+        prior: evaluations of another study, for the surrogate.
     """
     start = time.perf_counter()
     grid = Grid(layout.block_index, layout.component_index)
@@ -111,14 +120,14 @@ def propose(
         plain = tuple(Proposal(pool.schedules[i], pool.operators[i], filtered=False) for i in lottery)
         return Plan(plain, surrogate_used=False, seconds=time.perf_counter() - start)
 
-    model = Surrogate(context, seed=config.seed).fit(evaluated.compute(), evaluated.reward)
+    model = Surrogate(context, config.seed, prior).fit(evaluated.compute(), evaluated.reward, evaluated.share)
     if trusted and config.drift_children:
         pool.add(*_drift_children(model, context, grid, cost, config.drift_children, rng))
     mean, std = model.predict(np.stack([schedule.effective for schedule in pool.schedules]))
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
     if trusted:
-        front = non_dominated(evaluated.reward, evaluated.cost)
+        front = evaluated.front()
         rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
         costs = cost.of(pool.schedules)
         picks = choose_batch(

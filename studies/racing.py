@@ -1,7 +1,7 @@
 """Stopping the evaluation of a candidate that will hardly enter the front.
 
-All candidates start from the same noise and are judged on the same prompts, so a candidate is compared with the one that
-it would have to beat image by image: most of what makes images differ cancels.
+All candidates start from the same noise and are judged on the same prompts, so a candidate is compared image by image
+with the one that it would have to beat: most of what makes images differ cancels.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ Floats = NDArray[np.float64]
 def chance_to_win(scores: Floats, incumbent: Floats) -> float:
     """The chance that a candidate's mean score over all images will be above that of an incumbent.
 
-    The differences of images that are still to come are taken for draws from the distribution of those that are there.
-    With ``n`` differences of mean ``d`` and variance ``v``, and ``m`` to come, the mean over all has the predictive mean
-    ``d`` and variance ``(m / (n + m))^2 * v * (1 / n + 1 / m)``, and follows a t-distribution with ``n - 1`` degrees
-    of freedom.
+    Differences still to come are taken for draws from the distribution of those that are there. With ``n`` differences
+    of mean ``d`` and variance ``v``, and ``m`` to come, the mean over all has the predictive mean ``d`` and variance
+    ``(m / (n + m))^2 * v * (1 / n + 1 / m)``, and follows a t-distribution with ``n - 1`` degrees of freedom.
 
     Args:
         scores: ``(prompts, k)`` of the candidate, on the first ``k`` seeds.

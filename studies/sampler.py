@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ecad_automl.errors import StudyError
 from ecad_automl.layout import Layout
@@ -16,6 +16,7 @@ from ecad_automl.schedule import Schedule
 from studies import attributes
 from studies.descriptors import descriptor_ranges, descriptors
 from studies.proposer import Plan, Proposal
+from studies.trials import EVALUATED
 
 __all__ = ["ScheduleNSGAIISampler"]
 
@@ -58,14 +59,14 @@ class ScheduleNSGAIISampler(NSGAIISampler):
         return descriptor_space(self._layout, self._steps)
 
     def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
-        """Seeds are generation 0; bred trials fill generations of ``batch`` completed ones."""
+        """Seeds are generation 0; bred trials fill generations of ``batch`` evaluated ones."""
         stored = trial.system_attrs.get(self._get_generation_key())
         if stored is not None:
             return int(stored)
         generation = 0
         if attributes.GENOME not in trial.user_attrs:
-            complete = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
-            bred = sum(trial.system_attrs.get(self._get_generation_key(), 0) > 0 for trial in complete)
+            evaluated = study._get_trials(deepcopy=False, states=EVALUATED, use_cache=True)
+            bred = sum(trial.system_attrs.get(self._get_generation_key(), 0) > 0 for trial in evaluated)
             generation = 1 + bred // self._batch
         study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
         return generation

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.errors import EvaluationError, RewardError
-from ecad_automl.evaluation import Evaluator
+from ecad_automl.evaluation import Evaluation, Evaluator
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from storage import EvaluationRecord, GenerationRecord, Store
@@ -20,12 +21,15 @@ from studies import attributes
 from studies.calibration import Calibration, calibrate, evaluation_record
 from studies.config import SearchConfig
 from studies.cost import LATENCY_MS, Cost, mac_cost
+from studies.initial import Initial
 from studies.interrupt import uninterrupted
 from studies.proposer import Evaluated, Plan, propose
+from studies.racing import Incumbents
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules
 from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
-from studies.study import complete_trials, enqueue_seeds, open_study, release, release_stale, schedule_of
+from studies.study import enqueue_seeds, open_study, release, release_stale
+from studies.trials import EVALUATED, evaluated_trials, image_share, schedule_of, values_of
 from studies.trust import Trust, measure_trust
 from surrogate import FeatureContext
 
@@ -80,7 +84,9 @@ class Search:
         self._observer = observer or SilentObserver()
         self._seconds: list[float] = []
         self._trust = Trust()
+        self._incumbents = Incumbents()
         self._calibration: Calibration | None = None
+        self._initial = Initial()
 
     def run(self) -> SearchStatus:
         """Search until the study holds as many evaluations as the budget says.
@@ -105,9 +111,14 @@ class Search:
             self._evaluator, self._layout, self._store, self._name, self._cost, progress=self._tell_status
         )
         self._calibration = calibration
-        enqueue_seeds(self._study, first_schedules(self._layout, calibration.drift, self._config, self._cost))
+        self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
+        self._meet_incumbents()
+        enqueue_seeds(
+            self._study,
+            first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
+        )
         failures = 0
-        while status.evaluations < self._config.evaluations:
+        while status.images < self._config.evaluations:
             after = self._one()
             failures, status = (failures + 1, status) if after is None else (0, after)
             if failures >= _FAILURES:
@@ -130,7 +141,7 @@ class Search:
             record = self._store.evaluation(self._name, schedule.to_hex())
         asked = time.perf_counter()
         try:
-            evaluation = None if record is not None else self._evaluator.evaluate(schedule)
+            evaluation = None if record is not None else self._evaluate(schedule)
         except (RewardError, EvaluationError) as error:
             self._observer.message(f"Trial {trial.number} failed: {error}")
             with uninterrupted():
@@ -162,24 +173,58 @@ class Search:
 
     def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
         # Optuna takes no attributes after tell.
+        values = [record.reward, float(self._cost.of([schedule])[0])]
+        if record.complete:
+            self._incumbents.add(values[1], self._scores(record))
+        else:
+            trial.set_user_attr(attributes.EXPECTED_VALUES, values)
+            trial.set_user_attr(
+                attributes.IMAGE_SHARE, self._scores(record).size / self._evaluator.images_per_evaluation
+            )
         trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
         trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
         trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
         trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
         trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
-        cost = float(self._cost.of([schedule])[0])
         if self._cost.name == LATENCY_MS:
-            trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(self._cost.of_steps(self._steps) / cost, 4))
-        self._study.tell(trial, [record.reward, cost])
+            trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(self._cost.of_steps(self._steps) / values[1], 4))
+        if record.complete:
+            self._study.tell(trial, values)
+        else:
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _evaluate(self, schedule: Schedule) -> Evaluation:
+        """Whole, or until the candidate has no chance left to enter the front."""
+        if not self._config.race:
+            return self._evaluator.evaluate(schedule)
+        cost = float(self._cost.of([schedule])[0])
+        for evaluation in self._evaluator.evaluate_rungs(schedule):
+            if self._incumbents.chance(cost, evaluation.scores) < self._config.race:
+                break
+        return evaluation
+
+    def _meet_incumbents(self) -> None:
+        for record in self._store.evaluations(self._name):
+            # Those without a trial will be added when it comes: a resumed search must decide as it would have.
+            if record.complete and record.trial is not None:
+                schedule = Schedule.from_hex(self._layout, self._steps, record.genome)
+                self._incumbents.add(float(self._cost.of([schedule])[0]), self._scores(record))
+
+    def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
+        """``(prompts, seeds)``, as the store keeps them: what is decided by them must not change by resuming."""
+        scores = record.scores[self._evaluator.reward.name]
+        return np.asarray(scores, dtype=np.float64).reshape(len(self._evaluator.prompts), -1)
 
     def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
         """The candidates of a generation, from all that earlier generations evaluated."""
-        earlier = [trial for trial in complete_trials(self._study) if self._generation(trial) < generation]
+        earlier = [trial for trial in evaluated_trials(self._study) if self._generation(trial) < generation]
         earlier.sort(key=lambda trial: (self._generation(trial), str(trial.user_attrs[attributes.GENOME])))
+        values = np.array([values_of(trial) for trial in earlier])
         evaluated = Evaluated(
             tuple(schedule_of(trial, self._layout, self._steps) for trial in earlier),
-            np.array([trial.values[0] for trial in earlier]),
-            np.array([trial.values[1] for trial in earlier]),
+            values[:, 0],
+            values[:, 1],
+            np.array([image_share(trial) for trial in earlier]),
         )
         self._trust = measure_trust(earlier)
         correlation = self._trust.rank_correlation
@@ -206,6 +251,7 @@ class Search:
             self._calibration.scale.reference,
             np.random.default_rng([self._config.seed, generation]),
             trusted=trusted,
+            prior=self._initial.prior,
         )
 
     def _close_generation(
@@ -216,7 +262,7 @@ class Search:
         if generation == 0:
             open_still = any(other.state is TrialState.WAITING for other in trials)
         else:
-            mine = [t for t in trials if t.state is TrialState.COMPLETE and self._generation(t) == generation]
+            mine = [t for t in trials if t.state in EVALUATED and self._generation(t) == generation]
             open_still = len(mine) < self._config.batch
         if open_still:
             return
@@ -244,7 +290,9 @@ class Search:
         return status
 
     def _status(self, text: str, all_trials: Sequence[FrozenTrial]) -> SearchStatus:
-        trials = [trial for trial in all_trials if trial.state is TrialState.COMPLETE]
+        evaluated = [trial for trial in all_trials if trial.state in EVALUATED]
+        trials = [trial for trial in evaluated if trial.state is TrialState.COMPLETE]
+        images = sum(map(image_share, evaluated))
         hypervolume, best = None, {}
         if trials and self._calibration is not None:
             scale = self._calibration.scale
@@ -254,11 +302,14 @@ class Search:
                 best[speedup] = max(rewards) - scale.uncached_reward if rewards else None
         left = None
         if self._seconds:
-            left = float(np.mean(self._seconds[-20:])) * (self._config.evaluations - len(trials))
+            per_image = sum(self._seconds[-20:]) / sum(map(image_share, evaluated[-len(self._seconds[-20:]) :]))
+            left = per_image * (self._config.evaluations - images)
         return SearchStatus(
-            evaluations=len(trials),
+            evaluations=len(evaluated),
             budget=self._config.evaluations,
-            generation=max((self._generation(t) for t in trials), default=0),
+            generation=max((self._generation(t) for t in evaluated), default=0),
+            stopped=len(evaluated) - len(trials),
+            images=images,
             hypervolume=hypervolume,
             best=best,
             rank_correlation=self._trust.rank_correlation,

@@ -18,7 +18,9 @@ class SearchStatus:
 
     Args:
         evaluations: schedules evaluated so far, earlier runs included.
-        budget: schedules to evaluate in all.
+        budget: schedules to evaluate in all, where none is stopped early; else so many that it takes as many images.
+        stopped: how many of the schedules were stopped after part of their images.
+        images: images of candidates so far, in units of one whole evaluation.
         generation: the current generation; 0 are the seeds.
         hypervolume: normalized hypervolume of the front, see :mod:`studies.quality`.
         best: for each of ``SPEEDUPS``, the best mean reward difference at that speedup or more, or None.
@@ -32,6 +34,8 @@ class SearchStatus:
     evaluations: int
     budget: int
     generation: int
+    stopped: int = 0
+    images: float = 0.0
     hypervolume: float | None = None
     best: Mapping[float, float | None] = field(default_factory=dict)
     rank_correlation: float | None = None

@@ -11,18 +11,15 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies import attributes
 from studies.sampler import ScheduleNSGAIISampler
 
 __all__ = [
     "REWARD",
-    "complete_trials",
     "enqueue_seeds",
     "open_study",
     "release_stale",
-    "schedule_of",
 ]
 
 #: The first objective; the second is the cost by its name.
@@ -78,13 +75,3 @@ def release(study: Study, trial: FrozenTrial) -> None:
 
 def _enqueue(study: Study, found: dict[str, Any]) -> None:
     study.enqueue_trial({}, user_attrs=found)
-
-
-def complete_trials(study: Study) -> list[FrozenTrial]:
-    """The evaluated trials."""
-    return study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-
-
-def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
-    """The schedule of a trial's genome."""
-    return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])

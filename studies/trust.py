@@ -9,6 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from studies import attributes
+from studies.trials import values_of
 from surrogate import trust_figures
 
 __all__ = ["Trust", "measure_trust"]
@@ -38,11 +39,12 @@ def measure_trust(trials: Sequence[FrozenTrial]) -> Trust:
     latest = [trial for trial in trials if attributes.PREDICTED_REWARD in trial.user_attrs][-_LATEST:]
     if len(latest) < _FEWEST:
         return Trust(candidates=len(latest))
+    values = np.array([values_of(trial) for trial in latest])
     figures = trust_figures(
         np.array([trial.user_attrs[attributes.PREDICTED_REWARD] for trial in latest]),
         np.array([trial.user_attrs[attributes.PREDICTED_STD] for trial in latest]),
-        np.array([trial.values[0] for trial in latest]),
-        np.array([trial.values[1] for trial in latest]),
+        values[:, 0],
+        values[:, 1],
     )
     return Trust(_known(figures.rank_correlation), _known(figures.coverage), len(latest))
 

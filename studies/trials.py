@@ -1,0 +1,36 @@
+"""Reading what a search has written into its trials."""
+
+from __future__ import annotations
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Schedule
+from studies import attributes
+
+__all__ = ["EVALUATED", "evaluated_trials", "image_share", "schedule_of", "values_of"]
+
+#: Trials with a reward: pruned ones are candidates whose evaluation was stopped after part of the images.
+EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def evaluated_trials(study: Study) -> list[FrozenTrial]:
+    """The trials that have a reward, oldest first."""
+    return study.get_trials(deepcopy=False, states=EVALUATED)
+
+
+def values_of(trial: FrozenTrial) -> tuple[float, float]:
+    """Reward and cost of an evaluated trial; where its evaluation was stopped, the reward is what is to be expected."""
+    values = trial.user_attrs[attributes.EXPECTED_VALUES] if trial.state is TrialState.PRUNED else trial.values
+    return float(values[0]), float(values[1])
+
+
+def image_share(trial: FrozenTrial) -> float:
+    """The share of images that the reward of an evaluated trial comes from."""
+    return float(trial.user_attrs.get(attributes.IMAGE_SHARE, 1.0))
+
+
+def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
+    """The schedule of a trial's genome."""
+    return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])
