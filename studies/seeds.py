@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ecad_automl.drift import Drift
@@ -24,10 +26,20 @@ def all_reuse(layout: Layout, steps: int) -> Schedule:
     return Schedule(layout, compute)
 
 
-def first_schedules(layout: Layout, drift: Drift, config: SearchConfig, cost: Cost) -> dict[str, Schedule]:
-    """Named seeds, distinct by effect: the two extremes, heuristics and drift-optimal schedules, as configured."""
+def first_schedules(
+    layout: Layout, drift: Drift, config: SearchConfig, cost: Cost, known: Mapping[str, Schedule] | None = None
+) -> dict[str, Schedule]:
+    """Named seeds, distinct by effect: the two extremes, known schedules, and as configured the rest.
+
+    Args:
+        layout: the slots.
+        drift: of every slot.
+        config: says whether heuristics are wanted, and how many drift-optimal schedules.
+        cost: what is minimized.
+        known: schedules from elsewhere, by origin; they are the best that is known, so they come first.
+    """
     steps = drift.steps
-    named = {UNCACHED: Schedule.all_compute(layout, steps), ALL_REUSE: all_reuse(layout, steps)}
+    named = {UNCACHED: Schedule.all_compute(layout, steps), ALL_REUSE: all_reuse(layout, steps), **(known or {})}
     if config.heuristic_seeds:
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:

@@ -1,16 +1,20 @@
 """Learns from evaluated schedules which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
 
+from surrogate.drop import LogDrop
 from surrogate.features import FeatureContext, feature_names, features, group_drift
 from surrogate.harm import HarmModel, fit_harm
 from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume_gain, non_dominated, staircase
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
 from surrogate.prefilter import choose_batch, expected_hypervolume_gain
+from surrogate.prior import Prior
 from surrogate.trust import TrustFigures, banded_rank_correlation, interval_coverage, trust_figures
 
 __all__ = [
     "FEWEST_SCHEDULES",
     "FeatureContext",
     "HarmModel",
+    "LogDrop",
+    "Prior",
     "Reference",
     "Staircase",
     "Surrogate",

@@ -51,13 +51,17 @@ class HarmModel:
         return log_drop
 
 
-def fit_harm(drift: Floats, log_drop: Floats, weights: Floats | None = None) -> HarmModel:
+def fit_harm(
+    drift: Floats, log_drop: Floats, weights: Floats | None = None, center: HarmModel | None = None
+) -> HarmModel:
     """Fit by least squares; priors keep the weights even where the data say nothing.
 
     Args:
         drift: ``(n, steps, groups)``, not negative: drift of the outputs in use, summed over the slots of each group.
         log_drop: ``(n,)``, see :class:`~surrogate.drop.LogDrop`.
         weights: ``(n,)`` positive: how much each schedule counts; 1 for all if None.
+        center: a trend of the same steps and groups to which the priors draw, in place of equal weights. Its level,
+            which differs from study to study, does not count.
     """
     from scipy.optimize import least_squares
 
@@ -74,6 +78,10 @@ def fit_harm(drift: Floats, log_drop: Floats, weights: Floats | None = None) -> 
     priors[-2, -2], priors[-1, -1] = _POWER_PRIOR, _FLOOR_PRIOR
     start = np.concatenate([np.zeros(steps + groups), [log_drop.max(), 0.0, _FLOOR]])
     centers = np.concatenate([np.zeros(steps + groups + 2), [_FLOOR]])
+    if center is not None:
+        by_step, by_group = np.log(center.step_weights * largest), np.log(center.group_weights)
+        centers = np.concatenate([by_step, by_group, [0.0, np.log(center.power), np.log(center.floor)]])
+        start = np.concatenate([by_step, by_group, start[-3:-2], centers[-2:]])
 
     def terms(p: Floats) -> tuple[Floats, Floats, float]:
         weighted = relative * (np.exp(p[:steps])[:, None] * np.exp(p[steps : steps + groups]))

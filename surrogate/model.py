@@ -12,6 +12,7 @@ from ecad_automl.errors import StudyError
 from surrogate.drop import LogDrop
 from surrogate.features import Bits, FeatureContext, features, group_drift
 from surrogate.harm import HarmModel, fit_harm
+from surrogate.prior import Prior
 
 __all__ = ["FEWEST_SCHEDULES", "Surrogate"]
 
@@ -62,11 +63,13 @@ class Surrogate:
     Args:
         context: what is known of the transformer.
         seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
+        prior: what another study knows; None starts from equal weights.
     """
 
-    def __init__(self, context: FeatureContext, seed: int = 0) -> None:
+    def __init__(self, context: FeatureContext, seed: int = 0, prior: Prior | None = None) -> None:
         self._context = context
         self._seed = seed
+        self._center = prior.trend(context) if prior is not None else None
         self._members: list[_Member] = []
         self._scale = LogDrop(0.0, 0.0)
         self._error = 0.0
@@ -113,7 +116,7 @@ class Surrogate:
         self._members = []
         for fold in range(FOLDS):
             seen = folds != fold
-            trend = fit_harm(drift[seen], target[seen], weight[seen])
+            trend = fit_harm(drift[seen], target[seen], weight[seen], self._center)
             left = target[seen] - trend.predict(drift[seen])
             member = _Member(trend, _train(x[seen], left, weight[seen], self._seed * FOLDS + fold))
             errors[~seen] = target[~seen] - member.predict(x[~seen], drift[~seen])
@@ -158,4 +161,5 @@ def _train(x: Floats, y: Floats, weight: Floats, seed: int) -> Any:
     import lightgbm
 
     # Otherwise the trees are written to a text and read back, which takes as long as growing a quarter of them.
-    return lightgbm.train(PARAMETERS | {"seed": seed}, lightgbm.Dataset(x, y, weight=weight), ROUNDS, keep_training_booster=True)
+    data = lightgbm.Dataset(x, y, weight=weight)
+    return lightgbm.train(PARAMETERS | {"seed": seed}, data, ROUNDS, keep_training_booster=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surrogate import fit_harm
+from surrogate import HarmModel, fit_harm
 from surrogate.drop import LogDrop
 
 STEPS, GROUPS = 12, 4
@@ -66,3 +66,23 @@ def test_an_error_of_a_log_drop_is_worth_more_where_the_drop_is_large() -> None:
     log_drop = scale.of(np.array([-0.1, -3.0]))
     numeric = (scale.reward(log_drop) - scale.reward(log_drop + 1e-6)) / 1e-6
     assert scale.slope(log_drop) == pytest.approx(numeric, rel=1e-4)
+
+
+def test_a_center_stands_in_for_what_the_data_do_not_say_and_gives_way_to_what_they_do() -> None:
+    old, new = np.exp(np.sin(np.arange(STEPS) / 2)), np.exp(np.cos(np.arange(STEPS) / 2))
+    groups = np.array([0.3, 1.0, 2.0, 1.0])
+
+    def log_drop(drift: np.ndarray, step_weights: np.ndarray) -> np.ndarray:
+        return 0.8 * np.log(np.einsum("ntg,t,g->n", drift, step_weights, groups) + 0.05)
+
+    def error(count: int, step_weights: np.ndarray, center: HarmModel | None) -> float:
+        drift, unseen = drifts(count, seed=5), drifts(200, seed=6)
+        model = fit_harm(drift, log_drop(drift, step_weights) - 2.0, center=center)
+        return float(np.std(model.predict(unseen) - log_drop(unseen, step_weights)))
+
+    center = fit_harm(drifts(300), log_drop(drifts(300), old))
+    assert error(8, old, center) < 0.3 * error(8, old, None)
+    assert error(400, new, center) == pytest.approx(error(400, new, None), abs=0.02)
+    assert fit_harm(drifts(8), log_drop(drifts(8), old) - 2.0, center=center).level != pytest.approx(
+        center.level, abs=1
+    )

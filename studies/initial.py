@@ -1,0 +1,152 @@
+"""What a study starts from: known schedules moved to its model and steps, as seeds and as prior of its surrogate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.errors import StorageError
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Bits, Schedule
+from storage import Store
+from studies.cost import Cost
+from studies.known import KnownSchedules
+from studies.seeds import UNCACHED
+from surrogate import LogDrop, Prior
+
+__all__ = ["INIT", "Initial", "initial_of", "is_started"]
+
+#: The origin of a seed that was known before starts so.
+INIT = "init:"
+_STORED = "init"
+#: Evaluations of a prior; more teach little and take time in every generation.
+_MOST = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """What a study starts from.
+
+    Args:
+        seeds: schedules by origin, cheapest first.
+        prior: evaluations of other studies, or None.
+    """
+
+    seeds: Mapping[str, Schedule] = field(default_factory=dict)
+    prior: Prior | None = None
+
+    def save(self, store: Store, study: str) -> None:
+        """Keep it in a study, which then needs the sources no more."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "origins": np.array(list(self.seeds), dtype=np.str_),
+            "seeds": _packed(schedule.effective for schedule in self.seeds.values()),
+        }
+        if self.prior is not None:
+            arrays |= {"compute": _packed(self.prior.compute), "log_drop": self.prior.log_drop}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        store.save_calibration(study, _STORED, buffer.getvalue())
+
+    @classmethod
+    def load(cls, store: Store, study: str, layout: Layout, steps: int) -> Initial:
+        """What a study was started from, if anything.
+
+        Raises:
+            StorageError: what is stored is damaged.
+        """
+        data = store.calibration(study, _STORED)
+        if data is None:
+            return cls()
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                origins = archive["origins"].tolist()
+                seeds = _unpacked(archive["seeds"], len(origins), steps, layout)
+                named = {str(name): Schedule(layout, bits) for name, bits in zip(origins, seeds, strict=True)}
+                if "log_drop" not in archive:
+                    return cls(named)
+                log_drop = archive["log_drop"]
+                return cls(named, Prior(_unpacked(archive["compute"], len(log_drop), steps, layout), log_drop))
+        # A broken archive raises whatever the zip, zlib and NumPy readers raise.
+        except Exception as error:
+            raise StorageError(
+                f"What the study {study!r} in {store.path} started from cannot be read ({type(error).__name__}: "
+                f"{error}); restore the file."
+            ) from error
+
+
+def is_started(store: Store, study: str) -> bool:
+    """Whether a study has begun, so that what it starts from is settled."""
+    return store.calibration(study, _STORED) is not None or UNCACHED in store.baselines(study)
+
+
+def initial_of(known: Sequence[KnownSchedules], cost: Cost, limit: int) -> Initial:
+    """What to start a study from.
+
+    Args:
+        known: the sources, moved to the layout and step count of the study.
+        cost: what the study minimizes.
+        limit: how many seeds to take at most, evenly spread over the logarithm of the cost.
+    """
+    seeds: dict[Schedule, str] = {}
+    for source in known:
+        for name, schedule in source.seeds:
+            later = schedule.effective[1:]
+            if later.any() and not later.all():  # every study has the two extremes of its own
+                seeds.setdefault(schedule, name)
+    chosen = _spread(list(seeds), cost, limit)
+    return Initial(_named((seeds[schedule], schedule) for schedule in chosen), _prior(known))
+
+
+def _named(seeds: Iterable[tuple[str, Schedule]]) -> dict[str, Schedule]:
+    """Seeds by origin; a number follows where two sources use one name."""
+    named: dict[str, Schedule] = {}
+    for name, schedule in seeds:
+        origin, number = f"{INIT}{name}", 1
+        while origin in named:
+            number += 1
+            origin = f"{INIT}{name} ({number})"
+        named[origin] = schedule
+    return named
+
+
+def _spread(schedules: list[Schedule], cost: Cost, limit: int) -> list[Schedule]:
+    """At most so many, cheapest first: for each of evenly spread costs the nearest that is left."""
+    if not schedules or limit < 1:
+        return []
+    log_cost = np.log(cost.of(schedules))
+    wanted = np.linspace(log_cost.min(), log_cost.max(), min(limit, len(schedules)))
+    apart = np.abs(wanted[:, None] - log_cost)
+    chosen = []
+    for row in apart:
+        chosen.append(int(row.argmin()))
+        apart[:, chosen[-1]] = np.inf
+    return [schedules[index] for index in sorted(chosen, key=lambda index: (log_cost[index], index))]
+
+
+def _prior(known: Sequence[KnownSchedules]) -> Prior | None:
+    compute: list[Bits] = []
+    log_drops: list[float] = []
+    for source in known:
+        if source.evaluated:
+            # Studies differ in what a reward means, but not in that it falls from the uncached run to the worst one.
+            scale = LogDrop(source.uncached, max(source.uncached - float(source.rewards.min()), 0.0))
+            compute += [schedule.effective for schedule in source.evaluated]
+            log_drops += scale.of(source.rewards).tolist()
+    if not compute:
+        return None
+    kept = np.unique(np.linspace(0, len(compute) - 1, min(_MOST, len(compute))).astype(int))
+    return Prior(np.stack([compute[index] for index in kept]), np.array(log_drops)[kept])
+
+
+def _packed(schedules: Iterable[Bits]) -> NDArray[np.uint8]:
+    return np.packbits(np.array(list(schedules), dtype=np.bool_))
+
+
+def _unpacked(packed: NDArray[np.uint8], count: int, steps: int, layout: Layout) -> Bits:
+    """``(count, steps, slots)``."""
+    bits = np.unpackbits(packed, count=count * steps * len(layout)).astype(np.bool_)
+    return bits.reshape(count, steps, len(layout))
