@@ -1,4 +1,4 @@
-"""Paired differences with their uncertainty."""
+"""Means and differences of scores with their uncertainty, where prompts are the units that vary."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MeanDifference", "paired_difference"]
+__all__ = [
+    "Interval",
+    "MeanDifference",
+    "holm",
+    "paired_difference",
+    "probability_better",
+    "prompt_interval",
+    "unpaired_interval",
+]
 
 
 @dataclass(frozen=True)
@@ -35,3 +43,127 @@ def paired_difference(scores: NDArray[np.float64], baseline: NDArray[np.float64]
     by_prompt = (scores - baseline).mean(axis=1)
     error = float(by_prompt.std(ddof=1) / np.sqrt(len(by_prompt))) if len(by_prompt) > 1 else float("nan")
     return MeanDifference(float(by_prompt.mean()), error)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with a confidence interval.
+
+    Args:
+        mean: the estimate.
+        low: lower end.
+        high: upper end.
+        confidence: probability that the interval was made for.
+    """
+
+    mean: float
+    low: float
+    high: float
+    confidence: float = 0.95
+
+    @property
+    def half(self) -> float:
+        """Half the width."""
+        return (self.high - self.low) / 2
+
+
+def prompt_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """Student's interval of a mean, with prompts as the units that were sampled.
+
+    Seeds of one prompt are averaged first, so that however alike they are, each prompt counts once. Student's
+    distribution, and no bootstrap: resampling two dozen prompts gives intervals that are too short, for it takes their
+    spread as known.
+
+    Args:
+        values: ``(prompts, seeds)`` or ``(prompts,)``, at least two prompts.
+        confidence: probability of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: there are fewer than two prompts.
+    """
+    by_prompt = _by_prompt(values)
+    error = by_prompt.std(ddof=1) / np.sqrt(len(by_prompt))
+    return _interval(float(by_prompt.mean()), float(error), len(by_prompt) - 1, confidence)
+
+
+def unpaired_interval(first: NDArray[np.float64], second: NDArray[np.float64], confidence: float = 0.95) -> Interval:
+    """Welch's interval of the difference of two means over different prompts: ``first`` minus ``second``.
+
+    Args:
+        first: ``(prompts, seeds)`` or ``(prompts,)``, at least two prompts.
+        second: the same of other prompts, and as many as there are.
+        confidence: probability of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: there are fewer than two prompts on a side.
+    """
+    sides = [_by_prompt(values) for values in (first, second)]
+    squares = [float(side.var(ddof=1)) / len(side) for side in sides]
+    total = sum(squares)
+    # Welch and Satterthwaite's degrees of freedom; any will do where nothing varies.
+    parts = sum(square**2 / (len(side) - 1) for square, side in zip(squares, sides, strict=True))
+    freedom = total**2 / parts if parts > 0 else 1.0
+    return _interval(float(sides[0].mean() - sides[1].mean()), float(np.sqrt(total)), freedom, confidence)
+
+
+def probability_better(by_prompt: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each pair of runs the probability that the first has the higher mean reward, given paired noise.
+
+    It is the share of Student's distribution around the mean paired difference that lies above 0. Where a difference
+    is the same for every prompt it is 1 or 0, and 0.5 for a run and its like.
+
+    Args:
+        by_prompt: ``(n, prompts)`` rewards of ``n`` runs on the same prompts and seeds, at least two prompts.
+
+    Returns:
+        ``(n, n)``: of the row over the column.
+
+    Raises:
+        ValueError: there are fewer than two prompts.
+    """
+    from scipy.special import stdtr
+
+    count = by_prompt.shape[1]
+    _enough(count)
+    result = np.empty((len(by_prompt), len(by_prompt)))
+    for index, row in enumerate(by_prompt):
+        difference = row - by_prompt
+        mean, error = difference.mean(axis=1), difference.std(axis=1, ddof=1) / np.sqrt(count)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(error > 0, mean / error, np.copysign(np.inf, mean))
+        result[index] = np.where((error == 0) & (mean == 0), 0.5, stdtr(count - 1, ratio))
+    return result
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P-values adjusted by Holm's method, which bounds the chance of any false finding among all, however dependent.
+
+    Args:
+        p_values: ``(n,)``.
+
+    Returns:
+        ``(n,)``, at most 1.
+    """
+    order = np.argsort(p_values, kind="stable")
+    scaled = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(scaled))
+    return adjusted
+
+
+def _by_prompt(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    by_prompt = values if values.ndim == 1 else values.mean(axis=1)
+    _enough(len(by_prompt))
+    return by_prompt
+
+
+def _enough(prompts: int) -> None:
+    if prompts < 2:
+        raise ValueError(f"An interval over prompts needs at least 2 of them, not {prompts}.")
+
+
+def _interval(mean: float, error: float, freedom: float, confidence: float) -> Interval:
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(freedom, 0.5 + confidence / 2)) * error
+    return Interval(mean, mean - half, mean + half, confidence)

@@ -15,7 +15,7 @@ from storage import Store
 from studies.config import LatencySettings
 from studies.status import SearchObserver, SearchStatus
 
-__all__ = ["latency_model"]
+__all__ = ["latency_model", "stored_latency_model"]
 
 _NAME = "latency"
 #: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.
@@ -45,12 +45,10 @@ def latency_model(
     Raises:
         StorageError: the stored model is damaged.
     """
-    stored = store.calibration(study, _NAME)
-    if stored is None:
+    found = stored_latency_model(layout, store, study)
+    if found is None:
         found = _calibrated(model, layout, settings, observer, budget)
         store.save_calibration(study, _NAME, json.dumps(found.to_dict()).encode())
-    else:
-        found = _read(layout, stored)
     where = _place(found)
     observer.message(
         f"Latency model: {found.samples} schedules timed on {where}, median error {found.error:.1%} on one left out."
@@ -71,7 +69,15 @@ def _calibrated(
     return calibrate_latency(model, settings.schedules, batch_size=settings.batch_size, layout=layout, progress=tell)
 
 
-def _read(layout: Layout, stored: bytes) -> LatencyModel:
+def stored_latency_model(layout: Layout, store: Store, study: str) -> LatencyModel | None:
+    """The model that the study holds, or None.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    stored = store.calibration(study, _NAME)
+    if stored is None:
+        return None
     try:
         data = json.loads(stored)
     except ValueError as error:

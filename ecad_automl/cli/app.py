@@ -8,6 +8,7 @@ import typer
 
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.cli.bench import bench
+from ecad_automl.cli.confirm import confirm
 from ecad_automl.cli.convert import convert
 from ecad_automl.cli.dashboard import dashboard
 from ecad_automl.cli.describe import describe
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (search, front, export, generate, bench, describe, plot, convert, dashboard):
+for command in (search, front, confirm, export, generate, bench, describe, plot, convert, dashboard):
     app.command()(command)
 
 

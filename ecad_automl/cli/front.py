@@ -19,12 +19,20 @@ def front(
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
     baselines: Annotated[bool, typer.Option(help="Also list heuristics and fewer-steps runs.")] = True,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Show it on prompts that the search never saw; see `confirm`.")
+    ] = False,
 ) -> None:
     """List the schedules that no other one beats, the cheapest first, and what they are to be compared with.
 
     The cost is what the study minimizes: MACs, or the transformer's time.
     """
     found = read_study(storage, study)
+    if confirmed:
+        from ecad_automl.cli.confirmed import need_confirmation, print_confirmation
+
+        print_confirmation(Console(), found, need_confirmation(storage, found.name), baselines=baselines)
+        return
     full, latency = found.uncached.gmacs, found.cost.name == "latency"
     title = f"Front of {found.name}: {len(found.evaluations)} schedules evaluated"
     table = Table(title=title, title_justify="left")

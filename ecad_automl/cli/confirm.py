@@ -1,0 +1,173 @@
+"""``ecad-automl confirm``: the front on prompts and seeds that the search never saw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ecad_automl.cli.confirmed import print_confirmation
+from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.options import Device, Storage, Study, read_prompts
+from ecad_automl.cli.studies import StoredStudy, read_study
+from ecad_automl.errors import EvaluationError, PromptError, StudyError
+from storage import Store
+from studies.confirmation import check_unseen, load_confirmation
+
+if TYPE_CHECKING:
+    from ecad_automl.models import LoadedModel
+    from ecad_automl.rewards import PairedReward, Reward
+
+__all__ = ["confirm", "read_seeds"]
+
+_SHAPES = "shapes"
+#: One more prompt says more than one more seed of each.
+_SHAPES_PROMPTS = 96
+
+
+def confirm(
+    storage: Storage = "sqlite:///ecad.db",
+    study: Study = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Text file, one prompt per line, none searched with; bundled ones for shapes.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Noise seeds such as 7, 5,6 or 100-103; by default the next unused one.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take only the first so many prompts.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Also score FORA and runs of fewer steps.")] = True,
+    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="The study's reward as module:attribute, where it is one of your own.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Score the front again, on prompts and seeds that the search never saw, and tell how much of it survives.
+
+    A front is chosen by its best scores, so these flatter it. The same command goes on where an earlier run stopped.
+    """
+    found = read_study(storage, study)
+    chosen = _prompts(found, prompts, limit)
+    numbers = read_seeds(seeds) if seeds is not None else [max(found.identity["seeds"]) + 1]
+    check_unseen(chosen, numbers, found.identity)
+    console = Console()
+    with console.status("Reading the study ..."):
+        quiet_libraries()
+        from studies.confirm import ConfirmationJob, pending_runs, run_confirmation
+
+        job = ConfirmationJob(storage, found.name, chosen, numbers, baselines, batch_size)
+        pending = pending_runs(job)
+    console.print(
+        f"Study [bold]{found.name}[/] in {storage}: {len(pending)} runs to score on {len(chosen)} prompts x "
+        f"{len(numbers)} seeds that the search did not use."
+    )
+    if pending:
+        with console.status("Loading the model ..."):
+            loaded, scorer = _load(found.identity, model, reward, device)
+        try:
+            with _LiveProgress(console) as live:
+                run_confirmation(job, loaded, scorer, live)
+        except KeyboardInterrupt:
+            console.print("Stopped. Every run that was scored is kept; the same command goes on from here.")
+            raise typer.Exit(130) from None
+    with Store.open(storage, read_only=True) as store:
+        confirmation = load_confirmation(store, found.name, job.sample)
+    assert confirmation is not None
+    print_confirmation(console, found, confirmation)
+
+
+def read_seeds(text: str) -> list[int]:
+    """Seeds from a text such as ``5,6`` or ``100-103``.
+
+    Raises:
+        EvaluationError: the text is something else, or names a seed twice.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if last < first:
+            raise EvaluationError(f"The seeds {text!r} cannot be read; write such as 7, 5,6 or 100-103.")
+        seeds += range(first, last + 1)
+    if len(set(seeds)) != len(seeds):
+        raise EvaluationError(f"The seeds {text!r} name one twice; each must be given once.")
+    return seeds
+
+
+def _prompts(study: StoredStudy, path: Path | None, limit: int | None) -> list[str]:
+    if limit is not None and limit < 2:
+        raise EvaluationError(f"The limit is {limit} prompts; an interval over prompts needs at least 2.")
+    if path is not None:
+        from ecad_automl.evaluation import check_prompts
+
+        return check_prompts(read_prompts(path))[:limit]
+    if study.identity["model"] != _SHAPES:
+        raise PromptError(
+            f"The model {study.identity['model']!r} has no bundled prompts; give a text file with --prompts."
+        )
+    from ecad_automl.shapes.world import prompts as world_prompts
+
+    return world_prompts("held-out", limit or _SHAPES_PROMPTS)
+
+
+def _load(
+    identity: Mapping[str, Any], moved: str | None, reward: str | None, device: str | None
+) -> tuple[LoadedModel, Reward | PairedReward]:
+    """The model and reward of a study, called as it was there."""
+    from ecad_automl.models import load_model
+    from ecad_automl.rewards import load_reward, reward_names
+
+    if reward is None and identity["reward"] not in reward_names():
+        raise StudyError(
+            f"The study's reward {identity['reward']!r} is your own; name it as --reward module:attribute."
+        )
+    scorer = load_reward(reward or identity["reward"])
+    revision = identity["revision"]
+    loaded = load_model(
+        moved or identity["model"],
+        # That of a folder is a hash, by which it is known but not found.
+        revision=None if revision.startswith("folder-") else revision,
+        dtype=identity["dtype"],
+        device=device,
+    )
+    return loaded.with_settings(**identity["generation"]), scorer
+
+
+class _LiveProgress:
+    """A bar that follows the runs; where output is no terminal, a line for each."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def message(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, style="yellow")
+
+    def update(self, done: int, total: int, text: str) -> None:
+        """Show how many runs are scored."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, description=text)
+        else:
+            self._console.print(f"{done}/{total} {text}", highlight=False)

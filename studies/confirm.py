@@ -1,0 +1,301 @@
+"""Scoring the front of a study again, on prompts and seeds that the search never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from optuna.storages import BaseStorage
+from optuna.study import get_all_study_names
+
+from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.evaluation import Evaluation, Evaluator, check_prompts
+from ecad_automl.heuristics import fora
+from ecad_automl.layout import Layout
+from ecad_automl.models import LoadedModel, model_layout
+from ecad_automl.rewards import PairedReward, Reward
+from ecad_automl.schedule import Schedule
+from storage import (
+    ConfirmationRecord,
+    Store,
+    database_path,
+    open_optuna_storage,
+    sqlite_faults,
+    writer_lock,
+)
+from storage.identity import differences
+from studies.confirmation import (
+    Confirmation,
+    check_unseen,
+    load_confirmation,
+    sample_key,
+    study_front,
+    uncached_genome,
+)
+from studies.cost import LATENCY_MS, Cost, latency_cost, mac_cost
+from studies.interrupt import uninterrupted
+from studies.job import SearchJob, study_identity
+from studies.latency import stored_latency_model
+from studies.seeds import UNCACHED
+
+__all__ = ["CONFIRMATION", "ConfirmationJob", "ConfirmationObserver", "Planned", "pending_runs", "run_confirmation"]
+
+#: The attribute of the Optuna study that holds what was confirmed: those of finished trials cannot be written.
+CONFIRMATION = "confirmation"
+
+#: FORA's intervals that every front is compared with.
+_FORA = (2, 3, 5)
+#: A shorter run than this is refused by some pipelines.
+_FEWEST_STEPS = 2
+#: Scores of one image differ by rounding between machines; more than this share of the spread is something else.
+_SAME = 0.01
+
+
+@dataclass(frozen=True)
+class ConfirmationJob:
+    """What to confirm, and on what.
+
+    Args:
+        storage: path or ``sqlite:///`` URL of the study database.
+        study: name of the study in it.
+        prompts: at least two that the search did not use.
+        seeds: noise seeds that the search did not use; each prompt gets one image per seed.
+        baselines: whether FORA and runs of fewer steps are scored beside the front.
+        batch_size: images per pipeline call.
+    """
+
+    storage: str | Path
+    study: str
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    baselines: bool = True
+    batch_size: int = 8
+
+    @property
+    def sample(self) -> str:
+        """What the scores are kept under."""
+        return sample_key(self.prompts, self.seeds)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run to score.
+
+    Args:
+        run: what it is kept under: the bits of its schedule, or a name such as ``10 steps``.
+        origin: for people.
+        steps: denoising steps.
+        schedule: None for an uncached run.
+        gmacs: of an image.
+        latency_ms: of an image, where the study minimizes latency.
+    """
+
+    run: str
+    origin: str
+    steps: int
+    schedule: Schedule | None
+    gmacs: float
+    latency_ms: float | None
+
+
+class ConfirmationObserver(Protocol):
+    """Is told how a confirmation goes."""
+
+    def update(self, done: int, total: int, text: str) -> None:
+        """So many of all runs are scored, and the next one is begun."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Something happened that the user should read."""
+        ...
+
+
+def pending_runs(job: ConfirmationJob) -> list[Planned]:
+    """What :func:`run_confirmation` would score; empty where all is scored.
+
+    Raises:
+        StudyError: there is no such study, or it has no front yet.
+        PromptError, EvaluationError: the prompts or seeds cannot confirm anything; see
+            :func:`~studies.confirmation.check_unseen`.
+        StorageError: the file cannot be read.
+    """
+    with Store.open(job.storage, read_only=True) as store:
+        return _pending(_plan(job, store), store, job)
+
+
+def run_confirmation(
+    job: ConfirmationJob, model: LoadedModel, reward: Reward | PairedReward, observer: ConfirmationObserver
+) -> Confirmation:
+    """Score every schedule of the front, and what it is compared with, that was not scored on these prompts before.
+
+    Each run is stored as soon as it is scored; whatever ends this, the same call goes on with the next one. The
+    uncached images are made again by each call that has something to score, since images are compared with them.
+
+    Raises:
+        StudyError: model, settings or reward are not those of the study; see also :func:`pending_runs`.
+    """
+    check_prompts(job.prompts)
+    with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
+        planned = _plan(job, store)
+        pending = _pending(planned, store, job)
+        if pending:
+            _check_same(job, store, model, reward)
+            # For whoever asks later what these prompts were.
+            texts = json.dumps({"prompts": list(job.prompts), "seeds": list(job.seeds)})
+            store.save_calibration(job.study, f"confirmation {job.sample}", texts.encode())
+            evaluator = Evaluator(model.pipe, job.prompts, job.seeds, reward, model.settings, batch_size=job.batch_size)
+            _score(job, store, evaluator, pending, len(planned), observer)
+        with uninterrupted():
+            found = load_confirmation(store, job.study, job.sample)
+            assert found is not None
+            _tell_optuna(open_optuna_storage(job.storage), store, job.study, found)
+    return found
+
+
+def _score(
+    job: ConfirmationJob,
+    store: Store,
+    evaluator: Evaluator,
+    pending: Sequence[Planned],
+    total: int,
+    observer: ConfirmationObserver,
+) -> None:
+    done = total - len(pending)
+    observer.update(done, total, "uncached images")
+    _check_images(job, store, evaluator, observer)
+    for number, planned in enumerate(pending, start=done):
+        observer.update(number, total, planned.origin)
+        if planned.schedule is not None:
+            evaluation = evaluator.evaluate(planned.schedule)
+        elif planned.origin == UNCACHED:
+            evaluation = evaluator.baseline()
+        else:
+            evaluation = evaluator.evaluate_steps(planned.steps)
+        with uninterrupted():
+            store.save_confirmation(job.study, _record(job, planned, evaluation, evaluator.reward.name))
+    observer.update(total, total, "done")
+
+
+def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
+    """The uncached run first, since all others are compared with it; the front; what it is compared with."""
+    identity = store.identity(job.study)
+    if identity is None:
+        raise StudyError(f"{job.storage} holds no study {job.study!r}; see its name with `ecad-automl front`.")
+    check_unseen(job.prompts, job.seeds, identity)
+    front = study_front(store.evaluations(job.study, scores=False), identity)
+    if not front:
+        raise StudyError(f"The study {job.study!r} has no front to confirm yet; run `ecad-automl search` first.")
+    layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
+    cost = _study_cost(layout, store, job.study, identity)
+
+    def of_steps(name: str, run: str, count: int) -> Planned:
+        latency = cost.of_steps(count) if cost.name == LATENCY_MS else None
+        return Planned(run, name, count, None, count * layout.step_macs / 1e9, latency)
+
+    def scheduled(origin: str, schedule: Schedule) -> Planned:
+        latency = float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None
+        return Planned(schedule.to_hex(), origin, steps, schedule, schedule.gmacs, latency)
+
+    planned = [of_steps(UNCACHED, uncached_genome(identity), steps)]
+    planned += [scheduled(record.origin, Schedule.from_hex(layout, steps, record.genome)) for record in front]
+    if job.baselines:
+        planned += [scheduled(f"fora-{n}", fora(layout, steps, n)) for n in _FORA if n < steps]
+        costs = [float(cost.of([item.schedule])[0]) for item in planned if item.schedule is not None]
+        planned += [of_steps(f"{n} steps", f"{n} steps", n) for n in _as_cheap(costs, cost, steps)]
+    distinct: dict[str, Planned] = {}
+    for item in planned:
+        distinct.setdefault(item.run, item)
+    return list(distinct.values())
+
+
+def _as_cheap(costs: Sequence[float], cost: Cost, steps: int) -> list[int]:
+    """For each cost the most steps that an uncached run can have at no more; distinct, rising."""
+    counts = np.arange(_FEWEST_STEPS, steps)
+    prices = np.array([cost.of_steps(int(count)) for count in counts])
+    # A run of exactly the same cost must not be lost to rounding.
+    found = {int(counts[affordable][-1]) for one in costs if (affordable := prices <= one * (1 + 1e-9)).any()}
+    return sorted(found)
+
+
+def _pending(planned: Sequence[Planned], store: Store, job: ConfirmationJob) -> list[Planned]:
+    known = {record.run for record in store.confirmations(job.study) if record.sample == job.sample}
+    return [item for item in planned if item.run not in known]
+
+
+def _study_cost(layout: Layout, store: Store, study: str, identity: Mapping[str, Any]) -> Cost:
+    if "cost" not in identity:
+        return mac_cost(layout)
+    model = stored_latency_model(layout, store, study)
+    if model is None:
+        raise StorageError(f"The study {study!r} minimizes latency but holds no model of it; restore the file.")
+    return latency_cost(model, int(identity["cost"]["batch_size"]))
+
+
+def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: Reward | PairedReward) -> None:
+    """Another model, or the same called in another way, would confirm something else."""
+    stored = store.identity(job.study) or {}
+    searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
+    given = study_identity(searched, model_layout(model))
+    # A folder may have been moved; what is in it is told by its revision.
+    same = ("model", "cost")
+    found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
+    if found:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        raise StudyError(
+            f"The study {job.study!r} was searched with something else than what would confirm it: "
+            f"{'; '.join(found[:5])}{more}; load what it was searched with."
+        )
+
+
+def _check_images(job: ConfirmationJob, store: Store, evaluator: Evaluator, observer: ConfirmationObserver) -> None:
+    """Whether this machine makes the uncached images of an earlier run again: differences are paired with them."""
+    uncached = uncached_genome(store.identity(job.study) or {})
+    for record in store.confirmations(job.study):
+        if record.sample == job.sample and record.run == uncached:
+            before = record.scores[evaluator.reward.name]
+            now = evaluator.baseline().scores.ravel()
+            if np.abs(now - before).max() > _SAME * max(float(before.std()), 1e-6):
+                observer.message(
+                    "The uncached images score otherwise than when this confirmation was begun, so runs scored from "
+                    "here on are compared less exactly; finish it on the device, and with the batch size, it was "
+                    "begun with, or confirm with other seeds."
+                )
+
+
+def _record(job: ConfirmationJob, planned: Planned, evaluation: Evaluation, metric: str) -> ConfirmationRecord:
+    return ConfirmationRecord(
+        sample=job.sample,
+        run=planned.run,
+        origin=planned.origin,
+        steps=planned.steps,
+        prompts=len(job.prompts),
+        seeds=len(job.seeds),
+        gmacs=planned.gmacs,
+        latency_ms=planned.latency_ms,
+        scores={metric: evaluation.scores.ravel().astype(np.float32)},
+        seconds=evaluation.seconds,
+    )
+
+
+def _tell_optuna(storage: BaseStorage, store: Store, name: str, found: Confirmation) -> None:
+    """Write the figures into an attribute of the Optuna study, where the dashboard shows them, by trial number."""
+    if name not in get_all_study_names(storage):
+        return
+    trials: dict[str, dict[str, Any]] = {}
+    for record in store.evaluations(name, scores=False):
+        verdict = found.verdicts.of(record.genome)
+        if verdict is not None and verdict.run.chosen and record.trial is not None:
+            trials[str(record.trial)] = {
+                "confirmed_reward": verdict.reward,
+                "confirmed_drop": 0.0 - verdict.difference.mean,
+                "confirmed_drop_low": 0.0 - verdict.difference.high,
+                "confirmed_drop_high": 0.0 - verdict.difference.low,
+                "survives": verdict.survives,
+            }
+    verdicts = found.verdicts
+    figures = {"prompts": verdicts.prompts, "seeds": verdicts.seeds, "trials": trials}
+    storage.set_study_user_attr(storage.get_study_id_from_name(name), CONFIRMATION, figures)
