@@ -70,9 +70,10 @@ class Interval:
 def prompt_interval(values: NDArray[np.float64], confidence: float = 0.95) -> Interval:
     """Student's interval of a mean, with prompts as the units that were sampled.
 
-    Seeds of one prompt are averaged first, so that however alike they are, each prompt counts once. Student's
-    distribution, and no bootstrap: resampling two dozen prompts gives intervals that are too short, for it takes their
-    spread as known.
+    Seeds of one prompt are averaged first, so that however alike they are, each prompt counts once. The percentile
+    bootstrap over prompts is no help: on a dozen to a hundred prompts it covers no more than this does. Where few
+    prompts have a large difference and most have none, both cover less than they say: 95 % becomes about 90 % with 96
+    prompts and 85 % with 24, when 30 % of the prompts have an exponential drop.
 
     Args:
         values: ``(prompts, seeds)`` or ``(prompts,)``, at least two prompts.

@@ -126,7 +126,9 @@ class Verdicts:
         return sum(dear > cheap for cheap, dear in pairwise(means)), max(0, len(means) - 1)
 
 
-def judge(runs: Sequence[Run], uncached: Floats, *, confidence: float = _CONFIDENCE) -> Verdicts:
+def judge(
+    runs: Sequence[Run], uncached: Floats, *, confidence: float = _CONFIDENCE, resamples: int = _RESAMPLES
+) -> Verdicts:
     """Compare all runs with the uncached one and with each other.
 
     A run is beaten if one of at most its cost has the higher mean reward and the confidence interval of their paired
@@ -139,6 +141,7 @@ def judge(runs: Sequence[Run], uncached: Floats, *, confidence: float = _CONFIDE
         runs: at least one, all on the same prompts and seeds.
         uncached: ``(prompts, seeds)`` rewards of the uncached run on them.
         confidence: of all intervals.
+        resamples: see :func:`front_share`.
 
     Raises:
         ValueError: there are fewer than two prompts.
@@ -157,7 +160,7 @@ def judge(runs: Sequence[Run], uncached: Floats, *, confidence: float = _CONFIDE
     doubt = np.where(same & beats, 0.0, np.minimum(1.0, 2 * better.T))
     sure = np.zeros_like(rival)
     sure[rival] = holm(doubt[rival]) <= 1 - confidence
-    shares = front_share(by_prompt, cost)
+    shares = front_share(by_prompt, cost, resamples=resamples)
     verdicts = []
     for index, run in enumerate(ordered):
         winners = np.flatnonzero(beats[:, index])
