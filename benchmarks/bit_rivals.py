@@ -1,13 +1,13 @@
-"""What a user could run instead of this search: each takes an objective on bits and a budget."""
+"""Searches over bits that a user could run instead of this one, by the libraries that have them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.objective import Evaluate
 from ecad_automl.errors import ScheduleError
 from ecad_automl.heuristics import fora, tgate
 from ecad_automl.layout import Layout
@@ -17,40 +17,44 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
 
-#: Schedule -> (reward, GMACs); raises BudgetSpentError when the budget is spent.
-Objective = Callable[[Schedule], tuple[float, float]]
+__all__ = [
+    "FLIP_RATE",
+    "POPULATION",
+    "ecad_start",
+    "optuna_nsga2",
+    "optuna_tpe",
+    "pymoo_ecad",
+    "pymoo_per_bit",
+    "random_search",
+]
 
 POPULATION = 24
 #: Of the proper mutation: two or three of 480 bits.
 FLIP_RATE = 0.005
 
 
-class BudgetSpentError(Exception):
-    """The budget is spent."""
-
-
-def random_search(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+def random_search(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
     """Independent bits, with the share of computes drawn evenly for each schedule."""
     rng = np.random.default_rng(seed)
     while True:
-        objective(Schedule(layout, rng.random((steps, len(layout))) < rng.random()))
+        evaluate(Schedule(layout, rng.random((steps, len(layout))) < rng.random()))
 
 
-def optuna_nsga2(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+def optuna_nsga2(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
     """Optuna's own NSGA-II sampler on one categorical parameter per bit, as its documentation would have it."""
     import optuna
 
-    _optuna(optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed), objective, layout, steps)
+    _optuna(optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed), evaluate, layout, steps)
 
 
-def optuna_tpe(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+def optuna_tpe(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
     """Optuna's TPE sampler for several objectives in its default settings, on one categorical parameter per bit."""
     import optuna
 
-    _optuna(optuna.samplers.TPESampler(seed=seed), objective, layout, steps)
+    _optuna(optuna.samplers.TPESampler(seed=seed), evaluate, layout, steps)
 
 
-def _optuna(sampler: BaseSampler, objective: Objective, layout: Layout, steps: int) -> None:
+def _optuna(sampler: BaseSampler, evaluate: Evaluate, layout: Layout, steps: int) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -63,10 +67,10 @@ def _optuna(sampler: BaseSampler, objective: Objective, layout: Layout, steps: i
         trial = study.ask(space)
         params = trial.params  # a deep copy each time it is read
         compute = np.array([params[name] for name in space]).reshape(steps, len(layout))
-        study.tell(trial, list(objective(Schedule(layout, compute))))
+        study.tell(trial, list(evaluate(Schedule(layout, compute))))
 
 
-def pymoo_ecad(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+def pymoo_ecad(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
     """Pymoo's NSGA-II in the settings of the ECAD authors, from FORA and TGATE variants.
 
     Four-point crossover at 0.9, bit-flip mutation at 0.05 (per individual: pymoo's rate per bit stays 1 / bits), binary
@@ -74,28 +78,28 @@ def pymoo_ecad(objective: Objective, layout: Layout, steps: int, seed: int) -> N
     """
     from pymoo.operators.mutation.bitflip import BitflipMutation
 
-    _pymoo(BitflipMutation(prob=0.05), objective, layout, steps, seed)
+    _pymoo(BitflipMutation(prob=0.05), evaluate, layout, steps, seed)
 
 
-def pymoo_per_bit(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+def pymoo_per_bit(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
     """The same with a mutation that flips every bit of every offspring at :data:`FLIP_RATE`."""
     from pymoo.operators.mutation.bitflip import BitflipMutation
 
-    _pymoo(BitflipMutation(prob=1.0, prob_var=FLIP_RATE), objective, layout, steps, seed)
+    _pymoo(BitflipMutation(prob=1.0, prob_var=FLIP_RATE), evaluate, layout, steps, seed)
 
 
-def _pymoo(mutation: Any, objective: Objective, layout: Layout, steps: int, seed: int) -> None:
+def _pymoo(mutation: Any, evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.problem import ElementwiseProblem
     from pymoo.operators.crossover.pntx import PointCrossover
     from pymoo.optimize import minimize
 
-    class Problem(ElementwiseProblem):
+    class Problem(ElementwiseProblem):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(n_var=steps * len(layout), n_obj=2, xl=0, xu=1, vtype=bool)
 
         def _evaluate(self, x: NDArray[np.bool_], out: dict[str, object], *_: object, **__: object) -> None:
-            reward, gmacs = objective(Schedule(layout, x.reshape(steps, len(layout)).astype(bool)))
+            reward, gmacs = evaluate(Schedule(layout, x.reshape(steps, len(layout)).astype(bool)))
             out["F"] = [-reward, gmacs]
 
     algorithm = NSGA2(
@@ -126,17 +130,8 @@ def ecad_start(layout: Layout, steps: int, count: int, seed: int) -> NDArray[np.
                 break
     found = list(dict.fromkeys(named))
     rng = np.random.default_rng(seed)
-    rng.shuffle(found)  # type: ignore[arg-type]
+    rng.shuffle(found)
     rows = [schedule.compute.ravel() for schedule in found[:count]]
     while len(rows) < count:
         rows.append(rows[rng.integers(len(rows))] ^ (rng.random(steps * len(layout)) < 0.02))
     return np.array(rows)
-
-
-RIVALS: dict[str, Callable[[Objective, Layout, int, int], None]] = {
-    "Optuna NSGA-II": optuna_nsga2,
-    "Optuna TPE": optuna_tpe,
-    "pymoo NSGA-II (ECAD)": pymoo_ecad,
-    "pymoo NSGA-II (per-bit mutation)": pymoo_per_bit,
-    "random": random_search,
-}

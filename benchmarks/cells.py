@@ -10,16 +10,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.landscapes import LANDSCAPES, load
-from benchmarks.rivals import RIVALS, BudgetSpentError
+from benchmarks.latents import LatentError
+from benchmarks.objective import BudgetSpentError
+from benchmarks.rivals import RIVALS
+from ecad_automl.drift import Drift
 from ecad_automl.evaluation import Evaluator
 from ecad_automl.schedule import Schedule
 
-__all__ = ["Cell", "run_rival"]
+__all__ = ["Cell", "PaidObjective", "Point", "run_rival"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,21 @@ class Cell:
         return work / self.landscape / f"{name}-{self.seed}.jsonl"
 
 
-def run_rival(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[tuple[float, float]]:
+class Point(NamedTuple):
+    """A whole evaluation.
+
+    Args:
+        reward: mean score.
+        gmacs: its cost.
+        images: that the search had paid for so far, with those of this evaluation.
+    """
+
+    reward: float
+    gmacs: float
+    images: int
+
+
+def run_rival(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[Point]:
     """Evaluate what a rival asks for, until its budget is spent.
 
     Args:
@@ -53,29 +71,78 @@ def run_rival(cell: Cell, work: Path, progress: Callable[[int], object]) -> list
         progress: is told the number of evaluations so far.
 
     Returns:
-        (reward, GMACs) of each evaluation, in order.
+        Each evaluation, in order.
     """
-    log = _Log(cell.log(work))
-    points: list[tuple[float, float]] = []
     evaluator, layout = load(LANDSCAPES[cell.landscape])
-
-    def objective(schedule: Schedule) -> tuple[float, float]:
-        if len(points) >= cell.evaluations:
-            raise BudgetSpentError
-        points.append((float(log.scores(schedule, evaluator).mean()), schedule.gmacs))
-        progress(len(points))
-        return points[-1]
-
+    paid = PaidObjective(evaluator, cell.evaluations * evaluator.images_per_evaluation, cell.log(work), progress)
     with suppress(BudgetSpentError):
-        RIVALS[cell.search](objective, layout, evaluator.settings.steps, cell.seed)
-    return points
+        RIVALS[cell.search](paid, layout, evaluator.settings.steps, cell.seed)
+    return paid.points
+
+
+class PaidObjective:
+    """What a search may ask for, paid for in images; see :class:`~benchmarks.objective.Objective`.
+
+    Args:
+        evaluator: of the landscape.
+        budget: in images.
+        log: where scores are kept; latent errors are kept beside it.
+        progress: is told the number of evaluations so far.
+
+    Attributes:
+        points: all evaluations so far, in order.
+    """
+
+    def __init__(self, evaluator: Evaluator, budget: int, log: Path, progress: Callable[[int], object]) -> None:
+        self.points: list[Point] = []
+        self._evaluator = evaluator
+        self._budget = budget
+        self._spent = 0
+        self._scores = _Log(log)
+        self._errors = _Log(log.with_suffix(".latents.jsonl"), decimals=12)
+        self._latents: dict[int, LatentError] = {}
+        self._progress = progress
+
+    def __call__(self, schedule: Schedule) -> tuple[float, float]:
+        """(reward, GMACs) of a schedule."""
+        self._pay(self._evaluator.images_per_evaluation)
+        scores = self._scores.values(schedule.to_hex(), lambda: self._evaluator.evaluate(schedule).scores)
+        self.points.append(Point(float(scores.mean()), schedule.gmacs, self._spent))
+        self._progress(len(self.points))
+        return self.points[-1][:2]
+
+    def drift(self) -> Drift:
+        """Drift of every slot."""
+        from ecad_automl.runtime import measure_drift
+
+        images = self._evaluator.images_per_evaluation
+        self._pay(images)
+        steps = self._evaluator.settings.steps
+        return measure_drift(self._evaluator.pipe, lambda: self._evaluator.generate_some(images), steps=steps)
+
+    def latent_error(self, schedule: Schedule, images: int) -> float:
+        """Relative mean square error of the last latents."""
+        self._pay(images)
+
+        def measured() -> NDArray[np.float64]:
+            if images not in self._latents:
+                self._latents[images] = LatentError(self._evaluator, images)
+            return np.array([self._latents[images](schedule)])
+
+        return float(self._errors.values(f"{images}-{schedule.to_hex()}", measured)[0])
+
+    def _pay(self, images: int) -> None:
+        if self._spent + images > self._budget:
+            raise BudgetSpentError
+        self._spent += images
 
 
 class _Log:
-    """Scores of evaluated schedules, one line each."""
+    """Figures of evaluated schedules, one line each."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, decimals: int = 6) -> None:
         self._path = path
+        self._decimals = decimals
         path.parent.mkdir(parents=True, exist_ok=True)
         self._known: dict[str, list[float]] = {}
         if path.exists():
@@ -84,11 +151,10 @@ class _Log:
             self._known = dict(map(json.loads, lines))
             path.write_text("".join(f"{line}\n" for line in lines))
 
-    def scores(self, schedule: Schedule, evaluator: Evaluator) -> NDArray[np.float64]:
-        """``(images,)`` scores, evaluated only if they are not known."""
-        genome = schedule.to_hex()
-        if genome not in self._known:
-            self._known[genome] = [round(float(score), 6) for score in evaluator.evaluate(schedule).scores.ravel()]
+    def values(self, key: str, measure: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
+        """``(n,)`` figures, measured only if they are not known."""
+        if key not in self._known:
+            self._known[key] = [round(float(value), self._decimals) for value in measure().ravel()]
             with self._path.open("a") as file:
-                file.write(json.dumps([genome, self._known[genome]]) + "\n")
-        return np.array(self._known[genome])
+                file.write(json.dumps([key, self._known[key]]) + "\n")
+        return np.array(self._known[key])

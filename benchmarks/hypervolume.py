@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.machine import machine
-from benchmarks.rivals import RIVALS, BudgetSpentError
+from benchmarks.rivals import BIT_RIVALS, BudgetSpentError
 
 OURS = "ecad-automl"
 PLAIN = "ecad-automl, no surrogate"
@@ -134,7 +134,7 @@ def _rival(
         return known[genome]
 
     with suppress(BudgetSpentError):
-        RIVALS[name](objective, layout, evaluator.settings.steps, seed)
+        BIT_RIVALS[name](objective, layout, evaluator.settings.steps, seed)
     return points
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from ecad_automl.evaluation import Evaluator
     from ecad_automl.layout import Layout
 
-__all__ = ["LANDSCAPES", "Landscape", "load"]
+__all__ = ["LANDSCAPES", "Landscape", "Split", "load"]
+
+#: Prompts of the searches, or held-out ones.
+Split = Literal["calibration", "held-out"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ LANDSCAPES = {
 }
 
 
-def load(landscape: Landscape, *, split: str = "calibration", prompts: int | None = None) -> tuple[Evaluator, Layout]:
+def load(landscape: Landscape, *, split: Split = "calibration", prompts: int | None = None) -> tuple[Evaluator, Layout]:
     """An evaluator of a landscape, and the slots of its transformer.
 
     Args:

@@ -1,4 +1,4 @@
-"""How many evaluations, and how many images, searches need for the same front: this one and what a user could run instead.
+"""How many evaluations and images searches need for the same front: this one and what a user could run instead.
 
 Each search is run with several seeds; each run is a cell. Cells run in parallel, one thread each, and what they have
 evaluated is kept, so that the script can be interrupted and goes on where it stopped.
