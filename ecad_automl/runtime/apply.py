@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
 from ecad_automl.runtime.blocks import blocks_of, parts_of
 from ecad_automl.runtime.cache import OutputCache
@@ -114,7 +114,7 @@ def apply_schedule(
             code rounds twice, so a few last bits differ; with False there is no difference, at some loss of speed.
         compile: have ``torch.compile`` compile the blocks, once for each combination of slots that are computed, stored
             and reused; a mapping gives it further arguments. The first run takes longer. It leaves nothing to ``fuse``
-            and ``keep_text``, which do not apply then.
+            and ``keep_text``, which do not apply then. Not for transformers without an adapter.
         keep_text: do work on the text that is the same in every step, such as keys and values of cross-attention, only
             once in a run, and hold it to the end of the run. Nothing else changes by it.
         cache_dtype: keep cached outputs in that floating-point type, such as ``torch.bfloat16``; in their own if None.
@@ -126,7 +126,7 @@ def apply_schedule(
         The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end.
 
     Raises:
-        UnsupportedModelError: the transformer cannot be run under a schedule.
+        UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
         ScheduleError: the schedule is for another transformer, or its file cannot be read. At the first transformer
             call of a run also where the run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
@@ -143,7 +143,19 @@ def apply_schedule(
     if like is not None:
         return like.again(pipe, schedule)
     options = {} if isinstance(compile, bool) else compile
+    if compile is not False:
+        _check_compilable(transformer)
     compiler = partial(torch.compile, **{"fullgraph": True, **options}) if compile is not False else None
     cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
     functions = Functions(fuse=fuse, compiler=compiler)
     return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text and compiler is None)
+
+
+def _check_compilable(transformer: torch.nn.Module) -> None:
+    """What would not be compiled is an error, since a user who asks for it would wait for nothing."""
+    whole = next((block for block in blocks_of(transformer) if block.whole is not None), None)
+    if whole is not None:
+        raise UnsupportedModelError(
+            f"compile=True is not for {type(transformer).__name__}: {whole.path} is run whole, since {whole.whole}. "
+            "Leave it out."
+        )

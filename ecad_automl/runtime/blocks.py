@@ -36,6 +36,7 @@ class Block:
         first: number of its first slot in the layout.
         components: what it has as slots, in the order of the layout.
         chain: whether it may work in the memory of what the block before it gave.
+        whole: why it has to be run whole, never from a recording; None where it may be recorded.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Block:
     first: int
     components: tuple[Component, ...]
     chain: bool = False
+    whole: str | None = None
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -65,12 +67,14 @@ def blocks_of(transformer: nn.Module) -> tuple[Block, ...]:
     """
     blocks: list[Block] = []
     first = 0
-    for group in family_of(transformer).groups:
+    family = family_of(transformer)
+    for group in family.groups:
         for index, module in enumerate(attrgetter(group.path)(transformer)):
             # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
             components = tuple(part for part in group.components if getattr(module, part.name, None) is not None)
             if components:
-                blocks.append(Block(f"{group.path}.{index}", module, first, components, group.chain))
+                path = f"{group.path}.{index}"
+                blocks.append(Block(path, module, first, components, group.chain, family.whole))
                 first += len(components)
     return tuple(blocks)
 

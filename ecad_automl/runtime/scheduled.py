@@ -25,8 +25,8 @@ class ScheduledRun:
     """Computes, reuses or skips each slot as the schedule says.
 
     The first time a block gets arguments of some shape, all its slots are computed, so the block is recorded then;
-    afterwards its program runs, without what nobody reads. A block that cannot be recorded always runs whole, with
-    only the slots stood in for.
+    afterwards its program runs, without what nobody reads. A block that cannot be recorded, or of whose class nothing
+    is known, always runs whole, with only the slots stood in for.
 
     Args:
         schedule: the schedule.
@@ -39,7 +39,7 @@ class ScheduledRun:
         self.cache = cache
         self.text = TextOutputs()
         #: Why blocks run whole, by path.
-        self.unrecorded: dict[str, str] = {}
+        self.unrecorded: dict[str, str] = {block.path: block.whole for block in blocks if block.whole is not None}
         self._functions = functions
         self._plan = [
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
@@ -65,6 +65,8 @@ class ScheduledRun:
         row = self._rows[index]
         if row == self._plain[index] and not self._functions.compiles:
             return forward(*args, **kwargs)  # nothing is kept or reused
+        if block.whole is not None:
+            return self._run_whole(block, row, forward, args, kwargs)
         if getattr(forward, "__func__", None) is not type(block.module).forward:
             # Something is hooked below us, as an offloading or a quantisation, and must be heard.
             self.unrecorded[block.path] = "its forward is wrapped"
@@ -143,6 +145,10 @@ class ScheduledRun:
     def _slot_visit(self, block: Block, row: tuple[Action, ...]) -> Visit:
         """What to do in the place of the block's slots."""
 
+        def kept(tensor: torch.Tensor) -> torch.Tensor:
+            # A block that nobody has looked at may write to what its slots give.
+            return tensor if block.whole is None else tensor.clone()
+
         def visit(call: SlotCall, compute: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Output:
             place, number = call
             entry = (block.first + place, number)
@@ -152,14 +158,14 @@ class ScheduledRun:
                 self._outputs[entry], tensors = flatten(output)
                 self._noted.pop(block.path, None)
                 if action is Action.STORE:
-                    self.cache.store(entry, tuple(tensors))
+                    self.cache.store(entry, tuple(map(kept, tensors)))
                 return output
             spec = self._outputs[entry]
             if action is Action.SKIP:
                 # Nobody reads it: zeros of its shape, which take no memory.
                 blank: Output = build_like(spec, lambda shape, **kind: torch.zeros(1, **kind).expand(shape))
                 return blank
-            cached: Output = rebuild(spec, self.cache.read(entry, last=action is Action.REUSE_LAST))
+            cached: Output = rebuild(spec, list(map(kept, self.cache.read(entry, last=action is Action.REUSE_LAST))))
             return cached
 
         return visit

@@ -4,41 +4,87 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 
+from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
-from tests.runtime.cases import CASES, Case
+from tests.runtime.cases import ALL_CASES, CASES, GENERIC_CASES, Case
 from tests.runtime.cases.core import CORE_CASES
 
 #: Replays the definition of a schedule on a case while a function runs it.
 Reference = Callable[["Case", Schedule, Callable[[], torch.Tensor]], torch.Tensor]
 
 
+Layouts = Callable[[str], Layout]
+
+#: Adds to what a test of conformance tells, as why something is refused.
+Note = Callable[[str], None]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        every = metafunc.definition.get_closest_marker("every_family") is not None
-        metafunc.parametrize("case", list(CASES if every else CORE_CASES), indirect=True)
+    if "case" not in metafunc.fixturenames:
+        return
+    quiet = pytest.mark.filterwarnings("ignore::ecad_automl.errors.NoAdapterWarning")
+    cases: list[Any] = list(CORE_CASES)
+    if metafunc.definition.get_closest_marker("every_family") is not None:
+        cases = list(CASES)
+    if metafunc.definition.get_closest_marker("conformance") is not None:
+        cases = [*CASES, *(pytest.param(name, marks=quiet) for name in GENERIC_CASES)]
+    metafunc.parametrize("case", cases, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell reports what they are about, for ``python -m docs.make_families --run``."""
+    for item in items:
+        marker = item.get_closest_marker("conformance")
+        if marker is not None and isinstance(item, pytest.Function):
+            parameters = item.callspec.params
+            subject = parameters["case"] if "case" in parameters else parameters["family"]
+            item.user_properties += [("conformance", marker.args[0]), ("subject", subject)]
 
 
 @pytest.fixture
-def case(request: pytest.FixtureRequest) -> Case:
-    """A pipeline and a way to call it: a few kinds, or all that are supported in tests marked ``every_family``."""
-    return CASES[request.param]()
+def note(request: pytest.FixtureRequest) -> Note:
+    """Tells why a property does not hold as such: begins with ``refused: `` or ``none: `` where it does not at all."""
+    return lambda text: request.node.user_properties.append(("note", text))
+
+
+@pytest.fixture(scope="session")
+def layouts() -> Layouts:
+    """Layouts of cases by name: counting takes longer than most tests."""
+    return cache(lambda name: ALL_CASES[name]().layout)
 
 
 @pytest.fixture
-def pixart() -> Case:
+def case(request: pytest.FixtureRequest, layouts: Layouts) -> Case:
+    """A pipeline and a way to call it.
+
+    One of a few kinds, in tests marked ``every_family`` of all that are supported, and in those marked ``conformance``
+    also of transformers without an adapter.
+    """
+    return _made(request.param, layouts)
+
+
+@pytest.fixture
+def pixart(layouts: Layouts) -> Case:
     """PixArt-alpha with classifier-free guidance, two images in one transformer batch."""
-    return CASES["pixart-guided"]()
+    return _made("pixart-guided", layouts)
 
 
 @pytest.fixture
-def flux() -> Case:
+def flux(layouts: Layouts) -> Case:
     """FLUX with a negative prompt: two transformer calls a step, in contexts of their own."""
-    return CASES["flux-true-cfg"]()
+    return _made("flux-true-cfg", layouts)
+
+
+def _made(name: str, layouts: Layouts) -> Case:
+    case = ALL_CASES[name]()
+    case.layout = layouts(name)
+    return case
 
 
 @pytest.fixture

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tests.runtime.conftest import Case, Reference
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("all-compute")
 def test_all_compute_is_bit_identical(case: Case) -> None:
     before = case.generate(images=2)
     with apply_schedule(case.pipe, Schedule.all_compute(case.layout, 4)):
         assert torch.equal(case.generate(images=2), before)
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("definition")
 @pytest.mark.parametrize("seed", range(3))
 def test_random_schedules_do_what_the_definition_says(case: Case, reference: Reference, seed: int) -> None:
     schedule = case.random_schedule(seed, steps=5, share=(0.15, 0.4, 0.7)[seed])
@@ -73,7 +73,7 @@ def test_a_run_of_one_step_works(flux: Case) -> None:
             assert torch.equal(flux.generate(steps=1), before)
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("batch and size")
 def test_a_run_depends_on_no_run_before(case: Case, reference: Reference) -> None:
     schedule = case.random_schedule(7)
     with apply_schedule(case.pipe, schedule, fuse=False):

@@ -1,4 +1,4 @@
-"""Transformer classes without an adapter: real ones of diffusers, called in a little loop of denoising steps."""
+"""Transformer classes without an adapter; what they do under schedules is tested with all other families."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import gc
 import warnings
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from unittest import mock
 
 import diffusers
+import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from ecad_automl.errors import CacheStateError, NoAdapterWarning, UnsupportedModelError
@@ -21,123 +23,11 @@ from ecad_automl.runtime.families import family_of
 from ecad_automl.runtime.families.generic import _MADE
 from ecad_automl.runtime.inputs import Sample
 from ecad_automl.schedule import Schedule
-from tests.runtime.cases import Case
+from tests.runtime.cases.generic import GENERIC_CASES, LoopPipeline
 from tests.tiny_models import tiny_pixart_transformer
-
-if TYPE_CHECKING:
-    from tests.runtime.conftest import Reference
-
-TEXT_WIDTH = 12
-TOKENS = 6
 
 pytestmark = pytest.mark.filterwarnings("ignore::ecad_automl.errors.NoAdapterWarning")
 
-
-class LoopPipeline(DiffusionPipeline):
-    """Denoises with any transformer: ``inputs`` tells its arguments beside latents and timestep."""
-
-    def __init__(self, transformer: nn.Module, scheduler: Any) -> None:
-        super().__init__()
-        self.register_modules(transformer=transformer, scheduler=scheduler)
-
-    @torch.no_grad()
-    def __call__(
-        self, shape: tuple[int, ...], images: int, inputs: Any, num_inference_steps: int, generator: Any, **_: Any
-    ) -> dict[str, torch.Tensor]:
-        latents = torch.randn(images, *shape, generator=generator)
-        self.scheduler.set_timesteps(num_inference_steps)
-        for timestep in self.scheduler.timesteps:
-            predicted = self.transformer(
-                hidden_states=latents, timestep=timestep.expand(images), return_dict=False, **inputs
-            )
-            predicted = predicted[0] if isinstance(predicted, tuple) else predicted
-            latents = self.scheduler.step(predicted, timestep, latents, return_dict=False)[0]
-        return {"images": latents}
-
-
-def loop_case(transformer: nn.Module, shape: tuple[int, ...], inputs: Callable[[int], dict[str, Any]]) -> Case:
-    torch.manual_seed(0)
-    for parameter in transformer.parameters():
-        nn.init.normal_(parameter, std=0.2)
-    pipe = LoopPipeline(transformer.eval(), FlowMatchEulerDiscreteScheduler())
-
-    def call_inputs(images: int) -> dict[str, Any]:
-        return {"shape": shape, "images": images, "inputs": inputs(images)}
-
-    generator = torch.Generator()  # layout_of_call gives none of its own
-    return Case(pipe, {"generator": generator}, call_inputs, 1, 1)
-
-
-def texts(images: int, width: int = TEXT_WIDTH) -> torch.Tensor:
-    return torch.randn(images, TOKENS, width, generator=torch.Generator().manual_seed(0))
-
-
-def prx() -> Case:
-    transformer = diffusers.PRXTransformer2DModel(
-        in_channels=4, context_in_dim=TEXT_WIDTH, hidden_size=16, num_heads=2, depth=3, axes_dim=[4, 4]
-    )
-    return loop_case(transformer, (4, 8, 8), lambda images: {"encoder_hidden_states": texts(images)})
-
-
-def kandinsky5() -> Case:
-    transformer = diffusers.Kandinsky5Transformer3DModel(
-        in_text_dim=TEXT_WIDTH,
-        in_text_dim2=8,
-        time_dim=16,
-        model_dim=16,
-        ff_dim=32,
-        num_text_blocks=2,
-        num_visual_blocks=2,
-        axes_dims=(4, 2, 2),
-    )
-
-    def inputs(images: int) -> dict[str, Any]:
-        return {
-            "encoder_hidden_states": texts(images),
-            "pooled_projections": texts(images, 8)[:, 0],
-            "visual_rope_pos": (torch.arange(2), torch.arange(4), torch.arange(4)),
-            "text_rope_pos": torch.arange(TOKENS),
-        }
-
-    return loop_case(transformer, (2, 8, 8, 4), inputs)
-
-
-def sana_video() -> Case:
-    transformer = diffusers.SanaVideoTransformer3DModel(
-        in_channels=4,
-        out_channels=4,
-        num_attention_heads=2,
-        attention_head_dim=12,
-        num_layers=3,
-        num_cross_attention_heads=2,
-        cross_attention_head_dim=12,
-        cross_attention_dim=24,
-        caption_channels=TEXT_WIDTH,
-        sample_size=8,
-    )
-    return loop_case(transformer, (4, 2, 8, 8), lambda images: {"encoder_hidden_states": texts(images)})
-
-
-def ovis() -> Case:
-    transformer = diffusers.OvisImageTransformer2DModel(
-        in_channels=8,
-        out_channels=8,
-        num_layers=2,
-        num_single_layers=2,
-        attention_head_dim=8,
-        num_attention_heads=2,
-        joint_attention_dim=TEXT_WIDTH,
-        axes_dims_rope=(2, 2, 4),
-    )
-
-    def inputs(images: int) -> dict[str, Any]:
-        ids = {"img_ids": torch.zeros(16, 3), "txt_ids": torch.zeros(TOKENS, 3)}
-        return {"encoder_hidden_states": texts(images), **ids}
-
-    return loop_case(transformer, (16, 8), inputs)
-
-
-GENERIC_CASES = {"prx": prx, "kandinsky5": kandinsky5, "sana-video": sana_video, "ovis": ovis}
 
 SLOTS = {
     "prx": {"blocks": ("attention",)},
@@ -150,12 +40,6 @@ SLOTS = {
 }
 
 
-@pytest.fixture(params=list(GENERIC_CASES))
-def unknown(request: pytest.FixtureRequest) -> Case:
-    """A transformer of a class that has no adapter."""
-    return GENERIC_CASES[request.param]()
-
-
 @pytest.mark.parametrize("name", list(GENERIC_CASES))
 def test_slots_are_attentions_and_feed_forwards_of_blocks(name: str) -> None:
     transformer = GENERIC_CASES[name]().pipe.transformer
@@ -166,36 +50,27 @@ def test_slots_are_attentions_and_feed_forwards_of_blocks(name: str) -> None:
         assert isinstance(transformer.get_submodule(slot.name), nn.Module)
 
 
-@pytest.mark.parametrize("fuse", [False, True])
-def test_all_compute_changes_nothing(unknown: Case, fuse: bool) -> None:
-    before = unknown.generate()
-    with apply_schedule(unknown.pipe, Schedule.all_compute(unknown.layout, 4), fuse=fuse):
-        for _ in range(2):
-            assert torch.equal(unknown.generate(), before)
-    assert torch.equal(unknown.generate(), before)
+def test_blocks_that_nobody_has_looked_at_are_always_run_whole() -> None:
+    case = GENERIC_CASES["prx"]()
+    with apply_schedule(case.pipe, case.random_schedule(0)) as handle:
+        assert handle.whole_blocks == dict.fromkeys(case.layout.blocks, "its class has no adapter")
+        with mock.patch("ecad_automl.runtime.scheduled.record", side_effect=AssertionError("recorded")):
+            case.generate()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_random_schedules_are_what_the_definition_says(unknown: Case, reference: Reference, seed: int) -> None:
-    schedule = unknown.random_schedule(seed)
-    expected = reference(unknown, schedule, unknown.generate)
-    assert not torch.equal(expected, unknown.generate())
-    with apply_schedule(unknown.pipe, schedule, fuse=False):
-        for _ in range(2):
-            assert torch.equal(unknown.generate(), expected)
-    with apply_schedule(unknown.pipe, schedule):
-        assert torch.allclose(unknown.generate(), expected, rtol=1e-3, atol=1e-4)
-
-
-def test_macs_are_counted(unknown: Case) -> None:
-    assert unknown.layout.transformer == type(unknown.pipe.transformer).__name__
-    assert min(slot.macs for slot in unknown.layout.slots) > 0
+def test_compiling_blocks_that_nobody_has_looked_at_is_refused() -> None:
+    case = GENERIC_CASES["ovis"]()
+    with pytest.raises(
+        UnsupportedModelError, match=r"compile=True is not for OvisImage.* has no adapter. Leave it out"
+    ):
+        apply_schedule(case.pipe, case.random_schedule(0), compile=True)
 
 
 def test_a_warning_tells_once_what_was_found() -> None:
-    case = ovis()
+    case = GENERIC_CASES["ovis"]()
     with pytest.warns(
-        NoAdapterWarning, match=r"OvisImageTransformer2DModel has no adapter.* with attn, ff, ff_context"
+        NoAdapterWarning,
+        match=r"OvisImageTransformer2DModel has no adapter.* with attn, ff, ff_context.* are run whole",
     ):
         slots_of(case.pipe.transformer)
     with warnings.catch_warnings():
@@ -299,3 +174,59 @@ def test_blocks_that_are_not_run_just_once_are_refused(order: tuple[int, ...], m
     schedule = Schedule.all_compute(Layout("Other", slots_of(pipe.transformer)), 2)
     with apply_schedule(pipe, schedule), pytest.raises(CacheStateError, match=message):
         pipe.transformer(torch.randn(1, 4))
+
+
+class Deciding(nn.Module):
+    """Calls of it differ by what its Python code remembers, and it writes to what its attention gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.self_attn = SomeMixer()
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x + self.self_attn(x).mul_(self.calls)
+
+
+class DecidingTransformer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Deciding(), Deciding()])
+
+    def forward(self, hidden_states: torch.Tensor, **_: Any) -> torch.Tensor:
+        for layer in self.layers:
+            hidden_states = layer(hidden_states)
+        return hidden_states
+
+
+def test_what_a_block_decides_anew_and_writes_in_place_is_so_under_a_schedule() -> None:
+    torch.manual_seed(0)
+    transformer = DecidingTransformer()
+    pipe = LoopPipeline(transformer, FlowMatchEulerDiscreteScheduler())
+    pipe.set_progress_bar_config(disable=True)
+    compute = np.array([[True, True], [False, True], [False, False], [True, False], [False, False]])
+    schedule = Schedule(Layout("DecidingTransformer", slots_of(transformer)), compute)
+
+    def run() -> torch.Tensor:
+        for layer in transformer.layers:
+            layer.calls = 0
+        latents = pipe((4,), 1, {}, num_inference_steps=5, generator=torch.Generator().manual_seed(0))
+        return latents["images"]
+
+    def expected() -> torch.Tensor:
+        latents = torch.randn(1, 4, generator=torch.Generator().manual_seed(0))
+        pipe.scheduler.set_timesteps(5)
+        cached: dict[int, torch.Tensor] = {}
+        for step, timestep in enumerate(pipe.scheduler.timesteps):
+            hidden = latents
+            for index, layer in enumerate(transformer.layers):
+                if compute[step, index]:
+                    cached[index] = layer.self_attn(hidden)
+                hidden = hidden + cached[index] * (step + 1)
+            latents = pipe.scheduler.step(hidden, timestep, latents, return_dict=False)[0]
+        return latents
+
+    with torch.no_grad(), apply_schedule(pipe, schedule):
+        for _ in range(2):
+            assert torch.equal(run(), expected())

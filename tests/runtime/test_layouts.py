@@ -23,7 +23,7 @@ def macs_of_a_run(case: Case, **call: Any) -> int:
     return sum(counter.get_flop_counts()[type(case.pipe.transformer).__name__].values()) // 2
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("MACs")
 def test_macs_of_a_schedule_are_those_of_a_run_under_it(case: Case) -> None:
     schedule = case.random_schedule(1)
     # Mochi computes its positions by matrix products, once for a whole batch.
@@ -53,7 +53,7 @@ def test_text_is_worked_on_once_where_attention_crosses_to_it(name: str) -> None
         assert macs_of_a_run(case) == schedule.run_macs
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("MACs")
 def test_macs_without_caching_are_those_of_the_untouched_pipeline(case: Case) -> None:
     assert macs_of_a_run(case) == Schedule.all_compute(case.layout, 4).macs == 4 * case.layout.step_macs
 

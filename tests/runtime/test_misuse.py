@@ -103,7 +103,7 @@ def test_an_unsupported_pipeline_is_refused(pixart: Case) -> None:
         apply_schedule(pixart.pipe, schedule)
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("exception")
 def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case: Case) -> None:
     check_nothing_is_left(case, RuntimeError("out of memory"), at=3)
 

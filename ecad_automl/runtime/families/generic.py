@@ -20,6 +20,9 @@ _FEED_FORWARD = re.compile(r"(ffn?|feed_forward|mlp)(_|\d|$)")
 # What else begins like one: the norms, gates and projections beside it.
 _BESIDE = re.compile(r"norm|gate|proj|mod|drop|scale|act")
 
+# A recording would keep what the Python code of a block decides, such as by a counter of its own, as it was once.
+_WHOLE = "its class has no adapter"
+
 _MADE: WeakKeyDictionary[nn.Module, Family] = WeakKeyDictionary()
 
 
@@ -28,8 +31,8 @@ def generic_family(transformer: nn.Module) -> Family | None:
 
     Blocks are the items of each list in which items have an attention as a direct child; components are the children
     that look like attentions and feed-forwards, in the order in which they were made, which need not be that of calls.
-    All outputs count as always read, since their readers are not known. A warning tells what was found, once for each
-    transformer.
+    All outputs count as always read, since their readers are not known, and blocks are always run whole, never from a
+    recording. A warning tells what was found, once for each transformer.
 
     Raises:
         UnsupportedModelError: the transformer is a UNet.
@@ -44,7 +47,7 @@ def generic_family(transformer: nn.Module) -> Family | None:
         groups = tuple(_groups(transformer))
         if not groups:
             return None
-        _MADE[transformer] = Family(name, groups, pipelines=())
+        _MADE[transformer] = Family(name, groups, pipelines=(), whole=_WHOLE)
         _warn(name, groups)
     return _MADE[transformer]
 
@@ -53,7 +56,8 @@ def _warn(name: str, groups: tuple[BlockGroup, ...]) -> None:
     found = "; ".join(f"{group.path} with {', '.join(part.name for part in group.components)}" for group in groups)
     warnings.warn(
         f"The transformer class {name} has no adapter. Its slots were found by the names and classes of its modules: "
-        f"{found}. Compare results with an uncached run, and look at images, before you rely on them.",
+        f"{found}. Its blocks are run whole, with only these left out. Compare results with an uncached run, and look "
+        "at images, before you rely on them.",
         NoAdapterWarning,
         stacklevel=2,
     )

@@ -62,6 +62,8 @@ class Family:
             its components sees the same tensor twice.
         why_not: why a pipeline cannot be run under a schedule, in a phrase; None where it can.
         refused_arguments: arguments of the transformer that a run must leave None, each with why.
+        whole: why blocks have to be run whole, with only their slots stood in for, in a phrase; None where they may be
+            recorded.
     """
 
     transformer: str
@@ -74,3 +76,4 @@ class Family:
     joins_text: Callable[[Any], bool] = lambda _transformer: False
     why_not: Callable[[Any], str | None] = lambda _pipe: None
     refused_arguments: Mapping[str, str] = field(default_factory=dict)
+    whole: str | None = None

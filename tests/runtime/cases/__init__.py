@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 from tests.runtime.cases.base import Case
 from tests.runtime.cases.core import CORE_CASES
+from tests.runtime.cases.generic import GENERIC_CASES
 from tests.runtime.cases.joint import JOINT_CASES
 from tests.runtime.cases.other import OTHER_CASES
 from tests.runtime.cases.video import VIDEO_CASES
 
-__all__ = ["CASES", "Case"]
+__all__ = ["ALL_CASES", "CASES", "GENERIC_CASES", "Case"]
 
 CASES: dict[str, Callable[[], Case]] = {**CORE_CASES, **JOINT_CASES, **OTHER_CASES, **VIDEO_CASES}
+
+#: Those of families, and those of transformers without an adapter.
+ALL_CASES = {**CASES, **GENERIC_CASES}
