@@ -127,12 +127,15 @@ class StepTracker:
             )
         begin = getattr(scheduler, "begin_index", None)
         if begin:
-            raise CacheStateError(
-                f"The run begins at step {begin} of {forwards}, as image-to-image does; {self._needed_by.lower()} "
-                "needs a run that begins at step 0."
-            )
+            raise self._begins_late(begin)
         self._timesteps = self._last = scheduler.timesteps
         self._thread = threading.get_ident()
+
+    def _begins_late(self, begin: int) -> CacheStateError:
+        return CacheStateError(
+            f"The run begins at step {begin} of {self._steps}, as image-to-image does; {self._needed_by.lower()} "
+            "needs a run that begins at step 0."
+        )
 
     def _count(self, name: str | None, step: int) -> int:
         """How many calls of this name were made before in this step."""
@@ -160,6 +163,10 @@ class StepTracker:
             self._contexts[context] = _Context(0, shapes)
             return
         if known is None or known.step != step - 1:
+            if known is not None and all(other.step == 0 for other in self._contexts.values()):
+                # Some pipelines leave out timesteps without telling the scheduler, which finds its place itself, but
+                # only in its own step, which is after the first call.
+                raise self._begins_late(step - 1)
             last = "none" if known is None else f"one of step {known.step}"
             raise CacheStateError(
                 f"The transformer is called for step {step}, but the guidance branch {_describe(context)} had {last} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime import apply_schedule
+from ecad_automl.runtime.steps import Call, StepTracker
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case, Reference
@@ -33,6 +35,27 @@ def denoise(case: Case, steps: int = 4, scale: float = 3.0, guide: Callable[[int
             mixed = noise[0] + scale * (noise[0] - noise[-1])
             latents = pipe.scheduler.step(mixed, timestep, latents).prev_sample
     return latents
+
+
+@pytest.mark.conformance("branches")
+def test_each_call_of_a_step_has_a_guidance_branch_of_its_own(case: Case) -> None:
+    calls: list[Call] = []
+    locate = StepTracker.locate
+
+    def located(*arguments: Any) -> Call:
+        calls.append(locate(*arguments))
+        return calls[-1]
+
+    with (
+        mock.patch.object(StepTracker, "locate", located),
+        apply_schedule(case.pipe, case.random_schedule(1, steps=3)),
+    ):
+        case.generate(steps=3)
+    branches = [call.context for call in calls[: case.calls_per_step]]
+    assert len(set(branches)) == case.calls_per_step
+    assert calls == [
+        Call(step, branch, new_run=step == number == 0) for step in range(3) for number, branch in enumerate(branches)
+    ]
 
 
 def test_two_unnamed_calls_a_step_keep_caches_of_their_own(pixart: Case, reference: Reference) -> None:

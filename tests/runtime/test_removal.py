@@ -116,10 +116,18 @@ def test_model_offload_may_rehook_the_transformer_between_runs(case: Case, refer
     assert torch.equal(second, first)
 
 
-@pytest.mark.every_family
 @pytest.mark.parametrize("on_block", [True, False])
 @pytest.mark.parametrize("offload_first", [True, False])
 def test_hooks_of_accelerate_survive_removal(case: Case, offload_first: bool, on_block: bool) -> None:
+    check_hooks_survive(case, offload_first, on_block)
+
+
+@pytest.mark.every_family
+def test_so_do_those_on_a_block_of_any_family(case: Case) -> None:
+    check_hooks_survive(case, offload_first=True, on_block=True)
+
+
+def check_hooks_survive(case: Case, offload_first: bool, on_block: bool) -> None:
     class Count(ModelHook):
         calls = 0
 
@@ -131,21 +139,21 @@ def test_hooks_of_accelerate_survive_removal(case: Case, offload_first: bool, on
     component = case.pipe.transformer.get_submodule(slot.block if on_block else slot.name)
     plain_calls: list[int] = []
     counting = component.register_forward_pre_hook(lambda *_: plain_calls.append(1))
-    before = case.generate()
+    before = case.generate(steps=2)
     counting.remove()
     count = Count()
     if offload_first:
         add_hook_to_module(component, count)
-    handle = apply_schedule(case.pipe, case.random_schedule(2))
+    handle = apply_schedule(case.pipe, case.random_schedule(2, steps=2))
     if not offload_first:
         add_hook_to_module(component, count)
-    case.generate()
+    case.generate(steps=2)
     handle.remove()
     so_far = count.calls
-    assert torch.equal(case.generate(), before)
+    assert torch.equal(case.generate(steps=2), before)
     assert count.calls == so_far + len(plain_calls)
     remove_hook_from_module(component)
-    assert torch.equal(case.generate(), before)
+    assert torch.equal(case.generate(steps=2), before)
     assert count.calls == so_far + len(plain_calls)
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["cogvideox", "ltx", "wan", "z_image"]
+__all__ = ["BY_NAME", "by_name", "wan", "z_image"]
+
+#: Why pipelines of these names are refused.
+BY_NAME: Mapping[str, str] = {
+    "LTXI2VLongMultiPromptPipeline": "it denoises several windows in one call and leaves out steps",
+    "CogVideoXVideoToVideoPipeline": "its runs begin at a step that its scheduler does not tell",
+}
 
 
 def wan(pipe: Any) -> str | None:
@@ -15,18 +22,9 @@ def wan(pipe: Any) -> str | None:
     return None
 
 
-def ltx(pipe: Any) -> str | None:
-    """Several windows are denoised in one call."""
-    if type(pipe).__name__ == "LTXI2VLongMultiPromptPipeline":
-        return "it denoises several windows in one call and leaves out steps"
-    return None
-
-
-def cogvideox(pipe: Any) -> str | None:
-    """A run that begins late cannot be noticed, since the schedulers tell no step."""
-    if type(pipe).__name__ == "CogVideoXVideoToVideoPipeline":
-        return "its runs begin at a step that its scheduler does not tell"
-    return None
+def by_name(pipe: Any) -> str | None:
+    """Pipelines whose class alone is reason enough, and subclasses of them."""
+    return next((BY_NAME[kind.__name__] for kind in type(pipe).__mro__ if kind.__name__ in BY_NAME), None)
 
 
 def z_image(pipe: Any) -> str | None:

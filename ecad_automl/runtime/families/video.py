@@ -30,7 +30,7 @@ VIDEO_FAMILIES: tuple[Family, ...] = (
         ),
         text=("caption_projection",),
         pipelines=("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline"),
-        why_not=refusals.ltx,
+        why_not=refusals.by_name,
     ),
     Family(
         transformer="HunyuanVideoTransformer3DModel",
@@ -50,7 +50,7 @@ VIDEO_FAMILIES: tuple[Family, ...] = (
         # ``ff`` takes text and video in one sequence.
         groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("ff"))),),
         pipelines=("CogVideoXPipeline", "CogVideoXImageToVideoPipeline", "CogVideoXFunControlPipeline"),
-        why_not=refusals.cogvideox,
+        why_not=refusals.by_name,
     ),
     Family(
         transformer="MochiTransformer3DModel",

@@ -1,0 +1,57 @@
+"""Runs that leave out steps, since they begin with an image, are refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import diffusers
+import pytest
+import torch
+
+from ecad_automl.errors import CacheStateError, UnsupportedModelError
+from ecad_automl.runtime import apply_schedule
+from ecad_automl.runtime.families import FAMILIES
+from ecad_automl.runtime.families.refusals import BY_NAME
+from tests.runtime.cases.image_to_image import IMAGE_TO_IMAGE
+
+if TYPE_CHECKING:
+    from tests.runtime.conftest import Layouts, Note, Reference
+
+STRENGTH = re.compile(r"^ +(denoise_)?strength: float\b", re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def sources() -> list[str]:
+    """What diffusers' pipelines with a strength are written as."""
+    folder = Path(diffusers.__file__).parent / "pipelines"
+    texts = [path.read_text() for path in sorted(folder.rglob("pipeline_*.py"))]
+    return [text for text in texts if STRENGTH.search(text)]
+
+
+@pytest.mark.conformance("image to image")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_runs_that_begin_with_an_image_are_refused_unless_they_do_all_steps(
+    family: str, layouts: Layouts, reference: Reference, note: Note, sources: list[str]
+) -> None:
+    found = IMAGE_TO_IMAGE.get(family)
+    if found is None:
+        assert not [text for text in sources if family in text]
+        note("none: diffusers has no such pipeline")
+        return
+    case = found.case(0.5)
+    case.layout = layouts(found.like)
+    schedule = case.random_schedule(1, steps=4)
+    if found.pipeline in BY_NAME:
+        with pytest.raises(UnsupportedModelError, match=f"{found.pipeline} cannot be run .*{BY_NAME[found.pipeline]}"):
+            apply_schedule(case.pipe, schedule)
+        note(f"refused: {found.pipeline}, {BY_NAME[found.pipeline]}")
+        return
+    with apply_schedule(case.pipe, schedule, fuse=False):
+        with pytest.raises(CacheStateError, match="The run begins at step 2 of 4, as image-to-image does"):
+            case.generate()
+        case.call[found.strength] = 1.0
+        images = case.generate()
+    assert torch.equal(images, reference(case, schedule, case.generate))
+    note(f"refused: runs that leave out steps, as of {found.pipeline} with a strength below 1")
