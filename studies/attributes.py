@@ -17,6 +17,7 @@ __all__ = [
     "PREDICTED_REWARD",
     "PREDICTED_STD",
     "SECONDS",
+    "SOURCES",
     "SPEEDUP",
 ]
 
@@ -44,3 +45,5 @@ LATENCY_SPEEDUP = "latency_speedup"
 DIFFERENCE = "reward_difference"
 DIFFERENCE_ERROR = "reward_difference_error"
 SECONDS = "seconds"
+#: Of the study: names of what it was started from.
+SOURCES = "started_from"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +14,13 @@ from numpy.typing import NDArray
 from ecad_automl.errors import StorageError
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
-from storage import Store
+from storage import Store, database_path
 from studies.cost import Cost
 from studies.known import KnownSchedules
 from studies.seeds import UNCACHED
 from surrogate import LogDrop, Prior
 
-__all__ = ["INIT", "Initial", "initial_of", "is_started"]
+__all__ = ["INIT", "Initial", "has_started", "initial_of", "is_started"]
 
 #: The origin of a seed that was known before starts so.
 INIT = "init:"
@@ -32,16 +34,19 @@ class Initial:
     """What a study starts from.
 
     Args:
+        sources: names of what it was made from.
         seeds: schedules by origin, cheapest first.
         prior: evaluations of other studies, or None.
     """
 
+    sources: tuple[str, ...] = ()
     seeds: Mapping[str, Schedule] = field(default_factory=dict)
     prior: Prior | None = None
 
     def save(self, store: Store, study: str) -> None:
         """Keep it in a study, which then needs the sources no more."""
         arrays: dict[str, NDArray[np.generic]] = {
+            "sources": np.array(self.sources, dtype=np.str_),
             "origins": np.array(list(self.seeds), dtype=np.str_),
             "seeds": _packed(schedule.effective for schedule in self.seeds.values()),
         }
@@ -63,13 +68,14 @@ class Initial:
             return cls()
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                origins = archive["origins"].tolist()
+                sources, origins = (tuple(map(str, archive[name])) for name in ("sources", "origins"))
                 seeds = _unpacked(archive["seeds"], len(origins), steps, layout)
-                named = {str(name): Schedule(layout, bits) for name, bits in zip(origins, seeds, strict=True)}
+                named = {name: Schedule(layout, bits) for name, bits in zip(origins, seeds, strict=True)}
                 if "log_drop" not in archive:
-                    return cls(named)
+                    return cls(sources, named)
                 log_drop = archive["log_drop"]
-                return cls(named, Prior(_unpacked(archive["compute"], len(log_drop), steps, layout), log_drop))
+                compute = _unpacked(archive["compute"], len(log_drop), steps, layout)
+                return cls(sources, named, Prior(compute, log_drop))
         # A broken archive raises whatever the zip, zlib and NumPy readers raise.
         except Exception as error:
             raise StorageError(
@@ -81,6 +87,19 @@ class Initial:
 def is_started(store: Store, study: str) -> bool:
     """Whether a study has begun, so that what it starts from is settled."""
     return store.calibration(study, _STORED) is not None or UNCACHED in store.baselines(study)
+
+
+def has_started(storage: str | Path, study: str) -> bool:
+    """:func:`is_started` for a database that may not exist yet.
+
+    Raises:
+        StorageError: the location is none for a study database.
+    """
+    if not database_path(storage).exists():
+        return False
+    with suppress(StorageError), Store.open(storage, read_only=True) as store:
+        return is_started(store, study)
+    return False  # one that cannot be read or has no studies; opening it to search says what is wrong, if anything
 
 
 def initial_of(known: Sequence[KnownSchedules], cost: Cost, limit: int) -> Initial:
@@ -98,7 +117,8 @@ def initial_of(known: Sequence[KnownSchedules], cost: Cost, limit: int) -> Initi
             if later.any() and not later.all():  # every study has the two extremes of its own
                 seeds.setdefault(schedule, name)
     chosen = _spread(list(seeds), cost, limit)
-    return Initial(_named((seeds[schedule], schedule) for schedule in chosen), _prior(known))
+    named = _named((seeds[schedule], schedule) for schedule in chosen)
+    return Initial(tuple(source.name for source in known), named, _prior(known))
 
 
 def _named(seeds: Iterable[tuple[str, Schedule]]) -> dict[str, Schedule]:

@@ -112,6 +112,7 @@ class Search:
         )
         self._calibration = calibration
         self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
+        self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
         self._meet_incumbents()
         enqueue_seeds(
             self._study,

@@ -56,7 +56,7 @@ def front(
         table.add_section()
         on_front = {record.genome for record in best}
         for record in found.evaluations:
-            heuristic = record.origin != "bred" and not record.origin.startswith("drift")
+            heuristic = record.origin != "bred" and not record.origin.startswith(("drift", "init:"))
             if heuristic and record.genome not in on_front and record.origin not in found.baselines:
                 row(record.trial, record.origin, record)
     Console().print(table)

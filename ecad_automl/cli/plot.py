@@ -29,7 +29,7 @@ def _front(study: StoredStudy, out: Path) -> Path:
     front = study.front()
     chosen = {record.genome for record in front}
     rest = [record for record in study.evaluations if record.genome not in chosen]
-    heuristics = [r for r in rest if r.origin != "bred" and not r.origin.startswith("drift")]
+    heuristics = [r for r in rest if r.origin != "bred" and not r.origin.startswith(("drift", "init:"))]
     others = [r for r in rest if r not in heuristics]
     path = out / f"{study.name}-front.png"
     plot_front(

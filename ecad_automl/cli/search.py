@@ -17,6 +17,7 @@ from ecad_automl.errors import EvaluationError, PromptError
 
 if TYPE_CHECKING:
     from studies import SearchStatus
+    from studies.known import KnownSchedules
 
 __all__ = ["search"]
 
@@ -35,6 +36,13 @@ def search(
     cost: Annotated[str, typer.Option(help="What to minimize: gmacs, or latency as timed on this machine.")] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
     population: Annotated[int, typer.Option(help="Schedules per generation.")] = 8,
+    init: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Start from another study (FILE.db or FILE.db#STUDY), or a schedule file or a folder of such."
+        ),
+    ] = None,
+    init_limit: Annotated[int, typer.Option(help="With --init: schedules to take over at most.")] = 24,
     images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
     latency_batch_size: Annotated[int, typer.Option(help="With --cost latency: images per timed call.")] = 1,
@@ -56,6 +64,8 @@ def search(
     if cost not in ("gmacs", "latency"):
         raise EvaluationError(f"The cost {cost!r} is unknown; choose gmacs or latency.")
     latency = LatencySettings(latency_batch_size, latency_schedules) if cost == "latency" else None
+    if init_limit < 0:
+        raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
     if prompts is not None:
@@ -68,6 +78,7 @@ def search(
         raise PromptError(f"The model {model!r} has no bundled prompts; give a text file with --prompts.")
 
     console = Console()
+    known = _known(init or [], storage, study or _study_name(model), console)
     with console.status("Loading the model ..."):
         quiet_libraries()
         from ecad_automl.evaluation import check_prompts
@@ -90,6 +101,8 @@ def search(
         batch_size,
         config,
         latency,
+        init=known,
+        init_limit=init_limit,
     )
     console.print(
         f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "
@@ -106,6 +119,25 @@ def search(
         f"Done: {status.evaluations} schedules, hypervolume {_number(status.hypervolume)}; best mean reward "
         f"difference to uncached: {best}.\nNext: [bold]ecad-automl front --storage {storage}[/]"
     )
+
+
+def _known(init: list[str], storage: str, study: str, console: Console) -> list[KnownSchedules]:
+    """What a study is to start from; nothing is read once it has begun, so the sources need not be there any more."""
+    if not init:
+        return []
+    from studies.initial import has_started
+    from studies.known import read_known
+
+    if has_started(storage, study):
+        console.print(f"The study {study!r} has begun; --init counts only when it begins, and is not read again.")
+        return []
+    known = [read_known(source) for source in init]
+    for source in known:
+        evaluated = f", and {len(source.evaluated)} evaluations to learn from" if source.evaluated else ""
+        console.print(f"Starting from {source.name}: {len(source.seeds)} schedules{evaluated}.", highlight=False)
+        for note in source.notes:
+            console.print(note, style="yellow", highlight=False, soft_wrap=True)
+    return known
 
 
 def _study_name(model: str) -> str:

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecad_automl.errors import ScheduleError, StorageError
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule
+from storage import Store
+from studies import attributes
+from studies.cost import mac_cost
+from studies.initial import Initial, has_started, initial_of
+from studies.known import KnownSchedules
+from surrogate import Prior
+from tests.studies.conftest import STEPS, small_layout
+from tests.studies.test_search import by_generation
+
+
+def random_schedules(count: int, steps: int = STEPS, layout: Layout | None = None, seed: int = 0) -> list[Schedule]:
+    layout, rng = layout or small_layout(), np.random.default_rng(seed)
+    return [Schedule(layout, rng.random((steps, len(layout))) < share) for share in rng.uniform(0.1, 0.9, count)]
+
+
+def known(schedules: list[Schedule], name: str = "old", rewards: Any = ()) -> KnownSchedules:
+    evaluated = tuple(schedules) if len(rewards) else ()
+    seeds = tuple((f"{name}-{index}", schedule) for index, schedule in enumerate(schedules))
+    return KnownSchedules(name, seeds, evaluated, np.array(rewards, dtype=float), uncached=1.0)
+
+
+def cost() -> Any:
+    return mac_cost(small_layout())
+
+
+def test_at_most_so_many_seeds_are_taken_evenly_over_the_cost() -> None:
+    layout = small_layout()
+    sparse = []
+    for computed in range(1, 60):
+        bits = np.zeros((STEPS, len(layout)), dtype=np.bool_)
+        bits[1:].flat[:computed] = True
+        sparse.append(Schedule(layout, bits))
+    seeds = list(initial_of([known(sparse)], cost(), 7).seeds.values())
+    costs = np.array([schedule.gmacs for schedule in seeds])
+    every = [schedule.gmacs for schedule in sparse]
+    assert len(set(seeds)) == 7
+    assert (np.diff(costs) > 0).all()
+    assert (costs[0], costs[-1]) == (min(every), max(every))
+    assert np.diff(np.log(costs)).std() < 0.1 * np.diff(np.log(costs)).mean()
+    assert not initial_of([known(sparse)], cost(), 0).seeds
+
+
+def test_seeds_are_distinct_and_not_those_that_every_study_has() -> None:
+    layout = small_layout()
+    extremes = [Schedule.all_compute(layout, STEPS), Schedule(layout, np.zeros((STEPS, len(layout))))]
+    both = random_schedules(3)
+    initial = initial_of([known([*extremes, *both]), known([*both, *random_schedules(2, seed=1)])], cost(), 24)
+    assert len(initial.seeds) == 5
+    assert set(both) < set(initial.seeds.values())
+    assert all(origin.startswith("init:old-") for origin in initial.seeds)
+    assert initial.sources == ("old", "old")
+
+
+def test_schedules_of_another_model_are_moved_and_foreign_ones_refused() -> None:
+    deep = Layout("Deep", tuple(Slot(f"blocks.{b}", name) for b in range(9) for name in ("attn1", "ff")))
+    moved = known(random_schedules(3, steps=20, layout=deep), rewards=[0.0, 0.5, 1.0]).moved(small_layout(), STEPS)
+    assert all(schedule.layout == small_layout() and schedule.steps == STEPS for _, schedule in moved.seeds)
+    assert [schedule for _, schedule in moved.seeds] == list(moved.evaluated)
+    other = Layout("Other", (Slot("blocks.0", "mixer"),))
+    with pytest.raises(ScheduleError, match="cannot start from 'old'.*mixer"):
+        known(random_schedules(1, layout=other)).moved(small_layout(), STEPS)
+
+
+def test_rewards_of_every_source_are_measured_by_its_own_scale() -> None:
+    some = random_schedules(3)
+    drops = np.array([0.0, 0.25, 1.0])
+    one = known(some, rewards=1.0 - drops)
+    other = KnownSchedules("other", one.seeds, one.evaluated, 50.0 - 700.0 * drops, uncached=50.0)
+    prior = initial_of([one, other], cost(), 24).prior
+    assert prior is not None
+    assert prior.log_drop[:3] == pytest.approx(prior.log_drop[3:])
+    assert prior.log_drop[0] < prior.log_drop[1] < prior.log_drop[2]
+    assert initial_of([known(some)], cost(), 24).prior is None
+
+
+def test_it_comes_back_from_the_store(tmp_path: Path) -> None:
+    initial = initial_of([known(random_schedules(6), rewards=np.linspace(0, 1, 6))], cost(), 4)
+    with Store.open(tmp_path / "s.db") as store:
+        assert not Initial.load(store, "s", small_layout(), STEPS).seeds
+        initial.save(store, "s")
+        found = Initial.load(store, "s", small_layout(), STEPS)
+        assert (found.sources, found.seeds) == (initial.sources, initial.seeds)
+        assert found.prior is not None and initial.prior is not None
+        assert np.array_equal(found.prior.compute, initial.prior.compute)
+        assert np.array_equal(found.prior.log_drop, initial.prior.log_drop)
+        Initial().save(store, "t")
+        assert Initial.load(store, "t", small_layout(), STEPS).prior is None
+        store.save_calibration("s", "init", b"damaged")
+        with pytest.raises(StorageError, match="'s' in .* started from cannot be read"):
+            Initial.load(store, "s", small_layout(), STEPS)
+
+
+def save(bench: Any, study: str, initial: Initial) -> None:
+    with Store.open(bench.database) as store:
+        initial.save(store, study)
+
+
+def test_known_schedules_are_evaluated_first_and_a_resumed_study_goes_on_alike(bench: Any) -> None:
+    initial = initial_of([known(random_schedules(20), rewards=-np.linspace(0, 1, 20))], cost(), 5)
+    for study in ("whole", "parts"):
+        save(bench, study, initial)
+    bench.run(study="whole", evaluations=50)
+    for budget in (6, 30, 43, 50):
+        bench.run(study="parts", evaluations=budget)
+    origins = [trial.user_attrs[attributes.ORIGIN] for trial in bench.complete("whole")]
+    assert origins[:2] == ["uncached", "all-reuse"]
+    assert origins[2:7] == list(initial.seeds)
+    assert {"fora", "drift"} < {origin.split("-")[0] for origin in origins}
+    assert by_generation(bench.complete("parts")) == by_generation(bench.complete("whole"))
+
+
+def test_evaluations_of_another_study_change_what_is_proposed(bench: Any) -> None:
+    compute = np.stack([schedule.effective for schedule in random_schedules(60)])
+    # They say that only what is reused at the end does harm.
+    log_drop = np.log((~compute[:, -2:]).mean(axis=(1, 2)) + 0.03)
+    save(bench, "with", Initial(prior=Prior(compute, log_drop)))
+    bench.run(study="with", evaluations=40, heuristic_seeds=False)
+    bench.run(study="without", evaluations=40, heuristic_seeds=False)
+    with_it, without = by_generation(bench.complete("with")), by_generation(bench.complete("without"))
+    assert with_it[0] == without[0]
+    assert with_it != without
+
+
+def test_a_study_has_started_when_it_has_an_uncached_run(bench: Any) -> None:
+    assert not has_started(bench.database, "s")
+    bench.run(evaluations=6)
+    assert has_started(bench.database, "s")
+    assert not has_started(bench.database, "other")
+    save(bench, "other", Initial())
+    assert has_started(f"sqlite:///{bench.database}", "other")
