@@ -71,7 +71,9 @@ class ScheduleMetadata(BaseModel):
         width: image width in pixels.
         guidance_scale: classifier-free or distilled guidance.
         dtype: dtype of the transformer, such as ``bfloat16``.
-        objectives: measured figures by name, such as ``reward``, ``reward_drop``, ``gmacs``, ``latency_ms``.
+        objectives: measured figures by name, such as ``reward``, ``reward_drop``, ``gmacs``, ``latency_ms``; names
+            that begin with ``confirmed`` are of prompts and seeds that the search never saw.
+        survives: whether the schedule stayed on the front there; None where that was not tried.
         study: the study that found the schedule.
         trial: its number in the study.
         origin: how the study came to it, such as ``fora-3``, ``drift`` or ``bred``.
@@ -92,6 +94,7 @@ class ScheduleMetadata(BaseModel):
     guidance_scale: float | None = None
     dtype: str | None = None
     objectives: dict[str, Measured] = Field(default_factory=dict)
+    survives: bool | None = None
     study: str | None = None
     trial: int | None = Field(default=None, ge=0)
     origin: str | None = None

@@ -31,12 +31,14 @@ class Confirmation:
 
     Args:
         sample: stands for the prompts and seeds, see :func:`sample_key`.
+        uncached: key of the uncached run.
         verdicts: on every run that was scored, by its genome or, for runs of fewer steps, name.
         missing: schedules of the front that were not scored yet.
         created: when the last run was scored, ISO 8601.
     """
 
     sample: str
+    uncached: str
     verdicts: Verdicts
     missing: int
     created: str
@@ -126,6 +128,7 @@ def load_confirmation(store: Store, study: str, sample: str | None = None) -> Co
     ]
     return Confirmation(
         sample,
+        uncached,
         judge(runs, _scores(records[uncached], metric)),
         len(wanted - records.keys()),
         max(record.created for record in records.values()),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ecad_automl.cli.confirmed import need_confirmation, read_confirmation
 from ecad_automl.cli.options import Out, Storage, Study
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StudyError
 from ecad_automl.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
+from ecad_automl.statistics import prompt_interval
 from storage import EvaluationRecord, choose_by_drop, choose_by_speedup, choose_trial, knee
+from studies.verdicts import Verdict
 
 __all__ = ["export", "export_record"]
 
@@ -28,14 +33,24 @@ def export(
     ] = None,
     knee_point: Annotated[bool, typer.Option("--knee", help="The schedule where the front bends most.")] = False,
     trial: Annotated[int | None, typer.Option(help="The schedule of this trial.")] = None,
+    confirmed: Annotated[
+        bool, typer.Option("--confirmed", help="Choose among what survived, by its reward on unseen prompts.")
+    ] = False,
     out: Out = Path("schedules"),
 ) -> None:
-    """Write schedules as JSON files: the one chosen by an option, or the whole front."""
+    """Write schedules as JSON files: the one chosen by an option, or the whole front.
+
+    Where the front was confirmed, the files have the confirmed figures too.
+    """
     chosen = [option for option in (speedup, max_drop, trial, knee_point or None) if option is not None]
     if len(chosen) > 1:
         raise StudyError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
     found = read_study(storage, study)
+    confirmation = need_confirmation(storage, found.name) if confirmed else read_confirmation(storage, found.name)
+    verdicts = {v.run.key: v for v in confirmation.verdicts.all} if confirmation else {}
     front, cost = found.front(), found.cost.of
+    if confirmed:
+        front = _confirmed_front(front, verdicts)
     if speedup is not None:
         records = [choose_by_speedup(front, speedup, cost(found.uncached), cost)]
     elif max_drop is not None:
@@ -46,12 +61,32 @@ def export(
         records = [knee(front, cost)] if knee_point else front
     console = Console()
     for record in records:
-        path = export_record(found, record, out)
+        verdict = verdicts.get(record.genome)
+        searched = found.evaluation(record.genome)
+        path = export_record(found, searched, out, verdict)
+        told = "" if verdict is None else f", {verdict.difference.mean:+.4f} ± {verdict.difference.half:.4f} confirmed"
         console.print(
-            f"{path}: {_savings(found, record)}, reward {0.0 - record.reward_drop:+.4f} to uncached",
+            f"{path}: {_savings(found, record)}, reward {0.0 - searched.reward_drop:+.4f} to uncached{told}",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _confirmed_front(front: list[EvaluationRecord], verdicts: Mapping[str, Verdict]) -> list[EvaluationRecord]:
+    """What survived, with its rewards on unseen prompts.
+
+    Raises:
+        StudyError: nothing did.
+    """
+    confirmed = [(record, verdicts[record.genome]) for record in front if record.genome in verdicts]
+    survived = [
+        replace(record, reward=verdict.reward, reward_drop=0.0 - verdict.difference.mean)
+        for record, verdict in confirmed
+        if verdict.survives
+    ]
+    if not survived:
+        raise StudyError("No schedule of the front survived on unseen prompts; search on, then confirm again.")
+    return survived
 
 
 def _savings(study: StoredStudy, record: EvaluationRecord) -> str:
@@ -59,8 +94,14 @@ def _savings(study: StoredStudy, record: EvaluationRecord) -> str:
     return macs if study.cost.name == "MACs" else f"{study.speedup(record):.2f}x as fast, {macs}"
 
 
-def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) -> Path:
+def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, verdict: Verdict | None = None) -> Path:
     """Write one evaluated schedule with its measurements.
+
+    Args:
+        study: it is of.
+        record: its evaluation in the search.
+        folder: where the file goes.
+        verdict: what unseen prompts say of it.
 
     Returns:
         The file, named after study and speedup in what the study minimizes, such as ``shapes-2.13x-trial41.json``.
@@ -93,12 +134,14 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path) ->
             "gmacs": Measured(value=record.gmacs, unit="GMAC"),
             "mac_speedup": Measured(value=study.uncached.gmacs / record.gmacs),
             **_latency(study, record),
+            **_confirmed(verdict),
         },
         study=study.name,
         trial=record.trial,
         origin=record.origin,
         versions=software_versions(),
         created=record.created,
+        survives=None if verdict is None else verdict.survives,
     )
     folder.mkdir(parents=True, exist_ok=True)
     save_schedule(path, study.schedule(record), metadata)
@@ -112,4 +155,17 @@ def _latency(study: StoredStudy, record: EvaluationRecord) -> dict[str, Measured
     return {
         "latency_ms": Measured(value=record.latency_ms, unit="ms"),
         "latency_speedup": Measured(value=study.speedup(record)),
+    }
+
+
+def _confirmed(verdict: Verdict | None) -> dict[str, Measured]:
+    """The figures on unseen prompts; nothing where there are none."""
+    if verdict is None:
+        return {}
+    reward, difference, samples = prompt_interval(verdict.run.scores), verdict.difference, verdict.run.scores.size
+    return {
+        name: Measured(
+            value=interval.mean, low=interval.low, high=interval.high, confidence=interval.confidence, samples=samples
+        )
+        for name, interval in (("confirmed_reward", reward), ("confirmed_reward_difference", difference))
     }

@@ -78,6 +78,10 @@ class StoredStudy:
         """The evaluated schedules that no other one beats, cheapest first."""
         return front(self.evaluations, self.cost.of)
 
+    def evaluation(self, genome: str) -> EvaluationRecord:
+        """The evaluation of a genome that the study holds."""
+        return next(record for record in self.evaluations if record.genome == genome)
+
     def schedule(self, record: EvaluationRecord) -> Schedule:
         """The schedule of an evaluation."""
         return Schedule.from_hex(self.layout, self.steps, record.genome)

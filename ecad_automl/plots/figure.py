@@ -18,6 +18,7 @@ COLORS = {
     "heuristic": "#E69F00",
     "steps": "#009E73",
     "uncached": "#000000",
+    "beaten": "#D55E00",
     "compute": "#0072B2",
     "reuse": "#EEF1F4",
 }

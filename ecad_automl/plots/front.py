@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ecad_automl.plots.figure import COLORS, figure
 
-__all__ = ["Point", "plot_front"]
+__all__ = ["Point", "plot_front", "speedup_axis"]
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,16 @@ def plot_front(
         axes.set_xlabel(f"{cost_name} (lower is better)")
         axes.set_ylabel(f"mean reward: {reward_name} (higher is better)")
         axes.set_title(title, fontsize=10)
-        above = axes.secondary_xaxis("top")
-        marks = [mark for mark in (1, 1.25, 1.5, 2, 3, 5, 10) if uncached.cost / mark >= axes.get_xlim()[0]]
-        above.set_xticks([uncached.cost / mark for mark in marks], [f"{mark:g}x" for mark in marks])
+        speedup_axis(axes, uncached.cost)
         axes.grid(alpha=0.25)
         axes.legend(loc="lower right", fontsize=8)
+
+
+def speedup_axis(axes: Any, full_cost: float) -> None:
+    """Tell speedups above a cost axis whose limits are set."""
+    above = axes.secondary_xaxis("top")
+    marks = [mark for mark in (1, 1.25, 1.5, 2, 3, 5, 10) if full_cost / mark >= axes.get_xlim()[0]]
+    above.set_xticks([full_cost / mark for mark in marks], [f"{mark:g}x" for mark in marks])
 
 
 def _limit(axes: object, front: Sequence[Point], uncached: Point) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ecad_automl.errors import EcadError
 from ecad_automl.layout import Layout, Slot
-from ecad_automl.plots import Point, image_grid, plot_convergence, plot_front, plot_heatmap
+from ecad_automl.plots import Point, image_grid, plot_confirmation, plot_convergence, plot_front, plot_heatmap
 from ecad_automl.schedule import Schedule
 
 
@@ -59,3 +59,25 @@ def test_an_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EcadError, match="cannot be written"):
         image_grid(tmp_path / "file" / "grid.png", {"a": np.zeros((1, 4, 4, 3), np.float32)}, ["x"])
+
+
+def test_the_confirmed_front_is_drawn_beside_the_apparent_one(tmp_path: Path) -> None:
+    def draw(name: str, *, beaten: list[Point]) -> np.ndarray:
+        plot_confirmation(
+            tmp_path / name,
+            searched=[Point(1.0, -0.3), Point(2.0, -0.01), Point(3.0, 0.001)],
+            survivors=[Point(1.0, -0.31, 0.02), Point(3.0, 0.0, 0.005)],
+            beaten=beaten,
+            heuristics=[],
+            fewer_steps=[Point(1.5, -0.2, 0.1, "5 steps")],
+            full_cost=3.2,
+            reward_name="reward",
+            title="a front",
+        )
+        return pixels(tmp_path / name)
+
+    beaten = draw("beaten.png", beaten=[Point(2.0, -0.5, 0.02)])
+    orange = (np.abs(beaten.astype(int) - [0xD5, 0x5E, 0x00]).sum(axis=2) < 20).sum()
+    none = draw("none.png", beaten=[])
+    assert orange > 50
+    assert (np.abs(none.astype(int) - [0xD5, 0x5E, 0x00]).sum(axis=2) < 20).sum() == 0
