@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.objective import BudgetSpentError
+from benchmarks.rivals import STEP_RIVALS
+from benchmarks.step_rivals import budcache, dpcache, shortest_paths, spread_order
+from tests.benchmarks.conftest import IMAGES, LAYOUT, STEPS
+
+
+def path_cost(distance: NDArray[np.float64], mask: tuple[int, ...]) -> float:
+    latest = [max(step for step in mask if step <= at) for at in range(len(distance))]
+    return float(sum(distance[at, source] for at, source in enumerate(latest)))
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_path_is_the_cheapest_of_all_masks_of_its_length(count: int, distances: NDArray[np.float64]) -> None:
+    mask = shortest_paths(distances)[count - 1]
+    masks = [(0, *rest) for rest in combinations(range(1, 6), count - 1)]
+    assert mask in masks
+    assert path_cost(distances, mask) == pytest.approx(min(path_cost(distances, other) for other in masks))
+
+
+@pytest.mark.parametrize("name", STEP_RIVALS)
+def test_steps_are_computed_or_reused_as_a_whole(name: str, toy: Callable[[int], Any]) -> None:
+    tried = toy(120 * IMAGES)
+    with suppress(BudgetSpentError):
+        STEP_RIVALS[name](tried, LAYOUT, STEPS, 0)
+    counts = {int(schedule.effective.all(axis=1).sum()) for schedule in tried.asked}
+    assert all((schedule.effective.all(axis=1) == schedule.effective.any(axis=1)).all() for schedule in tried.asked)
+    assert counts == set(range(1, STEPS + 1))
+
+
+def test_dynamic_programming_pays_one_calibration_and_each_number_of_steps_once(toy: Callable[[int], Any]) -> None:
+    tried = toy(100 * IMAGES)
+    dpcache(tried, LAYOUT, STEPS, 0)
+    assert len(set(tried.asked)) == len(tried.asked) == STEPS
+    assert tried.left == (100 - 1 - STEPS) * IMAGES
+    assert not tried.latents_asked
+
+
+def test_dynamic_programming_stops_where_its_budget_does(toy: Callable[[int], Any]) -> None:
+    tried = toy(5 * IMAGES)
+    with pytest.raises(BudgetSpentError):
+        dpcache(tried, LAYOUT, STEPS, 0)
+    assert (len(tried.asked), tried.left) == (4, 0)
+
+
+def test_annealing_pays_for_latents_and_evaluations_from_one_budget(toy: Callable[[int], Any]) -> None:
+    tried = toy(150)
+    with pytest.raises(BudgetSpentError):
+        budcache(tried, LAYOUT, STEPS, 0)
+    assert tried.left < IMAGES
+    assert len(tried.asked) * IMAGES + sum(images for _, images in tried.latents_asked) + tried.left == 150
+
+
+def test_annealing_ends_with_the_least_error_of_each_number_of_steps(toy: Callable[[int], Any]) -> None:
+    tried = toy(10**6)
+    budcache(tried, LAYOUT, STEPS, 0)
+    worth = np.array([tried._worth[step].sum() for step in range(STEPS)])
+    for count in range(2, STEPS):
+        fixed = max(1, count // 4)
+        best = worth[:fixed].sum() + np.sort(worth[fixed:])[::-1][: count - fixed].sum()
+        found = [reward for reward, gmacs in tried.points if gmacs == pytest.approx(STEPS + count * len(LAYOUT))]
+        assert max(found) == pytest.approx(best)
+
+
+def test_beginnings_of_the_order_cover_the_range() -> None:
+    assert spread_order(2, 9) == [2, 9, 5, 3, 7, 4, 6, 8]
+    assert (spread_order(3, 3), spread_order(3, 2)) == ([3], [])
