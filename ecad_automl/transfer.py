@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedule import Bits, Schedule
 
 __all__ = ["counterparts", "move_schedule"]
 
@@ -17,9 +17,13 @@ __all__ = ["counterparts", "move_schedule"]
 def move_schedule(schedule: Schedule, layout: Layout, steps: int) -> Schedule:
     """The schedule that does on another layout, in another number of steps, what this one does on its own.
 
-    Steps are matched by their share of the run (see :meth:`~ecad_automl.schedule.Schedule.resample`), slots as
-    :func:`counterparts` says. What has no counterpart is computed in every step. Between equal layouts and step counts
-    the schedule stays as it is.
+    Slots are matched as :func:`counterparts` says; what has no counterpart is computed in every step. Each computation
+    moves to the step at the same share of the run, and where two adjacent steps are computed, so is all between them.
+    So outputs get as old as they did in terms of the run, not of steps, and slots that shared their steps still do.
+    Unlike :meth:`~ecad_automl.schedule.Schedule.resample` this keeps no share of MACs, but loses no computation either:
+    on the bundled model, a front moved from 20 to 14 steps so is far ahead of one that was resampled.
+
+    Between equal layouts and step counts the schedule stays as it is.
 
     Args:
         schedule: what to move.
@@ -29,9 +33,27 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int) -> Schedule:
     Raises:
         ScheduleError: the layouts share no component, or ``steps`` is below 1.
     """
+    if steps < 1:
+        raise ScheduleError(f"A schedule cannot be moved to {steps} steps; at least 1 is needed.")
     source = counterparts(schedule.layout, layout)
-    rows = schedule.resample(steps).effective
+    rows = _at_shares(schedule.effective, steps)
     return Schedule(layout, np.where(source >= 0, rows[:, source], True))
+
+
+def _at_shares(compute: Bits, steps: int) -> Bits:
+    """Computations of ``(before, slots)`` at the same shares of a run of other ``steps``: ``(steps, slots)``."""
+    before = len(compute)
+    share = np.arange(before) / before
+    start = np.minimum((share * steps + 0.5).astype(np.intp), steps - 1)
+    # Up to where the next computation makes an unbroken run of them.
+    end = np.maximum(np.append(start[1:], steps), start + 1)
+    moved = np.zeros((steps, compute.shape[1]), dtype=np.bool_)
+    for step in range(before):
+        moved[start[step]] |= compute[step]
+        # The last step goes on to the end where the one before it was computed too.
+        unbroken = compute[step] & compute[step + 1 if step + 1 < before else max(step - 1, 0)]
+        moved[start[step] : end[step]] |= unbroken
+    return moved
 
 
 def counterparts(source: Layout, target: Layout) -> NDArray[np.intp]:

@@ -121,3 +121,47 @@ def test_no_steps_are_refused() -> None:
     layout = pixart_like(1)
     with pytest.raises(ScheduleError, match="at least 1"):
         move_schedule(Schedule.all_compute(layout, 3), layout, 0)
+
+
+def rows(schedule: Schedule, steps: int) -> list[int]:
+    """In which steps anything is computed after moving to another number of them."""
+    moved = move_schedule(schedule, schedule.layout, steps)
+    return np.flatnonzero(moved.effective.any(axis=1)).tolist()
+
+
+def every(interval: int, steps: int) -> Schedule:
+    layout = pixart_like(2)
+    compute = np.zeros((steps, len(layout)), dtype=np.bool_)
+    compute[::interval] = True
+    return Schedule(layout, compute)
+
+
+def test_computations_keep_their_place_in_the_run() -> None:
+    assert rows(every(5, 20), 12) == [0, 3, 6, 9]
+    assert rows(every(5, 20), 40) == [0, 10, 20, 30]
+    # Where rows were picked at even distances, all computations but the first would be lost here.
+    assert rows(every(2, 20), 10) == list(range(10))
+
+
+def test_unbroken_runs_of_computations_stay_unbroken() -> None:
+    layout = pixart_like(1)
+    compute = np.zeros((10, len(layout)), dtype=np.bool_)
+    compute[[3, 4, 5, 8, 9]] = True
+    assert rows(Schedule(layout, compute), 20) == [0, *range(6, 11), *range(16, 20)]
+
+
+@given(schedules(), st.integers(1, 30))
+def test_no_computation_is_lost_and_each_stays_at_its_share_of_the_run(schedule: Schedule, steps: int) -> None:
+    moved = move_schedule(schedule, schedule.layout, steps)
+    free = schedule.layout.reader_index < 0
+    for slot in np.flatnonzero(free):
+        for step in np.flatnonzero(schedule.effective[:, slot]):
+            nearest = min(int(step * steps / schedule.steps + 0.5), steps - 1)
+            assert moved.effective[nearest, slot]
+
+
+@given(schedules(), st.integers(1, 30))
+def test_slots_that_shared_their_steps_still_do(schedule: Schedule, steps: int) -> None:
+    compute = np.repeat(schedule.effective[:, :1], len(schedule.layout), axis=1)
+    moved = move_schedule(Schedule(schedule.layout, compute), schedule.layout, steps)
+    assert (moved.effective.all(axis=1) | ~moved.effective.any(axis=1)).all()
