@@ -1,0 +1,106 @@
+"""``search --init``: from another study, from schedule files, and from what is of no use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ecad_automl.ecad_format import write_ecad
+from ecad_automl.ecad_macs import ecad_layout
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule
+from ecad_automl.schedule_file import save_schedule
+from storage import Store
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def search(tiny_pixart_folder: Path, tmp_path: Path) -> Callable[..., list[object]]:
+    """The arguments of a search on the tiny pipeline, in a database of this name."""
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a large solid red circle\na small hollow blue square\n")
+
+    def arguments(name: str, steps: int, evaluations: int, *more: object) -> list[object]:
+        return [
+            *("search", "--model", tiny_pixart_folder, "--study", name, "--storage", tmp_path / f"{name}.db"),
+            *("--prompts", prompts, "--reward", "fidelity", "--steps", steps, "--height", 16, "--width", 16),
+            *("--evaluations", evaluations, "--population", 4, "--device", "cpu", *more),
+        ]
+
+    return arguments
+
+
+def origins(path: Path, study: str) -> dict[str, Schedule]:
+    """The evaluated schedules of a study by origin, bred ones left out."""
+    with Store.open(path, read_only=True) as store:
+        identity = store.identity(study)
+        assert identity is not None
+        layout, steps = Layout.from_dict(identity["layout"]), identity["generation"]["steps"]
+        records = store.evaluations(study, scores=False)
+    return {r.origin: Schedule.from_hex(layout, steps, r.genome) for r in records if r.origin != "bred"}
+
+
+def test_a_study_starts_from_another_one_and_goes_on_without_it(
+    run_cli: Cli, search: Callable[..., list[object]], tmp_path: Path
+) -> None:
+    assert run_cli(*search("old", 6, 14))[0] == 0
+    command = search("new", 4, 8, "--init", tmp_path / "old.db", "--init-limit", 4)
+    code, out, err = run_cli(*command)
+    assert code == 0, err
+    assert "Starting from old" in out
+    assert "14 evaluations to learn from" in out
+    taken = [origin for origin in origins(tmp_path / "new.db", "new") if origin.startswith("init:")]
+    assert 2 <= len(taken) <= 4
+    assert all(origin.startswith("init:old-trial") for origin in taken)
+    (tmp_path / "old.db").unlink()
+    code, out, err = run_cli(*search("new", 4, 12, "--init", tmp_path / "old.db", "--init-limit", 4))
+    assert code == 0, err
+    assert "is not read again" in out
+    assert "Done: 12 schedules" in out
+    code, out, _ = run_cli("front", "--storage", tmp_path / "new.db")
+    assert code == 0
+    assert "init:old-trial" in out
+
+
+def test_a_study_starts_from_a_folder_with_files_of_ours_and_of_the_ecad_authors(
+    run_cli: Cli, search: Callable[..., list[object]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "schedules"
+    folder.mkdir()
+    layout = ecad_layout(4, 0)
+    theirs, ours = np.zeros((8, len(layout)), dtype=np.bool_), np.zeros((4, len(layout)), dtype=np.bool_)
+    theirs[::4], ours[:3] = True, True
+    write_ecad(folder / "theirs.json", Schedule(layout, theirs), name="fast")
+    save_schedule(folder / "ours.json", Schedule(layout, ours))
+    (folder / "note.json").write_text("{}")
+    code, out, err = run_cli(*search("new", 4, 4, "--init", folder))
+    assert code == 0, err
+    assert "Starting from schedules: 2 schedules." in out
+    assert "note.json" in out
+    found = origins(tmp_path / "new.db", "new")
+    assert found["init:theirs"].effective.any(axis=1).tolist() == [True, False, True, False]
+    assert found["init:ours"].effective.any(axis=1).tolist() == [True, True, True, False]
+
+
+def test_what_is_of_no_use_is_refused_in_one_sentence_before_anything_is_made(
+    run_cli: Cli, search: Callable[..., list[object]], tmp_path: Path
+) -> None:
+    foreign = Layout("Mixer", (Slot("blocks.0", "mixer"), Slot("blocks.0", "gate")))
+    save_schedule(tmp_path / "foreign.json", Schedule.all_compute(foreign, 5))
+    (tmp_path / "damaged.db").write_bytes(b"no database" * 50)
+    for source, message in {
+        "none.db": "There is nothing at",
+        "damaged.db": "is no SQLite file",
+        "foreign.json": "cannot start from 'foreign'",
+    }.items():
+        code, _, err = run_cli(*search("new", 4, 8, "--init", tmp_path / source))
+        assert code == 2, source
+        assert message in err
+        assert err.startswith("Error: ")
+        assert len(err.strip().splitlines()) == 1
+        assert not (tmp_path / "new.db").exists()
+    assert "must not be negative" in run_cli(*search("new", 4, 8, "--init-limit", -1))[2]
