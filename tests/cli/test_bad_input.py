@@ -29,7 +29,7 @@ def test_help_imports_neither_torch_nor_optuna() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["search", "front", "export", "generate", "describe", "plot", "convert", "dashboard"]
+    "command", ["search", "front", "confirm", "export", "generate", "describe", "plot", "convert", "dashboard"]
 )
 def test_every_command_explains_itself(run_cli: Cli, command: str) -> None:
     code, out, _ = run_cli(command, "--help")

@@ -61,6 +61,13 @@ def test_a_latency_study_from_search_to_export(
     assert run_cli("plot", *storage, "--out", tmp_path / "plots")[0] == 0
     assert (tmp_path / "plots" / "tiny-front.png").exists()
 
+    (tmp_path / "unseen.txt").write_text("a small green cross\na large hollow circle\n")
+    code, out, err = run_cli("confirm", *storage, "--prompts", tmp_path / "unseen.txt", "--device", "cpu")
+    assert code == 0, err
+    assert "speedup (time)" in out
+    with Store.open(tmp_path / "study.db") as store:
+        assert all((record.latency_ms or 0) > 0 for record in store.confirmations("tiny"))
+
 
 @pytest.mark.slow
 def test_a_mac_study_cannot_be_made_a_latency_study(
