@@ -66,7 +66,7 @@ def confirm(
         pending = pending_runs(job)
     console.print(
         f"Study [bold]{found.name}[/] in {storage}: {len(pending)} runs to score on {len(chosen)} prompts x "
-        f"{len(numbers)} seeds that the search did not use."
+        f"{len(numbers)} seed{'s' * (len(numbers) > 1)} that the search did not use."
     )
     if pending:
         with console.status("Loading the model ..."):
