@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.landscapes import LANDSCAPES, load
-from benchmarks.latents import LatentError
 from benchmarks.objective import BudgetSpentError
+from benchmarks.outputs import LatentError, output_distance
 from benchmarks.rivals import RIVALS
-from ecad_automl.drift import Drift
 from ecad_automl.evaluation import Evaluator
 from ecad_automl.schedule import Schedule
 
@@ -111,14 +110,10 @@ class PaidObjective:
         self._progress(len(self.points))
         return self.points[-1][:2]
 
-    def drift(self) -> Drift:
-        """Drift of every slot."""
-        from ecad_automl.runtime import measure_drift
-
-        images = self._evaluator.images_per_evaluation
-        self._pay(images)
-        steps = self._evaluator.settings.steps
-        return measure_drift(self._evaluator.pipe, lambda: self._evaluator.generate_some(images), steps=steps)
+    def output_distance(self) -> NDArray[np.float64]:
+        """``(steps, steps)`` mean squares of the difference between the transformer's outputs."""
+        self._pay(self._evaluator.images_per_evaluation)
+        return output_distance(self._evaluator)
 
     def latent_error(self, schedule: Schedule, images: int) -> float:
         """Relative mean square error of the last latents."""

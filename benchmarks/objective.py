@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ecad_automl.drift import Drift
+import numpy as np
+from numpy.typing import NDArray
+
 from ecad_automl.schedule import Schedule
 
 __all__ = ["BudgetSpentError", "Evaluate", "Objective"]
@@ -28,8 +30,12 @@ class Objective(Protocol):
     def __call__(self, schedule: Schedule) -> tuple[float, float]:
         """(reward, GMACs) of a schedule, for the images of a whole evaluation."""
 
-    def drift(self) -> Drift:
-        """Drift of every slot in an uncached run that is watched, for the images of a whole evaluation."""
+    def output_distance(self) -> NDArray[np.float64]:
+        """How far the transformer's outputs move in an uncached run, for the images of a whole evaluation.
+
+        Returns:
+            ``(steps, steps)``: mean square of the difference between the outputs at two steps.
+        """
 
     def latent_error(self, schedule: Schedule, images: int) -> float:
         """How far a schedule leads the last latents away from those of the uncached run.

@@ -36,7 +36,7 @@ def dpcache(objective: Objective, layout: Layout, steps: int, seed: int) -> None
 
     It ends when all are evaluated, be its budget spent or not.
     """
-    paths = shortest_paths(objective.drift().distance.mean(axis=0, dtype=np.float64))
+    paths = shortest_paths(objective.output_distance())
     for count in spread_order(1, steps):
         objective(step_schedule(layout, steps, paths[count - 1]))
 

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.objective import BudgetSpentError
-from ecad_automl.drift import Drift
 from ecad_automl.layout import Layout, Slot
 from ecad_automl.schedule import Schedule
 
@@ -17,6 +16,13 @@ STEPS = 10
 SLOTS = [(f"blocks.{block}", component) for block in range(3) for component in ("attn1", "attn2", "ff")]
 LAYOUT = Layout("Toy", tuple(Slot(block, name, macs=10**9) for block, name in SLOTS), constant_macs=10**9)
 IMAGES = 4
+
+
+def distances_of(steps: int) -> NDArray[np.float64]:
+    """``(steps, steps)`` distances between outputs that wander off."""
+    outputs = np.random.default_rng(3).normal(size=(steps, 5)).cumsum(axis=0)
+    moved: NDArray[np.float64] = ((outputs[:, None] - outputs[None]) ** 2).mean(axis=2)
+    return moved
 
 
 class Toy:
@@ -29,9 +35,6 @@ class Toy:
         self.latents_asked: list[tuple[Schedule, int]] = []
         rng = np.random.default_rng(7)
         self._worth = rng.random((STEPS, len(LAYOUT))) ** 4
-        outputs = rng.normal(size=(len(LAYOUT), STEPS, 30)).cumsum(axis=1)
-        moved = ((outputs[:, :, None] - outputs[:, None]) ** 2).mean(axis=3)
-        self._drift = Drift.from_moments(tuple(slot.name for slot in LAYOUT.slots), moved, (outputs**2).mean(axis=2))
 
     def __call__(self, schedule: Schedule) -> tuple[float, float]:
         self._pay(IMAGES)
@@ -39,9 +42,9 @@ class Toy:
         self.points.append((float((schedule.effective * self._worth).sum()), schedule.gmacs))
         return self.points[-1]
 
-    def drift(self) -> Drift:
+    def output_distance(self) -> NDArray[np.float64]:
         self._pay(IMAGES)
-        return self._drift
+        return distances_of(STEPS)
 
     def latent_error(self, schedule: Schedule, images: int) -> float:
         self._pay(images)
@@ -68,11 +71,3 @@ class Toy:
 def toy() -> Callable[[int], Toy]:
     """From a budget in images to the problem."""
     return Toy
-
-
-@pytest.fixture
-def distances() -> NDArray[np.float64]:
-    """``(6, 6)`` distances between the outputs of six steps."""
-    outputs = np.random.default_rng(3).normal(size=(6, 5)).cumsum(axis=0)
-    moved: NDArray[np.float64] = ((outputs[:, None] - outputs[None]) ** 2).mean(axis=2)
-    return moved

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.objective import BudgetSpentError
 from benchmarks.rivals import STEP_RIVALS
 from benchmarks.step_rivals import budcache, dpcache, shortest_paths, spread_order
-from tests.benchmarks.conftest import IMAGES, LAYOUT, STEPS
+from tests.benchmarks.conftest import IMAGES, LAYOUT, STEPS, distances_of
 
 
 def path_cost(distance: NDArray[np.float64], mask: tuple[int, ...]) -> float:
@@ -21,7 +21,8 @@ def path_cost(distance: NDArray[np.float64], mask: tuple[int, ...]) -> float:
 
 
 @pytest.mark.parametrize("count", range(1, 7))
-def test_path_is_the_cheapest_of_all_masks_of_its_length(count: int, distances: NDArray[np.float64]) -> None:
+def test_path_is_the_cheapest_of_all_masks_of_its_length(count: int) -> None:
+    distances = distances_of(6)
     mask = shortest_paths(distances)[count - 1]
     masks = [(0, *rest) for rest in combinations(range(1, 6), count - 1)]
     assert mask in masks

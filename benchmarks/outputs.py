@@ -1,10 +1,11 @@
-"""How far a schedule leads the last latents away from those of the uncached run."""
+"""What the transformer gives in an uncached run, and how far a schedule leads its last latents away."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecad_automl.schedule import Schedule
 
@@ -13,7 +14,40 @@ if TYPE_CHECKING:
 
     from ecad_automl.evaluation import Evaluator
 
-__all__ = ["LatentError"]
+__all__ = ["LatentError", "output_distance"]
+
+
+def output_distance(evaluator: Evaluator) -> NDArray[np.float64]:
+    """How far the transformer's outputs move in an uncached run over all images of an evaluator.
+
+    The pipeline must call its transformer once a step.
+
+    Returns:
+        ``(steps, steps)``: mean square of the difference between the outputs at two steps.
+    """
+    import torch
+
+    steps = evaluator.settings.steps
+    batch: list[Tensor] = []
+    moved = np.zeros((steps, steps))
+    values = 0
+
+    def keep(_module: object, _args: object, output: Any) -> None:
+        nonlocal values
+        batch.append(output[0].detach().flatten().double().cpu())
+        if len(batch) == steps:
+            outputs = torch.stack(batch)
+            products = (outputs @ outputs.T).numpy()
+            power = np.diagonal(products)
+            moved[:] += np.maximum(power[:, None] + power[None, :] - 2 * products, 0.0)
+            values += outputs.shape[1]
+            batch.clear()
+
+    with evaluator.pipe.transformer.register_forward_hook(keep):
+        evaluator.generate_some(evaluator.images_per_evaluation)
+    if batch or not values:
+        raise ValueError(f"The transformer was not called {steps} times in each run, once a step.")
+    return moved / values
 
 
 class LatentError:
