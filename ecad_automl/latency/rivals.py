@@ -1,13 +1,11 @@
-"""The caches that diffusers itself brings, and cache-dit where it is installed, as contenders at their defaults.
-
-cache-dit was never run here; it is taken by its documented calls alone.
-"""
+"""The caches that diffusers itself brings, and cache-dit where it is installed, as contenders at their defaults."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -99,34 +97,65 @@ def _diffusers_cache(pipe: Any, name: str, make: MakeConfig) -> Iterator[None]:
 def _cache_dit(pipe: Any) -> Iterator[None]:
     """The library cache-dit at its defaults."""
     library = importlib.import_module("cache_dit")
-    with _restored(pipe.transformer):
-        library.enable_cache(pipe)
+    # It replaces the call of the pipeline's class.
+    with _quiet("cache_dit"), _restored(pipe.transformer), _unchanged([type(pipe)]):
         try:
+            library.enable_cache(pipe)
             yield
         finally:
             library.disable_cache(pipe)
 
 
 @contextmanager
-def _restored(root: nn.Module) -> Iterator[None]:
-    """Takes off all hooks of diffusers and forwards that the block leaves, also where a cache failed half-way.
-
-    diffusers leaves its registries, and forwards that are set on the instance, behind on modules that had none.
-    """
-    before = [(module, _hooks(module), "forward" in vars(module)) for module in root.modules()]
+def _quiet(package: str) -> Iterator[None]:
+    """Only errors from the loggers of a package: cache-dit writes to the standard output, where our tables go."""
+    registered = list(logging.root.manager.loggerDict.items())
+    loggers = [each for name, each in registered if f"{name}.".startswith(f"{package}.")]
+    levels = [(each, each.level) for each in loggers if isinstance(each, logging.Logger)]
+    for logger, _ in levels:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        for module, hooks, had_forward in before:
-            registry: Any = vars(module).get(_REGISTRY)
-            for name in _hooks(module) - hooks:
-                registry.remove_hook(name, recurse=False)
-            if registry is not None and not hooks:
-                delattr(module, _REGISTRY)
-            elif registry is not None:
-                registry._child_registries_cache = None  # else it would go on calling what was taken off
-            if not had_forward:
-                vars(module).pop("forward", None)
+        for logger, level in levels:
+            logger.setLevel(level)
+
+
+@contextmanager
+def _restored(root: nn.Module) -> Iterator[None]:
+    """Takes off all hooks of diffusers and attributes that the block leaves, also where a cache failed half-way.
+
+    diffusers leaves its registries, and forwards that are set on the instance, behind on modules that had none;
+    cache-dit counts, and a mark that keeps it from doing all that it does the first time.
+    """
+    before = [(module, _hooks(module)) for module in root.modules()]
+    with _unchanged([module for module, _ in before]):
+        try:
+            yield
+        finally:
+            for module, hooks in before:
+                registry: Any = vars(module).get(_REGISTRY)
+                for name in _hooks(module) - hooks:
+                    registry.remove_hook(name, recurse=False)
+                if registry is not None and not hooks:
+                    delattr(module, _REGISTRY)
+                elif registry is not None:
+                    registry._child_registries_cache = None  # else it would go on calling what was taken off
+
+
+@contextmanager
+def _unchanged(objects: Iterable[object]) -> Iterator[None]:
+    """Afterwards, objects or classes have no attributes that they did not have, and what they are called by is back."""
+    before = [(each, dict(vars(each))) for each in objects]
+    try:
+        yield
+    finally:
+        for each, attributes in before:
+            for name in set(vars(each)) - set(attributes):
+                delattr(each, name)
+            for name in ("forward", "__call__"):
+                if name in attributes and vars(each).get(name) is not attributes[name]:
+                    setattr(each, name, attributes[name])
 
 
 def _hooks(module: nn.Module) -> set[str]:
