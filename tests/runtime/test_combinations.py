@@ -16,6 +16,7 @@ import pytest
 import torch
 from accelerate import cpu_offload
 from diffusers.hooks import apply_group_offloading
+from diffusers.models.attention_dispatch import attention_backend
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig, inject_adapter_in_model
 from peft.utils import get_peft_model_state_dict
@@ -35,6 +36,8 @@ CPU = torch.device("cpu")
 STEPS = 3
 #: The schedule is applied, or between two runs under it.
 WHEN = ("before", "after", "between")
+#: How the names of combinations that quantise layers begin.
+QUANTISED = ("quantize", "torchao", "bitsandbytes")
 #: Modules of all three transformers, in slots and outside, that a LoRA is put on.
 LORA_TARGETS = ["to_q", "to_k", "to_out.0", "proj_mlp", "proj_out", "linear", "ff.net.0.proj"]
 
@@ -52,6 +55,7 @@ class Combination:
         tolerance: of fused adds, relative to the largest latent; None where rounding is so coarse that it is tested
             apart.
         recorded: whether no block has to be run whole even if it is done before the schedule is applied.
+        needs: a package without which it is skipped.
     """
 
     put: Put = lambda case, folder: None
@@ -59,6 +63,7 @@ class Combination:
     cases: tuple[str, ...] = (PIXART, FLUX)
     tolerance: float | None = 1e-4
     recorded: bool = True
+    needs: str | None = None
 
     def run(self, case: Case) -> torch.Tensor:
         with self.during():
@@ -101,6 +106,40 @@ def quantize_dynamically(transformer: nn.Module) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is on its way out of PyTorch, and says so
         torch.ao.quantization.quantize_dynamic(transformer, {nn.Linear}, inplace=True)
+
+
+def quantize_by_torchao(config: str) -> Put:
+    def put(case: Case, folder: Path) -> None:
+        from torchao import quantization
+
+        quantization.quantize_(case.pipe.transformer, getattr(quantization, config)())
+
+    return put
+
+
+def quantize_by_bitsandbytes(kind: str) -> Put:
+    """Put the layers in that ``BitsAndBytesConfig`` would; diffusers' own loader takes a GPU only."""
+
+    def replaced(layer: nn.Linear) -> nn.Module:
+        from bitsandbytes import nn as bnb
+
+        size, bias = (layer.in_features, layer.out_features), layer.bias is not None
+        if kind == "int8":
+            new = bnb.Linear8bitLt(*size, bias=bias, has_fp16_weights=False)
+            new.weight = bnb.Int8Params(layer.weight.data, requires_grad=False, has_fp16_weights=False)
+        else:
+            new = bnb.Linear4bit(*size, bias=bias, quant_type=kind, compute_dtype=torch.float32)
+            new.weight = bnb.Params4bit(layer.weight.data, requires_grad=False, quant_type=kind)
+        new.bias = layer.bias
+        return new.to("cpu")
+
+    def put(case: Case, folder: Path) -> None:
+        for module in list(case.pipe.transformer.modules()):
+            for name, child in module.named_children():
+                if type(child) is nn.Linear:
+                    setattr(module, name, replaced(child))
+
+    return put
 
 
 def halve_attention(transformer: Any) -> None:
@@ -155,10 +194,17 @@ COMBINATIONS: dict[str, Combination] = {
     ),
     "lora": Combination(on_transformer(add_lora), cases=CORE),
     "quantize-dynamic": Combination(on_transformer(quantize_dynamically), tolerance=1e-2),
+    "torchao-int8": Combination(quantize_by_torchao("Int8WeightOnlyConfig"), cases=CORE, needs="torchao"),
+    "torchao-int8-dynamic": Combination(
+        quantize_by_torchao("Int8DynamicActivationInt8WeightConfig"), tolerance=1e-2, cases=CORE, needs="torchao"
+    ),
+    "bitsandbytes-int8": Combination(quantize_by_bitsandbytes("int8"), cases=CORE, needs="bitsandbytes"),
+    "bitsandbytes-nf4": Combination(quantize_by_bitsandbytes("nf4"), cases=CORE, needs="bitsandbytes"),
     "fuse-qkv": Combination(on_transformer(lambda transformer: transformer.fuse_qkv_projections())),
     "attention-backend": Combination(
         on_transformer(lambda transformer: transformer.set_attention_backend("_native_math"))
     ),
+    "attention-backend-context": Combination(during=lambda: attention_backend("_native_math"), cases=(FLUX,)),
     "own-processors": Combination(on_transformer(halve_attention), cases=CORE),
     "plain-processor": Combination(
         on_transformer(lambda transformer: transformer.set_attn_processor(AttnProcessor())), cases=(PIXART,)
@@ -188,6 +234,9 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # norms under autocast
 @pytest.mark.parametrize(("combination", "name"), EACH)
 def test_a_schedule_works_with(combination: Combination, name: str, reference: Reference, tmp_path: Path) -> None:
+    if combination.needs is not None:
+        pytest.importorskip(combination.needs, reason=f"{combination.needs} is not installed")
+
     def new(*, put: bool) -> Case:
         case = CASES[name]()
         if put:
@@ -224,6 +273,21 @@ def test_a_schedule_works_with(combination: Combination, name: str, reference: R
             assert_close(
                 combination.run(case), expected, rtol=combination.tolerance, atol=combination.tolerance * scale
             )
+
+
+@pytest.mark.parametrize("key", [key for key in COMBINATIONS if key.startswith(QUANTISED)])
+@pytest.mark.parametrize("name", [PIXART, FLUX])
+def test_computing_all_is_the_quantised_pipeline(key: str, name: str, tmp_path: Path) -> None:
+    combination, case = COMBINATIONS[key], CASES[name]()
+    if combination.needs is not None:
+        pytest.importorskip(combination.needs, reason=f"{combination.needs} is not installed")
+    exact = case.generate(steps=STEPS)
+    combination.put(case, tmp_path)
+    quantised = case.generate(steps=STEPS)
+    assert not torch.equal(quantised, exact)
+    with apply_schedule(case.pipe, Schedule.all_compute(case.layout, STEPS)) as handle:
+        assert torch.equal(case.generate(steps=STEPS), quantised)
+        assert handle.whole_blocks == {}
 
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
