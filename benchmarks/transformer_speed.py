@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ import torch
 import typer
 from diffusers import (
     DPMSolverMultistepScheduler,
+    FirstBlockCacheConfig,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -52,6 +54,11 @@ STEPS = 20
 PAB_RANGES = {"attn1": 2, "attn2": 3}
 PAB = "PAB of diffusers"
 SAME = "the same MACs as a schedule"
+#: First Block Cache decides in the run, by what random weights happen to give: the first of these that saves enough.
+FBC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+FBC_ENOUGH = 1.5
+FBC = "First Block Cache of diffusers"
+NEAREST = "whole steps of about the same MACs"
 
 
 @dataclass(frozen=True)
@@ -90,28 +97,56 @@ def pixart(size: int, device: str, **config: Any) -> Subject:
     return Subject(pipe, inputs, layout)
 
 
-def flux(size: int, device: str) -> Subject:
+def flux(size: int, device: str, tokens: int = 512, **config: Any) -> Subject:
     """FLUX.1-dev at ``size`` pixels."""
     with torch.device(device):
-        transformer = FluxTransformer2DModel(guidance_embeds=True).to(_dtype(device)).eval()
+        transformer = FluxTransformer2DModel(**{"guidance_embeds": True} | config).to(_dtype(device)).eval()
     parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
     pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
+    wide, pooled = transformer.config.joint_attention_dim, transformer.config.pooled_projection_dim
 
     def inputs(images: int) -> dict[str, Any]:
         return {
-            "prompt_embeds": _random(device, images, 512, 4096),
-            "pooled_prompt_embeds": _random(device, images, 768),
+            "prompt_embeds": _random(device, images, tokens, wide),
+            "pooled_prompt_embeds": _random(device, images, pooled),
             "height": size,
             "width": size,
             "guidance_scale": 3.5,
         }
 
-    return Subject(pipe, inputs, layout_of(pipe, height=size, width=size, guidance=True, text_tokens=512))
+    return Subject(pipe, inputs, layout_of(pipe, height=size, width=size, guidance=True, text_tokens=tokens))
 
 
 MODELS: dict[str, Callable[[str], Subject]] = {
     "pixart-384": lambda device: pixart(
         256, device, num_attention_heads=6, attention_head_dim=64, num_layers=12, caption_channels=384
+    ),
+    "pixart-tiny": lambda device: pixart(
+        64, device, num_attention_heads=2, attention_head_dim=8, num_layers=2, caption_channels=16
+    ),
+    "flux-384": lambda device: flux(
+        256,
+        device,
+        tokens=128,
+        num_attention_heads=6,
+        attention_head_dim=64,
+        axes_dims_rope=(8, 28, 28),
+        num_layers=4,
+        num_single_layers=8,
+        joint_attention_dim=384,
+        pooled_projection_dim=384,
+    ),
+    "flux-tiny": lambda device: flux(
+        64,
+        device,
+        tokens=8,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        axes_dims_rope=(2, 2, 4),
+        num_layers=1,
+        num_single_layers=3,
+        joint_attention_dim=16,
+        pooled_projection_dim=16,
     ),
     "pixart-xl-256": lambda device: pixart(256, device),
     "pixart-xl-1024": lambda device: pixart(1024, device, use_additional_conditions=True),
@@ -185,6 +220,21 @@ def _counted_macs(run: Callable[[], Any]) -> int:
     return int(counter.get_total_flops() // 2)
 
 
+@dataclass(frozen=True)
+class Rival:
+    """Another cache beside a schedule that costs what it costs.
+
+    Args:
+        enter: puts the cache on, for a block.
+        beside: the name of the schedule.
+        mac_speedup: how many times fewer MACs than uncached.
+    """
+
+    enter: Callable[[], AbstractContextManager[Any]]
+    beside: str
+    mac_speedup: float
+
+
 def _timed(
     subject: Subject, schedules: dict[str, Schedule], images: int, rounds: int, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -198,8 +248,8 @@ def _timed(
 
     def enter(name: str) -> AbstractContextManager[Any]:
         nonlocal last
-        if name == PAB:
-            return _pab(pipe)
+        if name in rivals:
+            return rivals[name].enter()
         if name not in schedules:
             return nullcontext()
         chosen: dict[str, Any] = options if last is None else {"like": last}
@@ -212,19 +262,14 @@ def _timed(
         with enter(name):
             return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
 
-    rivals = [PAB] if SAME in schedules and not options else []
+    rivals: dict[str, Rival] = {}
+    if not options:
+        rivals, found = _rivals(subject, schedules, lambda: run(STEPS))
+        schedules = schedules | found
     names = ["uncached 1", "uncached 2", *schedules, *rivals]
     if options:
         # Compiled uncached runs are what compiled schedules save time of.
         schedules = schedules | {name: Schedule.all_compute(subject.layout, STEPS) for name in names[:2]}
-    if rivals:
-        counted = dict.fromkeys((PAB, SAME), 0)
-        for name in counted:
-            # Text is worked on once under a schedule only, which would not be equal.
-            with _pab(pipe) if name == PAB else apply_schedule(pipe, schedules[SAME], keep_text=False):
-                counted[name] = _counted_macs(lambda: run(STEPS))
-        if counted[PAB] != counted[SAME]:
-            raise SystemExit(f"PAB and the schedule that stands for it differ in MACs: {counted}.")
     for name in track([name for name in names for _ in range(2)], description="warming up"):
         seconds(name)
     times = list(track(interleaved(names, seconds, rounds), total=rounds, description="rounds"))
@@ -234,12 +279,15 @@ def _timed(
         # Schedules of other step counts are compared with as many uncached steps.
         uncached *= steps.get(name, STEPS) / STEPS
         ratios = uncached / np.array([found[name] for found in times])
-        macs = schedules[SAME if name == PAB else name]
+        once = None
+        if name in schedules:
+            macs = schedules[name]
+            once = macs.steps * macs.layout.step_macs / macs.run_macs
         rows.append(
             {
                 "name": name,
-                "mac_speedup": macs.mac_speedup,
-                "run_mac_speedup": macs.steps * macs.layout.step_macs / macs.run_macs if name != PAB else None,
+                "mac_speedup": rivals[name].mac_speedup if name in rivals else macs.mac_speedup,
+                "run_mac_speedup": once,
                 "speedup": float(np.median(ratios)),
                 "quartiles": [float(q) for q in np.quantile(ratios, (0.25, 0.75))],
                 "seconds": [found[name] for found in times],
@@ -247,6 +295,65 @@ def _timed(
             }
         )
     return rows
+
+
+def _rivals(
+    subject: Subject, schedules: dict[str, Schedule], run: Callable[[], Any]
+) -> tuple[dict[str, Rival], dict[str, Schedule]]:
+    """The caches of diffusers that the model can run, and schedules to time beside them that were not there yet."""
+    pipe = subject.pipe
+
+    def counted(schedule: Schedule) -> int:
+        # Text is worked on once under a schedule only, which would not be equal.
+        with apply_schedule(pipe, schedule, keep_text=False):
+            return _counted_macs(run)
+
+    if SAME in schedules:
+        with _pab(pipe):
+            macs = _counted_macs(run)
+        if macs != counted(schedules[SAME]):
+            raise SystemExit(f"PAB and the schedule that stands for it differ in MACs: {macs}.")
+        return {PAB: Rival(partial(_pab, pipe), SAME, schedules[SAME].mac_speedup)}, {}
+    if not hasattr(pipe.transformer, "enable_cache"):
+        return {}, {}
+    full = _counted_macs(run)
+    for threshold in FBC_THRESHOLDS:
+        with _first_block_cache(pipe, threshold):
+            macs = _counted_macs(run)
+        if full / macs >= FBC_ENOUGH:
+            name = f"{FBC}, threshold {threshold}"
+            nearest = _of_macs(subject.layout, macs / full)
+            if counted(nearest) != round(nearest.mac_fraction * full):
+                raise SystemExit(f"A run under {NEAREST!r} does not have the MACs of its schedule.")
+            return {name: Rival(partial(_first_block_cache, pipe, threshold), NEAREST, full / macs)}, {NEAREST: nearest}
+    return {}, {}
+
+
+def _of_macs(layout: Layout, fraction: float) -> Schedule:
+    """The schedule nearest to a share of the MACs that computes whole steps at even distances, and a part of one."""
+
+    def with_slots(count: int) -> Schedule:
+        whole, more = divmod(count, len(layout))
+        compute = np.zeros((STEPS, len(layout)), dtype=np.bool_)
+        even = np.round(np.linspace(0, STEPS, whole, endpoint=False)).astype(int)
+        compute[even] = True
+        # In the step that is farthest from what was computed.
+        rest = [step for step in range(STEPS) if step not in even]
+        if more:
+            compute[max(rest, key=lambda step: step - max(even[even < step], default=0)), :more] = True
+        return Schedule(layout, compute)
+
+    counts = range(len(layout), STEPS * len(layout) + 1)
+    return min(map(with_slots, counts), key=lambda schedule: abs(schedule.mac_fraction - fraction))
+
+
+@contextmanager
+def _first_block_cache(pipe: Any, threshold: float) -> Iterator[None]:
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+    try:
+        yield
+    finally:
+        pipe.transformer.disable_cache()
 
 
 @contextmanager
