@@ -282,7 +282,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
     from storage import open_optuna_storage
     from studies.confirmation import load_confirmation
 
-    assert run_cli(*arguments)[0] == 0
+    assert run_cli(*arguments, "--no-baselines")[0] == 0
     with Store.open(database, read_only=True) as store:
         confirmation = load_confirmation(store, "tiny")
     assert confirmation is not None
