@@ -16,7 +16,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import from_document
 from ecad_automl.transfer import move_schedule
-from storage import EvaluationRecord, Store, by_gmacs, by_latency, front
+from storage import EvaluationRecord, Store, by_gmacs, by_latency, database_path, front
 from studies.seeds import UNCACHED
 
 __all__ = ["KnownSchedules", "read_known"]
@@ -119,7 +119,7 @@ def _schedule(path: Path) -> Schedule:
 
 def _study(location: str) -> KnownSchedules:
     place, _, wanted = location.rpartition("#")
-    if not place or Path(location).exists():
+    if not place or database_path(location).exists():
         place, wanted = location, ""
     with Store.open(place, read_only=True) as store:
         name = _name(store, place, wanted)

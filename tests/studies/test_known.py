@@ -67,6 +67,7 @@ def test_one_of_several_studies_is_named(tmp_path: Path) -> None:
 def test_a_number_sign_may_be_part_of_a_file_name(tmp_path: Path) -> None:
     write_study(tmp_path / "a#b.db")
     assert read_known(tmp_path / "a#b.db").name == "old"
+    assert read_known(f"sqlite:///{tmp_path}/a#b.db").name == "old"
 
 
 def test_studies_that_say_too_little_are_refused(tmp_path: Path) -> None:
