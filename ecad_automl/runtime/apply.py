@@ -9,12 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.layout import Layout
 from ecad_automl.runtime.blocks import blocks_of, parts_of
 from ecad_automl.runtime.cache import OutputCache
+from ecad_automl.runtime.capture import Capturer, CudaCapturer
 from ecad_automl.runtime.families import slots_of
+from ecad_automl.runtime.graphs import GraphedRun, GraphReport, device_for_graphs
+from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
@@ -39,24 +43,33 @@ class ScheduleHandle:
         functions: how blocks are run.
         cache: where outputs are kept.
         keep_text: whether work on the text is done once in a run.
+        capturer: makes CUDA graphs of transformer calls; None for no graphs.
     """
 
     def __init__(
-        self, pipe: DiffusionPipeline, schedule: Schedule, functions: Functions, cache: OutputCache, *, keep_text: bool
+        self,
+        pipe: DiffusionPipeline,
+        schedule: Schedule,
+        functions: Functions,
+        cache: OutputCache,
+        *,
+        keep_text: bool,
+        capturer: Capturer | None = None,
     ) -> None:
         transformer = transformer_of(pipe)
         functions.for_parts(parts_of(transformer))
-        self._options = functions, cache, keep_text
+        self._options = functions, cache, keep_text, capturer
         self._schedule = schedule
-        self._visitor = ScheduledRun(schedule, blocks_of(transformer), functions, cache)
+        self._visitor = run = ScheduledRun(schedule, blocks_of(transformer), functions, cache)
         modules = [module for _, module in text_modules(transformer)] if keep_text else []
-        self._instrument = Instrument(
-            pipe,
-            self._visitor,
-            schedule.steps,
-            "The schedule",
-            [(module, self._visitor.text.visit) for module in modules],
-        )
+        others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
+        self._graphs: GraphedRun | None = None
+        if capturer is not None:
+            self._graphs = GraphedRun(run, transformer, capturer, device_for_graphs(transformer))
+            others.append((transformer, self._graphs.forward))
+        self._instrument = Instrument(pipe, self._graphs or run, schedule.steps, "The schedule", others)
+        if self._graphs is not None:
+            self._graphs.count_blocks = self._instrument.count_blocks
 
     @property
     def schedule(self) -> Schedule:
@@ -66,15 +79,26 @@ class ScheduleHandle:
     def remove(self) -> None:
         """Put the transformer back as it was; a second time does nothing."""
         self._instrument.remove()
+        if self._graphs is not None:
+            self._graphs.close()
 
     def again(self, pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
         """A handle of the same options."""
-        functions, cache, keep_text = self._options
-        return ScheduleHandle(pipe, schedule, functions, OutputCache(cache.dtype, cache.device), keep_text=keep_text)
+        functions, cache, keep_text, capturer = self._options
+        cache = OutputCache(cache.dtype, cache.device)
+        return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, capturer=capturer)
 
     def cache_bytes(self) -> int:
-        """Bytes of cached outputs held right now, those of the text not counted."""
-        return self._visitor.cache.nbytes
+        """Bytes of cached outputs held right now, those of the text not counted.
+
+        With CUDA graphs, memory for all outputs that are ever cached, from the first run until the handle is removed.
+        """
+        return self._visitor.cache.nbytes if self._graphs is None else self._graphs.cache_bytes()
+
+    @property
+    def cuda_graphs(self) -> GraphReport | None:
+        """How many CUDA graphs there are, and why not more; None if they were not asked for."""
+        return None if self._graphs is None else self._graphs.report()
 
     @property
     def whole_blocks(self) -> dict[str, str]:
@@ -99,6 +123,7 @@ def apply_schedule(
     keep_text: bool = True,
     cache_dtype: torch.dtype | None = None,
     cache_device: torch.device | str | None = None,
+    cuda_graphs: bool | Capturer = False,
     like: ScheduleHandle | None = None,
 ) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
@@ -119,6 +144,13 @@ def apply_schedule(
             once in a run, and hold it to the end of the run. Nothing else changes by it.
         cache_dtype: keep cached outputs in that floating-point type, such as ``torch.bfloat16``; in their own if None.
         cache_device: keep cached outputs there, such as ``"cpu"``, to save memory of a GPU, which then waits for them.
+        cuda_graphs: capture each distinct step pattern, for each guidance branch, as a CUDA graph, and replay it from
+            its third call on, without any Python of the model. This costs memory until the handle is removed: a copy
+            of the transformer's arguments, of kept text and of every output that is ever cached, where otherwise only
+            those are held that are still to be read, and what the graphs work in, which is about one transformer call.
+            A run that cannot go by graphs goes as always, with a :class:`~ecad_automl.errors.CudaGraphsWarning` for
+            each reason; ``handle.cuda_graphs`` tells. What callbacks change in the middle of a run other than tensors,
+            as the scale of a LoRA, is seen from the next run on. A capturer other than CUDA's may be given.
         like: an earlier handle of this pipeline, removed since. All options but the schedule are taken from it, and so
             are blocks that were compiled or prepared under it.
 
@@ -127,7 +159,8 @@ def apply_schedule(
 
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
-        ScheduleError: the schedule is for another transformer, or its file cannot be read. At the first transformer
+        ScheduleError: the schedule is for another transformer, or its file cannot be read. CUDA graphs are asked for
+            where they cannot be. At the first transformer
             call of a run also where the run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
@@ -143,12 +176,46 @@ def apply_schedule(
     if like is not None:
         return like.again(pipe, schedule)
     options = {} if isinstance(compile, bool) else compile
+    capturer = _capturer(transformer, cuda_graphs, cache_device, options)
     if compile is not False:
         _check_compilable(transformer)
     compiler = partial(torch.compile, **{"fullgraph": True, **options}) if compile is not False else None
     cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
     functions = Functions(fuse=fuse, compiler=compiler)
-    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text and compiler is None)
+    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text and compiler is None, capturer=capturer)
+
+
+def _capturer(
+    transformer: nn.Module,
+    wanted: bool | Capturer,
+    cache_device: torch.device | str | None,
+    compile_options: Mapping[str, Any],
+) -> Capturer | None:
+    """What makes CUDA graphs; None where none are wanted."""
+    if wanted is False:
+        return None
+    device = device_for_graphs(transformer)
+    if wanted is True and device.type != "cuda":
+        raise ScheduleError(
+            f"CUDA graphs need a transformer on CUDA, but this {type(transformer).__name__} is on {device}; move the "
+            "pipeline with pipe.to('cuda') first, or leave cuda_graphs out."
+        )
+    if cache_device is not None and not _is_same(torch.device(cache_device), device):
+        raise ScheduleError(
+            f"CUDA graphs cannot keep cached outputs on {cache_device}, since the transformer is on {device}; leave "
+            "cache_device or cuda_graphs out."
+        )
+    mode = compile_options.get("mode")
+    if mode in ("reduce-overhead", "max-autotune") or "triton.cudagraphs" in (compile_options.get("options") or {}):
+        raise ScheduleError(
+            f"CUDA graphs of whole calls cannot hold those of torch.compile with {mode or 'triton.cudagraphs'!r}; take "
+            " mode='max-autotune-no-cudagraphs', or leave cuda_graphs out."
+        )
+    return CudaCapturer(device) if isinstance(wanted, bool) else wanted
+
+
+def _is_same(wanted: torch.device, device: torch.device) -> bool:
+    return wanted.type == device.type and wanted.index in (None, device.index)
 
 
 def _check_compilable(transformer: torch.nn.Module) -> None:

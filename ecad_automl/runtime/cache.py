@@ -8,7 +8,7 @@ import torch
 
 from ecad_automl.runtime.steps import ContextKey
 
-__all__ = ["Entry", "Output", "OutputCache", "tensors_in"]
+__all__ = ["Entry", "Kept", "Output", "OutputCache", "tensors_in"]
 
 #: What a component returns: FLUX's joint attention returns a tuple.
 Output = torch.Tensor | tuple[torch.Tensor, ...]
@@ -17,7 +17,7 @@ Output = torch.Tensor | tuple[torch.Tensor, ...]
 Entry = tuple[int, int]
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
     """A tensor as it is kept, and what it was."""
 
     tensor: torch.Tensor
@@ -35,8 +35,8 @@ class OutputCache:
 
     def __init__(self, dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
         self.dtype, self.device = dtype, device
-        self._contexts: dict[ContextKey, dict[Entry, list[_Kept]]] = {}
-        self._entries: dict[Entry, list[_Kept]] = {}
+        self._contexts: dict[ContextKey, dict[Entry, list[Kept]]] = {}
+        self._entries: dict[Entry, list[Kept]] = {}
 
     def begin(self, context: ContextKey) -> None:
         """Store and read in that guidance branch from now on."""
@@ -44,7 +44,7 @@ class OutputCache:
 
     def store(self, entry: Entry, tensors: tuple[torch.Tensor, ...]) -> None:
         """Keep the tensors of an output."""
-        self._entries[entry] = [_Kept(self._converted(tensor), tensor.dtype, tensor.device) for tensor in tensors]
+        self._entries[entry] = [Kept(self._converted(tensor), tensor.dtype, tensor.device) for tensor in tensors]
 
     def read(self, entry: Entry, *, last: bool) -> list[torch.Tensor]:
         """The tensors of an output, as they were; freed if this was the last reader."""

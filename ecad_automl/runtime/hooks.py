@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     # Named so since 0.41; earlier, contexts are strings.
     from diffusers.hooks.hooks import CacheContext
 
-__all__ = ["HOOK_NAME", "ContextName", "ForwardHook", "VisitModule", "attach", "is_held"]
+__all__ = ["HOOK_NAME", "ContextName", "ForwardHook", "VisitModule", "attach", "has_only_ours", "is_held"]
 
 HOOK_NAME = "ecad_automl"
 
@@ -64,6 +64,8 @@ class ForwardHook(ModelHook):  # type: ignore[misc]
         self._visit: VisitModule | None = visit
         self._reset = reset
         self.context = context
+        #: What the module has as its forward while nothing is wrapped around this.
+        self.installed: object = None
 
     # Uncompiled: a graph would be traced for every step, most of it Python.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -92,6 +94,19 @@ def is_held(modules: Iterable[nn.Module]) -> bool:
     return any(HOOK_NAME in registry.hooks for module in modules if (registry := vars(module).get(_REGISTRY)))
 
 
+def has_only_ours(module: nn.Module) -> bool:
+    """Whether nothing stands in for a module's forward, or nothing but one hook of ours, on the class's own."""
+    forward = vars(module).get("forward")
+    if forward is None or getattr(forward, "__func__", None) is type(module).forward:
+        return True
+    registry = vars(module).get(_REGISTRY)
+    if registry is None or list(registry.hooks) != [HOOK_NAME]:
+        return False
+    hook = registry.hooks[HOOK_NAME]
+    inner = hook.fn_ref.original_forward
+    return bool(forward is hook.installed and getattr(inner, "__func__", None) is type(module).forward)
+
+
 def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, ForwardHook]]) -> ExitStack:
     """Hook modules under ``root``; on an error in between, nothing stays hooked.
 
@@ -116,6 +131,7 @@ def _attach_one(stack: ExitStack, module: nn.Module, hook: ForwardHook) -> None:
     registry = HookRegistry.check_if_exists_or_initialize(module)
     stack.callback(_tidy, module, _REGISTRY in before)
     registry.register_hook(hook, HOOK_NAME)
+    hook.installed = vars(module)["forward"]
     stack.callback(_detach_one, module, vars(module)["forward"], "forward" in before)
 
 

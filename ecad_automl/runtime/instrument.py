@@ -96,6 +96,10 @@ class Instrument:
         self._installed.close()
         self._forget()
 
+    def count_blocks(self, visited: bool) -> None:
+        """Take all blocks for visited in this transformer call, or none."""
+        self._visited = set(range(len(self._blocks))) if visited else set()
+
     def __enter__(self) -> Instrument:
         return self
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
+from ecad_automl.runtime.buffers import TextBuffers
 from ecad_automl.runtime.cache import Entry, Output, OutputCache
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
@@ -37,11 +38,12 @@ class ScheduledRun:
 
     def __init__(self, schedule: Schedule, blocks: tuple[Block, ...], functions: Functions, cache: OutputCache) -> None:
         self.cache = cache
-        self.text = TextOutputs()
+        self.text: TextOutputs | TextBuffers = TextOutputs()
         #: Why blocks run whole, by path.
         self.unrecorded: dict[str, str] = {block.path: block.whole for block in blocks if block.whole is not None}
         self._functions = functions
-        self._plan = [
+        #: For each step, the actions of each block.
+        self.plan = [
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
         ]
         self._plain = [(Action.COMPUTE,) * len(block.components) for block in blocks]
@@ -52,9 +54,22 @@ class ScheduledRun:
         self._outputs: dict[Entry, Spec] = {}  # what slots have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
+    @property
+    def compiles(self) -> bool:
+        """Whether functions of blocks are compiled."""
+        return self._functions.compiles
+
+    def use(self, cache: OutputCache, text: TextOutputs | TextBuffers) -> None:
+        """Keep outputs there from now on."""
+        self.cache, self.text = cache, text
+
+    def visit_text(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The output of the text module number ``index``."""
+        return self.text.visit(index, forward, args, kwargs)
+
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
-        self._rows = self._plan[call.step]
+        self._rows = self.plan[call.step]
         self._given = []
         self.cache.begin(call.context)
         self.text.begin(call.context)
@@ -88,7 +103,7 @@ class ScheduledRun:
     def end(self, call: Call) -> None:
         """The transformer call has come to its end."""
         self._given, self._before = [], []
-        if call.step == len(self._plan) - 1:
+        if call.step == len(self.plan) - 1:
             self.cache.drop(call.context)
             self.text.drop(call.context)
 
