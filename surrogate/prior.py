@@ -18,10 +18,9 @@ __all__ = ["Prior"]
 class Prior:
     """Evaluations of another study.
 
-    They are not added to a study's own: how harm grows differs between models and samplers by more than the trees of
-    the surrogate could tell apart, so that mixed rows mislead them, with any weight. But which steps and which parts of
-    the transformer matter most hardly differs, so the trend takes its weights from here until own evaluations say
-    otherwise.
+    A trend fitted to them is what the weights of the new trend are drawn to, instead of to equal ones, so it gives way
+    as own evaluations come. Evaluations of both studies in one fit, the old ones at a lower weight, would rank as well,
+    but rewards of two studies do not fall to the same depths, and predictions would miss by more.
 
     Args:
         compute: ``(n, steps, slots)`` effective bits, moved to the layout and step count of the new study.
