@@ -208,7 +208,7 @@ def _capturer(
     mode = compile_options.get("mode")
     if mode in ("reduce-overhead", "max-autotune") or "triton.cudagraphs" in (compile_options.get("options") or {}):
         raise ScheduleError(
-            f"CUDA graphs of whole calls cannot hold those of torch.compile with {mode or 'triton.cudagraphs'!r}; take "
+            f"CUDA graphs of whole calls cannot hold those of torch.compile with {mode or 'triton.cudagraphs'!r}; take"
             " mode='max-autotune-no-cudagraphs', or leave cuda_graphs out."
         )
     return CudaCapturer(device) if isinstance(wanted, bool) else wanted

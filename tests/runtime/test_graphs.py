@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -11,20 +13,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.nn import functional
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
-from ecad_automl.errors import CudaGraphsWarning
+from ecad_automl.errors import CudaGraphsWarning, ScheduleError
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.runtime.plan import Action, plan_of
+from ecad_automl.runtime.record import record
 from ecad_automl.runtime.text import text_paths
 from ecad_automl.schedule import Schedule
 from tests.runtime.cases import CASES, Case
 from tests.runtime.simulated_capture import SimulatedCapturer
+from tests.runtime.test_removal import everything_on
 
 FAMILIES = (
     *("pixart-guided", "sd3-guided", "flux", "flux-true-cfg", "qwen-image-guided"),
@@ -439,23 +445,17 @@ def test_a_change_of_the_model_between_runs_drops_the_graphs(change: str, captur
 
 
 def test_the_weight_of_a_lora_may_change_between_runs(capturer: SimulatedCapturer) -> None:
-    case, schedule = CASES["flux"](), schedule_for("flux")
-    add_lora(case.pipe.transformer)
-    with apply_schedule(case.pipe, schedule, cuda_graphs=capturer) as handle:
-        for weight in (1.0, 0.5):
-            case.pipe.transformer.set_adapters("default", weight)
-            got = [run(case, number) for number in (0, 1, 2)]
-            handle.remove()
-            expected = without_graphs(case, schedule, 0, 1, 2)
-            assert all(map(torch.equal, got, expected))
-            handle = apply_schedule(case.pipe, schedule, like=handle)  # noqa: PLW2901
-        case.pipe.transformer.set_adapters("default", 0.5)
-        for number in (0, 1, 2):
-            run(case, number)
-        case.pipe.transformer.set_adapters("default", 0.25)
-        now = [run(case, number) for number in (0, 1, 2)]
-        handle.remove()
-    assert all(map(torch.equal, now, without_graphs(case, schedule, 0, 1, 2)))
+    def runs(**options: Any) -> list[torch.Tensor]:
+        case, found = CASES["flux"](), []
+        add_lora(case.pipe.transformer)
+        with apply_schedule(case.pipe, schedule_for("flux"), **options):
+            for weight in (1.0, 0.5):
+                case.pipe.transformer.set_adapters("default", weight)
+                found += [run(case, number) for number in (0, 1, 2)]
+        return found
+
+    assert all(map(torch.equal, runs(), runs(cuda_graphs=capturer)))
+    assert capturer.captures == 2 * graphs_for(CASES["flux"](), schedule_for("flux"))
 
 
 def test_weights_written_to_are_seen_by_replays(pixart: Case, capturer: SimulatedCapturer) -> None:
@@ -519,7 +519,14 @@ def in_the_attention(case: Case, act: Callable[[Any, torch.Tensor], torch.Tensor
     case.pipe.transformer.set_attn_processor(Acting())
 
 
-TABLES: dict[int, torch.Tensor] = {}
+#: What a model may keep outside of its modules, and lose at any time.
+TABLES: dict[torch.Size, torch.Tensor] = {}
+
+
+def look_up(_processor: Any, value: torch.Tensor) -> torch.Tensor:
+    if value.shape not in TABLES:
+        TABLES[value.shape] = torch.cos(value.detach() * 0)
+    return value * TABLES[value.shape] * 1.1
 
 
 def count_up(processor: Any, value: torch.Tensor) -> torch.Tensor:
@@ -571,3 +578,228 @@ def assert_goes_without(case: Case, capturer: SimulatedCapturer, reason: str) ->
         got = runs(cuda_graphs=capturer)
     assert told_of_graphs(told) == 1
     assert all(map(torch.equal, got, expected))
+
+
+def test_tables_that_a_model_loses_are_held(pixart: Case, capturer: SimulatedCapturer) -> None:
+    in_the_attention(pixart, look_up)
+    schedule = schedule_for("pixart-guided")
+    expected = without_graphs(pixart, schedule, 0, 1, 2, 3)
+    with apply_schedule(pixart.pipe, schedule, cuda_graphs=capturer) as handle:
+        for number, images in enumerate(expected):
+            assert torch.equal(run(pixart, number), images)
+            TABLES.clear()
+        assert counts(handle)[0] == graphs_for(pixart, schedule)
+
+
+def test_a_transformer_that_writes_to_its_arguments(
+    pixart: Case, capturer: SimulatedCapturer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(pixart.pipe.transformer)
+    real = kind.forward
+
+    def writing(self: Any, hidden_states: torch.Tensor, **kwargs: Any) -> Any:
+        return real(self, hidden_states.mul_(1.0), **kwargs)
+
+    monkeypatch.setattr(kind, "forward", writing)
+    assert_goes_without(pixart, capturer, "writes to its arguments")
+
+
+def test_blocks_that_have_to_be_run_whole(
+    pixart: Case, capturer: SimulatedCapturer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecad_automl.runtime.scheduled.record", lambda *args: (record(*args)[0], "it is odd"))
+    assert_goes_without(pixart, capturer, r"transformer_blocks\.0 has to be run whole, since it is odd")
+
+
+@pytest.mark.parametrize("path", ["transformer_blocks.1.attn1", "transformer_blocks.0.ff.net.0", "proj_out"])
+def test_hooks_on_modules_are_heard(path: str, pixart: Case, capturer: SimulatedCapturer) -> None:
+    heard: list[object] = []
+    hook = pixart.pipe.transformer.get_submodule(path).register_forward_hook(lambda *_: heard.append(1))
+    without_graphs(pixart, schedule_for("pixart-guided"), 0, 1, 2)
+    often = len(heard)
+    assert often
+    assert_goes_without(pixart, capturer, f"{path} has PyTorch hooks")
+    assert len(heard) == 3 * often
+    hook.remove()
+    expected = without_graphs(pixart, schedule_for("pixart-guided"), 0, 1, 2)
+    with apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=capturer) as handle:
+        assert all(torch.equal(run(pixart, number), images) for number, images in enumerate(expected))
+        assert counts(handle)[0] > 0
+
+
+@pytest.mark.parametrize("path", ["", "transformer_blocks.1.attn1.to_q", "proj_out"])
+@pytest.mark.parametrize("before", [True, False])
+def test_offloading_goes_without(path: str, before: bool, pixart: Case, capturer: SimulatedCapturer) -> None:
+    module = pixart.pipe.transformer.get_submodule(path)
+    if before:
+        add_hook_to_module(module, ModelHook())
+    with apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=capturer) as handle:
+        if not before:
+            add_hook_to_module(module, ModelHook())
+        with pytest.warns(CudaGraphsWarning, match=f"{path or 'the transformer'} is offloaded by accelerate"):
+            run(pixart)
+        assert counts(handle) == (0, 0)
+        remove_hook_from_module(module)
+        vars(module).pop("forward", None) if before else None
+
+
+def test_forwards_that_others_replaced_are_heard(pixart: Case, capturer: SimulatedCapturer) -> None:
+    linear = pixart.pipe.transformer.proj_out
+    linear.forward = lambda value: functional.linear(value, linear.weight, linear.bias)
+    assert_goes_without(pixart, capturer, "the forward of proj_out is wrapped")
+
+
+def test_autocast_goes_without(pixart: Case, capturer: SimulatedCapturer) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_goes_without(pixart, capturer, "autocast is on")
+
+
+def test_gradients_go_without(capturer: SimulatedCapturer) -> None:
+    case = CASES["flux"]()
+    case.pipe.transformer.requires_grad_(True)
+
+    def gradients(**options: Any) -> torch.Tensor:
+        case.pipe.transformer.zero_grad()
+        with apply_schedule(case.pipe, schedule_for("flux"), **options):
+            call = {**case.arguments(1), "num_inference_steps": STEPS, "generator": torch.Generator().manual_seed(0)}
+            latents = type(case.pipe).__call__.__wrapped__(case.pipe, **call).images
+            latents.sum().backward()
+        found: torch.Tensor = case.pipe.transformer.x_embedder.weight.grad.clone()
+        return found
+
+    expected = gradients()
+    with pytest.warns(CudaGraphsWarning, match="gradients are being recorded"):
+        assert torch.equal(gradients(cuda_graphs=capturer), expected)
+
+
+def test_what_watches_operations_sees_them(pixart: Case, capturer: SimulatedCapturer) -> None:
+    schedule, macs = schedule_for("pixart-guided"), []
+    for options in ({}, {"cuda_graphs": capturer}):
+        with apply_schedule(pixart.pipe, schedule, **options) as handle, warnings.catch_warnings():
+            warnings.simplefilter("ignore", CudaGraphsWarning)
+            for number in range(3):
+                run(pixart, number)
+            with FlopCounterMode(display=False) as counter:
+                run(pixart)
+            macs.append(counter.get_total_flops())
+    assert macs[0] == macs[1] > 0
+    assert "a TorchDispatchMode is on" in why_not(handle)[0]
+
+
+def test_arguments_that_are_no_tensors(capturer: SimulatedCapturer, caplog: pytest.LogCaptureFixture) -> None:
+    case, schedule = CASES["flux"](), schedule_for("flux")
+    with apply_schedule(case.pipe, schedule):
+        expected = run(case, joint_attention_kwargs={"thing": object()})
+    with apply_schedule(case.pipe, schedule, cuda_graphs=capturer) as handle:
+        with pytest.warns(CudaGraphsWarning, match="the transformer gets a object"):
+            got = run(case, joint_attention_kwargs={"thing": object()})
+        assert counts(handle) == (0, 0)
+    assert torch.equal(got, expected)
+
+
+def test_arguments_on_another_device(pixart: Case, capturer: SimulatedCapturer) -> None:
+    with apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=capturer) as handle:
+        assert handle._graphs is not None
+        handle._graphs._device = torch.device("cuda", 0)
+        with pytest.warns(CudaGraphsWarning, match="gets a tensor on cpu, and is on cuda:0"):
+            run(pixart)
+        assert counts(handle) == (0, 0)
+
+
+# Errors and removal.
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+@pytest.mark.parametrize("name", ["pixart-guided", "flux-true-cfg"])
+def test_a_run_that_is_broken_off_leaves_nothing(
+    name: str, broken: int, capturer: SimulatedCapturer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, schedule = CASES[name](), schedule_for(name)
+    expected = without_graphs(case, schedule, 0, 1, 2, 3)
+
+    def stop() -> None:
+        raise ZeroDivisionError
+
+    with apply_schedule(case.pipe, schedule, cuda_graphs=capturer) as handle:
+        for number in range(broken):
+            assert torch.equal(run(case, number), expected[number])
+        with monkeypatch.context() as patch:
+            after_step(case, patch, 2, stop)
+            with pytest.raises(ZeroDivisionError):
+                run(case, 3)
+        assert all(torch.equal(run(case, number), images) for number, images in enumerate(expected))
+        assert counts(handle)[0] == graphs_for(case, schedule)
+
+
+def test_an_error_in_the_transformer_leaves_nothing(pixart: Case, capturer: SimulatedCapturer) -> None:
+    fails: list[bool] = []
+
+    def fail(_processor: Any, value: torch.Tensor) -> torch.Tensor:
+        if fails:
+            raise ZeroDivisionError
+        return value
+
+    in_the_attention(pixart, fail)
+    schedule = schedule_for("pixart-guided")
+    expected = without_graphs(pixart, schedule, 0, 1, 2)
+    with apply_schedule(pixart.pipe, schedule, cuda_graphs=capturer) as handle:
+        fails.append(True)
+        with pytest.raises(ZeroDivisionError):
+            run(pixart)
+        fails.clear()
+        assert all(torch.equal(run(pixart, number), images) for number, images in enumerate(expected))
+        assert why_not(handle) == ()
+        fails.append(True)
+        assert torch.equal(run(pixart), expected[0])  # no Python runs, so nothing can fail
+
+
+def test_removal_leaves_nothing(flux: Case, capturer: SimulatedCapturer) -> None:
+    schedule = schedule_for("flux-true-cfg")
+    plain = flux.generate(steps=STEPS)
+    before = everything_on(flux.pipe.transformer)
+    handle = apply_schedule(flux.pipe, schedule, cuda_graphs=capturer)
+    for number in range(3):
+        run(flux, number)
+    assert handle._graphs is not None
+    branches = handle._graphs._branches.values()
+    held = [weakref.ref(tensor) for each in branches for tensor in (*each.inputs.tensors, *each.slots.tensors)]
+    held += [weakref.ref(graph) for each in branches for graph in each.graphs.values()]
+    assert handle.cuda_graphs is not None
+    assert handle.cuda_graphs.nbytes > handle.cache_bytes() > 0
+    del branches
+    handle.remove()
+    gc.collect()
+    assert [reference for reference in held if reference() is not None] == []
+    assert everything_on(flux.pipe.transformer) == before
+    assert counts(handle)[0] == handle.cuda_graphs.nbytes == handle.cache_bytes() == 0
+    assert torch.equal(with_prompt(flux, 0).generate(steps=STEPS), plain)
+
+
+def test_without_cuda_they_are_refused(pixart: Case) -> None:
+    with pytest.raises(ScheduleError, match=r"need a transformer on CUDA, but this PixArt.* is on cpu; move .*\.to\("):
+        apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=True)
+    with apply_schedule(pixart.pipe, schedule_for("pixart-guided")) as handle:
+        assert handle.cuda_graphs is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cache_device": "meta"}, "cannot keep cached outputs on meta, since the transformer is on cpu"),
+        ({"compile": {"mode": "reduce-overhead"}}, "with 'reduce-overhead'; take mode="),
+        ({"compile": {"options": {"triton.cudagraphs": True}}}, "with 'triton.cudagraphs'; take mode="),
+    ],
+)
+def test_options_that_do_not_go_together(
+    options: dict[str, Any], message: str, pixart: Case, capturer: SimulatedCapturer
+) -> None:
+    with pytest.raises(ScheduleError, match=message):
+        apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=capturer, **options)
+    with apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=capturer, cache_device="cpu"):
+        run(pixart)
+
+
+def test_a_transformer_on_several_devices_is_refused(pixart: Case, capturer: SimulatedCapturer) -> None:
+    pixart.pipe.transformer.proj_out.to("meta")
+    with pytest.raises(ScheduleError, match="on one device, but the weights of PixArt.* are on cpu, meta;"):
+        apply_schedule(pixart.pipe, schedule_for("pixart-guided"), cuda_graphs=capturer)
