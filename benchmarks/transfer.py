@@ -124,7 +124,7 @@ def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
         for kind in (SCRATCH, SEEDS, FULL)
     }
     evaluations = cells[0].evaluations
-    marks = [mark for mark in MARKS if mark <= evaluations]
+    marks = sorted({evaluations, *(mark for mark in MARKS if mark <= evaluations)})
     lines = ["| search | " + " | ".join(map(str, marks)) + " |", "|---" * (len(marks) + 1) + "|"]
     for kind, values in curves.items():
         at = (values[:, mark - 1] for mark in marks)

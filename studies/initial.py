@@ -35,7 +35,7 @@ class Initial:
 
     Args:
         sources: names of what it was made from.
-        seeds: schedules by origin, cheapest first.
+        seeds: schedules by origin; the first few of them are spread over the cost like all.
         prior: evaluations of other studies, or None.
     """
 
@@ -134,7 +134,7 @@ def _named(seeds: Iterable[tuple[str, Schedule]]) -> dict[str, Schedule]:
 
 
 def _spread(schedules: list[Schedule], cost: Cost, limit: int) -> list[Schedule]:
-    """At most so many, cheapest first: for each of evenly spread costs the nearest that is left."""
+    """At most so many: for each of evenly spread costs the nearest that is left, near ones far apart in the order."""
     if not schedules or limit < 1:
         return []
     log_cost = np.log(cost.of(schedules))
@@ -144,7 +144,10 @@ def _spread(schedules: list[Schedule], cost: Cost, limit: int) -> list[Schedule]
     for row in apart:
         chosen.append(int(row.argmin()))
         apart[:, chosen[-1]] = np.inf
-    return [schedules[index] for index in sorted(chosen, key=lambda index: (log_cost[index], index))]
+    cheapest_first = sorted(chosen, key=lambda index: (log_cost[index], index))
+    # Ranks by their digits in reverse (van der Corput): a front takes shape early, not from one end.
+    ranks = sorted(range(len(chosen)), key=lambda rank: f"{rank:032b}"[::-1])
+    return [schedules[cheapest_first[rank]] for rank in ranks]
 
 
 def _prior(known: Sequence[KnownSchedules]) -> Prior | None:
