@@ -6,7 +6,7 @@ schedule's first two runs, in which its blocks are prepared or compiled, are not
 whose allocator keeps freed memory (``ecad_automl/allocator.py``).
 
     python -m benchmarks.transformer_speed --model pixart-384
-    python -m benchmarks.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 --compile
+    python -m benchmarks.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 --compile --graphs
 """
 
 from __future__ import annotations
@@ -160,23 +160,31 @@ def main(
     rounds: Annotated[int, typer.Option(help="How often everything is timed.")] = 7,
     threads: Annotated[int, typer.Option(help="Of PyTorch on the CPU.")] = 2,
     compile: Annotated[bool, typer.Option("--compile", help="Compiled blocks too.")] = False,  # noqa: A002
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="CUDA graphs too, of compiled blocks with --compile.")
+    ] = False,
     published: Annotated[Path | None, typer.Option(help="Folder of schedules in ECAD's format.")] = None,
 ) -> None:
     """Time schedules of one model."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if graphs and device != "cuda":
+        raise SystemExit("--graphs needs a CUDA device, and PyTorch finds none; leave it out.")
     torch.manual_seed(0)
     subject = MODELS[model](device)
     subject.pipe.set_progress_bar_config(disable=True)
     schedules = _schedules(subject.layout) | _published(published, subject.layout)
+    modes: dict[str, dict[str, Any]] = {"eager": {}}
+    if compile:
+        modes["compiled"] = {"compile": True}
+    if graphs:
+        modes |= {f"{mode}, CUDA graphs": options | {"cuda_graphs": True} for mode, options in modes.items()}
     sections = []
     for images in batch_size or [1]:
-        found = _timed(subject, schedules, images, rounds, {})
-        sections.append({"images": images, "mode": "eager", "rows": found})
-        if compile:
-            found = _timed(subject, schedules, images, rounds, {"compile": True})
-            sections.append({"images": images, "mode": "compiled", "rows": found})
+        for mode, options in modes.items():
+            found = _timed(subject, schedules, images, rounds, options)
+            sections.append({"images": images, "mode": mode, "rows": found})
     RESULTS.mkdir(exist_ok=True)
     name = f"transformer_speed-{model}-{device}"
     report = {"machine": machine(), "model": model, "device": device, "threads": threads, "rounds": rounds}
@@ -260,6 +268,10 @@ def _timed(
 
     def seconds(name: str) -> float:
         with enter(name):
+            # Graphs go with the handle, so they are made anew: in the first run patterns that come again, in the
+            # second the others.
+            for _ in range(2 if "cuda_graphs" in options else 0):
+                run(steps.get(name, STEPS))
             return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
 
     rivals: dict[str, Rival] = {}
@@ -268,7 +280,7 @@ def _timed(
         schedules = schedules | found
     names = ["uncached 1", "uncached 2", *schedules, *rivals]
     if options:
-        # Compiled uncached runs are what compiled schedules save time of.
+        # Uncached runs that are compiled, or graphs, are what such schedules save time of.
         schedules = schedules | {name: Schedule.all_compute(subject.layout, STEPS) for name in names[:2]}
     for name in track([name for name in names for _ in range(2)], description="warming up"):
         seconds(name)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -45,6 +45,7 @@ def bench(
     ] = True,
     rivals: Annotated[bool, typer.Option(help="Also time the caches of diffusers, at their defaults.")] = False,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Run schedules with compiled blocks.")] = False,
+    cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Run schedules by CUDA graphs.")] = False,
     prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line; built-in ones if none.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default those of the schedules.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default that of the schedules.")] = None,
@@ -60,7 +61,9 @@ def bench(
 
     Ctrl-C ends it and keeps the rounds that are done.
     """
-    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole)
+    # Graphs go with the schedule: when it is put on again, two calls make them anew.
+    settle = 2 if cuda_graphs else 1
+    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, settle, whole)
     files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
     _check_steps(files, steps)
     texts = PROMPTS if prompts is None else read_prompts(prompts)
@@ -79,14 +82,15 @@ def bench(
                 steps=file.schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
             )
         loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
-        contenders = _contenders(loaded, files, fewer_steps=fewer_steps, rivals=rivals, compiled=compile_blocks)
+        options = {"compile": compile_blocks, "cuda_graphs": cuda_graphs}
+        contenders = _contenders(loaded, files, options, fewer_steps=fewer_steps, rivals=rivals)
     with _progress(console, plan.calls([contender.changes for contender in contenders])) as progress:
         result = run_bench(loaded, contenders, plan, progress, prompts=texts)
     _report(result, out, console, json_output=json_output)
 
 
 def _contenders(
-    model: LoadedModel, files: dict[str, ScheduleFile], *, fewer_steps: bool, rivals: bool, compiled: bool
+    model: LoadedModel, files: dict[str, ScheduleFile], options: dict[str, bool], *, fewer_steps: bool, rivals: bool
 ) -> list[Contender]:
     from ecad_automl.latency import contenders as kinds
     from ecad_automl.latency.rivals import rivals as other_caches
@@ -94,9 +98,8 @@ def _contenders(
 
     layout = model_layout(model)
     schedules = {name: kinds.fitted(layout, file.schedule, name) for name, file in files.items()}
-    # The uncached run is not compiled, so one that is stands beside it.
-    full = {"all-compute": Schedule.all_compute(layout, model.settings.steps)} if compiled else {}
-    options: dict[str, Any] = {"compile": True} if compiled else {}
+    # The uncached run is neither compiled nor a graph, so one that is stands beside it.
+    full = {"all-compute": Schedule.all_compute(layout, model.settings.steps)} if any(options.values()) else {}
     return [
         kinds.uncached(model.settings.steps),
         *kinds.scheduled(model.pipe, full | schedules, **options),

@@ -120,6 +120,18 @@ def test_a_schedule_for_another_model_is_refused(
 
 
 @pytest.mark.slow
+def test_cuda_graphs_are_refused_on_a_cpu(
+    run_cli: Cli, tiny_pixart_folder: Path, schedules: Callable[[str], Path], tmp_path: Path
+) -> None:
+    code, _, err = run_cli(
+        *("bench", "--model", tiny_pixart_folder, *SIZE, "--out", tmp_path / "bench", "--cuda-graphs"),
+        *("--schedule", schedules("fora-2"), "--repeats", 1, "--warmup", 1),
+    )
+    assert code == 2
+    assert one_sentence(err)
+    assert "is on cpu" in err
+
+
 def test_ctrl_c_keeps_the_rounds_that_were_done(
     start_cli: Callable[..., subprocess.Popen[str]],
     tiny_pixart_folder: Path,
