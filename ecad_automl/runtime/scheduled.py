@@ -13,7 +13,7 @@ from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call
-from ecad_automl.runtime.structure import OpaqueValueError, Spec, build_like, flatten, rebuild
+from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, Spec, build_like, flatten, rebuild
 from ecad_automl.runtime.text import TextOutputs
 from ecad_automl.schedule import Schedule
 
@@ -51,6 +51,7 @@ class ScheduledRun:
         # Tensors in memory of their own that the last block has given, and those that the one before it had.
         self._given: list[torch.Tensor] = []
         self._before: list[torch.Tensor] = []
+        self._arguments = Arguments()
         self._outputs: dict[Entry, Spec] = {}  # what slots have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
@@ -87,7 +88,7 @@ class ScheduledRun:
             self.unrecorded[block.path] = "its forward is wrapped"
             return self._run_whole(block, row, forward, args, kwargs)
         try:
-            spec, tensors = flatten((args, kwargs, block.module.training))
+            spec, tensors = self._arguments.flatten(args, kwargs, training=block.module.training)
         except OpaqueValueError as error:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
@@ -103,6 +104,7 @@ class ScheduledRun:
     def end(self, call: Call) -> None:
         """The transformer call has come to its end."""
         self._given, self._before = [], []
+        self._arguments.forget()
         if call.step == len(self.plan) - 1:
             self.cache.drop(call.context)
             self.text.drop(call.context)
@@ -112,6 +114,7 @@ class ScheduledRun:
         self.cache.clear()
         self.text.clear()
         self._given, self._before = [], []
+        self._arguments.forget()
 
     def modules_changed(self, parts: tuple[object, ...]) -> None:
         """Forget all recordings."""
@@ -136,12 +139,11 @@ class ScheduledRun:
         """Which arguments the block before has given for this one alone, in memory that nothing else sees."""
         if not self._before or not block.chain or torch.is_grad_enabled() or block.module._forward_pre_hooks:
             return frozenset()
-        return frozenset(
-            number for number, tensor in enumerate(tensors) if any(tensor is other for other in self._before)
-        )
+        before = {id(tensor) for tensor in self._before}
+        return frozenset([number for number, tensor in enumerate(tensors) if id(tensor) in before])
 
     def _record(
-        self, index: int, block: Block, spec: Spec, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, index: int, block: Block, spec: Signature, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows[index]))
         program = None if isinstance(recording, str) else self._functions.program(spec, recording)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["OpaqueValueError", "Spec", "build_like", "flatten", "rebuild"]
+__all__ = ["Arguments", "OpaqueValueError", "Signature", "Spec", "build_like", "flatten", "rebuild"]
 
 #: All of a value but the contents of its tensors; equal specs mean that the same program can run.
 Spec = Hashable
@@ -17,6 +17,80 @@ _CONSTANTS = frozenset((type(None), bool, int, float, str, torch.dtype, torch.de
 
 class OpaqueValueError(TypeError):
     """A value is of a type that cannot be taken apart."""
+
+
+class Signature:
+    """The spec of a block's arguments as a key of dictionaries, whose hash is taken once: specs are deep.
+
+    Args:
+        spec: the spec.
+    """
+
+    __slots__ = ("_hash", "_spec")
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._hash = hash(spec)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Signature) and self._spec == other._spec)
+
+
+class Arguments:
+    """Takes the arguments of one block after another apart, and only looks at what has changed from block to block.
+
+    Blocks get the text, the timestep and the like as the same objects, and a new stream of the same shape.
+    """
+
+    def __init__(self) -> None:
+        self._signature: Signature | None = None
+        self._names: list[str] = []
+        self._training = False
+        self._last: list[tuple[object, Any, list[torch.Tensor]]] = []  # each value, its spec, and its tensors
+
+    def forget(self) -> None:
+        """Hold nothing of the arguments."""
+        self._signature, self._last = None, []
+
+    def flatten(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool
+    ) -> tuple[Signature, list[torch.Tensor]]:
+        """Take the arguments of a block apart.
+
+        Args:
+            args: arguments.
+            kwargs: keyword arguments.
+            training: of the block.
+
+        Returns:
+            The signature, the same object as long as it is equal, and the tensors in order.
+
+        Raises:
+            OpaqueValueError: something of another type is in them.
+        """
+        values = (*args, *kwargs.values())
+        names = list(kwargs)
+        known = self._last if len(values) == len(self._last) else [(None, None, [])] * len(values)
+        same = known is self._last and names == self._names and training is self._training
+        found: list[tuple[object, Any, list[torch.Tensor]]] = []
+        tensors: list[torch.Tensor] = []
+        for value, before in zip(values, known, strict=True):
+            now = before
+            # Lists and dictionaries, also in tuples, may have other contents than before.
+            if value is not before[0] or before[1] is None or before[1][0] in (tuple, list, dict):
+                parts: list[torch.Tensor] = []
+                now = (value, _spec(value, parts), parts)
+                same = same and now[1] == before[1]
+            found.append(now)
+            tensors += now[2]
+        signature = self._signature
+        if signature is None or not same:
+            signature = Signature((len(args), tuple(names), tuple([spec for _, spec, _ in found]), training))
+        self._signature, self._names, self._training, self._last = signature, names, training, found
+        return signature, tensors
 
 
 def flatten(value: object) -> tuple[Spec, list[torch.Tensor]]:
