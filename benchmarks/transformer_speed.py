@@ -163,6 +163,7 @@ def main(
     graphs: Annotated[
         bool, typer.Option("--graphs", help="CUDA graphs too, of compiled blocks with --compile.")
     ] = False,
+    randoms: Annotated[int, typer.Option(help="Random schedules; compiled, each new row of one takes a while.")] = 5,
     published: Annotated[Path | None, typer.Option(help="Folder of schedules in ECAD's format.")] = None,
 ) -> None:
     """Time schedules of one model."""
@@ -174,7 +175,7 @@ def main(
     torch.manual_seed(0)
     subject = MODELS[model](device)
     subject.pipe.set_progress_bar_config(disable=True)
-    schedules = _schedules(subject.layout) | _published(published, subject.layout)
+    schedules = _schedules(subject.layout, randoms) | _published(published, subject.layout)
     modes: dict[str, dict[str, Any]] = {"eager": {}}
     if compile:
         modes["compiled"] = {"compile": True}
@@ -202,10 +203,10 @@ def _random(device: str, *shape: int) -> torch.Tensor:
     return torch.randn(shape, device=device, dtype=_dtype(device))
 
 
-def _schedules(layout: Layout) -> dict[str, Schedule]:
+def _schedules(layout: Layout, randoms: int) -> dict[str, Schedule]:
     found = {f"FORA {n}": fora(layout, STEPS, n) for n in (2, 3, 5)}
     rng = np.random.default_rng(0)
-    for number in range(5):
+    for number in range(randoms):
         share = rng.uniform(0.15, 0.7)
         found[f"random {number + 1}"] = Schedule(layout, rng.random((STEPS, len(layout))) < share)
     if layout.transformer == "PixArtTransformer2DModel":
