@@ -27,7 +27,8 @@ _HOT, _COLD = 0.05, 1e-5
 _SWEEPS = 20
 _NEAR = 3
 _FAR_MOVES = 2
-#: It anneals for 200 moves; here the first round has fewer, and each later one twice as many.
+#: It anneals for 200 moves and then climbs; here the first round only anneals, for fewer, and each later one has twice
+#: as many.
 _FIRST_MOVES = 25
 
 
@@ -76,19 +77,20 @@ def budcache(objective: Objective, layout: Layout, steps: int, seed: int) -> Non
     rounds of growing length, so that a front grows with the budget. It ends when a round finds nothing to try.
     """
     rng = np.random.default_rng(seed)
-    for count in (steps, 1):  # nothing to choose
+    ends, between = (steps, 1), spread_order(1, steps)[2:]
+    for count in ends:  # nothing to choose
         objective(step_schedule(layout, steps, tuple(range(count))))
-    searches = [_MaskSearch(objective, layout, steps, count, rng) for count in spread_order(2, steps - 1)]
+    searches = [_MaskSearch(objective, layout, steps, count, rng) for count in between]
     evaluated: set[Mask] = set()
-    moves, tried = _FIRST_MOVES, -1
+    moves, sweeps, tried = _FIRST_MOVES, 0, -1
     while (known := sum(len(search.errors) for search in searches)) > tried:
         tried = known
         for search in searches:
-            best = search.improve(moves)
+            best = search.improve(moves, sweeps)
             if best not in evaluated:
                 evaluated.add(best)
                 objective(step_schedule(layout, steps, best))
-        moves *= 2
+        moves, sweeps = 2 * moves, _SWEEPS
 
 
 @dataclass
@@ -110,8 +112,8 @@ class _MaskSearch:
     rng: np.random.Generator
     errors: dict[Mask, float] = field(default_factory=dict)
 
-    def improve(self, moves: int) -> Mask:
-        """Anneal for some moves from the best mask so far, a drawn one at first; climb; and give the best."""
+    def improve(self, moves: int, sweeps: int) -> Mask:
+        """Anneal for some moves from the best mask so far, a drawn one at first; climb from there; give the best."""
         current = min(self.errors, key=self._error, default=None) or self._drawn()
         for move in range(moves):
             temperature = _HOT * (_COLD / _HOT) ** (move / moves)
@@ -119,7 +121,7 @@ class _MaskSearch:
             worse = self._error(other) - self._error(current)
             if worse < 0 or self.rng.random() < math.exp(-worse / temperature):
                 current = other
-        for _ in range(_SWEEPS):
+        for _ in range(sweeps):
             best = min(self._neighbors(current), key=self._error, default=current)
             if self._error(best) >= self._error(current):
                 break
