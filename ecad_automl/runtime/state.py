@@ -14,8 +14,13 @@ from ecad_automl.runtime.hooks import has_only_ours
 
 __all__ = ["ModuleState", "why_not_capturable"]
 
-# Hooks are looked at by why_not_capturable.
-_HOOKS = ("forward", "_diffusers_hook", "_forward_hooks", "_forward_pre_hooks")
+# Hooks are looked at by why_not_capturable; there are many lists of them.
+_LEFT_OUT = frozenset(("forward", "_diffusers_hook", *vars(nn.Module()))) - {
+    "training",
+    "_parameters",
+    "_buffers",
+    "_modules",
+}
 
 _CONSTANTS = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 
@@ -37,7 +42,7 @@ class ModuleState:
         self._tensors: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._seen: list[weakref.ref[Any]] = []  # an id may come back once its object is gone
         self._values = tuple(
-            (name, id(module), self._of_dict(vars(module), _DEPTH)) for name, module in root.named_modules()
+            [(id(module), self._of_dict(vars(module), _DEPTH, _LEFT_OUT)) for module in root.modules()]
         )
 
     def __eq__(self, other: object) -> bool:
@@ -58,9 +63,15 @@ class ModuleState:
         tensors = (reference() for reference, _ in self._tensors)
         return {tensor.untyped_storage().data_ptr() for tensor in tensors if tensor is not None}
 
-    def _of_dict(self, values: dict[Any, Any], depth: int) -> tuple[object, ...]:
-        # As text, since keys of several types cannot be told from each other by hash: 1, 1.0 and True are equal.
-        return tuple([(repr(key), self._of(value, depth)) for key, value in values.items() if key not in _HOOKS])
+    def _of_dict(self, values: dict[Any, Any], depth: int, without: frozenset[str] = frozenset()) -> tuple[object, ...]:
+        return tuple(
+            [
+                # Keys of other types may be equal and not the same: 1, 1.0 and True.
+                (key if type(key) is str else repr(key), self._of(value, depth))
+                for key, value in values.items()
+                if key not in without
+            ]
+        )
 
     def _of(self, value: Any, depth: int) -> object:
         if value is None or isinstance(value, _CONSTANTS):

@@ -472,19 +472,52 @@ def test_weights_written_to_are_seen_by_replays(pixart: Case, capturer: Simulate
     assert torch.equal(got, without_graphs(pixart, schedule, 1)[0])
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("broken_off", [False, True])
+def test_the_same_text_is_worked_on_anew_in_every_run(
+    broken_off: bool, flux: Case, capturer: SimulatedCapturer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, held = schedule_for("flux-true-cfg"), flux.inputs(1)
+    flux.inputs = lambda images: held
+    transformer = flux.pipe.transformer
+    assert "context_embedder" in text_paths(transformer)
+
+    def stop() -> None:
+        raise ZeroDivisionError
+
+    with apply_schedule(flux.pipe, schedule, cuda_graphs=capturer) as handle:
+        for number in range(3):
+            flux.generate(steps=STEPS, seed=number)
+        if broken_off:
+            with monkeypatch.context() as patch:
+                after_step(flux, patch, 2, stop)
+                with pytest.raises(ZeroDivisionError):
+                    flux.generate(steps=STEPS)
+        with torch.no_grad():
+            transformer.context_embedder.weight.mul_(1.5)
+        captured = counts(handle)[0]
+        got = flux.generate(steps=STEPS)
+        assert counts(handle)[0] == captured
+    with apply_schedule(flux.pipe, schedule):
+        assert torch.equal(got, flux.generate(steps=STEPS))
+
+
+@pytest.mark.parametrize("step", [0, 1, 3])
 def test_weights_moved_during_a_run_are_seen(
-    number: int, capturer: SimulatedCapturer, monkeypatch: pytest.MonkeyPatch
+    step: int, capturer: SimulatedCapturer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
     for options in ({}, {"cuda_graphs": capturer}):
         case = CASES["pixart-guided"]()
         weight = case.pipe.transformer.transformer_blocks[1].attn1.to_q.weight
-        with monkeypatch.context() as patch:
-            after_step(case, patch, number, lambda weight=weight: swapped(weight))
-            with apply_schedule(case.pipe, schedule_for("pixart-guided"), **options):
-                runs.append([run(case, seed) for seed in range(3)])
+        with apply_schedule(case.pipe, schedule_for("pixart-guided"), **options) as handle:
+            found = [run(case, number) for number in range(3)]
+            with monkeypatch.context() as patch:
+                after_step(case, patch, step, lambda weight=weight: swapped(weight))
+                found.append(run(case, 3))
+            found += [run(case, number) for number in range(3)]
+        runs.append(found)
     assert all(map(torch.equal, *runs))
+    assert why_not(handle) == ()
 
 
 # What cannot be captured.
@@ -507,6 +540,16 @@ def test_a_capture_that_fails_is_told_once_and_the_run_goes_on(flux: Case, captu
         for number in range(3):
             run(flux, number)
         assert counts(handle)[0] > 0
+
+
+def test_a_capture_that_fails_leaves_no_text_behind(pixart: Case, capturer: SimulatedCapturer) -> None:
+    schedule = schedule_for("pixart-guided")
+    expected = without_graphs(pixart, schedule, 0, 1)
+    with apply_schedule(pixart.pipe, schedule, cuda_graphs=capturer):
+        assert torch.equal(run(pixart, 0), expected[0])
+        capturer.failing = MemoryError()
+        with pytest.warns(CudaGraphsWarning, match="capturing failed"):
+            assert torch.equal(run(pixart, 1), expected[1])
 
 
 def in_the_attention(case: Case, act: Callable[[Any, torch.Tensor], torch.Tensor]) -> None:
