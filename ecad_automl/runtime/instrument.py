@@ -215,6 +215,8 @@ class Instrument:
             raise CacheStateError(
                 "The transformer has a cache of diffusers enabled; call transformer.disable_cache() first."
             )
+        if "_is_cached" in vars(self._transformer):  # cache-dit's own mark
+            raise CacheStateError("The transformer has cache-dit enabled; call cache_dit.disable_cache(pipe) first.")
 
 
 def _identity(block: Block) -> tuple[int, str, tuple[Component, ...]]:

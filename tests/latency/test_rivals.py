@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.latency.bench import run_bench
 from ecad_automl.latency.contenders import Contender, uncached
 from ecad_automl.latency.plan import BenchPlan
 from ecad_automl.latency.rivals import rivals
 from ecad_automl.models import load_model
+from ecad_automl.runtime import apply_schedule, layout_of
+from ecad_automl.schedule import Schedule
 from tests.tiny_models import tiny_pixart_transformer
 
 
@@ -138,6 +140,16 @@ def test_cache_dit_is_listed_with_its_reason_for_a_model_of_few_blocks(tiny_mode
     (batch,) = run_bench(tiny_model, contenders, BenchPlan((1,), 1, 1)).batches
     assert "must be less than the number of transformer blocks" in batch.failed["cache-dit"]
     assert attributes(pipe) == before
+
+
+def test_a_schedule_is_refused_while_cache_dit_is_enabled(deep_pixart: Any) -> None:
+    pytest.importorskip("cache_dit", reason="cache-dit is not installed")
+    pipe = deep_pixart.pipe
+    schedule = Schedule.all_compute(layout_of(pipe, height=16, width=16, guidance=True, text_tokens=8), 14)
+    (contender,) = of_cache_dit(deep_pixart)
+    with contender.enter(), pytest.raises(CacheStateError, match="cache_dit.disable_cache"):
+        apply_schedule(pipe, schedule)
+    apply_schedule(pipe, schedule).remove()
 
 
 @pytest.mark.parametrize("fails", [False, True])

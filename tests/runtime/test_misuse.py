@@ -277,6 +277,19 @@ def test_a_cache_of_diffusers_is_not_combined_with_a_schedule(flux: Case) -> Non
             flux.generate()
 
 
+def test_cache_dit_is_not_combined_with_a_schedule(pixart: Case) -> None:
+    schedule = pixart.random_schedule(3)
+    with apply_schedule(pixart.pipe, schedule):
+        pixart.pipe.transformer._is_cached = True  # as cache-dit marks it
+        with pytest.raises(CacheStateError, match="cache_dit.disable_cache"):
+            pixart.generate()
+    with pytest.raises(CacheStateError, match="cache_dit.disable_cache"):
+        apply_schedule(pixart.pipe, schedule)
+    del pixart.pipe.transformer._is_cached
+    with apply_schedule(pixart.pipe, schedule):
+        pixart.generate()
+
+
 def test_two_threads_in_the_transformer_at_once_are_refused_and_the_first_is_not_disturbed(case: Case) -> None:
     schedule = case.random_schedule(3)
     inside, go_on = threading.Event(), threading.Event()
