@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,8 +15,8 @@ from ecad_automl.runtime import measure_drift
 from ecad_automl.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, Store
 from studies.cost import LATENCY_MS, Cost
-from studies.quality import Scale
-from studies.seeds import ALL_REUSE, UNCACHED, all_reuse
+from studies.quality import Scale, worst_of_interest
+from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
 
 __all__ = ["Calibration", "calibrate", "fewer_steps"]
 
@@ -35,14 +36,6 @@ class Calibration:
 
     drift: Drift
     scale: Scale
-
-
-def fewer_steps(steps: int) -> list[int]:
-    """Step counts of the shorter uncached runs: about 20 to 80 % of the run, distinct.
-
-    At least two: diffusers' PixArt takes a single step for a sign of a distilled model and then fails.
-    """
-    return sorted({max(2, round(steps * share)) for share in (0.2, 0.3, 0.4, 0.5, 0.65, 0.8)} - {steps})
 
 
 def calibrate(
@@ -79,19 +72,22 @@ def calibrate(
         drift = Drift.from_bytes(stored)
         drift.check_fits(layout)
 
-    floor = all_reuse(layout, steps)
-    floor_record = store.evaluation(study, floor.to_hex())
-    if floor_record is None:
-        progress("cheapest schedule")
-        floor_record = _keep(store, study, ALL_REUSE, floor, evaluator.evaluate(floor), metric, cost)
-
     for count in fewer_steps(steps):
         name = f"{count} steps"
         if name not in baselines:
             progress(f"uncached run of {name}")
             run = evaluator.evaluate_steps(count)
             store.save_baseline(study, _baseline(name, count, layout, run, metric, cost))
-    return Calibration(drift, Scale(uncached.reward, floor_record.reward, cost.of_steps(steps)))
+    shorter = [record.reward for record in store.baselines(study).values()]
+    floor = worst_of_interest(uncached.reward, shorter, -math.inf)
+    if floor == -math.inf:
+        schedule = all_reuse(layout, steps)
+        record = store.evaluation(study, schedule.to_hex())
+        if record is None:
+            progress("cheapest schedule")
+            record = _keep(store, study, ALL_REUSE, schedule, evaluator.evaluate(schedule), metric, cost)
+        floor = record.reward
+    return Calibration(drift, Scale(uncached.reward, floor, cost.of_steps(steps)))
 
 
 def _keep(

@@ -50,8 +50,8 @@ class SearchConfig:
         drift_seeds: number of drift-optimal schedules at the start.
         drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristic_seeds: whether published heuristics are evaluated at the start.
-        race: chance to enter the front below which the evaluation of a candidate is stopped after part of its seeds; 0
-            evaluates all candidates whole.
+        race: the evaluation of a bred candidate is stopped after part of its seeds where its expected gain for each
+            remaining image is below this share of what the latest candidates brought for each of theirs; 0 stops none.
         trust: banded rank correlation below which the surrogate is not used for a generation.
         seed: of all randomness.
 
@@ -86,8 +86,8 @@ class SearchConfig:
             raise StudyError(f"There are {self.parents} parents; at least 2 are needed to breed.")
         if self.pool < self.batch:
             raise StudyError(f"The pool of {self.pool} is below the population of {self.batch}; it must be larger.")
-        if not 0 <= self.race < 1:
-            raise StudyError(f"The chance to race for is {self.race}; it must be at least 0 and below 1, such as 0.05.")
+        if not self.race >= 0:
+            raise StudyError(f"The share of gain to race for is {self.race}; it must be at least 0, such as 1.")
         for name, number in (("seeds", self.drift_seeds), ("children", self.drift_children)):
             if number < 0:
                 raise StudyError(f"The number of drift {name} is {number}; it must not be negative.")

@@ -156,7 +156,7 @@ def _prior(known: Sequence[KnownSchedules]) -> Prior | None:
     for source in known:
         if source.evaluated:
             # Studies differ in what a reward means, but not in that it falls from the uncached run to the worst one.
-            scale = LogDrop(source.uncached, max(source.uncached - float(source.rewards.min()), 0.0))
+            scale = LogDrop(source.uncached, max(source.uncached - source.worst, 0.0))
             compute += [schedule.effective for schedule in source.evaluated]
             log_drops += scale.of(source.rewards).tolist()
     if not compute:

@@ -17,6 +17,7 @@ from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import from_document
 from ecad_automl.transfer import move_schedule
 from storage import EvaluationRecord, Store, by_gmacs, by_latency, database_path, front
+from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
 
 __all__ = ["KnownSchedules", "read_known"]
@@ -35,6 +36,7 @@ class KnownSchedules:
         evaluated: ``n`` schedules whose rewards are known.
         rewards: ``(n,)`` their mean rewards.
         uncached: the reward of the uncached run.
+        worst: the worst reward of interest, see :func:`~studies.quality.worst_of_interest`.
         notes: what was left out, a sentence each.
     """
 
@@ -43,6 +45,7 @@ class KnownSchedules:
     evaluated: tuple[Schedule, ...] = ()
     rewards: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     uncached: float = 0.0
+    worst: float = 0.0
     notes: tuple[str, ...] = ()
 
     def moved(self, layout: Layout, steps: int) -> KnownSchedules:
@@ -125,8 +128,8 @@ def _study(location: str) -> KnownSchedules:
         name = _name(store, place, wanted)
         identity = store.identity(name) or {}
         records = [record for record in store.evaluations(name, scores=False) if record.complete]
-        uncached = store.baselines(name).get(UNCACHED)
-    if not records or uncached is None:
+        baselines = store.baselines(name)
+    if not records or UNCACHED not in baselines:
         raise StudyError(f"The study {name!r} in {place} has no evaluated schedule yet to start from.")
     try:
         layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
@@ -137,12 +140,15 @@ def _study(location: str) -> KnownSchedules:
             f"({type(error).__name__}: {error}); it cannot be started from."
         ) from error
     cost: Callable[[EvaluationRecord], float] = by_latency if "cost" in identity else by_gmacs
+    rewards = np.array([record.reward for record in records])
+    uncached = baselines[UNCACHED].reward
     return KnownSchedules(
         name,
         tuple((_called(name, record), schedules[record.genome]) for record in front(records, cost)),
         tuple(schedules[record.genome] for record in records),
-        np.array([record.reward for record in records]),
-        uncached.reward,
+        rewards,
+        uncached,
+        worst_of_interest(uncached, (record.reward for record in baselines.values()), float(rewards.min())),
     )
 
 

@@ -15,7 +15,8 @@ from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds
 from studies.operators import MUTATIONS, Grid, breed
-from surrogate import FeatureContext, Prior, Reference, Surrogate, choose_batch, non_dominated
+from studies.quality import Scale
+from surrogate import FeatureContext, Prior, Surrogate, choose_batch, non_dominated
 
 __all__ = ["Evaluated", "Plan", "Proposal", "propose"]
 
@@ -86,7 +87,7 @@ def propose(
     parents: Collection[Schedule],
     config: SearchConfig,
     cost: Cost,
-    reference: Reference,
+    scale: Scale,
     rng: np.random.Generator,
     *,
     trusted: bool = True,
@@ -101,7 +102,7 @@ def propose(
         parents: the elite.
         config: pool, batch and unfiltered share.
         cost: what is minimized.
-        reference: of the hypervolume, in reward and cost.
+        scale: the rewards and costs of interest.
         rng: source of all randomness.
         trusted: whether the surrogate may choose.
         prior: evaluations of another study, for the surrogate.
@@ -120,10 +121,11 @@ def propose(
         plain = tuple(Proposal(pool.schedules[i], pool.operators[i], filtered=False) for i in lottery)
         return Plan(plain, surrogate_used=False, seconds=time.perf_counter() - start)
 
-    model = Surrogate(context, config.seed, prior).fit(evaluated.compute(), evaluated.reward, evaluated.share)
+    model = Surrogate(context, config.seed, prior, scale.span)
+    model.fit(evaluated.compute(), evaluated.reward, evaluated.share)
     if trusted and config.drift_children:
         pool.add(*_drift_children(model, context, grid, cost, config.drift_children, rng))
-    mean, std = model.predict(np.stack([schedule.effective for schedule in pool.schedules]))
+    forecast = model.predict(np.stack([schedule.effective for schedule in pool.schedules]))
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
     if trusted:
@@ -131,19 +133,19 @@ def propose(
         rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
         costs = cost.of(pool.schedules)
         picks = choose_batch(
-            mean[rest],
-            std[rest],
+            forecast.subset(rest),
             costs[rest],
             evaluated.reward[front],
             evaluated.cost[front],
-            reference,
+            scale.reference,
             config.batch - len(drawn),
         )
         chosen = [int(rest[i]) for i in picks]
     filtered = set(chosen)
     order = [*chosen, *(int(i) for i in lottery if int(i) not in filtered)]
+    reward, std = forecast.reward, forecast.std
     proposals = tuple(
-        Proposal(pool.schedules[i], pool.operators[i], i in filtered, float(mean[i]), float(std[i])) for i in order
+        Proposal(pool.schedules[i], pool.operators[i], i in filtered, float(reward[i]), float(std[i])) for i in order
     )
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,19 @@ from numpy.typing import ArrayLike
 
 from surrogate import Reference, hypervolume
 
-__all__ = ["Scale"]
+__all__ = ["Scale", "worst_of_interest"]
+
+
+def worst_of_interest(uncached: float, shorter: Iterable[float], worst: float) -> float:
+    """The reward below which a schedule is of no interest, however cheap.
+
+    Args:
+        uncached: reward of the uncached run.
+        shorter: rewards of uncached runs of fewer steps: what one could do without any caching.
+        worst: what to take where fewer steps do no harm, or there are none.
+    """
+    least = min(shorter, default=uncached)
+    return least if least < uncached else worst
 
 
 @dataclass(frozen=True)
@@ -18,13 +31,19 @@ class Scale:
 
     Args:
         uncached_reward: mean reward of the uncached run.
-        floor_reward: mean reward of the schedule that computes its first step only.
+        floor_reward: the worst mean reward of interest, see :func:`worst_of_interest`.
         full_cost: cost of the uncached run.
     """
 
     uncached_reward: float
     floor_reward: float
     full_cost: float
+
+    @property
+    def span(self) -> float:
+        """Drop from the uncached reward to the worst one of interest; 1 where there is none."""
+        span = self.uncached_reward - self.floor_reward
+        return span if span > 0 else 1.0
 
     @property
     def reference(self) -> Reference:
@@ -40,6 +59,5 @@ class Scale:
             reward: ``(n,)`` mean rewards.
             cost: ``(n,)``, in the unit of the full cost.
         """
-        span = self.uncached_reward - self.floor_reward
         area = hypervolume(np.asarray(reward, dtype=np.float64), np.asarray(cost, dtype=np.float64), self.reference)
-        return float(area / (self.full_cost * (span if span > 0 else 1.0)))
+        return float(area / (self.full_cost * self.span))

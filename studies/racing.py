@@ -1,4 +1,4 @@
-"""Stopping the evaluation of a candidate that will hardly enter the front.
+"""Stopping the evaluation of a candidate when its remaining images would be better spent on another one.
 
 All candidates start from the same noise and are judged on the same prompts, so a candidate is compared image by image
 with the one that it would have to beat: most of what makes images differ cancels.
@@ -6,67 +6,88 @@ with the one that it would have to beat: most of what makes images differ cancel
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Incumbents", "chance_to_win"]
+from surrogate import GaussianForecast, Reference, expected_hypervolume_gain, hypervolume, staircase
+
+__all__ = ["Race", "forecast"]
 
 Floats = NDArray[np.float64]
 
+#: What the latest candidates have brought per image is what another one is worth.
+_LATEST = 24
+_FEWEST = 8
 
-def chance_to_win(scores: Floats, incumbent: Floats) -> float:
-    """The chance that a candidate's mean score over all images will be above that of an incumbent.
 
-    Differences still to come are taken for draws from the distribution of those that are there. With ``n`` differences
-    of mean ``d`` and variance ``v``, and ``m`` to come, the mean over all has the predictive mean ``d`` and variance
-    ``(m / (n + m))^2 * v * (1 / n + 1 / m)``, and follows a t-distribution with ``n - 1`` degrees of freedom.
+def forecast(scores: Floats, incumbent: Floats) -> GaussianForecast:
+    """What a candidate's mean score over all images will be.
+
+    Differences from the incumbent that are still to come are taken for draws from the distribution of those that are
+    there: with ``n`` of them, of mean ``d`` and variance ``v``, and ``m`` to come, the mean over all has the predictive
+    mean ``d`` and variance ``(m / (n + m))^2 * v * (1 / n + 1 / m)``.
 
     Args:
-        scores: ``(prompts, k)`` of the candidate, on the first ``k`` seeds.
-        incumbent: ``(prompts, seeds)``.
-
-    Returns:
-        From 0 to 1; 0.5 where one image cannot tell. A candidate that has all its images wins or loses for certain.
+        scores: ``(prompts, k)`` of the candidate, on the first ``k`` seeds; at least two scores.
+        incumbent: ``(prompts, seeds)``, of more seeds than ``k``.
     """
-    from scipy.stats import t
-
     difference = (scores - incumbent[:, : scores.shape[1]]).ravel()
     done, left = len(difference), incumbent.size - len(difference)
-    mean = float(difference.mean())
-    if not left:
-        return float(mean > 0)
-    if done < 2:
-        return 0.5
     spread = left / incumbent.size * float(difference.std(ddof=1)) * np.sqrt(1 / done + 1 / left)
-    if spread == 0:
-        return float(mean > 0)
-    return float(t.sf(-mean / spread, done - 1))
+    return GaussianForecast(np.array([incumbent.mean() + difference.mean()]), np.array([spread]))
 
 
-class Incumbents:
-    """The whole evaluations of a study, of which a candidate has to beat one to enter the front."""
+class Race:
+    """What a study's candidates have brought so far, image for image, and whether one is worth its remaining images.
 
-    def __init__(self) -> None:
+    Args:
+        reference: of the hypervolume.
+        images: of a whole evaluation.
+        least: how much a candidate's expected gain of hypervolume for each remaining image must be, as a share of what
+            the latest candidates have brought for each of theirs; 0 stops none.
+    """
+
+    def __init__(self, reference: Reference, images: int, least: float) -> None:
+        self._reference, self._images, self._least = reference, images, least
+        self._rewards: list[float] = []
         self._costs: list[float] = []
         self._scores: list[Floats] = []
+        self._gains: deque[tuple[float, int]] = deque(maxlen=_LATEST)
 
-    def add(self, cost: float, scores: Floats) -> None:
-        """A candidate of that cost has got ``(prompts, seeds)`` scores."""
-        self._costs.append(cost)
-        self._scores.append(scores)
-
-    def chance(self, cost: float, scores: Floats) -> float:
-        """The chance that a candidate enters the front.
+    def add(self, cost: float, scores: Floats, *, bred: bool) -> None:
+        """Note an evaluated candidate.
 
         Args:
             cost: of the candidate.
-            scores: ``(prompts, k)`` of the candidate, on the first ``k`` seeds.
-
-        Returns:
-            The chance to beat the best incumbent of at most that cost; 1 where there is none.
+            scores: ``(prompts, k)``; of fewer than all seeds where its evaluation was stopped.
+            bred: whether it counts for what candidates bring: seeds bring much more.
         """
+        before = self._hypervolume()
+        if scores.size == self._images:
+            self._rewards.append(float(scores.mean()))
+            self._costs.append(cost)
+            self._scores.append(scores)
+        if bred:
+            self._gains.append((self._hypervolume() - before, scores.size))
+
+    def goes_on(self, cost: float, scores: Floats) -> bool:
+        """Whether a candidate should get more images.
+
+        Args:
+            cost: of the candidate.
+            scores: ``(prompts, k)`` on the first ``k`` seeds.
+        """
+        left = self._images - scores.size
         rivals = [number for number, other in enumerate(self._costs) if other <= cost]
-        if not rivals:
-            return 1.0
-        best = max(rivals, key=lambda number: float(self._scores[number].mean()))
-        return chance_to_win(scores, self._scores[best])
+        if not left or not rivals or len(self._gains) < _FEWEST or scores.size < 2:
+            return True
+        best = max(rivals, key=self._rewards.__getitem__)
+        front = staircase(self._rewards, self._costs, self._reference)
+        gain = float(expected_hypervolume_gain(forecast(scores, self._scores[best]), [cost], front)[0])
+        brought, images = map(sum, zip(*self._gains, strict=True))
+        return gain / left >= self._least * brought / images
+
+    def _hypervolume(self) -> float:
+        return hypervolume(self._rewards, self._costs, self._reference)

@@ -24,14 +24,14 @@ from studies.cost import LATENCY_MS, Cost, mac_cost
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
 from studies.proposer import Evaluated, Plan, propose
-from studies.racing import Incumbents
+from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules
 from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
 from studies.study import enqueue_seeds, open_study, release, release_stale
 from studies.trials import EVALUATED, evaluated_trials, image_share, schedule_of, values_of
 from studies.trust import Trust, measure_trust
-from surrogate import FeatureContext
+from surrogate import FeatureContext, Reference
 
 __all__ = ["Search"]
 
@@ -84,7 +84,6 @@ class Search:
         self._observer = observer or SilentObserver()
         self._seconds: list[float] = []
         self._trust = Trust()
-        self._incumbents = Incumbents()
         self._calibration: Calibration | None = None
         self._initial = Initial()
 
@@ -113,7 +112,7 @@ class Search:
         self._calibration = calibration
         self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
         self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
-        self._meet_incumbents()
+        self._race = self._race_so_far(calibration.scale.reference)
         enqueue_seeds(
             self._study,
             first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
@@ -140,9 +139,10 @@ class Search:
             frozen = self._optuna_storage.get_trial(trial._trial_id)
             schedule = schedule_of(frozen, self._layout, self._steps)
             record = self._store.evaluation(self._name, schedule.to_hex())
+            bred = self._generation(frozen) > 0
         asked = time.perf_counter()
         try:
-            evaluation = None if record is not None else self._evaluate(schedule)
+            evaluation = None if record is not None else self._evaluate(schedule, bred)
         except (RewardError, EvaluationError) as error:
             self._observer.message(f"Trial {trial.number} failed: {error}")
             with uninterrupted():
@@ -163,6 +163,7 @@ class Search:
             # One that was found stored is of the calibration, or of a run that was killed before it could tell.
             record = replace(record, trial=trial.number)
             self._store.save_evaluation(self._name, record)
+            self._race.add(float(self._cost.of([schedule])[0]), self._scores(record), bred=bred)
             self._tell(trial, schedule, record)
             told = time.perf_counter()
             self._seconds.append(told - begin)
@@ -175,13 +176,10 @@ class Search:
     def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
         # Optuna takes no attributes after tell.
         values = [record.reward, float(self._cost.of([schedule])[0])]
-        if record.complete:
-            self._incumbents.add(values[1], self._scores(record))
-        else:
+        if not record.complete:
+            share = self._scores(record).size / self._evaluator.images_per_evaluation
             trial.set_user_attr(attributes.EXPECTED_VALUES, values)
-            trial.set_user_attr(
-                attributes.IMAGE_SHARE, self._scores(record).size / self._evaluator.images_per_evaluation
-            )
+            trial.set_user_attr(attributes.IMAGE_SHARE, share)
         trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
         trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
         trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
@@ -194,22 +192,24 @@ class Search:
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
 
-    def _evaluate(self, schedule: Schedule) -> Evaluation:
-        """Whole, or until the candidate has no chance left to enter the front."""
-        if not self._config.race:
+    def _evaluate(self, schedule: Schedule, bred: bool) -> Evaluation:
+        """Whole, or until the candidate is not worth more images."""
+        if not (bred and self._config.race):
             return self._evaluator.evaluate(schedule)
         cost = float(self._cost.of([schedule])[0])
         for evaluation in self._evaluator.evaluate_rungs(schedule):
-            if self._incumbents.chance(cost, evaluation.scores) < self._config.race:
+            if not self._race.goes_on(cost, evaluation.scores):
                 break
         return evaluation
 
-    def _meet_incumbents(self) -> None:
-        for record in self._store.evaluations(self._name):
-            # Those without a trial will be added when it comes: a resumed search must decide as it would have.
-            if record.complete and record.trial is not None:
-                schedule = Schedule.from_hex(self._layout, self._steps, record.genome)
-                self._incumbents.add(float(self._cost.of([schedule])[0]), self._scores(record))
+    def _race_so_far(self, reference: Reference) -> Race:
+        """What earlier runs of this study have evaluated, in the order in which they did."""
+        race = Race(reference, self._evaluator.images_per_evaluation, self._config.race)
+        for trial in evaluated_trials(self._study):
+            record = self._store.evaluation(self._name, trial.user_attrs[attributes.GENOME])
+            if record is not None:
+                race.add(values_of(trial)[1], self._scores(record), bred=self._generation(trial) > 0)
+        return race
 
     def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
         """``(prompts, seeds)``, as the store keeps them: what is decided by them must not change by resuming."""
@@ -249,7 +249,7 @@ class Search:
             parents,
             self._config,
             self._cost,
-            self._calibration.scale.reference,
+            self._calibration.scale,
             np.random.default_rng([self._config.seed, generation]),
             trusted=trusted,
             prior=self._initial.prior,

@@ -20,6 +20,20 @@ UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
 
 
+#: Seeds that cost less than this share of the shortest uncached run are too poor to be of interest.
+_LEAST = 0.8
+#: To breed from.
+_FEWEST = 2
+
+
+def fewer_steps(steps: int) -> list[int]:
+    """Step counts of the shorter uncached runs: about 20 to 80 % of the run, distinct.
+
+    At least two: diffusers' PixArt takes a single step for a sign of a distilled model and then fails.
+    """
+    return sorted({max(2, round(steps * share)) for share in (0.2, 0.3, 0.4, 0.5, 0.65, 0.8)} - {steps})
+
+
 def all_reuse(layout: Layout, steps: int) -> Schedule:
     """The cheapest schedule: everything is computed in the first step and reused ever after."""
     compute = np.zeros((steps, len(layout)), dtype=np.bool_)
@@ -39,14 +53,18 @@ def first_schedules(
         known: schedules from elsewhere, by origin; they are the best that is known, so they come first.
     """
     steps = drift.steps
-    named = {UNCACHED: Schedule.all_compute(layout, steps), ALL_REUSE: all_reuse(layout, steps), **(known or {})}
+    named = {UNCACHED: Schedule.all_compute(layout, steps), **(known or {})}
     if config.heuristic_seeds:
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:
         distance = drift.distance.astype(np.float64)
         bits = mixed_drift_seeds(distance, cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
+    least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():
-        distinct.setdefault(schedule, name)
+        if cost.of([schedule])[0] >= least:
+            distinct.setdefault(schedule, name)
+    if len(distinct) < _FEWEST:
+        distinct.setdefault(all_reuse(layout, steps), ALL_REUSE)
     return {name: schedule for schedule, name in distinct.items()}

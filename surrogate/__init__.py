@@ -2,6 +2,7 @@
 
 from surrogate.drop import LogDrop
 from surrogate.features import FeatureContext, feature_names, features, group_drift
+from surrogate.forecast import DropForecast, Forecast, GaussianForecast
 from surrogate.harm import HarmModel, fit_harm
 from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume_gain, non_dominated, staircase
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
@@ -11,7 +12,10 @@ from surrogate.trust import TrustFigures, banded_rank_correlation, interval_cove
 
 __all__ = [
     "FEWEST_SCHEDULES",
+    "DropForecast",
     "FeatureContext",
+    "Forecast",
+    "GaussianForecast",
     "HarmModel",
     "LogDrop",
     "Prior",

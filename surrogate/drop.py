@@ -16,7 +16,7 @@ _OFFSET = 0.03
 #: Least value whose logarithm is taken; rewards well above the uncached one end up here.
 _LEAST = 0.25 * _OFFSET
 #: The largest drop to predict.
-_DEEPEST = 1.3
+_DEEPEST = 1e3
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,27 @@ class LogDrop:
 
     Args:
         uncached: reward of the uncached run.
-        spread: the unit of the drops: range of the rewards, not negative.
+        spread: the unit of the drops, not negative: the range of the rewards of interest.
     """
 
     uncached: float
     spread: float
 
     @property
-    def _unit(self) -> float:
+    def unit(self) -> float:
+        """The unit of the drops, above 0 even where there is no spread."""
         return max(self.spread, 1e-9 * (1.0 + abs(self.uncached)))
 
     def of(self, rewards: Floats) -> Floats:
         """Log drops of ``(n,)`` rewards."""
-        logarithms: Floats = np.log(np.maximum((self.uncached - rewards) / self._unit + _OFFSET, _LEAST))
+        logarithms: Floats = np.log(np.maximum((self.uncached - rewards) / self.unit + _OFFSET, _LEAST))
         return logarithms
 
     def reward(self, log_drop: Floats) -> Floats:
-        """Rewards of ``(n,)`` log drops: the inverse of :meth:`of`, down to a little below what was seen."""
-        rewards: Floats = self.uncached - self._unit * np.minimum(np.exp(log_drop) - _OFFSET, _DEEPEST)
+        """Rewards of ``(n,)`` log drops: the inverse of :meth:`of`."""
+        rewards: Floats = self.uncached - self.unit * np.minimum(np.exp(log_drop) - _OFFSET, _DEEPEST)
         return rewards
 
     def slope(self, log_drop: Floats) -> Floats:
         """Reward lost per unit of log drop: turns an error on one scale into one on the other."""
-        return self._unit * np.minimum(np.exp(log_drop), _DEEPEST + _OFFSET)
+        return self.unit * np.minimum(np.exp(log_drop), _DEEPEST + _OFFSET)

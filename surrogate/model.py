@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecad_automl.errors import StudyError
 from surrogate.drop import LogDrop
 from surrogate.features import Bits, FeatureContext, features, group_drift
+from surrogate.forecast import DropForecast
 from surrogate.harm import HarmModel, fit_harm
 from surrogate.prior import Prior
 
@@ -64,10 +65,15 @@ class Surrogate:
         context: what is known of the transformer.
         seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
         prior: what another study knows; None starts from equal weights.
+        spread: drop of reward from the uncached run to the worst reward of interest; drops far below it are told apart,
+            far larger ones hardly. The largest drop among the evaluated schedules if None.
     """
 
-    def __init__(self, context: FeatureContext, seed: int = 0, prior: Prior | None = None) -> None:
+    def __init__(
+        self, context: FeatureContext, seed: int = 0, prior: Prior | None = None, spread: float | None = None
+    ) -> None:
         self._context = context
+        self._unit = spread
         self._seed = seed
         self._center = prior.trend(context) if prior is not None else None
         self._members: list[_Member] = []
@@ -109,7 +115,7 @@ class Surrogate:
             raise StudyError(f"The surrogate got weights {weight}; it needs {len(y)}, each above 0 and at most 1.")
         x, drift = self._inputs(compute)
         uncached = float(y[compute.sum(axis=(1, 2)).argmax()])
-        self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0))
+        self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0) if self._unit is None else self._unit)
         target = self._scale.of(y)
         folds = np.random.default_rng(self._seed).permutation(len(y)) % FOLDS
         errors = np.empty(len(y))
@@ -126,14 +132,11 @@ class Surrogate:
         self._stretch = float(np.sqrt(np.average((errors / spread) ** 2, weights=weight)))
         return self
 
-    def predict(self, compute: Bits) -> tuple[Floats, Floats]:
+    def predict(self, compute: Bits) -> DropForecast:
         """Rewards to expect.
 
         Args:
             compute: ``(n, steps, slots)`` effective bits.
-
-        Returns:
-            Means and standard deviations, each ``(n,)``, in units of the reward.
 
         Raises:
             StudyError: nothing was fitted yet.
@@ -141,9 +144,7 @@ class Surrogate:
         if not self._members:
             raise StudyError("The surrogate cannot predict before it was fitted; call fit first.")
         predictions = self._predictions(*self._inputs(compute))
-        log_drop = predictions.mean(axis=0)
-        std: Floats = self._scale.slope(log_drop) * self._stretch * self._spread(predictions)
-        return self._scale.reward(log_drop), std
+        return DropForecast(self._scale, predictions.mean(axis=0), self._stretch * self._spread(predictions))
 
     def _inputs(self, compute: Bits) -> tuple[Floats, Floats]:
         return features(compute, self._context), group_drift(compute, self._context)

@@ -84,10 +84,12 @@ def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
 
 def _convergence(study: StoredStudy, out: Path) -> Path:
     from ecad_automl.plots import plot_convergence
-    from studies.quality import Scale
+    from studies.quality import Scale, worst_of_interest
 
-    floor = min(study.evaluations, key=study.cost.of)
-    scale = Scale(study.uncached.reward, floor.reward, study.cost.of(study.uncached))
+    cheapest = min(study.evaluations, key=study.cost.of)
+    shorter = [record.reward for record in study.baselines.values()]
+    floor = worst_of_interest(study.uncached.reward, shorter, cheapest.reward)
+    scale = Scale(study.uncached.reward, floor, study.cost.of(study.uncached))
     rewards = [r.reward for r in study.evaluations]
     costs = [study.cost.of(r) for r in study.evaluations]
     curve = np.array([[scale.hypervolume(rewards[:n], costs[:n]) for n in range(1, len(rewards) + 1)]])

@@ -59,6 +59,11 @@ def test_features_do_without_drift() -> None:
     assert features(schedules(4), bare).shape == (4, len(feature_names(bare, STEPS)))
 
 
+def predicted(model: Surrogate, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    forecast = model.predict(bits)
+    return forecast.reward, forecast.std
+
+
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ScheduleError, match="one of each is needed"):
         FeatureContext(BLOCK, COMPONENT[:-1], MACS)
@@ -69,7 +74,7 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
 @pytest.mark.parametrize(("count", "correlation"), [(24, 0.5), (150, 0.6)])
 def test_the_surrogate_ranks_unseen_schedules_of_equal_cost(count: int, correlation: float) -> None:
     seen, unseen = schedules(count, seed=1), schedules(300, seed=2)
-    mean, std = Surrogate(context()).fit(seen, reward(seen)).predict(unseen)
+    mean, std = predicted(Surrogate(context()).fit(seen, reward(seen)), unseen)
     cost = unseen.mean(axis=1) @ MACS
     assert banded_rank_correlation(mean, reward(unseen), cost, bands=12) > correlation
     inside = np.abs(reward(unseen) - mean) <= 1.645 * std
@@ -78,15 +83,15 @@ def test_the_surrogate_ranks_unseen_schedules_of_equal_cost(count: int, correlat
 
 def test_rewards_may_be_in_any_unit() -> None:
     seen, unseen = schedules(60, seed=1), schedules(20, seed=2)
-    mean, std = Surrogate(context()).fit(seen, reward(seen)).predict(unseen)
-    other_mean, other_std = Surrogate(context()).fit(seen, 100 * reward(seen) + 7).predict(unseen)
+    mean, std = predicted(Surrogate(context()).fit(seen, reward(seen)), unseen)
+    other_mean, other_std = predicted(Surrogate(context()).fit(seen, 100 * reward(seen) + 7), unseen)
     assert other_mean == pytest.approx(100 * mean + 7, rel=1e-3)
     assert other_std == pytest.approx(100 * std, rel=1e-2)
 
 
 def test_rewards_that_rise_under_caching_are_learned_without_fault() -> None:
     seen = schedules(40)
-    mean, std = Surrogate(context()).fit(seen, -reward(seen)).predict(seen)
+    mean, std = predicted(Surrogate(context()).fit(seen, -reward(seen)), seen)
     assert np.isfinite(mean).all()
     assert np.isfinite(std).all()
     assert (std > 0).all()
@@ -94,14 +99,34 @@ def test_rewards_that_rise_under_caching_are_learned_without_fault() -> None:
 
 def test_the_surrogate_does_without_drift() -> None:
     seen, unseen = schedules(80, seed=1), schedules(200, seed=2)
-    mean, _ = Surrogate(FeatureContext(BLOCK, COMPONENT, MACS)).fit(seen, reward(seen)).predict(unseen)
+    mean, _ = predicted(Surrogate(FeatureContext(BLOCK, COMPONENT, MACS)).fit(seen, reward(seen)), unseen)
     assert banded_rank_correlation(mean, reward(unseen), unseen.mean(axis=1) @ MACS, bands=12) > 0.3
 
 
 def test_equal_seeds_and_data_predict_the_same() -> None:
     seen, unseen = schedules(60, seed=1), schedules(20, seed=2)
-    first, second = (Surrogate(context(), seed=3).fit(seen, reward(seen)).predict(unseen) for _ in range(2))
+    first, second = (predicted(Surrogate(context(), seed=3).fit(seen, reward(seen)), unseen) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_what_counts_less_is_learned_less() -> None:
+    seen, unseen = schedules(60, seed=1), schedules(100, seed=2)
+    wrong = np.arange(60) % 3 == 0
+    rewards = np.where(wrong, reward(seen)[::-1], reward(seen))
+    light = Surrogate(context()).fit(seen, rewards, np.where(wrong, 0.01, 1.0)).predict(unseen)
+    full = Surrogate(context()).fit(seen, rewards).predict(unseen)
+    error = [np.abs(forecast.reward - reward(unseen)).mean() for forecast in (light, full)]
+    assert error[0] < 0.8 * error[1]
+
+
+def test_a_narrow_range_of_interest_tells_small_drops_apart() -> None:
+    seen, unseen = schedules(80, seed=1), schedules(200, seed=2)
+    rewards = reward(seen)
+    small = np.ptp(rewards) * 0.1
+    good = reward(unseen) > reward(unseen).max() - small
+    narrow, wide = (Surrogate(context(), spread=spread).fit(seen, rewards) for spread in (small, None))
+    error = [np.abs(model.predict(unseen[good]).reward - reward(unseen[good])).mean() for model in (narrow, wide)]
+    assert error[0] <= 1.05 * error[1]
 
 
 def test_useless_data_are_refused() -> None:
@@ -116,7 +141,7 @@ def test_useless_data_are_refused() -> None:
 
 def test_equal_rewards_are_predicted_as_such() -> None:
     bits = schedules(20)
-    mean, _ = Surrogate(context()).fit(bits, np.full(20, 3.0)).predict(bits)
+    mean, _ = predicted(Surrogate(context()).fit(bits, np.full(20, 3.0)), bits)
     assert mean == pytest.approx(np.full(20, 3.0))
 
 

@@ -32,7 +32,7 @@ def test_a_prior_ranks_better_than_none_while_there_are_few_evaluations() -> Non
     def correlation(seed: int, known: Prior | None) -> float:
         seen = schedules(8, seed=seed)
         seen[0] = True
-        mean, _ = Surrogate(context(), prior=known).fit(seen, reward(seen)).predict(unseen)
+        mean = Surrogate(context(), prior=known).fit(seen, reward(seen)).predict(unseen).reward
         return banded_rank_correlation(mean, reward(unseen), cost, bands=12)
 
     known = prior()
@@ -43,8 +43,8 @@ def test_a_prior_ranks_better_than_none_while_there_are_few_evaluations() -> Non
 def test_an_empty_prior_changes_nothing() -> None:
     seen, unseen = schedules(20), schedules(5, seed=2)
     none = Prior(np.zeros((0, *seen.shape[1:]), dtype=np.bool_), np.empty(0))
-    with_none = Surrogate(context(), prior=none).fit(seen, reward(seen)).predict(unseen)
-    assert np.array_equal(with_none, Surrogate(context()).fit(seen, reward(seen)).predict(unseen))
+    with_none = Surrogate(context(), prior=none).fit(seen, reward(seen)).predict(unseen).reward
+    assert np.array_equal(with_none, Surrogate(context()).fit(seen, reward(seen)).predict(unseen).reward)
 
 
 def test_what_does_not_belong_together_is_refused() -> None:
