@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -46,13 +47,20 @@ LANDSCAPES = {
 }
 
 
-def load(landscape: Landscape, *, split: Split = "calibration", prompts: int | None = None) -> tuple[Evaluator, Layout]:
+def load(
+    landscape: Landscape,
+    *,
+    split: Split = "calibration",
+    prompts: int | None = None,
+    rungs: Sequence[int] | None = None,
+) -> tuple[Evaluator, Layout]:
     """An evaluator of a landscape, and the slots of its transformer.
 
     Args:
         landscape: the landscape.
         split: which of the bundled prompts: those of the searches, or held-out ones.
         prompts: how many, those of the landscape if None.
+        rungs: numbers of noises after which an evaluation may pause, see the evaluator.
     """
     import diffusers
 
@@ -76,5 +84,6 @@ def load(landscape: Landscape, *, split: Split = "calibration", prompts: int | N
         load_reward("shapes"),
         settings,
         batch_size=landscape.images,
+        rungs=rungs,
     )
     return evaluator, model_layout(replace(model, settings=settings))

@@ -1,46 +1,67 @@
 """How many evaluations and images searches need for the same front: this one and what a user could run instead.
 
 Each search is run with several seeds; each run is a cell. Cells run in parallel, one thread each, and what they have
-evaluated is kept, so that the script can be interrupted and goes on where it stopped.
+evaluated is kept, so that the script can be interrupted and goes on where it stopped. The report is made of the cells
+that are finished.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.cells import Cell, run_rival
+from benchmarks.cells import Cell, Point, run_rival
+from benchmarks.landscapes import LANDSCAPES, load
+from benchmarks.machine import machine
+from benchmarks.our_search import OURS, VARIANTS, run_ours
+from benchmarks.rivals import RIVALS
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, help=__doc__)
 
 WORK = Path("runs/sample_efficiency")
-#: Budgets of whole evaluations.
-LONG, SHORT = 2000, 300
-_ECAD = "pymoo NSGA-II (ECAD)"
+RESULTS = Path(__file__).parent / "results"
+ECAD = "pymoo NSGA-II (ECAD)"
+#: Evaluations after which hypervolumes are reported.
+MARKS = (24, 50, 100, 200, 300, 600, 1000, 2000)
+#: What ECAD's settings have after so many evaluations is the level to reach.
+LEVEL_AT = 2000
 
 
 @app.command()
 def run(
-    search: Annotated[list[str], typer.Option(help="Which searches.")],
+    search: Annotated[list[str], typer.Option(help="Which searches; may be given several times.")],
     landscape: str = "shapes",
     seeds: int = 5,
-    evaluations: int = SHORT,
+    evaluations: Annotated[int, typer.Option(help="Budget, in the images of so many whole evaluations.")] = 300,
     workers: int = 2,
     work: Path = WORK,
 ) -> None:
-    """Run the cells of some searches."""
+    """Run the cells of some searches that are not finished."""
+    unknown = [name for name in search if name not in {*RIVALS, *VARIANTS}]
+    if unknown:
+        raise typer.BadParameter(f"there is no search {unknown[0]!r}; choose from {', '.join([*VARIANTS, *RIVALS])}.")
     cells = [Cell(landscape, name, seed, evaluations) for seed in range(seeds) for name in search]
     console = Console()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_run, cell, work): cell for cell in cells}
+        futures = {pool.submit(_run, cell, work): cell for cell in cells if not _finished(cell, work).exists()}
         for future in as_completed(futures):
             future.result()
             console.print(f"finished: {futures[future]}")
+
+
+def _finished(cell: Cell, work: Path) -> Path:
+    log = cell.log(work)
+    return log.with_name(f"{log.stem}.{cell.evaluations}.json")
 
 
 def _run(cell: Cell, work: Path) -> None:
@@ -55,7 +76,145 @@ def _run(cell: Cell, work: Path) -> None:
         if done % 50 == 0:
             print(f"{cell.search} {cell.seed}: {done} of {cell.evaluations}", flush=True)
 
-    run_rival(cell, work, progress)
+    points = (run_ours if cell.search in VARIANTS else run_rival)(cell, work, progress)
+    _finished(cell, work).write_text(json.dumps(points))
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What hypervolumes are measured against.
+
+    Args:
+        uncached: reward of the uncached run.
+        short: reward of the shortest uncached run: worse ones are of no interest.
+        cheapest: reward of the schedule that computes its first step only: worse ones hardly exist.
+        gmacs: of the uncached run.
+    """
+
+    uncached: float
+    short: float
+    cheapest: float
+    gmacs: float
+
+    @classmethod
+    def of(cls, landscape: str, work: Path) -> Yardstick:
+        """Measured once for each landscape."""
+        path = work / landscape / "yardstick.json"
+        if not path.exists():
+            from studies.seeds import all_reuse, fewer_steps
+
+            evaluator, layout = load(LANDSCAPES[landscape])
+            steps = evaluator.settings.steps
+            found = cls(
+                evaluator.baseline().reward,
+                evaluator.evaluate_steps(min(fewer_steps(steps))).reward,
+                evaluator.evaluate(all_reuse(layout, steps)).reward,
+                steps * layout.step_macs / 1e9,
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(vars(found)))
+        return cls(**json.loads(path.read_text()))
+
+    def curve(self, points: Sequence[Point], *, wide: bool = False) -> NDArray[np.float64]:
+        """Normalized hypervolume after each evaluation.
+
+        Args:
+            points: the evaluations in order.
+            wide: down to the cheapest schedule, not only to the shortest run.
+        """
+        from studies.quality import Scale
+
+        scale = Scale(self.uncached, self.cheapest if wide else self.short, self.gmacs)
+        values = np.array([point[:2] for point in points])
+        return np.array([scale.hypervolume(*values[:count].T) for count in range(1, len(values) + 1)])
+
+
+@app.command()
+def report(landscape: str = "shapes", work: Path = WORK) -> None:
+    """Write the table, the figures and the curves of all finished cells."""
+    from ecad_automl.plots import plot_convergence
+
+    yardstick = Yardstick.of(landscape, work)
+    cells = {name: _points(landscape, name, work) for name in [*VARIANTS, *RIVALS]}
+    cells = {name: runs for name, runs in cells.items() if runs}
+    curves = {name: [yardstick.curve(points) for points in runs] for name, runs in cells.items()}
+    wide = {name: [yardstick.curve(points, wide=True) for points in runs] for name, runs in cells.items()}
+    summary: dict[str, Any] = {
+        "machine": machine(),
+        "landscape": vars(LANDSCAPES[landscape]),
+        "yardstick": vars(yardstick),
+        "seeds": {name: len(runs) for name, runs in cells.items()},
+        "hypervolume": {name: _at_marks(runs) for name, runs in curves.items()},
+        "hypervolume down to the cheapest schedule": {name: _at_marks(runs) for name, runs in wide.items()},
+    }
+    lines = [_table(summary["hypervolume"], summary["seeds"])]
+    levels = [curve[LEVEL_AT - 1] for curve in curves.get(ECAD, []) if len(curve) >= LEVEL_AT]
+    if levels and OURS in cells:
+        level = float(np.median(levels))
+        summary["level"] = {"of": ECAD, "evaluations": LEVEL_AT, "seeds": len(levels), "hypervolume": level}
+        needed = {name: _needed(cells[name], curves[name], level) for name in cells}
+        summary["needed for the level"] = needed
+        lines += [
+            "",
+            f"To reach what {ECAD} has after {LEVEL_AT} evaluations ({level:.4f}, median of {len(levels)} seeds), each "
+            "seed needed (evaluations, images): " + "; ".join(f"{name} {found}" for name, found in needed.items()),
+        ]
+    RESULTS.mkdir(exist_ok=True)
+    stem = RESULTS / f"sample_efficiency-{landscape}"
+    stem.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n")
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    shortest = {name: min(map(len, runs)) for name, runs in curves.items()}
+    plot_convergence(
+        stem.with_suffix(".png"),
+        {name: np.array([curve[: shortest[name]] for curve in runs]) for name, runs in curves.items()},
+        title=f"{landscape}: hypervolume against evaluations, median and range of seeds",
+    )
+    Console().print("\n".join(lines), highlight=False)
+
+
+def _points(landscape: str, name: str, work: Path) -> list[list[Point]]:
+    """The longest finished run of each seed."""
+    found: dict[int, list[Point]] = {}
+    stem = Cell(landscape, name, 0, 0).log(work).stem.removesuffix("-0")
+    for path in work.joinpath(landscape).glob("*.json"):
+        cell, _, evaluations = path.stem.rpartition(".")
+        name_of_cell, _, seed = cell.rpartition("-")
+        if name_of_cell == stem and evaluations.isdigit():
+            points = [Point(*values) for values in json.loads(path.read_text())]
+            if len(points) > len(found.get(int(seed), [])):
+                found[int(seed)] = points
+    return [found[seed] for seed in sorted(found)]
+
+
+def _at_marks(runs: Sequence[NDArray[np.float64]]) -> dict[int, list[float]]:
+    return {
+        mark: [round(float(curve[mark - 1]), 4) for curve in runs if len(curve) >= mark]
+        for mark in MARKS
+        if any(len(curve) >= mark for curve in runs)
+    }
+
+
+def _needed(
+    runs: Sequence[Sequence[Point]], curves: Sequence[NDArray[np.float64]], level: float
+) -> list[tuple[int, int] | None]:
+    """For each seed the evaluations and images after which the level is reached, or None."""
+    found: list[tuple[int, int] | None] = []
+    for points, curve in zip(runs, curves, strict=True):
+        reached = np.flatnonzero(curve >= level)
+        found.append((int(reached[0]) + 1, points[reached[0]].images) if len(reached) else None)
+    return found
+
+
+def _table(values: dict[str, dict[int, list[float]]], seeds: dict[str, int]) -> str:
+    marks = [mark for mark in MARKS if any(mark in found for found in values.values())]
+    lines = ["| search | seeds | " + " | ".join(map(str, marks)) + " |", "|---" * (len(marks) + 2) + "|"]
+    for name, found in values.items():
+        cells = [
+            f"{np.median(found[mark]):.3f} ({min(found[mark]):.3f} to {max(found[mark]):.3f})" if mark in found else "-"
+            for mark in marks
+        ]
+        lines.append(f"| {name} | {seeds[name]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
