@@ -71,7 +71,13 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             :class:`~ecad_automl.evaluation.Evaluator`.
     """
     evaluator = Evaluator(
-        job.model.pipe, job.prompts, job.seeds, job.reward, job.model.settings, batch_size=job.batch_size
+        job.model.pipe,
+        job.prompts,
+        job.seeds,
+        job.reward,
+        job.model.settings,
+        batch_size=job.batch_size,
+        rungs=range(1, len(job.seeds) + 1) if job.config.race else None,
     )
     layout = model_layout(job.model)
     observer = observer or SilentObserver()

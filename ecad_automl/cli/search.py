@@ -52,6 +52,9 @@ def search(
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    race: Annotated[
+        bool, typer.Option(help="With several images per prompt: stop candidates that promise little after some.")
+    ] = False,
     surrogate: Annotated[bool, typer.Option(help="Let the surrogate choose candidates.")] = True,
     revision: Revision = None,
     dtype: Dtype = None,
@@ -60,12 +63,18 @@ def search(
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
     from studies.config import LatencySettings, SearchConfig
 
-    config = SearchConfig(evaluations=evaluations, batch=population, surrogate=surrogate, seed=seed)
+    config = SearchConfig(
+        evaluations=evaluations, batch=population, surrogate=surrogate, seed=seed, race=1.0 if race else 0.0
+    )
     if cost not in ("gmacs", "latency"):
         raise EvaluationError(f"The cost {cost!r} is unknown; choose gmacs or latency.")
     latency = LatencySettings(latency_batch_size, latency_schedules) if cost == "latency" else None
     if init_limit < 0:
         raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")
+    if race and images_per_prompt < 2:
+        raise EvaluationError(
+            "A race needs at least 2 images per prompt, of which the first decide; raise --images-per-prompt."
+        )
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
     if prompts is not None:
@@ -178,13 +187,19 @@ class _LiveStatus:
 
 def _figures(status: SearchStatus) -> dict[str, str]:
     return {
-        "evaluations": f"{status.evaluations}/{status.budget}",
+        "evaluations": _evaluations(status),
         "generation": str(status.generation),
         "hypervolume": _number(status.hypervolume),
         **{f"best at {speedup:g}x": _signed(value) for speedup, value in status.best.items()},
         "rank correlation": _number(status.rank_correlation, 2),
         "time left": _duration(status.seconds_left),
     }
+
+
+def _evaluations(status: SearchStatus) -> str:
+    if not status.stopped:
+        return f"{status.evaluations}/{status.budget}"
+    return f"{status.evaluations} ({status.stopped} stopped), {status.images:.0f}/{status.budget} by images"
 
 
 def _table(status: SearchStatus) -> Table:
