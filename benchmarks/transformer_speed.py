@@ -55,7 +55,7 @@ PAB_RANGES = {"attn1": 2, "attn2": 3}
 PAB = "PAB of diffusers"
 SAME = "the same MACs as a schedule"
 #: First Block Cache decides in the run, by what random weights happen to give: the first of these that saves enough.
-FBC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+FBC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8)
 FBC_ENOUGH = 1.5
 FBC = "First Block Cache of diffusers"
 NEAREST = "whole steps of about the same MACs"
@@ -339,6 +339,7 @@ def _rivals(
             if counted(nearest) != round(nearest.mac_fraction * full):
                 raise SystemExit(f"A run under {NEAREST!r} does not have the MACs of its schedule.")
             return {name: Rival(partial(_first_block_cache, pipe, threshold), NEAREST, full / macs)}, {NEAREST: nearest}
+    Console().print(f"{FBC} saves nothing to speak of up to a threshold of {FBC_THRESHOLDS[-1]}.", highlight=False)
     return {}, {}
 
 
