@@ -173,7 +173,9 @@ def test_rungs_do_not_change_the_order_of_images(tiny_model: Any) -> None:
     plain = evaluator(tiny_model, seeds=[0, 1], batch_size=3)
     in_rungs = evaluator(tiny_model, seeds=[0, 1], batch_size=3, rungs=[1, 2])
     assert torch.allclose(plain.reference_images, in_rungs.reference_images, atol=1e-4)
-    assert torch.allclose(plain.generate(half_reused(tiny_model)), in_rungs.generate(half_reused(tiny_model)), atol=1e-4)
+    assert torch.allclose(
+        plain.generate(half_reused(tiny_model)), in_rungs.generate(half_reused(tiny_model)), atol=1e-4
+    )
 
 
 def test_whoever_stops_asking_pays_for_no_more_images(tiny_model: Any) -> None:
