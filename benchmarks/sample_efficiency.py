@@ -73,7 +73,7 @@ def _run(cell: Cell, work: Path) -> None:
     keep_freed_memory()
 
     def progress(done: int) -> None:
-        if done % 50 == 0:
+        if done and done % 50 == 0:
             print(f"{cell.search} {cell.seed}: {done} of {cell.evaluations}", flush=True)
 
     points = (run_ours if cell.search in VARIANTS else run_rival)(cell, work, progress)
