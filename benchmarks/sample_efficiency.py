@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,10 +20,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.cells import Cell, Point, run_rival
-from benchmarks.landscapes import LANDSCAPES, load
+from benchmarks.landscapes import LANDSCAPES
 from benchmarks.machine import machine
 from benchmarks.our_search import OURS, VARIANTS, run_ours
 from benchmarks.rivals import RIVALS
+from benchmarks.yardstick import Yardstick
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
@@ -78,55 +78,6 @@ def _run(cell: Cell, work: Path) -> None:
 
     points = (run_ours if cell.search in VARIANTS else run_rival)(cell, work, progress)
     _finished(cell, work).write_text(json.dumps(points))
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """What hypervolumes are measured against.
-
-    Args:
-        uncached: reward of the uncached run.
-        short: reward of the shortest uncached run: worse ones are of no interest.
-        cheapest: reward of the schedule that computes its first step only: worse ones hardly exist.
-        gmacs: of the uncached run.
-    """
-
-    uncached: float
-    short: float
-    cheapest: float
-    gmacs: float
-
-    @classmethod
-    def of(cls, landscape: str, work: Path) -> Yardstick:
-        """Measured once for each landscape."""
-        path = work / landscape / "yardstick.json"
-        if not path.exists():
-            from studies.seeds import all_reuse, fewer_steps
-
-            evaluator, layout = load(LANDSCAPES[landscape])
-            steps = evaluator.settings.steps
-            found = cls(
-                evaluator.baseline().reward,
-                evaluator.evaluate_steps(min(fewer_steps(steps))).reward,
-                evaluator.evaluate(all_reuse(layout, steps)).reward,
-                steps * layout.step_macs / 1e9,
-            )
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(vars(found)))
-        return cls(**json.loads(path.read_text()))
-
-    def curve(self, points: Sequence[Point], *, wide: bool = False) -> NDArray[np.float64]:
-        """Normalized hypervolume after each evaluation.
-
-        Args:
-            points: the evaluations in order.
-            wide: down to the cheapest schedule, not only to the shortest run.
-        """
-        from studies.quality import Scale
-
-        scale = Scale(self.uncached, self.cheapest if wide else self.short, self.gmacs)
-        values = np.array([point[:2] for point in points])
-        return np.array([scale.hypervolume(*values[:count].T) for count in range(1, len(values) + 1)])
 
 
 @app.command()

@@ -21,7 +21,8 @@ from rich.console import Console
 
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
-from benchmarks.sample_efficiency import RESULTS, WORK, Yardstick
+from benchmarks.sample_efficiency import RESULTS, WORK
+from benchmarks.yardstick import Yardstick
 from ecad_automl.schedule import Schedule
 from surrogate import FeatureContext, LogDrop, Surrogate, banded_rank_correlation, features, fit_harm, group_drift
 

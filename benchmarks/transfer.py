@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import typer
@@ -22,6 +21,7 @@ from rich.console import Console
 
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
+from benchmarks.yardstick import Yardstick
 
 RESULTS = Path(__file__).parent / "results"
 EARLIER, SCRATCH, SEEDS, FULL = "earlier study", "from scratch", "its front as seeds", "--init"
@@ -106,21 +106,17 @@ def _run(cell: Cell, work: Path) -> None:
     import optuna
 
     study = optuna.load_study(study_name=REWARD, storage=optuna_storage)
-    trials = sorted(evaluated_trials(study), key=lambda trial: trial.datetime_complete)
-    points = [values_of(trial) for trial in trials[: cell.evaluations]]
+    points = [values_of(trial) for trial in evaluated_trials(study)[: cell.evaluations]]
     cell.points(work).write_text(json.dumps(points))
 
 
 def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
     from ecad_automl.plots import plot_convergence
-    from studies.quality import Scale
 
-    runs = {cell: np.array(json.loads(cell.points(work).read_text())) for cell in cells}
-    every = np.concatenate(list(runs.values()))
-    full, floor = every[every[:, 1].argmax()], every[every[:, 1].argmin()]
-    scale = Scale(float(full[0]), float(floor[0]), float(full[1]))
+    runs = {cell: json.loads(cell.points(work).read_text()) for cell in cells}
+    yardstick = Yardstick.of(NEW, work)
     curves = {
-        kind: np.stack([_curve(scale, runs[cell]) for cell in cells if cell.kind == kind])
+        kind: np.stack([yardstick.curve(runs[cell]) for cell in cells if cell.kind == kind])
         for kind in (SCRATCH, SEEDS, FULL)
     }
     evaluations = cells[0].evaluations
@@ -152,11 +148,6 @@ def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
     count = len(curves[FULL])
     plot_convergence(results / "transfer.png", curves, title=f"{NEW} after {OLD}: median and range of {count} seeds")
     Console().print("\n".join(lines), highlight=False)
-
-
-def _curve(scale: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(evaluations,)`` hypervolume after each."""
-    return np.array([scale.hypervolume(points[:n, 0], points[:n, 1]) for n in range(1, len(points) + 1)])
 
 
 def _needed(curves: NDArray[np.float64], levels: NDArray[np.float64]) -> list[int | None]:
