@@ -20,8 +20,10 @@ from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.graphs import GraphedRun, GraphReport, device_for_graphs
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
+from ecad_automl.runtime.sharing import SharingRun
 from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import load_schedule
@@ -44,6 +46,7 @@ class ScheduleHandle:
         cache: where outputs are kept.
         keep_text: whether work on the text is done once in a run.
         capturer: makes CUDA graphs of transformer calls; None for no graphs.
+        prefixes: where runs find what others that begin alike have made; None for nowhere.
     """
 
     def __init__(
@@ -55,10 +58,11 @@ class ScheduleHandle:
         *,
         keep_text: bool,
         capturer: Capturer | None = None,
+        prefixes: Prefixes | None = None,
     ) -> None:
         transformer = transformer_of(pipe)
         functions.for_parts(parts_of(transformer))
-        self._options = functions, cache, keep_text, capturer
+        self._options = functions, cache, keep_text, capturer, prefixes
         self._schedule = schedule
         self._visitor = run = ScheduledRun(schedule, blocks_of(transformer), functions, cache)
         modules = [module for _, module in text_modules(transformer)] if keep_text else []
@@ -67,9 +71,14 @@ class ScheduleHandle:
         if capturer is not None:
             self._graphs = GraphedRun(run, transformer, capturer, device_for_graphs(transformer))
             others.append((transformer, self._graphs.forward))
-        self._instrument = Instrument(pipe, self._graphs or run, schedule.steps, "The schedule", others)
-        if self._graphs is not None:
-            self._graphs.count_blocks = self._instrument.count_blocks
+        sharing = None
+        if prefixes is not None:
+            sharing = SharingRun(run, schedule, functions, transformer, prefixes)
+            others.append((transformer, sharing.forward))
+        instead = self._graphs or sharing  # of whole calls
+        self._instrument = Instrument(pipe, instead or run, schedule.steps, "The schedule", others)
+        if instead is not None:
+            instead.count_blocks = self._instrument.count_blocks
 
     @property
     def schedule(self) -> Schedule:
@@ -84,9 +93,11 @@ class ScheduleHandle:
 
     def again(self, pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
         """A handle of the same options."""
-        functions, cache, keep_text, capturer = self._options
+        functions, cache, keep_text, capturer, prefixes = self._options
         cache = OutputCache(cache.dtype, cache.device)
-        return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, capturer=capturer)
+        return ScheduleHandle(
+            pipe, schedule, functions, cache, keep_text=keep_text, capturer=capturer, prefixes=prefixes
+        )
 
     def cache_bytes(self) -> int:
         """Bytes of cached outputs held right now, those of the text not counted.
@@ -124,6 +135,7 @@ def apply_schedule(
     cache_dtype: torch.dtype | None = None,
     cache_device: torch.device | str | None = None,
     cuda_graphs: bool | Capturer = False,
+    prefixes: Prefixes | None = None,
     like: ScheduleHandle | None = None,
 ) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
@@ -151,6 +163,9 @@ def apply_schedule(
             A run that cannot go by graphs goes as always, with a :class:`~ecad_automl.errors.CudaGraphsWarning` for
             each reason; ``handle.cuda_graphs`` tells. What callbacks change in the middle of a run other than tensors,
             as the scale of a LoRA, is seen from the next run on. A capturer other than CUDA's may be given.
+        prefixes: where runs find the steps of others that began alike on the same inputs, as when many schedules are
+            tried on the same prompts and noise: such a step is made once. Nothing else changes by it. Not with
+            ``compile`` or ``cuda_graphs``.
         like: an earlier handle of this pipeline, removed since. All options but the schedule are taken from it, and so
             are blocks that were compiled or prepared under it.
 
@@ -160,7 +175,7 @@ def apply_schedule(
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
         ScheduleError: the schedule is for another transformer, or its file cannot be read. CUDA graphs are asked for
-            where they cannot be. At the first transformer
+            where they cannot be, or prefixes together with what they cannot be with. At the first transformer
             call of a run also where the run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
@@ -175,6 +190,10 @@ def apply_schedule(
         raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
     if like is not None:
         return like.again(pipe, schedule)
+    if prefixes is not None and (compile is not False or cuda_graphs is not False):
+        raise ScheduleError(
+            "Steps that are compiled or go by CUDA graphs cannot be shared; leave prefixes out."
+        )
     options = {} if isinstance(compile, bool) else compile
     capturer = _capturer(transformer, cuda_graphs, cache_device, options)
     if compile is not False:
@@ -182,7 +201,8 @@ def apply_schedule(
     compiler = partial(torch.compile, **{"fullgraph": True, **options}) if compile is not False else None
     cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
     functions = Functions(fuse=fuse, compiler=compiler)
-    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text and compiler is None, capturer=capturer)
+    keep_text = keep_text and compiler is None
+    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, capturer=capturer, prefixes=prefixes)
 
 
 def _capturer(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 
 from ecad_automl.runtime.steps import ContextKey
 
-__all__ = ["Entry", "Kept", "Output", "OutputCache", "tensors_in"]
+__all__ = ["CachedOutputs", "Entry", "Kept", "Output", "OutputCache", "tensors_in"]
 
 #: What a component returns: FLUX's joint attention returns a tuple.
 Output = torch.Tensor | tuple[torch.Tensor, ...]
@@ -23,6 +24,10 @@ class Kept(NamedTuple):
     tensor: torch.Tensor
     dtype: torch.dtype
     device: torch.device
+
+
+#: The cached outputs of one guidance branch. Neither the lists nor the tensors are ever written to.
+CachedOutputs = Mapping[Entry, list[Kept]]
 
 
 class OutputCache:
@@ -52,6 +57,20 @@ class OutputCache:
         if self.dtype is None and self.device is None:
             return [tensor for tensor, _, _ in kept]
         return [tensor.to(device=device, dtype=dtype) for tensor, dtype, device in kept]
+
+    def outputs(self, context: ContextKey) -> CachedOutputs:
+        """What is kept for one context now; later changes do not show in it."""
+        return dict(self._contexts.get(context, {}))
+
+    def replace(self, context: ContextKey, outputs: CachedOutputs) -> None:
+        """Keep these for one context, and store and read in it from now on."""
+        self._entries = self._contexts[context] = dict(outputs)
+
+    def free(self, context: ContextKey, is_needed: Callable[[Entry], bool]) -> None:
+        """Free the entries of one context that are not needed."""
+        entries = self._contexts.get(context, {})
+        for entry in [entry for entry in entries if not is_needed(entry)]:
+            del entries[entry]
 
     def drop(self, context: ContextKey) -> None:
         """Free all entries of one context."""

@@ -39,7 +39,7 @@ from ecad_automl.runtime.state import ModuleState, why_not_capturable
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, Spec, flatten, rebuild
 
-__all__ = ["GraphReport", "GraphedRun", "device_for_graphs"]
+__all__ = ["GraphReport", "GraphedRun", "cloned", "device_for_graphs", "random_states"]
 
 # Kept text holds, or it does not; in between only where the text changes in the middle of a run.
 _TEXT_STATES = 2
@@ -172,7 +172,7 @@ class GraphedRun:
         if reason is not None:
             self._tell(*reason)
         if reason is not None or self._off is not None or not self._weights_in_place():
-            return _cloned(forward(*args, **kwargs))
+            return cloned(forward(*args, **kwargs))
         return self._work(call, branch, forward, tensors)
 
     def _work(self, call: Call, branch: Branch, forward: Forward, tensors: list[torch.Tensor]) -> Any:
@@ -197,23 +197,23 @@ class GraphedRun:
             if sum(other == pattern for other, _ in branch.graphs) < _TEXT_STATES:
                 graph = self._capture(call, branch, run)
             if graph is None:
-                return _cloned(run())
+                return cloned(run())
             branch.graphs[key] = graph
         else:
             self.count_blocks(True)
             text.valid |= asked
         graph.captured.replay()
         self._replays += 1
-        return _cloned(graph.captured.result)
+        return cloned(graph.captured.result)
 
     def _warm_up(self, branch: Branch, pattern: int, run: Callable[[], Any]) -> Any:
-        generators = _random_states(self._device)
-        result = _cloned(self._capturer.warm_up(run))
+        generators = random_states(self._device)
+        result = cloned(self._capturer.warm_up(run))
         branch.drop_misplaced()
         whole = next(iter(self._run.unrecorded.items()), None)
         if whole is not None:
             self._switch_off("whole", f"{whole[0]} has to be run whole, since {whole[1]}")
-        elif not all(map(torch.equal, generators, _random_states(self._device))):
+        elif not all(map(torch.equal, generators, random_states(self._device))):
             self._switch_off("random", "the transformer draws random numbers")
         elif branch.inputs.changed() or branch.text.changed():
             self._switch_off("writes", "the transformer writes to its arguments")
@@ -364,13 +364,14 @@ def _patterns(plan: list[list[tuple[Action, ...]]]) -> list[int]:
     return [numbers.setdefault(step, len(numbers)) for step in rows]
 
 
-def _random_states(device: torch.device) -> list[torch.Tensor]:
+def random_states(device: torch.device) -> list[torch.Tensor]:
+    """The states of the generators that a transformer on that device may draw from."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
     return states
 
 
-def _cloned(result: Any) -> Any:
+def cloned(result: Any) -> Any:
     """A result in memory of its own: that of a graph is overwritten, and that of cached outputs too."""
     return tree_map_only(torch.Tensor, torch.clone, result)

@@ -60,6 +60,8 @@ class Functions:
         self.compiles = compiler is not None
         #: Whether the graphs should be rewritten: a compiler fuses by itself.
         self.fuses = fuse and compiler is None
+        #: How often blocks were forgotten: until they are recorded again, they run as they are.
+        self.forgotten = 0
         self._made: dict[tuple[Hashable, str], Callable[..., Any]] = {}
         self._programs: dict[tuple[Spec, str], Program] = {}
 
@@ -67,6 +69,7 @@ class Functions:
         """Forget the blocks if the transformer has other parts than before."""
         if len(parts) != len(self._parts) or not all(map(operator.is_, parts, self._parts)):
             self.blocks.clear()
+            self.forgotten += 1
             self._parts = parts
 
     def __len__(self) -> int:
@@ -78,6 +81,7 @@ class Functions:
         if key not in self._programs:
             if len(self._programs) >= _MAX_PROGRAMS:
                 self.blocks.clear()
+                self.forgotten += 1
                 self._programs.clear()
                 self._made.clear()
             self._programs[key] = Program(spec, recording, self)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
 from ecad_automl.runtime.buffers import TextBuffers
-from ecad_automl.runtime.cache import Entry, Output, OutputCache
+from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
 from ecad_automl.runtime.record import record
-from ecad_automl.runtime.steps import Call
+from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, Spec, build_like, flatten, rebuild
 from ecad_automl.runtime.text import TextOutputs
 from ecad_automl.schedule import Schedule
@@ -20,6 +21,9 @@ from ecad_automl.schedule import Schedule
 __all__ = ["ScheduledRun"]
 
 _FRESH = (Action.COMPUTE, Action.STORE)
+
+# The same work with nothing freed and everything kept.
+_KEEPING = {Action.COMPUTE: Action.STORE, Action.REUSE_LAST: Action.REUSE}
 
 
 class ScheduledRun:
@@ -46,6 +50,8 @@ class ScheduledRun:
         self.plan = [
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
         ]
+        #: The same where all outputs are kept, whether the schedule reads them or not.
+        self.keeping = [[tuple(_KEEPING.get(action, action) for action in row) for row in step] for step in self.plan]
         self._plain = [(Action.COMPUTE,) * len(block.components) for block in blocks]
         self._rows: list[tuple[Action, ...]] = []
         # Tensors in memory of their own that the last block has given, and those that the one before it had.
@@ -68,9 +74,24 @@ class ScheduledRun:
         """The output of the text module number ``index``."""
         return self.text.visit(index, forward, args, kwargs)
 
+    def restore(self, context: ContextKey, cached: CachedOutputs, outputs: Mapping[Entry, Spec]) -> None:
+        """Go on in a guidance branch from what another run had kept, and what its slots had given."""
+        self.cache.replace(context, cached)
+        self._outputs |= outputs
+        self._noted.clear()
+
+    @property
+    def outputs(self) -> Mapping[Entry, Spec]:
+        """What slots have given."""
+        return self._outputs
+
+    def keep(self, step: int, *, everything: bool) -> None:
+        """From the next block on, keep all outputs, or those that the schedule reads."""
+        self._rows = (self.keeping if everything else self.plan)[step]
+
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
-        self._rows = self.plan[call.step]
+        self.keep(call.step, everything=False)
         self._given = []
         self.cache.begin(call.context)
         self.text.begin(call.context)

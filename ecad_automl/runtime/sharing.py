@@ -1,0 +1,200 @@
+"""Runs that begin with the same steps as others do not do them again.
+
+A run is followed step by step. The key of a step is a digest of all that its output depends on: what every step up to
+it does in each slot, and what the transformer was given in each, bit for bit. While it is followed, nothing is freed
+and everything is kept, so that any other schedule can go on from there. A step whose key is known is not run; at the
+first one that is not, the run goes on from the outputs that were kept with the last one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from ecad_automl.runtime.blocks import Block, Forward
+from ecad_automl.runtime.graphs import cloned, random_states
+from ecad_automl.runtime.prefixes import Fingerprints, Prefix, Prefixes
+from ecad_automl.runtime.program import Functions
+from ecad_automl.runtime.scheduled import ScheduledRun
+from ecad_automl.runtime.steps import Call, ContextKey
+from ecad_automl.runtime.structure import OpaqueValueError, flatten
+from ecad_automl.schedule import Schedule, held_outputs
+
+__all__ = ["SharingRun"]
+
+_CONSTANTS = (bool, int, float, str, type(None))
+
+
+@dataclass
+class _Branch:
+    """A guidance branch of a run that is followed.
+
+    Args:
+        key: of the last step.
+        given: what the transformer gets.
+        last: the last call, if it was not made.
+        fits: whether everything that this call has kept so far is not too much.
+        result: what the transformer gave in this call, if it was made.
+    """
+
+    key: bytes
+    given: Fingerprints = field(default_factory=Fingerprints)
+    last: Prefix | None = None
+    fits: bool = True
+    result: Any = None
+
+
+class SharingRun:
+    """A visitor of transformer calls that leaves out those of a :class:`ScheduledRun` that another run has made.
+
+    Args:
+        run: what is done in a call.
+        schedule: its schedule.
+        functions: how blocks are run.
+        transformer: the transformer.
+        prefixes: what other runs have made.
+    """
+
+    def __init__(
+        self,
+        run: ScheduledRun,
+        schedule: Schedule,
+        functions: Functions,
+        transformer: nn.Module,
+        prefixes: Prefixes,
+    ) -> None:
+        #: Told whether the blocks count as visited in this call: all, or none.
+        self.count_blocks: Callable[[bool], None] = lambda _visited: None
+        self._run, self._transformer, self._functions, self._prefixes = run, transformer, functions, prefixes
+        self._device = next(transformer.parameters()).device
+        self._held = held_outputs(schedule.effective, schedule.layout.reader_index)
+        layout = schedule.layout
+        self._macs = [layout.constant_macs + int(row @ layout.slot_macs) for row in schedule.effective]
+        self._rows = [repr(row).encode() for row in run.keeping]
+        self._branches: dict[ContextKey, _Branch] = {}
+        self._shares = False  # in this run
+        self._call: Call | None = None
+
+    # As a visitor:
+
+    def begin(self, call: Call) -> None:
+        """A transformer call begins."""
+        self._call = call
+        if call.new_run:
+            self._branches.clear()
+            self._shares = self._prefixes.take_model(self._transformer, self._functions)
+        if call.step == 0 and self._shares:
+            self._branches[call.context] = _Branch(repr((call.context, *_settings())).encode())
+        self._run.begin(call)
+
+    def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The output of a block."""
+        output = self._run.visit(index, block, forward, args, kwargs)
+        call = self._call
+        branch = None if call is None else self._branches.get(call.context)
+        if call is not None and branch is not None and branch.fits:
+            branch.fits = self._run.cache.nbytes <= self._prefixes.limit
+            if not branch.fits:  # what is left of this call need not be kept
+                self._run.keep(call.step, everything=False)
+        return output
+
+    def end(self, call: Call) -> None:
+        """The transformer call has come to its end."""
+        branch = self._branches.get(call.context)
+        if branch is not None and branch.last is None and not self._add(call, branch):
+            self._stop(call.context, call.step)
+        self._run.end(call)
+
+    def modules_changed(self, parts: tuple[object, ...]) -> None:
+        """Forget all recordings."""
+        self._run.modules_changed(parts)
+
+    def drop(self) -> None:
+        """Forget the run. What is shared stays: it is of calls that have come to their end."""
+        self._run.drop()
+        self._branches.clear()
+        self._call = None
+
+    # In place of the transformer's forward:
+
+    def forward(self, _index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The output of a transformer call."""
+        call = self._call
+        if call is None:
+            return forward(*args, **kwargs)
+        branch = self._branches.get(call.context)
+        if branch is not None and not self._advance(call, branch, args, kwargs):
+            self._stop(call.context, call.step - 1)
+            branch = None
+        prefix = self._prefixes.find(branch.key) if branch is not None else None
+        self._prefixes.count(self._macs[call.step], shared=prefix is not None)
+        if branch is None:
+            return forward(*args, **kwargs)
+        if prefix is None:
+            return self._compute(call, branch, forward, args, kwargs)
+        branch.last = prefix
+        self.count_blocks(True)
+        return cloned(prefix.result)
+
+    def _advance(self, call: Call, branch: _Branch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Make the key that of this call; False where it cannot be told, or where its step is known not to fit."""
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
+            return False
+        try:
+            given = branch.given.of(*flatten((args, kwargs)))
+        except OpaqueValueError:
+            return False
+        if given is None:
+            return False
+        branch.key = hashlib.blake2b(branch.key + self._rows[call.step] + given, digest_size=32).digest()
+        return self._prefixes.fits(branch.key)
+
+    def _compute(
+        self, call: Call, branch: _Branch, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """A call that nobody has made, which others may use."""
+        self._go_on(call.context, branch)
+        self._run.keep(call.step, everything=True)
+        branch.fits = True
+        before = random_states(self._device)
+        result = forward(*args, **kwargs)
+        if not all(map(torch.equal, before, random_states(self._device))) or not branch.given.unchanged():
+            branch.fits = False  # there was more to it than the output
+        elif all(isinstance(leaf, (torch.Tensor, *_CONSTANTS)) for leaf in tree_leaves(result)):
+            branch.result = cloned(result)
+        return result
+
+    def _add(self, call: Call, branch: _Branch) -> bool:
+        """Have others use a call that was made; False where the run need not be followed any further."""
+        result, branch.result = branch.result, None
+        if call.step == len(self._rows) - 1:
+            return False
+        if not branch.fits and call.step == 0:
+            self._prefixes.refuse(branch.key)
+        if result is None or not branch.fits:
+            return False
+        cached = self._run.cache.outputs(call.context)
+        return self._prefixes.add(branch.key, Prefix(call.step, result, cached, dict(self._run.outputs)))
+
+    def _go_on(self, context: ContextKey, branch: _Branch) -> None:
+        """Go on from a call that was not made."""
+        if branch.last is not None:
+            self._run.restore(context, branch.last.cached, branch.last.outputs)
+            branch.last = None
+
+    def _stop(self, context: ContextKey, step: int) -> None:
+        """Follow the run no more, and free what it does not read after a step."""
+        self._go_on(context, self._branches.pop(context))
+        if step >= 0:
+            self._run.cache.free(context, lambda entry: bool(self._held[step, entry[0]]))
+
+
+def _settings() -> tuple[object, ...]:
+    """Settings of PyTorch that the bits of an output depend on."""
+    return torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.is_inference_mode_enabled()
