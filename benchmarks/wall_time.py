@@ -44,7 +44,13 @@ def main(
     chosen = [front[i] for i in np.unique(np.linspace(0, len(front) - 1, schedules).round().astype(int))]
     model = load_model(found.identity["model"])
     evaluator = Evaluator(
-        model.pipe, found.identity["prompts"][:images], [0], load_reward("fidelity"), model.settings, batch_size=images
+        model.pipe,
+        found.identity["prompts"][:images],
+        [0],
+        load_reward("fidelity"),
+        model.settings,
+        batch_size=images,
+        share_bytes=0,  # every run is timed in full
     )
     evaluator.generate(None)
     rows = []

@@ -194,3 +194,22 @@ def test_whoever_stops_asking_pays_for_no_more_images(tiny_model: Any) -> None:
 def test_rungs_that_do_not_ascend_to_all_seeds_are_refused(tiny_model: Any, rungs: list[int]) -> None:
     with pytest.raises(EvaluationError, match="must ascend"):
         evaluator(tiny_model, rungs=rungs)
+
+
+def test_schedules_share_their_first_steps_and_give_the_same_images(any_tiny_model: Any) -> None:
+    schedule = half_reused(any_tiny_model)
+    bits = schedule.compute.copy()
+    bits[-1] = ~bits[-1]
+    other = Schedule(schedule.layout, bits)
+    sharing, plain = evaluator(any_tiny_model), evaluator(any_tiny_model, share_bytes=0)
+    for each in (schedule, other):
+        assert torch.equal(sharing.generate(each), plain.generate(each))
+    found = sharing.sharing
+    assert found.shared == found.calls // 2 - found.calls // (2 * schedule.steps)  # all steps but the last
+    assert 0 < found.nbytes < 2**30
+    assert plain.sharing.shared == plain.sharing.nbytes == 0
+
+
+def test_memory_for_sharing_cannot_be_negative(tiny_model: Any) -> None:
+    with pytest.raises(EvaluationError, match="0 turns sharing off"):
+        evaluator(tiny_model, share_bytes=-1)
