@@ -57,7 +57,13 @@ def generate(
             steps=files[0].schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
         )
         evaluator = Evaluator(
-            loaded.pipe, texts, [seed], load_reward("fidelity"), loaded.settings, batch_size=batch_size
+            loaded.pipe,
+            texts,
+            [seed],
+            load_reward("fidelity"),
+            loaded.settings,
+            batch_size=batch_size,
+            share_bytes=0,  # runs are timed, so each does all of its steps
         )
     runs = [("uncached", None), *((path.stem, file.schedule) for path, file in zip(schedule, files, strict=True))]
     columns, first_seconds = {}, 0.0
