@@ -191,9 +191,7 @@ def apply_schedule(
     if like is not None:
         return like.again(pipe, schedule)
     if prefixes is not None and (compile is not False or cuda_graphs is not False):
-        raise ScheduleError(
-            "Steps that are compiled or go by CUDA graphs cannot be shared; leave prefixes out."
-        )
+        raise ScheduleError("Steps that are compiled or go by CUDA graphs cannot be shared; leave prefixes out.")
     options = {} if isinstance(compile, bool) else compile
     capturer = _capturer(transformer, cuda_graphs, cache_device, options)
     if compile is not False:

@@ -62,6 +62,11 @@ class Prefix:
         return {storage.data_ptr(): storage.nbytes() for storage in storages}
 
 
+# What a step costs a prefix, in times that it was asked for. On three searches of 300 schedules, a quarter to a half
+# saves up to a third more than none in memory for 5 to 20 steps, and 2 to 7 % less in memory for 100.
+_DEPTH = 0.25
+
+
 class _Held:
     """A prefix with what decides how long it stays."""
 
@@ -71,15 +76,15 @@ class _Held:
         self.asked = 1
         self.worth = 0
 
-    def rank(self) -> tuple[int, int, int]:
-        return self.worth, -self.prefix.step, self.tick
+    def rank(self) -> tuple[float, int]:
+        return self.worth - _DEPTH * self.prefix.step, self.tick
 
 
 class Prefixes:
     """Memory for prefixes of runs, by all that they depend on.
 
-    What is asked for least goes first, of that the deeper, of that what has lain longest. How often something was
-    asked for counts from the worth of what had to go last when it came or was asked for, so that it ages.
+    What is asked for least goes first, deep prefixes before others, of equals what has lain longest. How often
+    something was asked for counts from the worth of what had to go last when it came or was asked for, so that it ages.
 
     Args:
         limit: bytes to hold at most; storages that several prefixes share count once. What a run holds while it is

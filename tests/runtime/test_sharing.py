@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.runtime import Prefixes, ScheduleHandle, apply_schedule
+from ecad_automl.runtime.prefixes import Prefix
 from ecad_automl.schedule import Schedule
 from tests.runtime.cases import ALL_CASES, Case
 
@@ -203,6 +204,27 @@ def held_bytes(prefixes: Prefixes) -> int:
     for held in prefixes._held.values():
         storages |= held.prefix.storages()
     return sum(storages.values())
+
+
+def test_what_is_asked_for_and_shallow_stays() -> None:
+    def prefix(step: int) -> Prefix:
+        return Prefix(step, torch.zeros(100), {}, {})
+
+    prefixes = Prefixes(3 * 400)
+    assert prefixes.add(b"first", prefix(0))
+    assert prefixes.add(b"asked", prefix(4))
+    for _ in range(3):
+        assert prefixes.find(b"asked")
+    for number in range(5):
+        assert prefixes.add(b"second %d" % number, prefix(1))
+        assert prefixes.nbytes <= prefixes.limit
+        assert prefixes.find(b"first")
+    assert prefixes.find(b"asked")
+    assert not prefixes.find(b"second 3")
+    assert prefixes.find(b"second 4")
+    assert not prefixes.add(b"deep", prefix(9))
+    assert not prefixes.add(b"huge", Prefix(0, torch.zeros(1000), {}, {}))
+    assert len(prefixes) == 3
 
 
 @pytest.mark.parametrize("limit", [0, 1000])
