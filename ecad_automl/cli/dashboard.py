@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated
 
 import typer
@@ -29,9 +30,19 @@ def dashboard(
             "optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'."
         ) from error
     Console().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
-    try:
-        run_server(url, host=host, port=port)
-    except OSError as error:
+    faults: list[OSError] = []
+
+    def serve() -> None:
+        try:
+            run_server(url, host=host, port=port)
+        except OSError as error:
+            faults.append(error)
+
+    # In a thread of its own: in the middle of a request, the server would swallow Ctrl-C.
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    server.join()
+    for fault in faults:
         raise StorageError(
-            f"The dashboard cannot listen on {host}:{port} ({error.strerror}); choose another --port."
-        ) from error
+            f"The dashboard cannot listen on {host}:{port} ({fault.strerror}); choose another --port."
+        ) from fault
