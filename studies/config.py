@@ -47,7 +47,7 @@ class SearchConfig:
         unfiltered: how many of each batch are drawn from the pool by chance, to measure the surrogate on candidates
             that it did not choose.
         surrogate: False breeds without prefilter: the plain NSGA-II.
-        drift_seeds: number of drift-optimal schedules at the start.
+        drift_seeds: number of drift-optimal schedules at the start; those too cheap to be of interest are left out.
         drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristic_seeds: whether published heuristics are evaluated at the start.
         race: the evaluation of a bred candidate is stopped after part of its seeds where its expected gain for each

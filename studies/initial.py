@@ -114,7 +114,7 @@ def initial_of(known: Sequence[KnownSchedules], cost: Cost, limit: int) -> Initi
     for source in known:
         for name, schedule in source.seeds:
             later = schedule.effective[1:]
-            if later.any() and not later.all():  # every study has the two extremes of its own
+            if later.any() and not later.all():  # neither extreme is news
                 seeds.setdefault(schedule, name)
     chosen = _spread(list(seeds), cost, limit)
     named = _named((seeds[schedule], schedule) for schedule in chosen)

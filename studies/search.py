@@ -84,11 +84,12 @@ class Search:
         self._observer = observer or SilentObserver()
         self._seconds: list[float] = []
         self._trust = Trust()
+        self._race: Race | None = None
         self._calibration: Calibration | None = None
         self._initial = Initial()
 
     def run(self) -> SearchStatus:
-        """Search until the study holds as many evaluations as the budget says.
+        """Search until the study holds the images of as many whole evaluations as the budget says.
 
         Raises:
             StudyError: the study's name belongs to another study, or no new candidates can be bred.
@@ -112,7 +113,8 @@ class Search:
         self._calibration = calibration
         self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
         self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
-        self._race = self._race_so_far(calibration.scale.reference)
+        if self._config.race:
+            self._race = self._race_so_far(calibration.scale.reference)
         enqueue_seeds(
             self._study,
             first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
@@ -163,7 +165,8 @@ class Search:
             # One that was found stored is of the calibration, or of a run that was killed before it could tell.
             record = replace(record, trial=trial.number)
             self._store.save_evaluation(self._name, record)
-            self._race.add(float(self._cost.of([schedule])[0]), self._scores(record), bred=bred)
+            if self._race is not None:
+                self._race.add(float(self._cost.of([schedule])[0]), self._scores(record), bred=bred)
             self._tell(trial, schedule, record)
             told = time.perf_counter()
             self._seconds.append(told - begin)
@@ -194,7 +197,7 @@ class Search:
 
     def _evaluate(self, schedule: Schedule, bred: bool) -> Evaluation:
         """Whole, or until the candidate is not worth more images."""
-        if not (bred and self._config.race):
+        if self._race is None or not bred:
             return self._evaluator.evaluate(schedule)
         cost = float(self._cost.of([schedule])[0])
         for evaluation in self._evaluator.evaluate_rungs(schedule):

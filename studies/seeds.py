@@ -1,4 +1,4 @@
-"""The first schedules of a search: extremes, published heuristics and drift-optimal ones."""
+"""The first schedules of a search: the uncached run, known ones, published heuristics and drift-optimal ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds
 
-__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "first_schedules"]
+__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules"]
 
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
-
 
 #: Seeds that cost less than this share of the shortest uncached run are too poor to be of interest.
 _LEAST = 0.8
@@ -43,7 +42,10 @@ def all_reuse(layout: Layout, steps: int) -> Schedule:
 def first_schedules(
     layout: Layout, drift: Drift, config: SearchConfig, cost: Cost, known: Mapping[str, Schedule] | None = None
 ) -> dict[str, Schedule]:
-    """Named seeds, distinct by effect: the two extremes, known schedules, and as configured the rest.
+    """Named seeds, distinct by effect: the uncached run, known schedules, and as configured the rest.
+
+    Those that cost much less than the shortest uncached run are left out. Where next to none are left, the cheapest
+    schedule there is joins them.
 
     Args:
         layout: the slots.
