@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -52,7 +51,6 @@ def load(
     *,
     split: Split = "calibration",
     prompts: int | None = None,
-    rungs: Sequence[int] | None = None,
 ) -> tuple[Evaluator, Layout]:
     """An evaluator of a landscape, and the slots of its transformer.
 
@@ -60,7 +58,6 @@ def load(
         landscape: the landscape.
         split: which of the bundled prompts: those of the searches, or held-out ones.
         prompts: how many, those of the landscape if None.
-        rungs: numbers of noises after which an evaluation may pause, see the evaluator.
     """
     import diffusers
 
@@ -84,6 +81,5 @@ def load(
         load_reward("shapes"),
         settings,
         batch_size=landscape.images,
-        rungs=rungs,
     )
     return evaluator, model_layout(replace(model, settings=settings))

@@ -59,8 +59,7 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = SearchConfig(evaluations=cell.evaluations, seed=cell.seed, **VARIANTS[cell.search])
     landscape = LANDSCAPES[cell.landscape]
-    rungs = range(1, len(landscape.seeds) + 1) if config.race else None
-    evaluator, layout = load(landscape, rungs=rungs)
+    evaluator, layout = load(landscape)
     database = cell.log(work).with_suffix(".db")
     database.parent.mkdir(parents=True, exist_ok=True)
     storage = open_optuna_storage(database)

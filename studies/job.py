@@ -77,7 +77,6 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         job.reward,
         job.model.settings,
         batch_size=job.batch_size,
-        rungs=range(1, len(job.seeds) + 1) if job.config.race else None,
     )
     layout = model_layout(job.model)
     observer = observer or SilentObserver()

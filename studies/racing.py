@@ -1,7 +1,7 @@
 """Stopping the evaluation of a candidate when its remaining images would be better spent on another one.
 
-All candidates start from the same noise and are judged on the same prompts, so a candidate is compared image by image
-with the one that it would have to beat: most of what makes images differ cancels.
+All candidates start from the same noise and are judged on the same prompts. The images that tell most of the mean of
+all are made first (see :mod:`surrogate.anchors`); where what they say promises too little, the others are not made.
 """
 
 from __future__ import annotations
@@ -11,9 +11,18 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate import GaussianForecast, Reference, expected_hypervolume_gain, hypervolume, staircase
+from surrogate import (
+    Anchors,
+    DropForecast,
+    LogDrop,
+    Reference,
+    expected_hypervolume_gain,
+    find_anchors,
+    hypervolume,
+    staircase,
+)
 
-__all__ = ["Race", "forecast"]
+__all__ = ["Race"]
 
 Floats = NDArray[np.float64]
 
@@ -22,72 +31,96 @@ _LATEST = 24
 _FEWEST = 8
 
 
-def forecast(scores: Floats, incumbent: Floats) -> GaussianForecast:
-    """What a candidate's mean score over all images will be.
-
-    Differences from the incumbent that are still to come are taken for draws from the distribution of those that are
-    there: with ``n`` of them, of mean ``d`` and variance ``v``, and ``m`` to come, the mean over all has the predictive
-    mean ``d`` and variance ``(m / (n + m))^2 * v * (1 / n + 1 / m)``.
-
-    Args:
-        scores: ``(prompts, k)`` of the candidate, on the first ``k`` seeds; at least two scores.
-        incumbent: ``(prompts, seeds)``, of more seeds than ``k``.
-    """
-    difference = (scores - incumbent[:, : scores.shape[1]]).ravel()
-    done, left = len(difference), incumbent.size - len(difference)
-    spread = left / incumbent.size * float(difference.std(ddof=1)) * np.sqrt(1 / done + 1 / left)
-    return GaussianForecast(np.array([incumbent.mean() + difference.mean()]), np.array([spread]))
-
-
 class Race:
     """What a study's candidates have brought so far, image for image, and whether one is worth its remaining images.
 
     Args:
+        uncached: ``(prompts, seeds)`` scores of the uncached run.
         reference: of the hypervolume.
-        images: of a whole evaluation.
         least: how much a candidate's expected gain of hypervolume for each remaining image must be, as a share of what
             the latest candidates have brought for each of theirs; 0 stops none.
     """
 
-    def __init__(self, reference: Reference, images: int, least: float) -> None:
-        self._reference, self._images, self._least = reference, images, least
+    def __init__(self, uncached: Floats, reference: Reference, least: float) -> None:
+        self._uncached = uncached.ravel()
+        self._reference, self._least = reference, least
+        mean = float(uncached.mean())
+        self._scale = LogDrop(mean, max(mean - reference.reward, 0.0))
         self._rewards: list[float] = []
         self._costs: list[float] = []
-        self._scores: list[Floats] = []
+        self._drops: list[Floats] = []
         self._gains: deque[tuple[float, int]] = deque(maxlen=_LATEST)
+        self._anchors: Anchors | None = None
 
     def add(self, cost: float, scores: Floats, *, bred: bool) -> None:
         """Note an evaluated candidate.
 
         Args:
             cost: of the candidate.
-            scores: ``(prompts, k)``; of fewer than all seeds where its evaluation was stopped.
+            scores: ``(prompts, seeds)``; NaN for images that were not made.
             bred: whether it counts for what candidates bring: seeds bring much more.
         """
         before = self._hypervolume()
-        if scores.size == self._images:
+        made = int(np.isfinite(scores).sum())
+        if made == scores.size:
             self._rewards.append(float(scores.mean()))
             self._costs.append(cost)
-            self._scores.append(scores)
+            self._drops.append(self._uncached - scores.ravel())
+            self._anchors = None
         if bred:
-            self._gains.append((self._hypervolume() - before, scores.size))
+            self._gains.append((self._hypervolume() - before, made))
 
-    def goes_on(self, cost: float, scores: Floats) -> bool:
+    def parts(self) -> list[list[int]]:
+        """The numbers of the images to make first, and those of the rest; all at once where no race can be held."""
+        images = np.arange(len(self._uncached))
+        anchors = self._find_anchors()
+        if anchors is None:
+            return [images.tolist()]
+        return [anchors.images.tolist(), np.setdiff1d(images, anchors.images).tolist()]
+
+    def expected(self, scores: Floats) -> float:
+        """The mean reward over all images to expect, from ``(prompts, seeds)`` scores, NaN but for the anchors."""
+        return self._scale.uncached - self._told(scores)[0]
+
+    def goes_on(self, cost: float, scores: Floats, forecast: DropForecast | None = None) -> bool:
         """Whether a candidate should get more images.
 
         Args:
             cost: of the candidate.
-            scores: ``(prompts, k)`` on the first ``k`` seeds.
+            scores: ``(prompts, seeds)``, NaN but for the anchors.
+            forecast: of this one candidate, before any image was made.
         """
-        left = self._images - scores.size
-        rivals = [number for number, other in enumerate(self._costs) if other <= cost]
-        if not left or not rivals or len(self._gains) < _FEWEST or scores.size < 2:
+        left = int(np.isnan(scores).sum())
+        if not left or len(self._gains) < _FEWEST:
             return True
-        best = max(rivals, key=self._rewards.__getitem__)
+        drop, std = self._told(scores)
+        mean = self._scale.of(np.array([self._scale.uncached - drop]))
+        variance = np.array([std**2])
+        if forecast is not None:
+            # Both are guesses of the same log drop with errors of their own: they count by their precision.
+            prior = forecast.log_std**2
+            mean = (mean * prior + forecast.log_drop * variance) / (prior + variance)
+            variance = prior * variance / (prior + variance)
         front = staircase(self._rewards, self._costs, self._reference)
-        gain = float(expected_hypervolume_gain(forecast(scores, self._scores[best]), [cost], front)[0])
+        told = DropForecast(self._scale, mean, np.sqrt(variance))
+        gain = float(expected_hypervolume_gain(told, [cost], front)[0])
         brought, images = map(sum, zip(*self._gains, strict=True))
         return gain / left >= self._least * brought / images
+
+    def _told(self, scores: Floats) -> tuple[float, float]:
+        """The mean drop to expect, and the standard deviation of its logarithm."""
+        anchors = self._find_anchors()
+        assert anchors is not None
+        drops = (self._uncached - scores.ravel())[anchors.images]
+        return anchors.expected_drop(drops), anchors.error
+
+    def _find_anchors(self) -> Anchors | None:
+        if self._anchors is None:
+            drops = np.array(self._drops).reshape(-1, len(self._uncached))
+            # A drop beyond the range of interest is another matter: such schedules spoil all images.
+            of_interest = drops.mean(axis=1) < 2 * self._scale.unit
+            self._anchors = find_anchors(drops[of_interest], self._scale)
+        return self._anchors
 
     def _hypervolume(self) -> float:
         return hypervolume(self._rewards, self._costs, self._reference)

@@ -24,6 +24,7 @@ from studies.cost import LATENCY_MS, Cost, mac_cost
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
 from studies.proposer import Evaluated, Plan, propose
+from studies.quality import Scale
 from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules
@@ -31,7 +32,7 @@ from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserve
 from studies.study import enqueue_seeds, open_study, release, release_stale
 from studies.trials import EVALUATED, evaluated_trials, image_share, schedule_of, values_of
 from studies.trust import Trust, measure_trust
-from surrogate import FeatureContext, Reference
+from surrogate import DropForecast, FeatureContext, LogDrop
 
 __all__ = ["Search"]
 
@@ -114,7 +115,7 @@ class Search:
         self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
         self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
         if self._config.race:
-            self._race = self._race_so_far(calibration.scale.reference)
+            self._race = self._race_so_far(calibration.scale)
         enqueue_seeds(
             self._study,
             first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
@@ -144,7 +145,7 @@ class Search:
             bred = self._generation(frozen) > 0
         asked = time.perf_counter()
         try:
-            evaluation = None if record is not None else self._evaluate(schedule, bred)
+            evaluation = None if record is not None else self._evaluate(schedule, frozen)
         except (RewardError, EvaluationError) as error:
             self._observer.message(f"Trial {trial.number} failed: {error}")
             with uninterrupted():
@@ -180,7 +181,7 @@ class Search:
         # Optuna takes no attributes after tell.
         values = [record.reward, float(self._cost.of([schedule])[0])]
         if not record.complete:
-            share = self._scores(record).size / self._evaluator.images_per_evaluation
+            share = float(np.isfinite(self._scores(record)).mean())
             trial.set_user_attr(attributes.EXPECTED_VALUES, values)
             trial.set_user_attr(attributes.IMAGE_SHARE, share)
         trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
@@ -195,19 +196,33 @@ class Search:
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
 
-    def _evaluate(self, schedule: Schedule, bred: bool) -> Evaluation:
+    def _evaluate(self, schedule: Schedule, trial: FrozenTrial) -> Evaluation:
         """Whole, or until the candidate is not worth more images."""
-        if self._race is None or not bred:
+        if self._race is None or self._generation(trial) == 0:
+            return self._evaluator.evaluate(schedule)
+        parts = self._race.parts()
+        if len(parts) == 1:
             return self._evaluator.evaluate(schedule)
         cost = float(self._cost.of([schedule])[0])
-        for evaluation in self._evaluator.evaluate_rungs(schedule):
-            if not self._race.goes_on(cost, evaluation.scores):
-                break
+        for evaluation in self._evaluator.evaluate_parts(schedule, parts):
+            if not self._race.goes_on(cost, evaluation.scores, self._forecast(trial)):
+                return replace(evaluation, expected=self._race.expected(evaluation.scores))
         return evaluation
 
-    def _race_so_far(self, reference: Reference) -> Race:
+    def _forecast(self, trial: FrozenTrial) -> DropForecast | None:
+        """What the surrogate had foretold of a candidate, if anything."""
+        assert self._calibration is not None
+        predicted = trial.user_attrs.get(attributes.PREDICTED_REWARD)
+        if predicted is None:
+            return None
+        drop = LogDrop(self._calibration.scale.uncached_reward, self._calibration.scale.span)
+        log_drop = drop.of(np.array([predicted]))
+        return DropForecast(drop, log_drop, trial.user_attrs[attributes.PREDICTED_STD] / drop.slope(log_drop))
+
+    def _race_so_far(self, scale: Scale) -> Race:
         """What earlier runs of this study have evaluated, in the order in which they did."""
-        race = Race(reference, self._evaluator.images_per_evaluation, self._config.race)
+        uncached = self._evaluator.baseline().scores.astype(np.float32).astype(np.float64)
+        race = Race(uncached, scale.reference, self._config.race)
         for trial in evaluated_trials(self._study):
             record = self._store.evaluation(self._name, trial.user_attrs[attributes.GENOME])
             if record is not None:
@@ -216,8 +231,12 @@ class Search:
 
     def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
         """``(prompts, seeds)``, as the store keeps them: what is decided by them must not change by resuming."""
-        scores = record.scores[self._evaluator.reward.name]
-        return np.asarray(scores, dtype=np.float64).reshape(len(self._evaluator.prompts), -1)
+        kept = np.asarray(record.scores[self._evaluator.reward.name], dtype=np.float64)
+        scores = np.full((len(self._evaluator.prompts), len(self._evaluator.seeds)), np.nan)
+        # Earlier versions kept the first seeds alone where not all images were made.
+        found = kept.reshape(len(scores), -1)
+        scores[:, : found.shape[1]] = found
+        return scores
 
     def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
         """The candidates of a generation, from all that earlier generations evaluated."""
@@ -230,13 +249,11 @@ class Search:
             values[:, 1],
             np.array([image_share(trial) for trial in earlier]),
         )
-        self._trust = measure_trust(earlier)
-        correlation = self._trust.rank_correlation
-        trusted = correlation is None or correlation >= self._config.trust
-        if not trusted:
+        self._trust = measure_trust(earlier, self._config.trust)
+        if self._trust.doubted:
             self._observer.message(
                 f"Generation {generation} goes without the surrogate: its rank correlation at equal cost is "
-                f"{correlation:.2f}, below {self._config.trust:.2f}."
+                f"{self._trust.rank_correlation:.2f}, below {self._config.trust:.2f} by more than chance."
             )
         parents = sorted((schedule_of(trial, self._layout, self._steps) for trial in elite), key=Schedule.to_hex)
         assert self._calibration is not None
@@ -246,7 +263,7 @@ class Search:
                 self._layout.block_index,
                 self._layout.component_index,
                 self._layout.slot_macs,
-                self._calibration.drift.distance.astype(np.float64),
+                self._calibration.drift.harm(),
             ),
             evaluated,
             parents,
@@ -254,7 +271,7 @@ class Search:
             self._cost,
             self._calibration.scale,
             np.random.default_rng([self._config.seed, generation]),
-            trusted=trusted,
+            trusted=not self._trust.doubted,
             prior=self._initial.prior,
         )
 

@@ -59,8 +59,7 @@ def first_schedules(
     if config.heuristic_seeds:
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:
-        distance = drift.distance.astype(np.float64)
-        bits = mixed_drift_seeds(distance, cost.prices, layout.component_index, config.drift_seeds)
+        bits = mixed_drift_seeds(drift.harm(), cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
     distinct: dict[Schedule, str] = {}

@@ -26,16 +26,23 @@ class Trust:
     Args:
         rank_correlation: Spearman correlation of predicted and real reward within bands of equal cost.
         coverage: share of real rewards inside the 90 % interval.
+        doubted: whether the rank correlation is below the threshold by more than chance.
         candidates: how many candidates these come from.
     """
 
     rank_correlation: float | None = None
     coverage: float | None = None
+    doubted: bool = False
     candidates: int = 0
 
 
-def measure_trust(trials: Sequence[FrozenTrial]) -> Trust:
-    """Figures over the latest of the given evaluated trials, oldest first, that carry a prediction."""
+def measure_trust(trials: Sequence[FrozenTrial], threshold: float) -> Trust:
+    """Figures over the latest of the given evaluated trials, oldest first, that carry a prediction.
+
+    Args:
+        trials: evaluated ones.
+        threshold: rank correlation that the surrogate should have.
+    """
     latest = [trial for trial in trials if attributes.PREDICTED_REWARD in trial.user_attrs][-_LATEST:]
     if len(latest) < _FEWEST:
         return Trust(candidates=len(latest))
@@ -46,7 +53,8 @@ def measure_trust(trials: Sequence[FrozenTrial]) -> Trust:
         values[:, 0],
         values[:, 1],
     )
-    return Trust(_known(figures.rank_correlation), _known(figures.coverage), len(latest))
+    doubted = figures.falls_short(threshold)
+    return Trust(_known(figures.rank_correlation), _known(figures.coverage), doubted, len(latest))
 
 
 def _known(value: float) -> float | None:

@@ -1,5 +1,6 @@
 """Learns from evaluated schedules which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
 
+from surrogate.anchors import Anchors, find_anchors
 from surrogate.drop import LogDrop
 from surrogate.features import FeatureContext, feature_names, features, group_drift
 from surrogate.forecast import DropForecast, Forecast, GaussianForecast
@@ -12,6 +13,7 @@ from surrogate.trust import TrustFigures, banded_rank_correlation, interval_cove
 
 __all__ = [
     "FEWEST_SCHEDULES",
+    "Anchors",
     "DropForecast",
     "FeatureContext",
     "Forecast",
@@ -28,6 +30,7 @@ __all__ = [
     "expected_hypervolume_gain",
     "feature_names",
     "features",
+    "find_anchors",
     "fit_harm",
     "group_drift",
     "hypervolume",

@@ -13,6 +13,8 @@ Floats = NDArray[np.float64]
 
 #: Fewest points of a band: the rank correlation of fewer is mostly chance.
 FEWEST = 4
+#: Standard deviations that a normal variable exceeds with a probability of 5 %.
+_ONE_SIDED = 1.645
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class TrustFigures:
     Args:
         count: number of predictions compared.
         rank_correlation: see :func:`banded_rank_correlation`; NaN where it cannot be measured.
+        rank_error: standard deviation that the rank correlation would have if prediction and measurement had nothing to
+            do with each other.
         coverage: share of measured rewards within the predicted interval of ``level``; NaN without predictions.
         level: what the coverage should be.
         error: root of the mean squared error, in units of the reward; NaN without predictions.
@@ -29,13 +33,18 @@ class TrustFigures:
 
     count: int
     rank_correlation: float
+    rank_error: float
     coverage: float
     level: float
     error: float
 
-    def reaches(self, threshold: float) -> bool:
-        """Whether the rank correlation was measured and is at least ``threshold``."""
-        return bool(self.rank_correlation >= threshold)
+    def falls_short(self, threshold: float) -> bool:
+        """Whether the rank correlation is below ``threshold`` by more than chance (5 %, one-sided) explains.
+
+        Candidates that a surrogate chose are alike, so few of them often rank against its predictions though it knows a
+        lot.
+        """
+        return bool(self.rank_correlation + _ONE_SIDED * self.rank_error < threshold)
 
 
 def banded_rank_correlation(predicted: ArrayLike, actual: ArrayLike, cost: ArrayLike, bands: int = 6) -> float:
@@ -59,7 +68,7 @@ def banded_rank_correlation(predicted: ArrayLike, actual: ArrayLike, cost: Array
         return float("nan")
     order = np.argsort(costs, kind="stable")
     total, weight = 0.0, 0
-    for band in np.array_split(order, max(1, min(bands, len(order) // FEWEST))):
+    for band in np.array_split(order, _bands(len(order), bands)):
         if np.ptp(rewards[band]) > 0.0:
             total += len(band) * _spearman(predictions[band], rewards[band])
             weight += len(band)
@@ -91,10 +100,23 @@ def trust_figures(
     return TrustFigures(
         count=len(rewards),
         rank_correlation=banded_rank_correlation(means, rewards, cost, bands),
+        rank_error=_chance(len(rewards), bands),
         coverage=interval_coverage(means, std, rewards, level),
         level=level,
         error=float(np.sqrt(np.mean((rewards - means) ** 2))) if len(rewards) else float("nan"),
     )
+
+
+def _bands(count: int, wanted: int) -> int:
+    return max(1, min(wanted, count // FEWEST))
+
+
+def _chance(count: int, bands: int) -> float:
+    """Of ``n`` unrelated pairs Spearman's correlation has the variance ``1 / (n - 1)``; bands are averaged by count."""
+    sizes = np.array([len(band) for band in np.array_split(np.arange(count), _bands(count, bands))])
+    if count < FEWEST:
+        return float("nan")
+    return float(np.sqrt((sizes**2 / (sizes - 1)).sum()) / count)
 
 
 def _spearman(first: Floats, second: Floats) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.steps import Call, ContextKey
+from ecad_automl.sampler_response import sampler_response
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -27,7 +30,7 @@ __all__ = ["measure_drift"]
 def measure_drift(
     pipe: DiffusionPipeline, run: Callable[[], object], *, steps: int, probes: int = 4096, seed: int = 0
 ) -> Drift:
-    """Measure the drift of every slot in uncached runs of a pipeline, whose images do not change by it.
+    """Measure the drift of every slot, and of the whole, in uncached runs of a pipeline, whose images do not change.
 
     Of each output only the same few elements are kept over a run, chosen at random. A run so needs
     ``4 * slots * steps * probes`` bytes more, for each guidance branch that has its own transformer calls.
@@ -50,9 +53,15 @@ def measure_drift(
     if steps < 1 or probes < 1:
         raise ScheduleError(f"Drift cannot be measured with steps={steps} and probes={probes}; both must be above 0.")
     slots = slots_of(transformer_of(pipe))
+    transformer = transformer_of(pipe)
     recorder = _Recorder(len(slots), steps, probes, seed)
-    with Instrument(pipe, recorder, steps, "The drift measurement"), torch.no_grad():
-        run()
+    # PyTorch calls hooks in the order in which they were registered: this one comes before the end of the call.
+    watched = transformer.register_forward_hook(recorder.watch)
+    try:
+        with Instrument(pipe, recorder, steps, "The drift measurement"), torch.no_grad(), _timesteps(pipe) as asked:
+            run()
+    finally:
+        watched.remove()
     if recorder.broken_off or not recorder.weight.all():
         raise CacheStateError(
             f"Drift was to be measured over {steps} steps, but a run of the pipeline was broken off or none was made; "
@@ -60,24 +69,45 @@ def measure_drift(
         )
     weight = recorder.weight
     return Drift.from_moments(
-        tuple(slot.name for slot in slots), recorder.moved / weight[:, None, None], recorder.power / weight[:, None]
+        tuple(slot.name for slot in slots),
+        recorder.moved / weight[:, None, None],
+        recorder.power / weight[:, None],
+        sampler_response(pipe.scheduler, steps, asked[-1]) if asked else None,
     )
 
 
+@contextmanager
+def _timesteps(pipe: DiffusionPipeline) -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """What ``set_timesteps`` of a pipeline's scheduler is called with."""
+    asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    set_timesteps = pipe.scheduler.set_timesteps
+
+    @functools.wraps(set_timesteps)  # pipelines look at its signature
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        asked.append((args, kwargs))
+        return set_timesteps(*args, **kwargs)
+
+    pipe.scheduler.set_timesteps = noting
+    try:
+        yield asked
+    finally:
+        del pipe.scheduler.set_timesteps
+
+
 class _Recorder:
-    """Computes every slot and keeps some elements of its outputs.
+    """Computes every slot and keeps some elements of its outputs, and of the transformer's, whose row is the last.
 
     Attributes:
-        moved: ``(slots, steps, steps)``: weighted sum over runs of the mean of ``(x[m] - x[n])^2``.
-        power: ``(slots, steps)``: weighted sum over runs of the mean of ``x[m]^2``.
-        weight: ``(slots,)``: sum of the weights; a run weighs as many as its outputs have elements.
+        moved: ``(slots + 1, steps, steps)``: weighted sum over runs of the mean of ``(x[m] - x[n])^2``.
+        power: ``(slots + 1, steps)``: weighted sum over runs of the mean of ``x[m]^2``.
+        weight: ``(slots + 1,)``: sum of the weights; a run weighs as many as its outputs have elements.
         broken_off: whether a run was.
     """
 
     def __init__(self, slots: int, steps: int, probes: int, seed: int) -> None:
-        self.moved = np.zeros((slots, steps, steps))
-        self.power = np.zeros((slots, steps))
-        self.weight = np.zeros(slots)
+        self.moved = np.zeros((slots + 1, steps, steps))
+        self.power = np.zeros((slots + 1, steps))
+        self.weight = np.zeros(slots + 1)
         self.broken_off = False
         self._slots, self._steps, self._probes, self._seed = slots, steps, probes, seed
         self._runs = 0
@@ -92,7 +122,7 @@ class _Recorder:
             self._runs += 1
             self._positions.clear()
         if call.step == 0:
-            self._kept[call.context] = [[] for _ in range(self._slots)]
+            self._kept[call.context] = [[] for _ in range(self._slots + 1)]
         self._context = call.context
 
     def visit(self, _index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -108,6 +138,11 @@ class _Recorder:
         for slot, tensors in outputs.items():
             self._keep(slot, tensors)
         return result
+
+    def watch(self, _module: object, _args: object, output: Any) -> None:
+        """Keep some elements of the transformer's output."""
+        first = output[0]
+        self._keep(self._slots, list(first) if isinstance(first, (list, tuple)) else [first])
 
     def _keep(self, index: int, tensors: list[torch.Tensor]) -> None:
         """Keep some elements of a slot's output at a step."""
