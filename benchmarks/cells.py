@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kept import Point, Run, slug
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.objective import BudgetSpentError
 from benchmarks.outputs import LatentError, output_distance
@@ -22,7 +22,7 @@ from benchmarks.rivals import RIVALS
 from ecad_automl.evaluation import Evaluator
 from ecad_automl.schedule import Schedule
 
-__all__ = ["Cell", "PaidObjective", "Point", "run_rival"]
+__all__ = ["Cell", "PaidObjective", "run_rival"]
 
 
 @dataclass(frozen=True)
@@ -43,25 +43,10 @@ class Cell:
 
     def log(self, work: Path) -> Path:
         """Where its evaluations are kept; the same file for every budget."""
-        name = self.search.replace(" ", "_").replace("/", "_")
-        return work / self.landscape / f"{name}-{self.seed}.jsonl"
+        return work / self.landscape / f"{slug(self.search)}-{self.seed}.jsonl"
 
 
-class Point(NamedTuple):
-    """A whole evaluation.
-
-    Args:
-        reward: mean score.
-        gmacs: its cost.
-        images: that the search had paid for so far, with those of this evaluation.
-    """
-
-    reward: float
-    gmacs: float
-    images: int
-
-
-def run_rival(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[Point]:
+def run_rival(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     """Evaluate what a rival asks for, until its budget is spent.
 
     Args:
@@ -70,13 +55,13 @@ def run_rival(cell: Cell, work: Path, progress: Callable[[int], object]) -> list
         progress: is told the number of evaluations so far.
 
     Returns:
-        Each evaluation, in order.
+        What it has evaluated.
     """
     evaluator, layout = load(LANDSCAPES[cell.landscape])
     paid = PaidObjective(evaluator, cell.evaluations * evaluator.images_per_evaluation, cell.log(work), progress)
     with suppress(BudgetSpentError):
         RIVALS[cell.search](paid, layout, evaluator.settings.steps, cell.seed)
-    return paid.points
+    return Run(cell.evaluations, paid.points)
 
 
 class PaidObjective:
@@ -106,7 +91,7 @@ class PaidObjective:
         """(reward, GMACs) of a schedule."""
         self._pay(self._evaluator.images_per_evaluation)
         scores = self._scores.values(schedule.to_hex(), lambda: self._evaluator.evaluate(schedule).scores)
-        self.points.append(Point(float(scores.mean()), schedule.gmacs, self._spent))
+        self.points.append(Point(float(scores.mean()), schedule.gmacs, self._spent, schedule.to_hex()))
         self._progress(len(self.points))
         return self.points[-1][:2]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Cell, Point
+from benchmarks.cells import Cell
+from benchmarks.kept import Point, Run
 from benchmarks.landscapes import LANDSCAPES, load
 
 __all__ = ["OURS", "VARIANTS", "run_ours"]
@@ -16,8 +17,10 @@ OURS = "ecad-automl"
 #: Settings of the search that differ from the usual ones.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     OURS: {},
-    "ecad-automl, racing": {"race": 1.0},
     "ecad-automl, no surrogate": {"surrogate": False},
+    "ecad-automl, no racing": {"race": 0.0},
+    "ecad-automl, drift not scaled": {"scaled_drift": False},
+    "ecad-automl, operators not adaptive": {"adaptive": False},
     "ecad-automl, no drift seeds": {"drift_seeds": 0},
     "ecad-automl, no drift children": {"drift_children": 0},
     "ecad-automl, no heuristics": {"heuristic_seeds": False},
@@ -35,7 +38,7 @@ class _Follower:
         print(text, flush=True)
 
 
-def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[Point]:
+def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     """Search, in a database beside the logs of the rivals, with which it goes on if it was broken off.
 
     The images of the drift, and of the short uncached run at which the range of interest ends, are paid for first. The
@@ -47,12 +50,17 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[
         progress: is told the number of evaluations so far.
 
     Returns:
-        Each whole evaluation, in order.
+        What it has evaluated whole. Beside it, of each generation number, evaluations, hypervolume, rank correlation,
+        coverage, whether the surrogate chose, and seconds of proposing; and of each candidate that the surrogate
+        predicted its generation, whether it was chosen by that, reward and standard deviation as predicted, reward
+        (expected where it was stopped), GMACs, share of images and operators.
     """
     import optuna
 
     from storage import Store, open_optuna_storage
+    from studies import attributes
     from studies.config import SearchConfig
+    from studies.sampler import ScheduleNSGAIISampler
     from studies.search import Search
     from studies.trials import evaluated_trials, image_share, values_of
 
@@ -75,11 +83,38 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> list[
             config=config,
             observer=_Follower(progress),
         ).run()
+        generations = [
+            [
+                g.generation,
+                g.evaluations,
+                g.hypervolume,
+                g.rank_correlation,
+                g.coverage,
+                g.surrogate_used,
+                round(g.seconds["propose"], 3),
+            ]
+            for g in store.generations(cell.landscape)
+        ]
     images = 2.0 * landscape.images
-    points = []
+    points, foretold = [], []
     for trial in evaluated_trials(optuna.load_study(study_name=cell.landscape, storage=storage)):
         images += image_share(trial) * landscape.images
+        reward, gmacs = values_of(trial)
+        known = trial.user_attrs
         if trial.values is not None:
-            reward, gmacs = values_of(trial)
-            points.append(Point(reward, gmacs, round(images)))
-    return points
+            points.append(Point(reward, gmacs, round(images), known[attributes.GENOME]))
+        if attributes.PREDICTED_REWARD in known:
+            predicted = [round(known[name], 6) for name in (attributes.PREDICTED_REWARD, attributes.PREDICTED_STD)]
+            generation = trial.system_attrs[ScheduleNSGAIISampler._get_generation_key()]
+            foretold.append(
+                [
+                    generation,
+                    known[attributes.FILTERED],
+                    *predicted,
+                    round(reward, 6),
+                    round(gmacs, 6),
+                    image_share(trial),
+                    known[attributes.OPERATOR],
+                ]
+            )
+    return Run(cell.evaluations, points, {"generations": generations, "foretold": foretold})

@@ -19,7 +19,8 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.cells import Cell, Point, run_rival
+from benchmarks.cells import Cell, run_rival
+from benchmarks.kept import Point, keep, kept_run, kept_runs
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.machine import machine
 from benchmarks.our_search import OURS, VARIANTS, run_ours
@@ -53,15 +54,15 @@ def run(
     cells = [Cell(landscape, name, seed, evaluations) for seed in range(seeds) for name in search]
     console = Console()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = {pool.submit(_run, cell, work): cell for cell in cells if not _finished(cell, work).exists()}
+        futures = {pool.submit(_run, cell, work): cell for cell in cells if not _finished(cell)}
         for future in as_completed(futures):
             future.result()
             console.print(f"finished: {futures[future]}")
 
 
-def _finished(cell: Cell, work: Path) -> Path:
-    log = cell.log(work)
-    return log.with_name(f"{log.stem}.{cell.evaluations}.json")
+def _finished(cell: Cell) -> bool:
+    run = kept_run(cell.landscape, cell.search, cell.seed)
+    return run is not None and run.evaluations >= cell.evaluations
 
 
 def _run(cell: Cell, work: Path) -> None:
@@ -76,8 +77,8 @@ def _run(cell: Cell, work: Path) -> None:
         if done and done % 50 == 0:
             print(f"{cell.search} {cell.seed}: {done} of {cell.evaluations}", flush=True)
 
-    points = (run_ours if cell.search in VARIANTS else run_rival)(cell, work, progress)
-    _finished(cell, work).write_text(json.dumps(points))
+    found = (run_ours if cell.search in VARIANTS else run_rival)(cell, work, progress)
+    keep(cell.landscape, cell.search, cell.seed, found)
 
 
 @app.command()
@@ -86,7 +87,7 @@ def report(landscape: str = "shapes", work: Path = WORK) -> None:
     from ecad_automl.plots import plot_convergence
 
     yardstick = Yardstick.of(landscape, work)
-    cells = {name: _points(landscape, name, work) for name in [*VARIANTS, *RIVALS]}
+    cells = {name: [run.points for run in kept_runs(landscape, name).values()] for name in [*VARIANTS, *RIVALS]}
     cells = {name: runs for name, runs in cells.items() if runs}
     curves = {name: [yardstick.curve(points) for points in runs] for name, runs in cells.items()}
     wide = {name: [yardstick.curve(points, wide=True) for points in runs] for name, runs in cells.items()}
@@ -121,20 +122,6 @@ def report(landscape: str = "shapes", work: Path = WORK) -> None:
         title=f"{landscape}: hypervolume against evaluations, median and range of seeds",
     )
     Console().print("\n".join(lines), highlight=False)
-
-
-def _points(landscape: str, name: str, work: Path) -> list[list[Point]]:
-    """The longest finished run of each seed."""
-    found: dict[int, list[Point]] = {}
-    stem = Cell(landscape, name, 0, 0).log(work).stem.removesuffix("-0")
-    for path in work.joinpath(landscape).glob("*.json"):
-        cell, _, evaluations = path.stem.rpartition(".")
-        name_of_cell, _, seed = cell.rpartition("-")
-        if name_of_cell == stem and evaluations.isdigit():
-            points = [Point(*values) for values in json.loads(path.read_text())]
-            if len(points) > len(found.get(int(seed), [])):
-                found[int(seed)] = points
-    return [found[seed] for seed in sorted(found)]
 
 
 def _at_marks(runs: Sequence[NDArray[np.float64]]) -> dict[int, list[float]]:

@@ -47,11 +47,15 @@ class SearchConfig:
         unfiltered: how many of each batch are drawn from the pool by chance, to measure the surrogate on candidates
             that it did not choose.
         surrogate: False breeds without prefilter: the plain NSGA-II.
+        scaled_drift: whether the drift of slots is scaled to what it does to the output and the last latents; False
+            takes it as it is.
         drift_seeds: number of drift-optimal schedules at the start; those too cheap to be of interest are left out.
         drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristic_seeds: whether published heuristics are evaluated at the start.
-        race: the evaluation of a bred candidate is stopped after part of its seeds where its expected gain for each
-            remaining image is below this share of what the latest candidates brought for each of theirs; 0 stops none.
+        adaptive: whether operators are used the more often the more their children have added to the front.
+        race: the evaluation of a bred candidate is stopped after the most telling of its images where its expected gain
+            for each remaining one is below this share of what the latest candidates brought for each of theirs; 0 stops
+            none.
         trust: banded rank correlation below which the surrogate is not used for a generation.
         seed: of all randomness.
 
@@ -65,10 +69,12 @@ class SearchConfig:
     pool: int = 360
     unfiltered: int = 1
     surrogate: bool = True
+    scaled_drift: bool = True
     drift_seeds: int = 6
     drift_children: int = 90
     heuristic_seeds: bool = True
-    race: float = 0.0
+    adaptive: bool = True
+    race: float = 1.0
     trust: float = 0.1
     seed: int = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,7 @@ def propose(
     *,
     trusted: bool = True,
     prior: Prior | None = None,
+    odds: Mapping[str, float] | None = None,
 ) -> Plan:
     """The next generation.
 
@@ -106,13 +107,14 @@ def propose(
         rng: source of all randomness.
         trusted: whether the surrogate may choose.
         prior: evaluations of another study, for the surrogate.
+        odds: of the operators by name; all alike if None.
     """
     start = time.perf_counter()
     grid = Grid(layout.block_index, layout.component_index)
     pool = _Pool(layout, evaluated.schedules)
     parent_bits = np.stack([parent.effective for parent in parents])
     for _ in range(_ROUNDS):
-        pool.add(*breed(parent_bits, grid, rng, config.pool), limit=config.pool)
+        pool.add(*breed(parent_bits, grid, rng, config.pool, odds), limit=config.pool)
         if len(pool.schedules) == config.pool:
             break
     # Drawn before anything else looks at the pool: these measure the surrogate on candidates it did not choose.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,17 @@ from studies.config import SearchConfig
 from studies.cost import LATENCY_MS, Cost, mac_cost
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
+from studies.operators import operator_odds
 from studies.proposer import Evaluated, Plan, propose
 from studies.quality import Scale
 from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
-from studies.seeds import first_schedules
+from studies.seeds import first_schedules, harm_of
 from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
 from studies.study import enqueue_seeds, open_study, release, release_stale
 from studies.trials import EVALUATED, evaluated_trials, image_share, schedule_of, values_of
 from studies.trust import Trust, measure_trust
-from surrogate import DropForecast, FeatureContext, LogDrop
+from surrogate import DropForecast, FeatureContext, LogDrop, hypervolume_gain, staircase
 
 __all__ = ["Search"]
 
@@ -263,7 +265,7 @@ class Search:
                 self._layout.block_index,
                 self._layout.component_index,
                 self._layout.slot_macs,
-                self._calibration.drift.harm(),
+                harm_of(self._calibration.drift, self._config),
             ),
             evaluated,
             parents,
@@ -273,7 +275,25 @@ class Search:
             np.random.default_rng([self._config.seed, generation]),
             trusted=not self._trust.doubted,
             prior=self._initial.prior,
+            odds=operator_odds(self._gains(earlier)) if self._config.adaptive else None,
         )
+
+    def _gains(self, earlier: Sequence[FrozenTrial]) -> Iterator[tuple[str, float]]:
+        """Of each bred trial its operators and the hypervolume that it added to the front of earlier generations."""
+        assert self._calibration is not None
+        reference = self._calibration.scale.reference
+        rewards: list[float] = []
+        costs: list[float] = []
+        for generation, group in groupby(earlier, key=self._generation):
+            trials = list(group)
+            values = np.array([values_of(trial) for trial in trials])
+            whole = np.array([trial.state is TrialState.COMPLETE for trial in trials])
+            if generation:
+                gains = hypervolume_gain(values[:, 0], values[:, 1], staircase(rewards, costs, reference)) * whole
+                for trial, gain in zip(trials, gains, strict=True):
+                    yield str(trial.user_attrs[attributes.OPERATOR]), float(gain)
+            rewards += values[whole, 0].tolist()
+            costs += values[whole, 1].tolist()
 
     def _close_generation(
         self, trial: FrozenTrial, trials: Sequence[FrozenTrial], status: SearchStatus, overhead: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecad_automl.drift import Drift
 from ecad_automl.heuristics import default_heuristics
@@ -14,7 +15,7 @@ from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds
 
-__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules"]
+__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules", "harm_of"]
 
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
@@ -31,6 +32,11 @@ def fewer_steps(steps: int) -> list[int]:
     At least two: diffusers' PixArt takes a single step for a sign of a distilled model and then fails.
     """
     return sorted({max(2, round(steps * share)) for share in (0.2, 0.3, 0.4, 0.5, 0.65, 0.8)} - {steps})
+
+
+def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
+    """``(slots, steps, steps)``: what reuse is expected to do, see :meth:`~ecad_automl.drift.Drift.harm`."""
+    return drift.harm() if config.scaled_drift else drift.distance.astype(np.float64)
 
 
 def all_reuse(layout: Layout, steps: int) -> Schedule:
@@ -59,7 +65,7 @@ def first_schedules(
     if config.heuristic_seeds:
         named |= default_heuristics(layout, steps)
     if config.drift_seeds:
-        bits = mixed_drift_seeds(drift.harm(), cost.prices, layout.component_index, config.drift_seeds)
+        bits = mixed_drift_seeds(harm_of(drift, config), cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
     distinct: dict[Schedule, str] = {}

@@ -18,7 +18,7 @@ __all__ = ["HarmModel", "fit_harm"]
 Floats = NDArray[np.float64]
 
 #: Typical error of a predicted log drop.
-_ERROR = 0.25
+_ERROR = 0.5
 #: How strongly logarithms of weights are drawn to 0 (equal weights), and those of neighboring steps to each other.
 _STEP_PRIOR, _SMOOTH_PRIOR, _GROUP_PRIOR = 1.0, 1.5, 1.0
 #: Prior of the curve: a power of about 1, and a harm that is not noticed of about ``exp(-5)`` of the largest sum.

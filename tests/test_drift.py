@@ -14,16 +14,18 @@ from ecad_automl.errors import ScheduleError, StorageError
 from ecad_automl.layout import Layout, Slot
 
 
-def random_drift(seed: int = 0, slots: int = 3, steps: int = 4) -> Drift:
-    x = np.random.default_rng(seed).normal(size=(slots, steps, 50))
+def random_drift(seed: int = 0, slots: int = 3, steps: int = 4, *, whole: bool = True) -> Drift:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(slots + whole, steps, 50))
     moved = ((x[:, :, None] - x[:, None]) ** 2).mean(axis=-1)
-    return Drift.from_moments(tuple(f"blocks.{i}.ff" for i in range(slots)), moved, (x**2).mean(axis=-1))
+    names = tuple(f"blocks.{i}.ff" for i in range(slots))
+    return Drift.from_moments(names, moved, (x**2).mean(axis=-1), rng.random(steps) if whole else None)
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 1000), st.integers(1, 5), st.integers(1, 6))
-def test_bytes_bring_the_drift_back(seed: int, slots: int, steps: int) -> None:
-    drift = random_drift(seed, slots, steps)
+@given(st.integers(0, 1000), st.integers(1, 5), st.integers(1, 6), st.booleans())
+def test_bytes_bring_the_drift_back(seed: int, slots: int, steps: int, whole: bool) -> None:
+    drift = random_drift(seed, slots, steps, whole=whole)
     again = Drift.from_bytes(drift.to_bytes())
     assert again == drift
     assert again.steps == steps
@@ -55,6 +57,30 @@ def test_arrays_are_read_only_copies() -> None:
 def test_different_drifts_are_not_equal() -> None:
     assert random_drift(0) != random_drift(1)
     assert random_drift(0) != "drift"
+
+
+def test_harm_adds_up_to_the_distance_of_the_output_weighted_by_the_response() -> None:
+    drift = random_drift(slots=5, steps=6)
+    assert drift.output is not None
+    assert drift.response is not None
+    weights = np.sqrt(drift.response) / np.sqrt(drift.response).mean()
+    assert_allclose(drift.harm().mean(axis=0), drift.output * weights[:, None], rtol=1e-5, atol=1e-7)
+    # At one step, slots keep their proportions.
+    assert_allclose(drift.harm()[1, 4, 2] / drift.harm()[3, 4, 2], drift.distance[1, 4, 2] / drift.distance[3, 4, 2])
+
+
+def test_harm_of_an_older_drift_is_its_distance() -> None:
+    drift = random_drift(whole=False)
+    assert drift.output is None
+    assert_allclose(drift.harm(), drift.distance)
+
+
+def test_whole_figures_of_another_length_are_refused() -> None:
+    whole = random_drift(steps=4)
+    with pytest.raises(ScheduleError, match="4 steps has the response"):
+        Drift(whole.slots, whole.distance, whole.magnitude, whole.output, np.ones(5, np.float32))
+    with pytest.raises(ScheduleError, match="4 steps has the output"):
+        Drift(whole.slots, whole.distance, whole.magnitude, np.ones((4, 5), np.float32))
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -153,47 +153,45 @@ def test_useless_settings_are_refused(tiny_model: Any, changes: dict[str, Any], 
 
 
 @pytest.mark.parametrize("reward", [Brightness(), load_reward("fidelity")])
-def test_rung_by_rung_gives_the_same_scores_as_all_at_once(tiny_model: Any, reward: Any) -> None:
-    runner = evaluator(tiny_model, seeds=[3, 1, 2], rungs=[1, 3], reward=reward, batch_size=2)
+def test_part_by_part_gives_the_scores_of_all_at_once(tiny_model: Any, reward: Any) -> None:
+    runner = evaluator(tiny_model, seeds=[3, 1, 2], reward=reward, batch_size=2)
     schedule = half_reused(tiny_model)
-    first, whole = runner.evaluate_rungs(schedule)
     at_once = runner.evaluate(schedule)
+    parts = [[7, 0, 4], [1, 2, 3, 5, 6, 8]]
+    first, whole = runner.evaluate_parts(schedule, parts)
     assert not first.complete
     assert whole.complete
-    assert first.scores.shape == (3, 1)
-    assert np.array_equal(whole.scores, at_once.scores)
-    assert np.array_equal(first.scores, at_once.scores[:, :1])
-    # What is expected of the whole is the uncached mean and the difference so far.
+    made = np.flatnonzero(~np.isnan(first.scores.ravel()))
+    assert made.tolist() == sorted(parts[0])
+    assert np.allclose(first.scores.ravel()[made], at_once.scores.ravel()[made], atol=1e-4)
+    assert np.allclose(whole.scores, at_once.scores, atol=1e-4)
+    # Of the whole is expected, if nothing else is known, the uncached mean and the difference so far.
     uncached = runner.baseline().scores
-    assert first.reward == pytest.approx(uncached.mean() + (first.scores - uncached[:, :1]).mean())
-    assert whole.reward == at_once.reward
-
-
-def test_rungs_do_not_change_the_order_of_images(tiny_model: Any) -> None:
-    plain = evaluator(tiny_model, seeds=[0, 1], batch_size=3)
-    in_rungs = evaluator(tiny_model, seeds=[0, 1], batch_size=3, rungs=[1, 2])
-    assert torch.allclose(plain.reference_images, in_rungs.reference_images, atol=1e-4)
-    assert torch.allclose(
-        plain.generate(half_reused(tiny_model)), in_rungs.generate(half_reused(tiny_model)), atol=1e-4
-    )
+    by_prompt = np.nanmean(first.scores - uncached, axis=1)
+    assert first.difference.mean == pytest.approx(by_prompt.mean())
+    assert first.reward == pytest.approx(uncached.mean() + by_prompt.mean())
+    assert whole.reward == pytest.approx(at_once.reward, abs=1e-4)
 
 
 def test_whoever_stops_asking_pays_for_no_more_images(tiny_model: Any) -> None:
-    runner = evaluator(tiny_model, rungs=[1, 2], batch_size=3)
+    runner = evaluator(tiny_model, batch_size=3)
     runner.baseline()
     calls: list[int] = []
     counting = tiny_model.pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
-    next(runner.evaluate_rungs(half_reused(tiny_model)))
+    parts = [[0, 2, 4], [1, 3, 5]]
+    next(runner.evaluate_parts(half_reused(tiny_model), parts))
     one = len(calls)
-    list(runner.evaluate_rungs(half_reused(tiny_model)))
+    list(runner.evaluate_parts(half_reused(tiny_model), parts))
     counting.remove()
     assert len(calls) == 3 * one
 
 
-@pytest.mark.parametrize("rungs", [[], [1], [2, 1], [0, 2], [1, 3]])
-def test_rungs_that_do_not_ascend_to_all_seeds_are_refused(tiny_model: Any, rungs: list[int]) -> None:
-    with pytest.raises(EvaluationError, match="must ascend"):
-        evaluator(tiny_model, rungs=rungs)
+@pytest.mark.parametrize(
+    "parts", [[], [[0, 1, 2]], [[0, 1, 2], [2, 3, 4, 5]], [[], [0, 1, 2, 3, 4, 5]], [[0, 1, 2, 3, 4, 6]]]
+)
+def test_parts_that_do_not_make_each_image_once_are_refused(tiny_model: Any, parts: list[list[int]]) -> None:
+    with pytest.raises(EvaluationError, match="each of the 6 images once"):
+        next(evaluator(tiny_model).evaluate_parts(half_reused(tiny_model), parts))
 
 
 def test_schedules_share_their_first_steps_and_give_the_same_images(any_tiny_model: Any) -> None:

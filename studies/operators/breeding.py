@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from studies.operators.credit import SEPARATOR
 from studies.operators.crossover import CROSSOVERS
 from studies.operators.grid import Bits, Grid
 from studies.operators.mutation import MUTATIONS
@@ -55,7 +56,7 @@ def breed(
             child = MUTATIONS[name](child, grid, rng)
             used.append(name)
         children[index] = child
-        names.append("+".join(used))
+        names.append(SEPARATOR.join(used))
     return children, names
 
 

@@ -18,23 +18,28 @@ EVERYTHING = 10**9
 
 
 def recorded_outputs(case: Case, calls: list[dict[str, Any]]) -> list[np.ndarray]:
-    """For each slot, ``(steps, elements)`` raw outputs over all calls and guidance branches."""
-    rows: list[list[list[np.ndarray]]] = [[[] for _ in range(4)] for _ in case.layout.slots]
+    """For each slot and the transformer, ``(steps, elements)`` raw outputs over all calls and guidance branches."""
+    rows: list[list[list[np.ndarray]]] = [[[] for _ in range(4)] for _ in range(len(case.layout.slots) + 1)]
     forwards = 0
 
     def count(*_: Any) -> None:
         nonlocal forwards
         forwards += 1
 
-    handles = [case.pipe.transformer.register_forward_hook(count)]
-    for index, slot in enumerate(case.layout.slots):
-
-        def record(_module: Any, _args: Any, output: Any, index: int = index) -> None:
-            tensors = (output,) if isinstance(output, torch.Tensor) else output
+    def recorder(index: int) -> Any:
+        def record(_module: Any, _args: Any, output: Any) -> None:
+            whole = index == len(case.layout)
+            tensors = output[0] if whole else output
+            tensors = (tensors,) if isinstance(tensors, torch.Tensor) else tensors
             step = forwards // case.calls_per_step % 4
             rows[index][step] += [tensor.double().numpy().ravel() for tensor in tensors]
 
-        handles.append(case.pipe.transformer.get_submodule(slot.name).register_forward_hook(record))
+        return record
+
+    transformer = case.pipe.transformer
+    modules = [*(transformer.get_submodule(slot.name) for slot in case.layout.slots), transformer]
+    handles = [module.register_forward_hook(recorder(index)) for index, module in enumerate(modules)]
+    handles.append(transformer.register_forward_hook(count))
     for call in calls:
         case.generate(**call)
     for handle in handles:
@@ -47,11 +52,23 @@ def test_with_all_elements_drift_is_its_definition(case: Case) -> None:
     calls: list[dict[str, Any]] = [{"images": 2}, {"images": 1, "seed": 3}]
     drift = measure_drift(case.pipe, lambda: [case.generate(**call) for call in calls], steps=4, probes=EVERYTHING)
     assert drift.slots == tuple(slot.name for slot in case.layout.slots)
-    for index, x in enumerate(recorded_outputs(case, calls)):
-        power = (x**2).mean(axis=1)
-        moved = ((x[:, None] - x[None]) ** 2).mean(axis=2)
+    *slots, whole = recorded_outputs(case, calls)
+    for index, x in enumerate(slots):
+        power, distance = moments(x)
         assert_allclose(drift.magnitude[index], np.sqrt(power), rtol=1e-5)
-        assert_allclose(drift.distance[index], 2 * moved / (power[:, None] + power[None]), rtol=1e-5, atol=1e-12)
+        assert_allclose(drift.distance[index], distance, rtol=1e-5, atol=1e-12)
+    assert drift.output is not None
+    assert_allclose(drift.output, moments(whole)[1], rtol=1e-5, atol=1e-12)
+    # CogVideoX's own multistep sampler takes other arguments than all others.
+    alone = type(case.pipe.scheduler).__name__ != "CogVideoXDPMScheduler"
+    assert (None if drift.response is None else drift.response.shape) == ((4,) if alone else None)
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of ``(steps, elements)`` the power of each step and the relative distances of all."""
+    power = (x**2).mean(axis=1)
+    moved = ((x[:, None] - x[None]) ** 2).mean(axis=2)
+    return power, 2 * moved / (power[:, None] + power[None])
 
 
 def test_distances_are_symmetric_and_zero_from_a_step_to_itself(case: Case) -> None:

@@ -70,12 +70,16 @@ class DriftEvaluator:
     def images_per_evaluation(self) -> int:
         return len(self.prompts) * len(self.seeds)
 
-    def evaluate_rungs(self, schedule: Schedule) -> Iterator[Evaluation]:
+    def evaluate_parts(self, schedule: Schedule, parts: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
         whole = self.evaluate(schedule)
-        for count in range(1, len(self.seeds)):
-            part = whole.scores[:, :count]
-            yield Evaluation(part, paired_difference(part, np.zeros_like(part)), 0.01, uncached=0.0)
-        yield whole
+        made: list[int] = []
+        for part in parts:
+            made += part
+            scores = np.full(whole.scores.size, np.nan)
+            scores[made] = whole.scores.ravel()[made]
+            scores = scores.reshape(whole.scores.shape)
+            expected = None if len(made) == scores.size else float(np.nanmean(scores))
+            yield Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01, expected)
 
     def _score(self, schedule: Schedule) -> Evaluation:
         steps, slots = np.arange(STEPS)[:, None], np.arange(len(self.layout))[None]
