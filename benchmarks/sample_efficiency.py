@@ -8,7 +8,6 @@ that are finished.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,11 +15,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.cells import Cell, run_rival
-from benchmarks.kept import Point, keep, kept_run, kept_runs
+from benchmarks.efficiency_report import at_marks, by_images, needed_images, plot, table
+from benchmarks.kept import keep, kept_run, kept_runs
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.machine import machine
 from benchmarks.our_search import OURS, VARIANTS, run_ours
@@ -32,8 +31,7 @@ app = typer.Typer(add_completion=False, help=__doc__)
 WORK = Path("runs/sample_efficiency")
 RESULTS = Path(__file__).parent / "results"
 ECAD = "pymoo NSGA-II (ECAD)"
-#: Evaluations after which hypervolumes are reported.
-MARKS = (24, 50, 100, 200, 300, 600, 1000, 2000)
+PARTS = [name for name in VARIANTS if name != OURS]
 #: What ECAD's settings have after so many evaluations is the level to reach.
 LEVEL_AT = 2000
 
@@ -83,76 +81,53 @@ def _run(cell: Cell, work: Path) -> None:
 
 @app.command()
 def report(landscape: str = "shapes", work: Path = WORK) -> None:
-    """Write the table, the figures and the curves of all finished cells."""
-    from ecad_automl.plots import plot_convergence
-
+    """Write the tables, the figures and the curves of all finished runs."""
     yardstick = Yardstick.of(landscape, work)
-    cells = {name: [run.points for run in kept_runs(landscape, name).values()] for name in [*VARIANTS, *RIVALS]}
-    cells = {name: runs for name, runs in cells.items() if runs}
-    curves = {name: [yardstick.curve(points) for points in runs] for name, runs in cells.items()}
-    wide = {name: [yardstick.curve(points, wide=True) for points in runs] for name, runs in cells.items()}
+    images = LANDSCAPES[landscape].images
+    found = {name: list(kept_runs(landscape, name).values()) for name in [*VARIANTS, *RIVALS]}
+    runs = {name: of_search for name, of_search in found.items() if of_search}
+    curves = {name: [by_images(run, yardstick, images) for run in of] for name, of in runs.items()}
+    wide = {name: [by_images(run, yardstick, images, wide=True) for run in of] for name, of in runs.items()}
+    seeds = {name: len(of) for name, of in runs.items()}
+    hypervolume = {name: at_marks(of) for name, of in curves.items()}
     summary: dict[str, Any] = {
         "machine": machine(),
         "landscape": vars(LANDSCAPES[landscape]),
         "yardstick": vars(yardstick),
-        "seeds": {name: len(runs) for name, runs in cells.items()},
-        "hypervolume": {name: _at_marks(runs) for name, runs in curves.items()},
-        "hypervolume down to the cheapest schedule": {name: _at_marks(runs) for name, runs in wide.items()},
+        "seeds": seeds,
+        "images of a whole evaluation": images,
+        "hypervolume after the images of so many whole evaluations": hypervolume,
+        "hypervolume down to the cheapest schedule": {name: at_marks(of) for name, of in wide.items()},
     }
-    lines = [_table(summary["hypervolume"], summary["seeds"])]
+    lines = [table({name: hypervolume[name] for name in runs if name not in PARTS}, seeds)]
+    if len(parts := [name for name in runs if name == OURS or name in PARTS]) > 1:
+        lines += ["", table({name: hypervolume[name] for name in parts}, seeds)]
     levels = [curve[LEVEL_AT - 1] for curve in curves.get(ECAD, []) if len(curve) >= LEVEL_AT]
-    if levels and OURS in cells:
-        level = float(np.median(levels))
-        summary["level"] = {"of": ECAD, "evaluations": LEVEL_AT, "seeds": len(levels), "hypervolume": level}
-        needed = {name: _needed(cells[name], curves[name], level) for name in cells}
-        summary["needed for the level"] = needed
+    if levels:
+        level, most = float(np.median(levels)), LEVEL_AT * images
+        needed = {name: [needed_images(run, yardstick, level) for run in of] for name, of in runs.items()}
+        summary["level"] = {"of": ECAD, "images": most, "seeds": len(levels), "hypervolume": level}
+        summary["images to the level"] = needed
         lines += [
             "",
-            f"To reach what {ECAD} has after {LEVEL_AT} evaluations ({level:.4f}, median of {len(levels)} seeds), each "
-            "seed needed (evaluations, images): " + "; ".join(f"{name} {found}" for name, found in needed.items()),
+            f"Images to the hypervolume that {ECAD} has after {most:,} ({level:.4f}, {len(levels)} seeds):",
+            "",
+        ]
+        lines += [
+            f"- {name}: " + ", ".join(f"{n} ({most / n:.0f} times fewer)" if n else "not reached" for n in counts)
+            for name, counts in needed.items()
+            if any(counts) and name != ECAD
         ]
     RESULTS.mkdir(exist_ok=True)
     stem = RESULTS / f"sample_efficiency-{landscape}"
     stem.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n")
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    shortest = {name: min(map(len, runs)) for name, runs in curves.items()}
-    plot_convergence(
-        stem.with_suffix(".png"),
-        {name: np.array([curve[: shortest[name]] for curve in runs]) for name, runs in curves.items()},
-        title=f"{landscape}: hypervolume against evaluations, median and range of seeds",
-    )
+    rivals = {name: of for name, of in curves.items() if name not in PARTS}
+    panels = {f"{landscape}: beside other searches": rivals}
+    if len(parts) > 1:
+        panels["with parts left out"] = {name: curves[name] for name in parts}
+    plot(stem.with_suffix(".png"), panels, images)
     Console().print("\n".join(lines), highlight=False)
-
-
-def _at_marks(runs: Sequence[NDArray[np.float64]]) -> dict[int, list[float]]:
-    return {
-        mark: [round(float(curve[mark - 1]), 4) for curve in runs if len(curve) >= mark]
-        for mark in MARKS
-        if any(len(curve) >= mark for curve in runs)
-    }
-
-
-def _needed(
-    runs: Sequence[Sequence[Point]], curves: Sequence[NDArray[np.float64]], level: float
-) -> list[tuple[int, int] | None]:
-    """For each seed the evaluations and images after which the level is reached, or None."""
-    found: list[tuple[int, int] | None] = []
-    for points, curve in zip(runs, curves, strict=True):
-        reached = np.flatnonzero(curve >= level)
-        found.append((int(reached[0]) + 1, points[reached[0]].images) if len(reached) else None)
-    return found
-
-
-def _table(values: dict[str, dict[int, list[float]]], seeds: dict[str, int]) -> str:
-    marks = [mark for mark in MARKS if any(mark in found for found in values.values())]
-    lines = ["| search | seeds | " + " | ".join(map(str, marks)) + " |", "|---" * (len(marks) + 2) + "|"]
-    for name, found in values.items():
-        cells = [
-            f"{np.median(found[mark]):.3f} ({min(found[mark]):.3f} to {max(found[mark]):.3f})" if mark in found else "-"
-            for mark in marks
-        ]
-        lines.append(f"| {name} | {seeds[name]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def search(
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     race: Annotated[
-        bool, typer.Option(help="With several images per prompt: stop candidates that promise little after some.")
-    ] = False,
+        bool, typer.Option(help="Stop candidates that promise little after the most telling images.")
+    ] = True,
     surrogate: Annotated[bool, typer.Option(help="Let the surrogate choose candidates.")] = True,
     revision: Revision = None,
     dtype: Dtype = None,
@@ -71,10 +71,6 @@ def search(
     latency = LatencySettings(latency_batch_size, latency_schedules) if cost == "latency" else None
     if init_limit < 0:
         raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")
-    if race and images_per_prompt < 2:
-        raise EvaluationError(
-            "A race needs at least 2 images per prompt, of which the first decide; raise --images-per-prompt."
-        )
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
     if prompts is not None:

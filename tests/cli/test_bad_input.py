@@ -66,14 +66,6 @@ def test_a_budget_below_the_population(run_cli: Cli, tmp_path: Path) -> None:
     assert "below the population" in err
 
 
-def test_a_race_with_one_image_per_prompt(run_cli: Cli, tmp_path: Path) -> None:
-    code, _, err = run_cli("search", "--race", "--storage", tmp_path / "s.db")
-    assert code == 2
-    assert one_sentence(err)
-    assert "--images-per-prompt" in err
-    assert not (tmp_path / "s.db").exists()
-
-
 @pytest.mark.parametrize(
     ("text", "message"), [("", "holds no prompt"), ("# only a comment\n\n", "holds no prompt"), ("a\nb\na\n", "twice")]
 )

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studies.operators import CROSSOVERS, MUTATIONS, operator_odds
+
+NAMES = st.sampled_from([*CROSSOVERS, *MUTATIONS, "stepwise+flip", "drift+band"])
+
+
+def test_operators_whose_children_gained_more_have_better_odds() -> None:
+    odds = operator_odds([("flip", 0.0)] * 20 + [("band", 1.0)] * 20)
+    assert odds["band"] > 1.0 > odds["flip"] > 0.0
+
+
+def test_odds_are_gains_per_child_not_in_sum() -> None:
+    odds = operator_odds([("flip", 1.0)] * 40 + [("band", 1.0)] * 10)
+    assert odds == {"flip": pytest.approx(1.0), "band": pytest.approx(1.0)}
+
+
+def test_few_children_say_little() -> None:
+    """The operator has twice the gain per child of all others, from 2 children or from 40."""
+    few = operator_odds([("flip", 2.0)] * 2 + [("band", 1.0)] * 98)["flip"]
+    many = operator_odds([("flip", 2.0)] * 40 + [("band", 1.0)] * 1960)["flip"]
+    assert 1.0 < few < 1.5 < many < 2.0
+
+
+def test_operators_that_made_a_child_together_share_its_gain() -> None:
+    odds = operator_odds([("stepwise+flip", 1.0), ("band", 0.0), ("run", 0.0)])
+    assert odds["stepwise"] == odds["flip"] > odds["band"] == odds["run"]
+
+
+def test_where_nothing_was_gained_all_are_alike() -> None:
+    assert operator_odds([]) == {}
+    assert operator_odds([("flip", 0.0), ("band", 0.0)]) == {}
+
+
+@given(st.lists(st.tuples(NAMES, st.floats(0, 10)), max_size=60))
+def test_odds_are_bounded(children: list[tuple[str, float]]) -> None:
+    assert all(1 / 3 <= odds <= 3 for odds in operator_odds(children).values())
