@@ -29,6 +29,8 @@ Floats = NDArray[np.float64]
 #: What the latest candidates have brought per image is what another one is worth.
 _LATEST = 24
 _FEWEST = 8
+#: How images go together is learned from so many whole evaluations at most, the latest: they are nearest to the front.
+_MOST_WHOLE = 300
 
 
 class Race:
@@ -119,7 +121,7 @@ class Race:
             drops = np.array(self._drops).reshape(-1, len(self._uncached))
             # A drop beyond the range of interest is another matter: such schedules spoil all images.
             of_interest = drops.mean(axis=1) < 2 * self._scale.unit
-            self._anchors = find_anchors(drops[of_interest], self._scale)
+            self._anchors = find_anchors(drops[of_interest][-_MOST_WHOLE:], self._scale)
         return self._anchors
 
     def _hypervolume(self) -> float:

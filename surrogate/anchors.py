@@ -30,6 +30,8 @@ _LEAST_DROP = 0.1
 ERROR = 0.3
 _FOLDS = 5
 _FEWEST, _MOST = 2, 128
+#: Fewer than this part of the images would save next to nothing more.
+_LEAST_SHARE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +89,10 @@ def find_anchors(drops: Floats, scale: LogDrop) -> Anchors | None:
 
 
 def _sizes(images: int) -> list[int]:
-    """Numbers of anchors to try, up to half of the images: 2, 3, 4, 6, 8, 12, ..."""
-    most = min(images // 2, _MOST)
+    """Numbers of anchors to try, up to half of the images: 2, 3, 4, 6, 8, 12, ...; of many images none too small."""
+    least, most = max(_FEWEST, images // _LEAST_SHARE), min(images // 2, max(_MOST, images // _LEAST_SHARE))
     doubled = [size for power in range(1, 8) for size in (2**power, 3 * 2 ** (power - 1))]
-    return [size for size in sorted(doubled) if size <= most] or [most]
+    return [size for size in sorted(doubled) if least <= size <= most] or [least]
 
 
 def _moments(drops: Floats, unit: float) -> Floats:
@@ -104,15 +106,22 @@ def _moments(drops: Floats, unit: float) -> Floats:
 
 
 def _informative(moments: Floats, count: int) -> Integers:
-    """Images in the order in which each tells most of the mean that those before it left open."""
-    left = moments.copy()
+    """Images in the order in which each tells most of the mean that those before it left open.
+
+    A pivoted Cholesky decomposition: what is left of the moments when the chosen images are known is never formed.
+    """
+    factor = np.zeros((0, len(moments)))
+    mean, variance = moments.mean(axis=1), np.diag(moments).copy()  # of what is left
     order: list[int] = []
     for _ in range(count):
-        told = left.mean(axis=1) ** 2 / np.maximum(np.diag(left), 1e-15)
+        told = mean**2 / np.maximum(variance, 1e-15)
         told[order] = -np.inf
         best = int(told.argmax())
         order.append(best)
-        left -= np.outer(left[best], left[best]) / left[best, best]
+        row = (moments[best] - factor[:, best] @ factor) / np.sqrt(variance[best])
+        factor = np.vstack([factor, row])
+        mean = mean - row * row.mean()
+        variance = np.maximum(variance - row**2, 1e-15)
     return np.array(order, dtype=np.intp)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 from surrogate.drop import LogDrop
-from surrogate.features import Bits, FeatureContext, features, group_drift
+from surrogate.features import Bits, FeatureContext, features_and_drift
 from surrogate.forecast import DropForecast
 from surrogate.harm import HarmModel, fit_harm
 from surrogate.prior import Prior
@@ -147,7 +147,7 @@ class Surrogate:
         return DropForecast(self._scale, predictions.mean(axis=0), self._stretch * self._spread(predictions))
 
     def _inputs(self, compute: Bits) -> tuple[Floats, Floats]:
-        return features(compute, self._context), group_drift(compute, self._context)
+        return features_and_drift(compute, self._context)
 
     def _predictions(self, x: Floats, drift: Floats) -> Floats:
         return np.stack([member.predict(x, drift) for member in self._members])

@@ -33,6 +33,12 @@ def test_a_few_anchors_tell_the_mean_of_many_images() -> None:
     assert (error**2).mean() < (of_blind**2).mean()
 
 
+def test_of_many_images_not_too_few_are_anchors() -> None:
+    anchors = find_anchors(drops_of(40, 1000, kinds=1, noise=0.0), SCALE)
+    assert anchors is not None
+    assert len(anchors.images) >= 1000 // 32
+
+
 def test_an_image_that_says_it_all_is_among_them() -> None:
     drops = drops_of(40, 12, kinds=1, noise=1.5)
     drops[:, 7] = np.delete(drops, 7, axis=1).mean(axis=1)
