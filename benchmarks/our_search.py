@@ -23,7 +23,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "ecad-automl, operators not adaptive": {"adaptive": False},
     "ecad-automl, no drift seeds": {"drift_seeds": 0},
     "ecad-automl, no drift children": {"drift_children": 0},
-    "ecad-automl, no heuristics": {"heuristic_seeds": False},
+    "ecad-automl, all heuristics": {"heuristics": "all", "drift_seeds": 6},
 }
 
 

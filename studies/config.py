@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ecad_automl.errors import StudyError
 from ecad_automl.latency.model import FEWEST_SCHEDULES
 
-__all__ = ["LatencySettings", "SearchConfig"]
+__all__ = ["Heuristics", "LatencySettings", "SearchConfig"]
+
+Heuristics = Literal["fora", "all", "none"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class SearchConfig:
             takes it as it is.
         drift_seeds: number of drift-optimal schedules at the start; those too cheap to be of interest are left out.
         drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
-        heuristic_seeds: whether published heuristics are evaluated at the start.
+        heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         adaptive: whether operators are used the more often the more their children have added to the front.
         race: the evaluation of a bred candidate is stopped after the most telling of its images where its expected gain
             for each remaining one is below this share of what the latest candidates brought for each of theirs; 0 stops
@@ -70,9 +73,9 @@ class SearchConfig:
     unfiltered: int = 1
     surrogate: bool = True
     scaled_drift: bool = True
-    drift_seeds: int = 6
+    drift_seeds: int = 10
     drift_children: int = 90
-    heuristic_seeds: bool = True
+    heuristics: Heuristics = "fora"
     adaptive: bool = True
     race: float = 1.0
     trust: float = 0.1
@@ -92,6 +95,9 @@ class SearchConfig:
             raise StudyError(f"There are {self.parents} parents; at least 2 are needed to breed.")
         if self.pool < self.batch:
             raise StudyError(f"The pool of {self.pool} is below the population of {self.batch}; it must be larger.")
+        if self.heuristics not in get_args(Heuristics):
+            known = ", ".join(get_args(Heuristics))
+            raise StudyError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")
         if not self.race >= 0:
             raise StudyError(f"The share of gain to race for is {self.race}; it must be at least 0, such as 1.")
         for name, number in (("seeds", self.drift_seeds), ("children", self.drift_children)):

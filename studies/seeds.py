@@ -22,6 +22,9 @@ ALL_REUSE = "all-reuse"
 
 #: Seeds that cost less than this share of the shortest uncached run are too poor to be of interest.
 _LEAST = 0.8
+#: What FORA's paper recommends and its neighbors. The front has nothing of TGATE, PAB and the like after a few dozen
+#: evaluations, and on six sets of prompts drift-optimal schedules in their place were the better start (docs/tried.md).
+_FORA = ("fora-2", "fora-3", "fora-5")
 #: To breed from.
 _FEWEST = 2
 
@@ -62,8 +65,12 @@ def first_schedules(
     """
     steps = drift.steps
     named = {UNCACHED: Schedule.all_compute(layout, steps), **(known or {})}
-    if config.heuristic_seeds:
-        named |= default_heuristics(layout, steps)
+    if config.heuristics != "none":
+        named |= {
+            name: schedule
+            for name, schedule in default_heuristics(layout, steps).items()
+            if config.heuristics == "all" or name in _FORA
+        }
     if config.drift_seeds:
         bits = mixed_drift_seeds(harm_of(drift, config), cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, cast
 
 import typer
 from rich.console import Console
@@ -17,6 +17,7 @@ from ecad_automl.errors import EvaluationError, PromptError
 
 if TYPE_CHECKING:
     from studies import SearchStatus
+    from studies.config import Heuristics
     from studies.known import KnownSchedules
 
 __all__ = ["search"]
@@ -52,6 +53,9 @@ def search(
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    heuristics: Annotated[
+        str, typer.Option(help="Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.")
+    ] = "fora",
     race: Annotated[
         bool, typer.Option(help="Stop candidates that promise little after the most telling images.")
     ] = True,
@@ -64,7 +68,12 @@ def search(
     from studies.config import LatencySettings, SearchConfig
 
     config = SearchConfig(
-        evaluations=evaluations, batch=population, surrogate=surrogate, seed=seed, race=1.0 if race else 0.0
+        evaluations=evaluations,
+        batch=population,
+        surrogate=surrogate,
+        seed=seed,
+        race=1.0 if race else 0.0,
+        heuristics=cast("Heuristics", heuristics),
     )
     if cost not in ("gmacs", "latency"):
         raise EvaluationError(f"The cost {cost!r} is unknown; choose gmacs or latency.")

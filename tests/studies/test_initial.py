@@ -129,8 +129,8 @@ def test_evaluations_of_another_study_change_what_is_proposed(bench: Any) -> Non
     # They say that only what is reused at the end does harm.
     log_drop = np.log((~compute[:, -2:]).mean(axis=(1, 2)) + 0.03)
     save(bench, "with", Initial(prior=Prior(compute, log_drop)))
-    bench.run(study="with", evaluations=40, heuristic_seeds=False)
-    bench.run(study="without", evaluations=40, heuristic_seeds=False)
+    bench.run(study="with", evaluations=40, heuristics="none")
+    bench.run(study="without", evaluations=40, heuristics="none")
     with_it, without = by_generation(bench.complete("with")), by_generation(bench.complete("without"))
     assert with_it[0] == without[0]
     assert with_it != without

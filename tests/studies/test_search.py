@@ -205,7 +205,7 @@ def test_another_identity_under_the_same_name_is_refused(bench: Any) -> None:
 
 
 def test_a_study_without_seeds_of_ours_still_starts_from_the_extremes(bench: Any) -> None:
-    bench.run(evaluations=20, heuristic_seeds=False, drift_seeds=0)
+    bench.run(evaluations=20, heuristics="none", drift_seeds=0)
     origins = [trial.user_attrs[attributes.ORIGIN] for trial in bench.complete()]
     assert origins[:2] == ["uncached", "all-reuse"]
     assert set(origins[2:]) == {"bred"}
