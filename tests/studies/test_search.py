@@ -83,7 +83,7 @@ def test_best_rewards_are_reported_by_speedup(bench: Any) -> None:
 
 
 def test_a_share_of_each_bred_generation_goes_through_unfiltered(bench: Any) -> None:
-    bench.run(evaluations=60, unfiltered=2, trust=-1.0)
+    bench.run(evaluations=60, unfiltered=2, trust=-1.0, heuristics="all")
     for generation, wanted in by_generation(bench.complete()).items():
         if generation == 0 or len(wanted) < 6:
             continue
@@ -212,8 +212,27 @@ def test_a_study_without_seeds_of_ours_still_starts_from_the_extremes(bench: Any
 
 
 @pytest.mark.parametrize(
+    ("heuristics", "expected"),
+    [("none", set()), ("fora", {"fora-2"}), ("all", {"fora-2", "fora-4", "fora-attn-2", "pab", "random-50"})],
+)
+def test_heuristics_that_were_asked_for_are_evaluated_first(bench: Any, heuristics: str, expected: set[str]) -> None:
+    bench.run(evaluations=20, heuristics=heuristics, drift_seeds=3)
+    origins = {trial.user_attrs[attributes.ORIGIN] for trial in bench.complete()}
+    heuristic = {origin for origin in origins if origin.startswith(("fora", "pab", "tgate", "random"))}
+    assert expected <= heuristic
+    assert bool(heuristic) == bool(expected)
+
+
+def test_operators_by_their_gains_make_another_search_than_alike_ones(bench: Any) -> None:
+    bench.run(study="adaptive", evaluations=60)
+    bench.run(study="alike", evaluations=60, adaptive=False)
+    assert by_generation(bench.complete("adaptive")) != by_generation(bench.complete("alike"))
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"heuristics": "some"}, "'some' are unknown; choose one of fora, all, none"),
         ({"evaluations": 4}, "budget of 4 evaluations is below the population of 6"),
         ({"batch": 1}, "population"),
         ({"unfiltered": 7}, "unfiltered"),
