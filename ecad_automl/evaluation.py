@@ -27,7 +27,8 @@ class Evaluation:
 
     Args:
         scores: ``(prompts, seeds)`` float64 rewards; NaN for images that were not made.
-        difference: mean difference to the uncached run on the same images, and its paired standard error.
+        difference: mean difference to the uncached run on the same images, and its paired standard error; the one to
+            expect over all images, with a standard error of NaN, where whoever stopped it knows better.
         seconds: wall time of generation and scoring.
         expected: mean score over all images to expect, where not all were made; None where all were.
     """

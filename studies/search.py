@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from ecad_automl.errors import EvaluationError, RewardError
 from ecad_automl.evaluation import Evaluation, Evaluator
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
+from ecad_automl.statistics import MeanDifference
 from storage import EvaluationRecord, GenerationRecord, Store
 from studies import attributes
 from studies.calibration import Calibration, calibrate, evaluation_record
@@ -208,8 +210,14 @@ class Search:
         cost = float(self._cost.of([schedule])[0])
         for evaluation in self._evaluator.evaluate_parts(schedule, parts):
             if not self._race.goes_on(cost, evaluation.scores, self._forecast(trial)):
-                return replace(evaluation, expected=self._race.expected(evaluation.scores))
+                return self._stopped(evaluation, self._race.expected(evaluation.scores))
         return evaluation
+
+    def _stopped(self, evaluation: Evaluation, expected: float) -> Evaluation:
+        """With what is to be expected of all images in place of what its own are like, which are no fair sample."""
+        assert self._calibration is not None
+        difference = MeanDifference(expected - self._calibration.scale.uncached_reward, math.nan)
+        return replace(evaluation, expected=expected, difference=difference)
 
     def _forecast(self, trial: FrozenTrial) -> DropForecast | None:
         """What the surrogate had foretold of a candidate, if anything."""

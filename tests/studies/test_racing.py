@@ -95,6 +95,10 @@ def test_a_racing_search_spends_its_images_on_more_candidates(bench: Any) -> Non
     assert all(2 / 12 <= share <= 0.5 for share in shares)
     assert status.images == pytest.approx(len(bench.complete()) + sum(shares), abs=1e-9)
     assert 60 <= status.images < 61
+    for trial in pruned:  # the uncached run scores 0 here
+        expected, _ = trial.user_attrs[attributes.EXPECTED_VALUES]
+        assert trial.user_attrs[attributes.DIFFERENCE] == pytest.approx(expected)
+        assert trial.user_attrs[attributes.DIFFERENCE_ERROR] is None
 
 
 def test_a_racing_search_that_was_broken_off_goes_on_as_if_it_had_not_been(bench: Any) -> None:
