@@ -21,9 +21,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "ecad-automl, no racing": {"race": 0.0},
     "ecad-automl, drift not scaled": {"scaled_drift": False},
     "ecad-automl, operators not adaptive": {"adaptive": False},
-    "ecad-automl, no drift seeds": {"drift_seeds": 0},
+    "ecad-automl, no step seeds": {"step_seeds": 0, "drift_seeds": 14},
     "ecad-automl, no drift children": {"drift_children": 0},
-    "ecad-automl, all heuristics": {"heuristics": "all", "drift_seeds": 6},
+    "ecad-automl, all heuristics": {"heuristics": "all"},
 }
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.objective import Objective
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
-from studies.drift_seeds import reuse_harm
+from studies.drift_seeds import step_paths
 
 __all__ = ["budcache", "dpcache", "shortest_paths", "spread_order", "step_schedule"]
 
@@ -51,23 +51,7 @@ def shortest_paths(distance: Floats) -> list[Mask]:
     Returns:
         The best mask of 1 computed step, of 2 and so on to all.
     """
-    steps = len(distance)
-    harm = reuse_harm(distance[None], np.ones(steps), np.ones(1))[0]
-    # least[n]: of all masks with so many computed steps before step n, with n computed or the end.
-    least = np.full(steps + 1, np.inf)
-    least[0] = 0.0
-    came_from = []
-    masks = []
-    for _ in range(steps):
-        through = least[:steps, None] + harm
-        came_from.append(through.argmin(axis=0))
-        least = through.min(axis=0)
-        at, mask = steps, []
-        for origin in reversed(came_from):
-            at = int(origin[at])
-            mask.append(at)
-        masks.append(tuple(reversed(mask)))
-    return masks
+    return [tuple(int(step) for step in np.flatnonzero(chosen)) for chosen in step_paths(distance)]
 
 
 def budcache(objective: Objective, layout: Layout, steps: int, seed: int) -> None:

@@ -52,7 +52,10 @@ class SearchConfig:
         surrogate: False breeds without prefilter: the plain NSGA-II.
         scaled_drift: whether the drift of slots is scaled to what it does to the output and the last latents; False
             takes it as it is.
-        drift_seeds: number of drift-optimal schedules at the start; those too cheap to be of interest are left out.
+        step_seeds: number of schedules at the start that compute whole steps, those of least drift for as many numbers
+            of steps.
+        drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
+            of interest are left out.
         drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         adaptive: whether operators are used the more often the more their children have added to the front.
@@ -73,7 +76,8 @@ class SearchConfig:
     unfiltered: int = 1
     surrogate: bool = True
     scaled_drift: bool = True
-    drift_seeds: int = 10
+    step_seeds: int = 10
+    drift_seeds: int = 4
     drift_children: int = 90
     heuristics: Heuristics = "fora"
     adaptive: bool = True
@@ -100,6 +104,11 @@ class SearchConfig:
             raise StudyError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")
         if not self.race >= 0:
             raise StudyError(f"The share of gain to race for is {self.race}; it must be at least 0, such as 1.")
-        for name, number in (("seeds", self.drift_seeds), ("children", self.drift_children)):
+        numbers = {
+            "step seeds": self.step_seeds,
+            "drift seeds": self.drift_seeds,
+            "drift children": self.drift_children,
+        }
+        for name, number in numbers.items():
             if number < 0:
-                raise StudyError(f"The number of drift {name} is {number}; it must not be negative.")
+                raise StudyError(f"The number of {name} is {number}; it must not be negative.")

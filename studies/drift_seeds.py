@@ -19,7 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 
-__all__ = ["EQUAL", "Weights", "cheapest_paths", "drift_optimal_seeds", "mixed_drift_seeds", "reuse_harm"]
+__all__ = [
+    "EQUAL",
+    "Weights",
+    "cheapest_paths",
+    "drift_optimal_seeds",
+    "mixed_drift_seeds",
+    "reuse_harm",
+    "step_optimal",
+    "step_paths",
+]
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -109,6 +118,55 @@ def drift_optimal_seeds(
         StudyError: an array has the wrong shape, or values that are negative or not finite.
     """
     return _optimal(drift, slot_macs, count, [weights], groups)[0]
+
+
+def step_paths(harm: Floats) -> Bits:
+    """For each number of computed steps those of least harm, exactly, by dynamic programming (as in DPCache).
+
+    Prices find only what lies on the convex hull of harm over steps; these are all.
+
+    Args:
+        harm: ``(steps, steps)``, not negative: of using, at the first step, the output of the second.
+
+    Returns:
+        ``(steps, steps)`` bool: the best choice of 1 computed step, of 2 and so on to all; the first step is always
+        computed.
+    """
+    steps = len(harm)
+    spans = reuse_harm(harm[None], np.ones(steps), np.ones(1))[0]
+    # least[n]: of all choices of so many computed steps before step n, with n computed or the end.
+    least = np.full(steps + 1, np.inf)
+    least[0] = 0.0
+    came_from = []
+    chosen = np.zeros((steps, steps), dtype=np.bool_)
+    for count in range(steps):
+        through = least[:steps, None] + spans
+        came_from.append(through.argmin(axis=0))
+        least = through.min(axis=0)
+        at = steps
+        for origin in reversed(came_from):
+            at = int(origin[at])
+            chosen[count, at] = True
+    return chosen
+
+
+def step_optimal(drift: Floats, weights: Weights = EQUAL) -> Bits:
+    """Of schedules that compute all slots of a step or none, the one of least drift for each number of steps.
+
+    Args:
+        drift: ``(slots, steps, steps)``, see :func:`reuse_harm`.
+        weights: what a unit of drift matters, by step and by slot.
+
+    Returns:
+        ``(steps, steps, slots)`` bool: the best of 1 computed step, of 2 and so on to all.
+
+    Raises:
+        StudyError: an array has the wrong shape, or values that are negative or not finite.
+    """
+    slots, steps, _ = drift.shape
+    by_step, by_slot = _checked("step weights", weights[0], steps), _checked("slot weights", weights[1], slots)
+    chosen = step_paths(np.tensordot(by_slot, drift, axes=1) * by_step[:, None])
+    return np.repeat(chosen[:, :, None], slots, axis=2)
 
 
 def mixed_drift_seeds(

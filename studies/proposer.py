@@ -13,7 +13,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
 from studies.config import SearchConfig
 from studies.cost import Cost
-from studies.drift_seeds import mixed_drift_seeds
+from studies.drift_seeds import mixed_drift_seeds, step_optimal
 from studies.operators import MUTATIONS, Grid, breed
 from studies.quality import Scale
 from surrogate import FeatureContext, Prior, Surrogate, choose_batch, non_dominated
@@ -183,8 +183,10 @@ def _drift_children(
         return np.empty((0, 1, len(context.slot_macs)), dtype=np.bool_), []
     weights = [(trend.step_weights, trend.group_weights[context.groups]) for trend in model.trends]
     optimal = mixed_drift_seeds(drift, cost.prices, context.component_index, -(-count // len(weights)), weights)
+    whole = np.concatenate([step_optimal(drift, found) for found in weights])
     names = [str(name) for name in rng.choice(_ROW_MUTATIONS, size=2 * len(optimal))]
     mutants = np.stack(
         [MUTATIONS[name](bits, grid, rng) for bits, name in zip(np.tile(optimal, (2, 1, 1)), names, strict=True)]
     )
-    return np.concatenate([optimal, mutants]), ["drift"] * len(optimal) + [f"drift+{name}" for name in names]
+    origins = ["drift"] * len(optimal) + [f"drift+{name}" for name in names] + ["drift+steps"] * len(whole)
+    return np.concatenate([optimal, mutants, whole]), origins

@@ -13,7 +13,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import Cost
-from studies.drift_seeds import mixed_drift_seeds
+from studies.drift_seeds import mixed_drift_seeds, step_paths
 
 __all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules", "harm_of"]
 
@@ -40,6 +40,16 @@ def fewer_steps(steps: int) -> list[int]:
 def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
     """``(slots, steps, steps)``: what reuse is expected to do, see :meth:`~ecad_automl.drift.Drift.harm`."""
     return drift.harm() if config.scaled_drift else drift.distance.astype(np.float64)
+
+
+def _spread_counts(steps: int, wanted: int) -> list[int]:
+    """Numbers of steps from the shortest uncached run to nine tenths, evenly in the logarithm, the middle first."""
+    counts = np.geomspace(min(fewer_steps(steps), default=1), 0.9 * steps, 4 * wanted).round().astype(int)
+    distinct = np.unique(counts)
+    chosen = np.unique(distinct[np.linspace(0, len(distinct) - 1, min(wanted, len(distinct))).round().astype(int)])
+    # Ranks by their digits in reverse (van der Corput): a front takes shape early, not from one end.
+    order = sorted(range(len(chosen)), key=lambda rank: f"{rank:016b}"[::-1])
+    return [int(chosen[rank]) for rank in order]
 
 
 def all_reuse(layout: Layout, steps: int) -> Schedule:
@@ -71,6 +81,14 @@ def first_schedules(
             for name, schedule in default_heuristics(layout, steps).items()
             if config.heuristics == "all" or name in _FORA
         }
+    if config.step_seeds:
+        # Where all slots go together, what the whole transformer gives is all that matters. The response of the sampler,
+        # a help where slots go their own ways, led to worse steps here.
+        harm = drift.distance.mean(axis=0) if drift.output is None else drift.output
+        chosen = step_paths(harm.astype(np.float64))
+        for count in _spread_counts(steps, config.step_seeds):
+            compute = np.repeat(chosen[count - 1][:, None], len(layout), axis=1)
+            named[f"steps-{count}"] = Schedule(layout, compute)
     if config.drift_seeds:
         bits = mixed_drift_seeds(harm_of(drift, config), cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}

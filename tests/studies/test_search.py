@@ -205,7 +205,7 @@ def test_another_identity_under_the_same_name_is_refused(bench: Any) -> None:
 
 
 def test_a_study_without_seeds_of_ours_still_starts_from_the_extremes(bench: Any) -> None:
-    bench.run(evaluations=20, heuristics="none", drift_seeds=0)
+    bench.run(evaluations=20, heuristics="none", step_seeds=0, drift_seeds=0)
     origins = [trial.user_attrs[attributes.ORIGIN] for trial in bench.complete()]
     assert origins[:2] == ["uncached", "all-reuse"]
     assert set(origins[2:]) == {"bred"}
@@ -216,7 +216,7 @@ def test_a_study_without_seeds_of_ours_still_starts_from_the_extremes(bench: Any
     [("none", set()), ("fora", {"fora-2"}), ("all", {"fora-2", "fora-4", "fora-attn-2", "pab", "random-50"})],
 )
 def test_heuristics_that_were_asked_for_are_evaluated_first(bench: Any, heuristics: str, expected: set[str]) -> None:
-    bench.run(evaluations=20, heuristics=heuristics, drift_seeds=3)
+    bench.run(evaluations=20, heuristics=heuristics, step_seeds=0, drift_seeds=3)
     origins = {trial.user_attrs[attributes.ORIGIN] for trial in bench.complete()}
     heuristic = {origin for origin in origins if origin.startswith(("fora", "pab", "tgate", "random"))}
     assert expected <= heuristic
