@@ -44,9 +44,7 @@ def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
 
 def _spread_counts(steps: int, wanted: int) -> list[int]:
     """Numbers of steps from the shortest uncached run to nine tenths, evenly in the logarithm, the middle first."""
-    counts = np.geomspace(min(fewer_steps(steps), default=1), 0.9 * steps, 4 * wanted).round().astype(int)
-    distinct = np.unique(counts)
-    chosen = np.unique(distinct[np.linspace(0, len(distinct) - 1, min(wanted, len(distinct))).round().astype(int)])
+    chosen = np.unique(np.geomspace(min(fewer_steps(steps), default=1), 0.9 * steps, wanted).round().astype(int))
     # Ranks by their digits in reverse (van der Corput): a front takes shape early, not from one end.
     order = sorted(range(len(chosen)), key=lambda rank: f"{rank:016b}"[::-1])
     return [int(chosen[rank]) for rank in order]
@@ -82,8 +80,8 @@ def first_schedules(
             if config.heuristics == "all" or name in _FORA
         }
     if config.step_seeds:
-        # Where all slots go together, what the whole transformer gives is all that matters. The response of the sampler,
-        # a help where slots go their own ways, led to worse steps here.
+        # Where all slots go together, what the whole transformer gives is all that matters. The sampler's response, a
+        # help where slots go their own ways, led to worse steps here.
         harm = drift.distance.mean(axis=0) if drift.output is None else drift.output
         chosen = step_paths(harm.astype(np.float64))
         for count in _spread_counts(steps, config.step_seeds):

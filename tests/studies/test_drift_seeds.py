@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import StudyError
-from studies.drift_seeds import cheapest_paths, drift_optimal_seeds, mixed_drift_seeds, reuse_harm
+from studies.drift_seeds import (
+    cheapest_paths,
+    drift_optimal_seeds,
+    mixed_drift_seeds,
+    reuse_harm,
+    step_optimal,
+    step_paths,
+)
 
 STEPS = 5
 
@@ -100,3 +107,26 @@ def test_malformed_drift_is_refused() -> None:
         drift_optimal_seeds(np.zeros((2, 3, 4)), np.ones(2), 4)
     with pytest.raises(StudyError):
         drift_optimal_seeds(np.full((2, 3, 3), np.nan), np.ones(2), 4)
+
+
+def test_whole_steps_are_the_best_of_all_choices_for_each_number() -> None:
+    steps = 7
+    harm = np.random.default_rng(4).random((steps, steps))
+
+    def total(chosen: tuple[int, ...]) -> float:
+        return sum(harm[step, max(c for c in chosen if c <= step)] for step in range(steps) if step not in chosen)
+
+    for count, row in enumerate(step_paths(harm), start=1):
+        others = [(0, *rest) for rest in itertools.combinations(range(1, steps), count - 1)]
+        best = min(total(chosen) for chosen in others)
+        assert row.sum() == count
+        assert total(tuple(np.flatnonzero(row))) == pytest.approx(best)
+
+
+def test_whole_steps_under_weights_are_those_of_the_weighted_sum() -> None:
+    rng = np.random.default_rng(5)
+    drift, by_step, by_slot = rng.random((3, 6, 6)), rng.random(6), rng.random(3)
+    found = step_optimal(drift, (by_step, by_slot))
+    assert found.shape == (6, 6, 3)
+    assert (found == found[:, :, :1]).all()
+    assert (found[:, :, 0] == step_paths((drift * by_slot[:, None, None]).sum(axis=0) * by_step[:, None])).all()
