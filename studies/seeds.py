@@ -1,4 +1,4 @@
-"""The first schedules of a search: the uncached run, known ones, published heuristics and drift-optimal ones."""
+"""The first schedules of a search: the uncached run, known ones, published heuristics and those of least drift."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
 
 
 def _spread_counts(steps: int, wanted: int) -> list[int]:
-    """Numbers of steps from the shortest uncached run to nine tenths, evenly in the logarithm, the middle first."""
+    """Numbers of steps from the shortest uncached run to nine tenths, evenly in the logarithm; any beginning is spread."""
     chosen = np.unique(np.geomspace(min(fewer_steps(steps), default=1), 0.9 * steps, wanted).round().astype(int))
-    # Ranks by their digits in reverse (van der Corput): a front takes shape early, not from one end.
+    # Ranks by their digits in reverse (van der Corput).
     order = sorted(range(len(chosen)), key=lambda rank: f"{rank:016b}"[::-1])
     return [int(chosen[rank]) for rank in order]
 
@@ -67,7 +67,7 @@ def first_schedules(
     Args:
         layout: the slots.
         drift: of every slot.
-        config: says whether heuristics are wanted, and how many drift-optimal schedules.
+        config: says which heuristics are wanted, and how many schedules of least drift, of whole steps and others.
         cost: what is minimized.
         known: schedules from elsewhere, by origin; they are the best that is known, so they come first.
     """
