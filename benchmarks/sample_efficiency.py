@@ -32,7 +32,7 @@ WORK = Path("runs/sample_efficiency")
 RESULTS = Path(__file__).parent / "results"
 ECAD = "pymoo NSGA-II (ECAD)"
 PARTS = [name for name in VARIANTS if name != OURS]
-#: What ECAD's settings have after so many evaluations is the level to reach.
+#: What ECAD's settings have after so many evaluations, or as many as were run, is the level to reach.
 LEVEL_AT = 2000
 
 
@@ -102,9 +102,10 @@ def report(landscape: str = "shapes", work: Path = WORK) -> None:
     lines = [table({name: hypervolume[name] for name in runs if name not in PARTS}, seeds)]
     if len(parts := [name for name in runs if name == OURS or name in PARTS]) > 1:
         lines += ["", table({name: hypervolume[name] for name in parts}, seeds)]
-    levels = [curve[LEVEL_AT - 1] for curve in curves.get(ECAD, []) if len(curve) >= LEVEL_AT]
-    if levels:
-        level, most = float(np.median(levels)), LEVEL_AT * images
+    if ECAD in curves:
+        longest = min(LEVEL_AT, max(map(len, curves[ECAD])))
+        levels = [curve[longest - 1] for curve in curves[ECAD] if len(curve) >= longest]
+        level, most = float(np.median(levels)), longest * images
         needed = {name: [needed_images(run, yardstick, level) for run in of] for name, of in runs.items()}
         summary["level"] = {"of": ECAD, "images": most, "seeds": len(levels), "hypervolume": level}
         summary["images to the level"] = needed
