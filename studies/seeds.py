@@ -86,7 +86,7 @@ def first_schedules(
         chosen = step_paths(harm.astype(np.float64))
         for count in _spread_counts(steps, config.step_seeds):
             compute = np.repeat(chosen[count - 1][:, None], len(layout), axis=1)
-            named[f"steps-{count}"] = Schedule(layout, compute)
+            named[f"drift-steps-{count}"] = Schedule(layout, compute)
     if config.drift_seeds:
         bits = mixed_drift_seeds(harm_of(drift, config), cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
