@@ -22,8 +22,8 @@ ALL_REUSE = "all-reuse"
 
 #: Seeds that cost less than this share of the shortest uncached run are too poor to be of interest.
 _LEAST = 0.8
-#: What FORA's paper recommends and its neighbors. The front has nothing of TGATE, PAB and the like after a few dozen
-#: evaluations, and on six sets of prompts drift-optimal schedules in their place were the better start (docs/tried.md).
+#: On six sets of prompts drift-optimal schedules in place of TGATE, PAB and the like were the better start
+#: (docs/tried.md).
 _FORA = ("fora-2", "fora-3", "fora-5")
 #: To breed from.
 _FEWEST = 2
