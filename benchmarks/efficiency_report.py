@@ -78,7 +78,7 @@ def plot(path: Path, panels: Mapping[str, Mapping[str, Sequence[Floats]]], image
     from ecad_automl.plots.figure import figure
 
     with figure(path, 6.2 * len(panels), 5.0) as drawn:
-        axes: Any = drawn.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        axes: Any = drawn.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, searches) in zip(axes, panels.items(), strict=True):
             styles = ("-", "--", ":", "-.")
             for number, (name, curves) in enumerate(searches.items()):
@@ -89,13 +89,13 @@ def plot(path: Path, panels: Mapping[str, Mapping[str, Sequence[Floats]]], image
                     at, np.median(values, axis=0), label=name, linestyle=styles[number // 9 % len(styles)], **style
                 )
                 axis.fill_between(at, values.min(axis=0), values.max(axis=0), alpha=0.12, color=line.get_color())
+            shown = [curve[first:] for curves in searches.values() for curve in curves if len(curve) > first]
+            lowest = min(float(curve[0]) for curve in shown)
+            axis.set_ylim(max(0.0, lowest - 0.005), max(float(curve.max()) for curve in shown) + 0.005)
             axis.set_xscale("log")
             axis.set_xlim(left=first * images)
             axis.set_xlabel("images generated")
             axis.set_title(title, fontsize=10)
             axis.grid(alpha=0.25, which="both")
             axis.legend(fontsize=7.5, loc="lower right")
-        shown = [curve[first:] for searches in panels.values() for curves in searches.values() for curve in curves]
-        best = max(float(curve.max()) for curve in shown)
-        axes[0].set_ylim(max(0.0, min(float(curve[0]) for curve in shown if len(curve))), best + 0.01)
         axes[0].set_ylabel("normalized hypervolume")
