@@ -53,6 +53,7 @@ class Race:
         self._drops: list[Floats] = []
         self._gains: deque[tuple[float, int]] = deque(maxlen=_LATEST)
         self._anchors: Anchors | None = None
+        self._volume = 0.0
 
     def add(self, cost: float, scores: Floats, *, bred: bool) -> None:
         """Note an evaluated candidate.
@@ -62,15 +63,16 @@ class Race:
             scores: ``(prompts, seeds)``; NaN for images that were not made.
             bred: whether it counts for what candidates bring: seeds bring much more.
         """
-        before = self._hypervolume()
+        before = self._volume
         made = int(np.isfinite(scores).sum())
         if made == scores.size:
             self._rewards.append(float(scores.mean()))
             self._costs.append(cost)
             self._drops.append(self._uncached - scores.ravel())
             self._anchors = None
+            self._volume = hypervolume(self._rewards, self._costs, self._reference)
         if bred:
-            self._gains.append((self._hypervolume() - before, made))
+            self._gains.append((self._volume - before, made))
 
     def parts(self) -> list[list[int]]:
         """The numbers of the images to make first, and those of the rest; all at once where no race can be held."""
@@ -123,6 +125,3 @@ class Race:
             of_interest = drops.mean(axis=1) < 2 * self._scale.unit
             self._anchors = find_anchors(drops[of_interest][-_MOST_WHOLE:], self._scale)
         return self._anchors
-
-    def _hypervolume(self) -> float:
-        return hypervolume(self._rewards, self._costs, self._reference)

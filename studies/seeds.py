@@ -44,7 +44,8 @@ def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
 
 def _spread_counts(steps: int, wanted: int) -> list[int]:
     """Numbers of steps from the shortest uncached run to nine tenths, evenly in the logarithm."""
-    chosen = np.unique(np.geomspace(min(fewer_steps(steps), default=1), 0.9 * steps, wanted).round().astype(int))
+    counts = np.geomspace(min(fewer_steps(steps), default=1), 0.9 * steps, wanted).round().astype(int)
+    chosen = np.unique(counts.clip(1, steps))
     # Ranks by their digits in reverse (van der Corput): any beginning is spread over all.
     order = sorted(range(len(chosen)), key=lambda rank: f"{rank:016b}"[::-1])
     return [int(chosen[rank]) for rank in order]

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecad_automl.drift import Drift
 from ecad_automl.errors import StudyError
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule
+from studies.config import SearchConfig
+from studies.cost import mac_cost
 from studies.drift_seeds import (
     cheapest_paths,
     drift_optimal_seeds,
@@ -16,6 +21,7 @@ from studies.drift_seeds import (
     step_optimal,
     step_paths,
 )
+from studies.seeds import first_schedules
 
 STEPS = 5
 
@@ -130,3 +136,13 @@ def test_whole_steps_under_weights_are_those_of_the_weighted_sum() -> None:
     assert found.shape == (6, 6, 3)
     assert (found == found[:, :, :1]).all()
     assert (found[:, :, 0] == step_paths((drift * by_slot[:, None, None]).sum(axis=0) * by_step[:, None])).all()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_runs_of_few_steps_have_seeds_too(steps: int) -> None:
+    layout = Layout("Toy", tuple(Slot("blocks.0", name, macs=10) for name in ("attn1", "ff")), constant_macs=1)
+    distance = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))[None].repeat(2, axis=0) / 10
+    drift = Drift(tuple(slot.name for slot in layout.slots), distance, np.ones((2, steps)), distance[0])
+    found = first_schedules(layout, drift, SearchConfig(), mac_cost(layout))
+    assert Schedule.all_compute(layout, steps) in found.values()
+    assert len(set(found.values())) == len(found)
