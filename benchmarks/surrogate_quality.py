@@ -17,7 +17,9 @@ from rich.console import Console
 
 from benchmarks.kept import KEPT, kept_runs
 from benchmarks.our_search import OURS
-from surrogate import banded_rank_correlation, interval_coverage
+from benchmarks.sample_efficiency import WORK
+from benchmarks.yardstick import Yardstick
+from surrogate import DropForecast, LogDrop, banded_rank_correlation, interval_coverage
 
 #: Generations that are taken together.
 SPANS = ((1, 4), (5, 9), (10, 10_000))
@@ -26,8 +28,10 @@ BANDS = 6
 FEWEST = 8
 
 
-def main(landscape: str = "shapes", results: Path = KEPT.parent) -> None:
+def main(landscape: str = "shapes", work: Path = WORK, results: Path = KEPT.parent) -> None:
     """Write the table."""
+    yardstick = Yardstick.of(landscape, work)
+    scale = LogDrop(yardstick.uncached, yardstick.uncached - yardstick.short)
     rows = [row for run in kept_runs(landscape, OURS).values() for row in run.about["foretold"]]
     seconds = [row for run in kept_runs(landscape, OURS).values() for row in run.about["generations"]]
     summary = []
@@ -40,7 +44,7 @@ def main(landscape: str = "shapes", results: Path = KEPT.parent) -> None:
                     {
                         "generations": [first, max(row[0] for row in rows if row[0] <= last)],
                         "chosen by the surrogate": chosen,
-                        **_figures(np.array(found)),
+                        **_figures(np.array(found), scale),
                         "seconds to propose (median)": round(float(np.median(times)), 2),
                     }
                 )
@@ -67,14 +71,15 @@ def main(landscape: str = "shapes", results: Path = KEPT.parent) -> None:
     Console().print("\n".join(lines), highlight=False)
 
 
-def _figures(found: NDArray[np.float64]) -> dict[str, float]:
+def _figures(found: NDArray[np.float64], scale: LogDrop) -> dict[str, float]:
     """From ``(n, 4)``: predicted rewards, their standard deviations, rewards and costs."""
     predicted, std, reward, cost = found.T
+    forecast = DropForecast.from_rewards(scale, predicted, std)
     return {
         "n": len(found),
         "kendall": round(_banded_kendall(predicted, reward, cost), 3),
         "spearman": round(banded_rank_correlation(predicted, reward, cost, BANDS), 3),
-        "coverage": round(interval_coverage(predicted, std, reward), 3),
+        "coverage": round(interval_coverage(forecast.log_drop, forecast.log_std, scale.of(reward)), 3),
     }
 
 

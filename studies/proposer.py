@@ -91,6 +91,7 @@ def propose(
     rng: np.random.Generator,
     *,
     trusted: bool = True,
+    stretch: float = 1.0,
     prior: Prior | None = None,
     odds: Mapping[str, float] | None = None,
 ) -> Plan:
@@ -106,6 +107,7 @@ def propose(
         scale: the rewards and costs of interest.
         rng: source of all randomness.
         trusted: whether the surrogate may choose.
+        stretch: by what to stretch the intervals of its predictions.
         prior: evaluations of another study, for the surrogate.
         odds: of the operators by name; all alike if None.
     """
@@ -127,7 +129,7 @@ def propose(
     model.fit(evaluated.compute(), evaluated.reward, evaluated.share)
     if trusted and config.drift_children:
         pool.add(*_drift_children(model, context, grid, cost, config.drift_children, rng))
-    forecast = model.predict(np.stack([schedule.effective for schedule in pool.schedules]))
+    forecast = model.predict(np.stack([schedule.effective for schedule in pool.schedules])).stretched(stretch)
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
     if trusted:

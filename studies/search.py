@@ -35,8 +35,8 @@ from studies.seeds import first_schedules, harm_of
 from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
 from studies.study import enqueue_seeds, open_study, release, release_stale
 from studies.trials import EVALUATED, evaluated_trials, image_share, schedule_of, values_of
-from studies.trust import Trust, measure_trust
-from surrogate import DropForecast, FeatureContext, LogDrop, hypervolume_gain, staircase
+from studies.trust import Trust, forecast_of, measure_trust
+from surrogate import DropForecast, FeatureContext, hypervolume_gain, staircase
 
 __all__ = ["Search"]
 
@@ -222,12 +222,9 @@ class Search:
     def _forecast(self, trial: FrozenTrial) -> DropForecast | None:
         """What the surrogate had foretold of a candidate, if anything."""
         assert self._calibration is not None
-        predicted = trial.user_attrs.get(attributes.PREDICTED_REWARD)
-        if predicted is None:
+        if attributes.PREDICTED_REWARD not in trial.user_attrs:
             return None
-        drop = LogDrop(self._calibration.scale.uncached_reward, self._calibration.scale.span)
-        log_drop = drop.of(np.array([predicted]))
-        return DropForecast(drop, log_drop, trial.user_attrs[attributes.PREDICTED_STD] / drop.slope(log_drop))
+        return forecast_of([trial], self._calibration.scale)
 
     def _race_so_far(self, scale: Scale) -> Race:
         """What earlier runs of this study have evaluated, in the order in which they did."""
@@ -259,14 +256,14 @@ class Search:
             values[:, 1],
             np.array([image_share(trial) for trial in earlier]),
         )
-        self._trust = measure_trust(earlier, self._config.trust)
+        assert self._calibration is not None
+        self._trust = measure_trust(earlier, self._config.trust, self._calibration.scale)
         if self._trust.doubted:
             self._observer.message(
                 f"Generation {generation} goes without the surrogate: its rank correlation at equal cost is "
                 f"{self._trust.rank_correlation:.2f}, below {self._config.trust:.2f} by more than chance."
             )
         parents = sorted((schedule_of(trial, self._layout, self._steps) for trial in elite), key=Schedule.to_hex)
-        assert self._calibration is not None
         return propose(
             self._layout,
             FeatureContext(
@@ -282,6 +279,7 @@ class Search:
             self._calibration.scale,
             np.random.default_rng([self._config.seed, generation]),
             trusted=not self._trust.doubted,
+            stretch=self._trust.stretch,
             prior=self._initial.prior,
             odds=operator_odds(self._gains(earlier)) if self._config.adaptive else None,
         )

@@ -9,7 +9,14 @@ from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
 from surrogate.prefilter import choose_batch, expected_hypervolume_gain
 from surrogate.prior import Prior
-from surrogate.trust import TrustFigures, banded_rank_correlation, interval_coverage, trust_figures
+from surrogate.trust import (
+    TrustFigures,
+    banded_rank_correlation,
+    inside_interval,
+    interval_coverage,
+    trust_figures,
+)
+from surrogate.uncertainty import interval_stretch
 
 __all__ = [
     "FEWEST_SCHEDULES",
@@ -35,7 +42,9 @@ __all__ = [
     "group_drift",
     "hypervolume",
     "hypervolume_gain",
+    "inside_interval",
     "interval_coverage",
+    "interval_stretch",
     "non_dominated",
     "staircase",
     "trust_figures",

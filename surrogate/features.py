@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ __all__ = ["FeatureContext", "feature_names", "features", "features_and_drift", 
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Integers = NDArray[np.intp]
+Integers = NDArray[np.integer[Any]]
 
 #: The run is cut into this many bands of steps, and more finely where drift is summed over all slots.
 STEP_BANDS = 6
@@ -130,16 +131,15 @@ def features_and_drift(compute: Bits, context: FeatureContext) -> tuple[Floats, 
 
 def _features(compute: Bits, stale: Integers, drift: Floats, context: FeatureContext) -> Floats:
     count, steps, _ = compute.shape
-    quantities = {"stale": stale.astype(np.float64), "compute": compute.astype(np.float64)}
-    if context.drift is not None:
-        quantities["drift"] = drift
+    # Where the drift is not known, the age stands for it.
+    quantities = {"stale" if context.drift is None else "drift": drift, "compute": compute.astype(np.float64)}
     columns = []
     for quantity, groups in _plan(context, steps).items():
         members = np.stack([mask.ravel() for _, mask in groups], axis=1).astype(np.float64)
         if quantity == "compute":
             members /= members.sum(axis=0)
         columns.append(quantities[quantity].reshape(count, -1) @ members)
-    columns.append(_whole_run(quantities, context))
+    columns.append(_whole_run(quantities, stale, context))
     return np.concatenate(columns, axis=1)
 
 
@@ -181,8 +181,8 @@ def _staleness(compute: Bits, context: FeatureContext) -> tuple[Bits, Integers]:
         )
     compute = compute.copy()
     compute[:, 0] = True
-    step = np.arange(steps)[:, None]
-    return compute, step - np.maximum.accumulate(np.where(compute, step, 0), axis=1)
+    step = np.arange(steps, dtype=np.int32)[:, None]
+    return compute, step - np.maximum.accumulate(compute * step, axis=1)
 
 
 def _drift(stale: Integers, context: FeatureContext) -> Floats:
@@ -240,9 +240,9 @@ def _whole_run_names(context: FeatureContext) -> tuple[str, ...]:
     return names if context.drift is None else (*names, "highest drift of a step")
 
 
-def _whole_run(quantities: dict[str, Floats], context: FeatureContext) -> Floats:
+def _whole_run(quantities: dict[str, Floats], stale: Integers, context: FeatureContext) -> Floats:
     """``(n, len(_whole_run_names(context)))``."""
-    compute, stale = quantities["compute"], quantities["stale"]
+    compute = quantities["compute"]
     columns = [
         (compute @ context.mac_shares).mean(axis=1),
         stale.max(axis=(1, 2)),

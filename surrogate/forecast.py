@@ -85,6 +85,12 @@ class DropForecast:
     log_drop: Floats
     log_std: Floats
 
+    @classmethod
+    def from_rewards(cls, scale: LogDrop, reward: Floats, std: Floats) -> DropForecast:
+        """From ``(n,)`` medians and standard deviations of rewards, as :attr:`reward` and :attr:`std` gave them."""
+        log_drop = scale.of(reward)
+        return cls(scale, log_drop, std / scale.slope(log_drop))
+
     @property
     def reward(self) -> Floats:
         """See :class:`Forecast`."""
@@ -103,6 +109,10 @@ class DropForecast:
     def subset(self, chosen: NDArray[np.intp]) -> DropForecast:
         """The forecast of some of the candidates."""
         return DropForecast(self.scale, self.log_drop[chosen], self.log_std[chosen])
+
+    def stretched(self, factor: float) -> DropForecast:
+        """The forecast with standard deviations so many times as large."""
+        return DropForecast(self.scale, self.log_drop, factor * self.log_std)
 
     def improvement(self, levels: Floats) -> Floats:
         """As the price of a put option (Black and Scholes 1973): the mean of ``max(0, K - X)`` for a lognormal ``X``.

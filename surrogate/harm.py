@@ -24,6 +24,8 @@ _STEP_PRIOR, _SMOOTH_PRIOR, _GROUP_PRIOR = 1.0, 1.5, 1.0
 #: Prior of the curve: a power of about 1, and a harm that is not noticed of about ``exp(-5)`` of the largest sum.
 _POWER_PRIOR, _FLOOR_PRIOR, _FLOOR = 1.0, 0.3, -5.0
 _ITERATIONS = 50
+#: Relative gain in squares at which the fit ends.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,11 @@ class HarmModel:
 
 
 def fit_harm(
-    drift: Floats, log_drop: Floats, weights: Floats | None = None, center: HarmModel | None = None
+    drift: Floats,
+    log_drop: Floats,
+    weights: Floats | None = None,
+    center: HarmModel | None = None,
+    start: HarmModel | None = None,
 ) -> HarmModel:
     """Fit by least squares; priors keep the weights even where the data say nothing.
 
@@ -62,6 +68,7 @@ def fit_harm(
         weights: ``(n,)`` positive: how much each schedule counts; 1 for all if None.
         center: a trend of the same steps and groups to which the priors draw, in place of equal weights. Its level,
             which differs from study to study, does not count.
+        start: a trend near the one looked for, such as that of most of the same schedules: there the fit begins.
     """
     from scipy.optimize import least_squares
 
@@ -76,34 +83,32 @@ def fit_harm(
     priors[steps : 2 * steps - 1, :steps] = _SMOOTH_PRIOR * neighbors
     priors[2 * steps - 1 : -2, steps : steps + groups] = _GROUP_PRIOR * np.eye(groups)
     priors[-2, -2], priors[-1, -1] = _POWER_PRIOR, _FLOOR_PRIOR
-    start = np.concatenate([np.zeros(steps + groups), [log_drop.max(), 0.0, _FLOOR]])
-    centers = np.concatenate([np.zeros(steps + groups + 2), [_FLOOR]])
-    if center is not None:
-        by_step, by_group = np.log(center.step_weights * largest), np.log(center.group_weights)
-        centers = np.concatenate([by_step, by_group, [0.0, np.log(center.power), np.log(center.floor)]])
-        start = np.concatenate([by_step, by_group, start[-3:-2], centers[-2:]])
+    neutral = np.concatenate([np.zeros(steps + groups), [log_drop.max(), 0.0, _FLOOR]])
+    centers = neutral if center is None else _parameters(center, largest, log_drop.max())
+    first = centers if start is None else _parameters(start, largest, start.level)
 
     def terms(p: Floats) -> tuple[Floats, Floats, float]:
-        weighted = relative * (np.exp(p[:steps])[:, None] * np.exp(p[steps : steps + groups]))
-        return weighted, weighted.sum(axis=(1, 2)) + np.exp(p[-1]), float(np.exp(p[-2]))
+        """Drift by weighted groups ``(n, steps)``, its sum with the weights of steps and the floor, and the power."""
+        by_step = (relative @ np.exp(p[steps : steps + groups])) * np.exp(p[:steps])
+        return by_step, by_step.sum(axis=1) + np.exp(p[-1]), float(np.exp(p[-2]))
 
     def residuals(p: Floats) -> Floats:
         _, total, power = terms(p)
         return np.concatenate([(p[-3] + power * np.log(total) - log_drop) * certainty, priors @ (p - centers)])
 
     def jacobian(p: Floats) -> Floats:
-        weighted, total, power = terms(p)
+        by_step, total, power = terms(p)
         slope = (power / total)[:, None]
         columns = [
-            slope * weighted.sum(axis=2),
-            slope * weighted.sum(axis=1),
+            slope * by_step,
+            slope * (np.exp(p[:steps]) @ relative) * np.exp(p[steps : steps + groups]),
             np.ones_like(slope),
             power * np.log(total)[:, None],
             slope * np.exp(p[-1]),
         ]
         return np.concatenate([np.concatenate(columns, axis=1) * certainty[:, None], priors])
 
-    p = least_squares(residuals, start, jac=jacobian, max_nfev=_ITERATIONS).x
+    p = least_squares(residuals, first, jac=jacobian, ftol=_TOLERANCE, max_nfev=_ITERATIONS).x
     return HarmModel(
         step_weights=np.exp(p[:steps]) / largest,
         group_weights=np.exp(p[steps : steps + groups]),
@@ -111,3 +116,9 @@ def fit_harm(
         power=float(np.exp(p[-2])),
         floor=float(np.exp(p[-1])),
     )
+
+
+def _parameters(model: HarmModel, largest: float, level: float) -> Floats:
+    """What the fit has for a model where the largest total drift is ``largest``, with another level."""
+    by_step, by_group = np.log(model.step_weights * largest), np.log(model.group_weights)
+    return np.concatenate([by_step, by_group, [level, np.log(model.power), np.log(model.floor)]])

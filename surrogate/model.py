@@ -14,6 +14,7 @@ from surrogate.features import Bits, FeatureContext, features_and_drift
 from surrogate.forecast import DropForecast
 from surrogate.harm import HarmModel, fit_harm
 from surrogate.prior import Prior
+from surrogate.uncertainty import ErrorModel, Neighborhood, fit_errors
 
 __all__ = ["FEWEST_SCHEDULES", "Surrogate"]
 
@@ -58,8 +59,9 @@ class Surrogate:
     """Predicts rewards with their uncertainty.
 
     Each member of the ensemble is trained on all but one fold of the data, so that every evaluated schedule has a
-    prediction from a member that never saw it. These out-of-fold errors scale the spread of the members into a
-    standard deviation of the right size. All of it happens on the scale of :class:`LogDrop`.
+    prediction from a member that never saw it. These out-of-fold errors tell how the size of an error goes with the
+    disagreement of the members and with the distance to what was evaluated. All of it happens on the scale of
+    :class:`LogDrop`.
 
     Args:
         context: what is known of the transformer.
@@ -79,7 +81,8 @@ class Surrogate:
         self._members: list[_Member] = []
         self._scale = LogDrop(0.0, 0.0)
         self._error = 0.0
-        self._stretch = 1.0
+        self._neighborhood: Neighborhood | None = None
+        self._error_model: ErrorModel | None = None
 
     @property
     def trends(self) -> tuple[HarmModel, ...]:
@@ -120,16 +123,19 @@ class Surrogate:
         folds = np.random.default_rng(self._seed).permutation(len(y)) % FOLDS
         errors = np.empty(len(y))
         self._members = []
+        # The trends of the folds are close to that of all, so they are found from there in a few iterations.
+        whole = fit_harm(drift, target, weight, self._center)
         for fold in range(FOLDS):
             seen = folds != fold
-            trend = fit_harm(drift[seen], target[seen], weight[seen], self._center)
+            trend = fit_harm(drift[seen], target[seen], weight[seen], self._center, start=whole)
             left = target[seen] - trend.predict(drift[seen])
             member = _Member(trend, _train(x[seen], left, weight[seen], self._seed * FOLDS + fold))
             errors[~seen] = target[~seen] - member.predict(x[~seen], drift[~seen])
             self._members.append(member)
         self._error = float(np.sqrt(np.average(errors**2, weights=weight)))
-        spread = self._spread(self._predictions(x, drift))
-        self._stretch = float(np.sqrt(np.average((errors / spread) ** 2, weights=weight)))
+        self._neighborhood = Neighborhood(x)
+        spread, distance = self._spread(self._predictions(x, drift)), self._neighborhood.distance_left_out(folds)
+        self._error_model = fit_errors(errors, spread, distance, weight)
         return self
 
     def predict(self, compute: Bits) -> DropForecast:
@@ -141,10 +147,12 @@ class Surrogate:
         Raises:
             StudyError: nothing was fitted yet.
         """
-        if not self._members:
+        if self._neighborhood is None or self._error_model is None:
             raise StudyError("The surrogate cannot predict before it was fitted; call fit first.")
-        predictions = self._predictions(*self._inputs(compute))
-        return DropForecast(self._scale, predictions.mean(axis=0), self._stretch * self._spread(predictions))
+        x, drift = self._inputs(compute)
+        predictions = self._predictions(x, drift)
+        std = self._error_model.std(self._spread(predictions), self._neighborhood.distance(x))
+        return DropForecast(self._scale, predictions.mean(axis=0), std)
 
     def _inputs(self, compute: Bits) -> tuple[Floats, Floats]:
         return features_and_drift(compute, self._context)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["TrustFigures", "banded_rank_correlation", "interval_coverage", "trust_figures"]
+__all__ = ["TrustFigures", "banded_rank_correlation", "inside_interval", "interval_coverage", "trust_figures"]
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class TrustFigures:
             do with each other.
         coverage: share of measured rewards within the predicted interval of ``level``; NaN without predictions.
         level: what the coverage should be.
-        error: root of the mean squared error, in units of the reward; NaN without predictions.
+        error: root of the mean squared error, in the unit of the predictions; NaN without them.
     """
 
     count: int
@@ -75,21 +75,26 @@ def banded_rank_correlation(predicted: ArrayLike, actual: ArrayLike, cost: Array
     return total / weight if weight else float("nan")
 
 
-def interval_coverage(mean: ArrayLike, std: ArrayLike, actual: ArrayLike, level: float = 0.9) -> float:
-    """Share of measured rewards within the central Gaussian interval of a level; NaN for no rewards.
+def inside_interval(mean: ArrayLike, std: ArrayLike, actual: ArrayLike, level: float = 0.9) -> NDArray[np.bool_]:
+    """Which measured values are within the central Gaussian interval of a level: ``(n,)``.
 
     Args:
-        mean: ``(n,)`` predicted rewards.
+        mean: ``(n,)`` predictions.
         std: ``(n,)`` their standard deviations.
-        actual: ``(n,)`` measured rewards.
+        actual: ``(n,)`` measured values.
         level: probability of the interval, between 0 and 1.
     """
     from scipy.special import ndtri
 
-    means, stds, rewards = (np.asarray(values, dtype=np.float64) for values in (mean, std, actual))
-    if not len(rewards):
-        return float("nan")
-    return float(np.mean(np.abs(rewards - means) <= ndtri(0.5 + level / 2) * stds))
+    means, stds, values = (np.asarray(given, dtype=np.float64) for given in (mean, std, actual))
+    inside: NDArray[np.bool_] = np.abs(values - means) <= ndtri(0.5 + level / 2) * stds
+    return inside
+
+
+def interval_coverage(mean: ArrayLike, std: ArrayLike, actual: ArrayLike, level: float = 0.9) -> float:
+    """Share of measured values :func:`inside_interval`; NaN for none."""
+    inside = inside_interval(mean, std, actual, level)
+    return float(inside.mean()) if len(inside) else float("nan")
 
 
 def trust_figures(
