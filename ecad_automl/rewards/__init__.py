@@ -1,6 +1,25 @@
 """Rewards: what a search maximizes, one number per image."""
 
-from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
+from ecad_automl.rewards.protocol import (
+    Floats,
+    PairedReward,
+    Reward,
+    check_scores,
+    higher_is_better,
+    weights_of,
+)
 from ecad_automl.rewards.registry import load_reward, reward_names
+from ecad_automl.rewards.weights import Weights, hash_state
 
-__all__ = ["Floats", "PairedReward", "Reward", "check_scores", "load_reward", "reward_names"]
+__all__ = [
+    "Floats",
+    "PairedReward",
+    "Reward",
+    "Weights",
+    "check_scores",
+    "hash_state",
+    "higher_is_better",
+    "load_reward",
+    "reward_names",
+    "weights_of",
+]

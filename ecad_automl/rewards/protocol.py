@@ -13,7 +13,9 @@ from ecad_automl.errors import RewardError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Floats", "PairedReward", "Reward", "check_scores"]
+    from ecad_automl.rewards.weights import Weights
+
+__all__ = ["Floats", "PairedReward", "Reward", "check_scores", "higher_is_better", "weights_of"]
 
 Floats = NDArray[np.float64]
 
@@ -76,3 +78,13 @@ def check_scores(name: str, scores: Floats, count: int) -> Floats:
             "number. Look at that image: a half-precision pipeline may have overflowed."
         )
     return array
+
+
+def higher_is_better(reward: Reward | PairedReward) -> bool:
+    """Whether larger scores are better: so unless the attribute of that name says otherwise, as for distances."""
+    return bool(getattr(reward, "higher_is_better", True))
+
+
+def weights_of(reward: Reward | PairedReward) -> tuple[Weights, ...]:
+    """The weights that scores come from: those that the attribute ``weights`` names, if there is one."""
+    return tuple(getattr(reward, "weights", ()))
