@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["GenerationSettings", "encode_prompts", "remembered_texts", "stack_prompts"]
+__all__ = ["GenerationSettings", "encode_prompts", "remembered_texts", "stack_prompts", "takes_embeddings"]
 
 # How the text inputs of some pipelines are prepared; all others are given plain text.
 _PREPARED = {
@@ -58,6 +58,11 @@ class GenerationSettings:
         if self.guidance_argument == "guidance_scale":
             del data["guidance_argument"]  # studies know this form from before there was a choice
         return data
+
+
+def takes_embeddings(pipe: Any) -> bool:
+    """Whether :func:`encode_prompts` gives embeddings for a pipeline, so that its calls need no text encoder."""
+    return type(pipe).__name__ in _PREPARED
 
 
 def encode_prompts(pipe: Any, prompts: Sequence[str], settings: GenerationSettings) -> list[dict[str, Any]]:

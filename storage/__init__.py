@@ -6,6 +6,7 @@ from storage.location import database_path, optuna_url
 from storage.lock import writer_lock
 from storage.optuna_file import open_optuna_storage
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord
+from storage.scores import ScoreFile
 from storage.store import Store
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Costly",
     "EvaluationRecord",
     "GenerationRecord",
+    "ScoreFile",
     "Store",
     "by_gmacs",
     "by_latency",

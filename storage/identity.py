@@ -13,12 +13,13 @@ _SHOWN = 80
 _LATER = ("text_macs", "elements")
 
 
-def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def differences(stored: Mapping[str, Any], given: Mapping[str, Any], *, where: str = "in the study") -> list[str]:
     """What differs between two identities, one phrase a field.
 
     Args:
         stored: the identity that a study was started with, JSON values.
         given: the identity that it is asked for with, JSON values.
+        where: what to call the place of the stored values.
 
     Returns:
         Phrases such as ``seed (0 in the study, 1 now)``, nested fields by their dotted path; empty where none differs.
@@ -29,21 +30,21 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
         if name not in mine and name.rpartition(".")[2] in _LATER:
             continue
         if name not in mine:
-            phrases.append(f"{name} (not in the study, {_short(theirs[name])} now)")
+            phrases.append(f"{name} (not {where}, {_short(theirs[name])} now)")
         elif name not in theirs:
-            phrases.append(f"{name} ({_short(mine[name])} in the study, left out now)")
+            phrases.append(f"{name} ({_short(mine[name])} {where}, left out now)")
         elif mine[name] != theirs[name]:
-            phrases.append(_phrase(name, mine[name], theirs[name]))
+            phrases.append(_phrase(name, mine[name], theirs[name], where))
     return phrases
 
 
-def _phrase(name: str, mine: object, theirs: object) -> str:
+def _phrase(name: str, mine: object, theirs: object, where: str) -> str:
     if isinstance(mine, list) and isinstance(theirs, list):
         if len(mine) != len(theirs):
-            return f"{name} ({len(mine)} entries in the study, {len(theirs)} now)"
+            return f"{name} ({len(mine)} entries {where}, {len(theirs)} now)"
         index = next(index for index, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1])
-        return _phrase(f"{name}.{index}", mine[index], theirs[index])
-    return f"{name} ({_short(mine)} in the study, {_short(theirs)} now)"
+        return _phrase(f"{name}.{index}", mine[index], theirs[index], where)
+    return f"{name} ({_short(mine)} {where}, {_short(theirs)} now)"
 
 
 def _leaves(value: object, path: str = "") -> list[tuple[str, Any]]:
