@@ -1,0 +1,60 @@
+"""Where checkpoint and configuration are: in a folder, or in a repository of the Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecad_automl.errors import RewardError
+
+__all__ = ["find_files"]
+
+_WEIGHTS = ("ImageReward.safetensors", "ImageReward.pt")
+_MED_CONFIG = "med_config.json"
+
+
+def find_files(name: str | Path, revision: str | None) -> tuple[Path, Path]:
+    """Paths of the checkpoint and of ``med_config.json``.
+
+    Args:
+        name: a folder that holds ``ImageReward.pt``, or ``ImageReward.safetensors``, which is preferred; else a hub id.
+        revision: branch, tag or commit on the hub; of no use with a folder.
+
+    Raises:
+        RewardError: the folder lacks a file, the hub cannot be reached and has nothing in the cache, or knows no such
+            repository or revision.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise RewardError(f"{folder} is a folder, which has no revision {revision!r}; leave the revision out.")
+        return _in_folder(folder)
+    if str(name).startswith((".", "/", "~")) or str(name).count("/") != 1:
+        raise RewardError(
+            f"{str(name)!r} is neither a folder with ImageReward.pt and med_config.json nor a hub id like "
+            "'zai-org/ImageReward'."
+        )
+    return _from_hub(str(name), _WEIGHTS[-1], revision), _from_hub(str(name), _MED_CONFIG, revision)
+
+
+def _in_folder(folder: Path) -> tuple[Path, Path]:
+    weights = [folder / file for file in _WEIGHTS if (folder / file).is_file()]
+    if not weights:
+        raise RewardError(f"The folder {folder} has no ImageReward.pt; put it there, or name the folder that has it.")
+    config = folder / _MED_CONFIG
+    if not config.is_file():
+        raise RewardError(f"The folder {folder} has no med_config.json, which lies beside ImageReward.pt on the hub.")
+    return weights[0], config
+
+
+def _from_hub(repository: str, file: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision))
+    except (OSError, ValueError, EntryNotFoundError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RewardError(
+            f"{file} of {repository} (revision {revision or 'main'}) cannot be had from the Hugging Face hub ({reason}); "
+            "where it is out of reach, download ImageReward.pt and med_config.json elsewhere and name their folder."
+        ) from error

@@ -1,0 +1,173 @@
+"""ImageReward by its authors' package, in a process of an interpreter that has it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ecad_automl.errors import RewardError
+from ecad_automl.rewards.image_reward.frames import read_frame, read_message, write_frame, write_message
+from ecad_automl.rewards.image_reward.inputs import Images, check_images, check_prompt_count
+from ecad_automl.rewards.image_reward.pixels import to_levels
+from ecad_automl.rewards.protocol import Floats, check_scores
+from ecad_automl.rewards.weights import Weights
+
+__all__ = ["PYTHON_VARIABLE", "PackagedImageReward"]
+
+PYTHON_VARIABLE = "ECAD_AUTOML_IMAGE_REWARD_PYTHON"
+"""Environment variable that names the interpreter."""
+
+_WORKER = Path(__file__).with_name("worker.py")
+_SHOWN = 1000
+_PATIENCE = 10.0
+
+
+class PackagedImageReward:
+    """Scores with ``ImageReward.load(model).score``, one image a forward, as the package does.
+
+    The process starts at once and lives until :meth:`close`, the end of a ``with`` block, or that of this object.
+
+    Args:
+        python: interpreter whose environment has the package; the default is what the environment variable
+            ``ECAD_AUTOML_IMAGE_REWARD_PYTHON`` names, else the running one.
+        model: ``ImageReward-v1.0``, which the package downloads, or a checkpoint's path.
+        med_config: path of ``med_config.json``; None lets the package download it.
+        device: where the package runs it; None leaves that to the package.
+
+    Raises:
+        RewardError: the interpreter cannot be started, or cannot import the package or load the model.
+    """
+
+    name = "image-reward-package"
+
+    def __init__(
+        self,
+        python: str | Path | None = None,
+        *,
+        model: str | Path = "ImageReward-v1.0",
+        med_config: str | Path | None = None,
+        device: str | None = None,
+    ) -> None:
+        self._python = str(python or os.environ.get(PYTHON_VARIABLE) or sys.executable)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the process
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the user names the interpreter
+                [self._python, str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+            )
+        except OSError as error:
+            self._log.close()
+            raise RewardError(
+                f"The interpreter {self._python!r} for the package image-reward cannot be started ({error}); name one "
+                f"by python=... or {PYTHON_VARIABLE}."
+            ) from error
+        self._end = weakref.finalize(self, _end, self._process, self._log)
+        try:
+            digest = self._load(str(model), med_config, device)
+        except BaseException:
+            self.close()
+            raise
+        self.weights = (Weights(str(model), digest),)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; nothing can be scored afterwards."""
+        self._end()
+
+    def score(self, images: Images, prompts: Sequence[str]) -> Floats:
+        """One reward per image, higher is better.
+
+        Args:
+            images: ``(n, 3, h, w)`` float in [0, 1], or ``n`` PIL images of any sizes; the package gets them as
+                8-bit RGB.
+            prompts: ``n`` prompts.
+
+        Returns:
+            ``(n,)`` float64.
+
+        Raises:
+            PromptError: prompts are not ``n`` strings.
+            RewardError: images are no such tensor or PIL images, the package failed, or its process ended.
+        """
+        check_images(images)
+        check_prompt_count(prompts, len(images))
+        if not self._end.alive:
+            raise RewardError("The process of the package image-reward was closed; make another PackagedImageReward.")
+        pictures = _levels(images)
+        with self._talking("score") as (requests, answers):
+            write_message(requests, {"prompts": list(prompts), "sizes": [picture.shape[:2] for picture in pictures]})
+            write_frame(requests, b"".join(picture.tobytes() for picture in pictures))
+            answer = read_message(answers)
+            raw = b"" if "error" in answer else read_frame(answers)
+        if "error" in answer:
+            raise RewardError(f"The package image-reward could not score ({answer['error']}).")
+        return check_scores(self.name, np.frombuffer(raw, dtype="<f8"), len(images))
+
+    def _load(self, model: str, med_config: str | Path | None, device: str | None) -> str:
+        config = None if med_config is None else str(med_config)
+        with self._talking("load its model") as (requests, answers):
+            write_message(requests, {"model": model, "med_config": config, "device": device})
+            answer = read_message(answers)
+        if "error" in answer:
+            raise RewardError(
+                f"The package image-reward could not be loaded by {self._python} ({answer['error']}); name an "
+                f"interpreter whose environment holds it by python=... or {PYTHON_VARIABLE}, or use ImageReward, which "
+                "needs no package."
+            )
+        return str(answer["digest"])
+
+    @contextlib.contextmanager
+    def _talking(self, what: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+        """Both pipes; if the process ends meanwhile, an error that shows what it last wrote."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            yield self._process.stdin, self._process.stdout
+        except (EOFError, OSError, ValueError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_PATIENCE)
+            status = self._process.poll()  # None: it lives, but does not speak this language
+            self._log.seek(0)
+            last = " ".join(self._log.read().decode(errors="replace").split())[-_SHOWN:]
+            self.close()
+            raise RewardError(
+                f"The process of the package image-reward ended while it was to {what} (exit status {status}; it last "
+                f"wrote: {last or 'nothing'}); start {self._python} and try `import ImageReward` there."
+            ) from error
+        except BaseException:  # an answer that nobody waits for would be taken for that of the next request
+            self.close()
+            raise
+
+
+def _levels(images: Images) -> list[NDArray[np.uint8]]:
+    """8-bit RGB pictures ``(h, w, 3)``."""
+    if isinstance(images, Tensor):
+        return list(to_levels(images).byte().permute(0, 2, 3, 1).cpu().numpy())
+    return [np.asarray(picture.convert("RGB")) for picture in images]
+
+
+def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what a dead process did not read cannot be written
+                pipe.close()
+    try:
+        process.wait(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    log.close()
