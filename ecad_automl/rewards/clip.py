@@ -1,0 +1,232 @@
+"""Rewards of CLIP models: cosines between an image and its prompt, and what people prefer, learned as such."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecad_automl.errors import RewardError
+from ecad_automl.rewards.clip_encoder import (
+    ClipEncoder,
+    clip_tokenizer,
+    processor_files,
+)
+from ecad_automl.rewards.preprocessing import Images, check_count, fit_longest, to_unit_tensors
+from ecad_automl.rewards.protocol import Floats
+from ecad_automl.rewards.weights import Weights, hash_state
+
+__all__ = ["CLIPScore", "HPSv2", "PickScore"]
+
+#: Both preference models were tuned from it, and their authors take its tokenizer and preprocessing.
+_LAION_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+_HPS_REPOSITORY = "xswu/HPSv2"
+_HPS_FILE = "HPS_v2.1_compressed.pt"
+_OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class _ClipReward:
+    """What the three share: a score from the cosine of an image and its prompt.
+
+    Args:
+        encoder: the model.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, encoder: ClipEncoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """The checkpoint and the digest of its weights, as they are stored."""
+        return (self._encoder.weights,)
+
+    def score(self, images: Images, prompts: Sequence[str]) -> Floats:
+        """See :class:`~ecad_automl.rewards.protocol.Reward`.
+
+        Args:
+            images: ``(n, 3, h, w)`` floats in [0, 1], or ``n`` PIL images.
+            prompts: ``n`` prompts; of longer ones the first 77 tokens count.
+
+        Returns:
+            ``(n,)`` float64.
+
+        Raises:
+            RewardError: there is not one prompt per image, or the tensor is of another shape or type.
+        """
+        check_count(self.name, images, prompts)
+        return np.asarray(self._scaled(self._encoder.cosines(images, prompts)), dtype=np.float64)
+
+    def _scaled(self, cosines: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class CLIPScore(_ClipReward):
+    """``100 * max(0, cos)`` of the image's and the prompt's embedding, in [0, 100].
+
+    Hessel et al. 2021 (https://arxiv.org/abs/2104.08718) define ``2.5 * max(0, cos)`` with "A photo depicts" in front
+    of the text. Papers on image generation report a hundred times the cosine of the bare prompt, which this is.
+    torchmetrics' ``CLIPScore`` is the mean of the same numbers where all cosines are positive: it cuts the mean over
+    images at 0, this the score of each image, so that images can be compared. Texts of more than 77 tokens keep their
+    end mark here and lose it there.
+    """
+
+    name = "clip"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str = "openai/clip-vit-large-patch14",
+        *,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load a checkpoint.
+
+        Args:
+            source: folder or hub id of a CLIP checkpoint in the format of transformers. The default is the largest
+                that OpenAI trained at 224 px, the one that torchmetrics takes too; scores of different checkpoints
+                cannot be compared.
+            device: torch device; the default is CUDA where there is one.
+            dtype: type of weights and activations; the default is float32.
+
+        Raises:
+            RewardError: the checkpoint cannot be found or read, is no CLIP, or lacks weights or has others.
+        """
+        return cls(ClipEncoder.from_pretrained(source, device=device, dtype=dtype))
+
+    def _scaled(self, cosines: Tensor) -> Tensor:
+        return 100 * cosines.clamp_min(0)
+
+
+class PickScore(_ClipReward):
+    """``exp(logit_scale) * cos``: Kirstain et al. 2023 (https://arxiv.org/abs/2305.01569).
+
+    For two images of one prompt, the softmax of their scores is the probability that people pick either.
+    """
+
+    name = "pickscore"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str = "yuvalkirstain/PickScore_v1",
+        *,
+        processor: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load a checkpoint.
+
+        Args:
+            source: folder or hub id in the format of transformers.
+            processor: folder or hub id of tokenizer and preprocessing. The default is the folder's own if ``source``
+                is a folder that has them, else those of CLIP ViT-H/14 of LAION, as the authors do.
+            device: torch device; the default is CUDA where there is one.
+            dtype: type of weights and activations; the default is float32.
+
+        Raises:
+            RewardError: the checkpoint cannot be found or read, is no CLIP, or lacks weights or has others.
+        """
+        place = processor or processor_files(source, _LAION_H)
+        return cls(ClipEncoder.from_pretrained(source, processor=place, device=device, dtype=dtype))
+
+    def _scaled(self, cosines: Tensor) -> Tensor:
+        return self._encoder.logit_scale * cosines
+
+
+class HPSv2(_ClipReward):
+    """The cosine under a CLIP ViT-H/14 tuned on preferences: Wu et al. 2023 (https://arxiv.org/abs/2306.09341).
+
+    The authors' tables show a hundred times the score.
+    """
+
+    name = "hps"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str = _HPS_REPOSITORY,
+        *,
+        processor: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load a checkpoint.
+
+        What ends in ``.pt`` is a state dict of open_clip's ViT-H-14, as the authors publish it: images are prepared as
+        in their code, the longer side scaled to 224 px in floating point and the shorter one padded with black. All
+        else is a checkpoint of transformers' CLIP and prepared as that says.
+
+        Args:
+            source: ``xswu/HPSv2`` for HPS v2.1, a file on the hub as ``xswu/HPSv2/HPS_v2_compressed.pt``, a file of
+                one's own, a folder that holds ``HPS_v2.1_compressed.pt``, or the folder or hub id of a checkpoint in
+                the format of transformers.
+            processor: folder or hub id of the tokenizer and, for transformers' checkpoints, of the preprocessing. The
+                default is the folder's own if ``source`` is a folder that has them, else those of CLIP ViT-H/14 of
+                LAION.
+            device: torch device; the default is CUDA where there is one.
+            dtype: type of weights and activations; the default is float32.
+
+        Raises:
+            RewardError: the checkpoint cannot be found or read, or lacks weights or has others.
+        """
+        file = _published_file(source)
+        if file is None:
+            place = processor or processor_files(source, _LAION_H)
+            return cls(ClipEncoder.from_pretrained(source, processor=place, device=device, dtype=dtype))
+        from ecad_automl.rewards.open_clip_state import clip_model, read_state
+
+        state = read_state(file)
+        model = clip_model(source, state)
+        size = model.config.vision_config.image_size
+        return cls(
+            ClipEncoder(
+                model,
+                clip_tokenizer(processor or _LAION_H),
+                lambda images: _authors_preprocessing(images, size),
+                Weights(source, hash_state(state)),
+                device=device,
+                dtype=dtype,
+            )
+        )
+
+    def _scaled(self, cosines: Tensor) -> Tensor:
+        return cosines
+
+
+def _published_file(source: str) -> Path | None:
+    """The open_clip file that is meant, from the hub if need be; None where a transformers checkpoint is."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path / _HPS_FILE if (path / _HPS_FILE).is_file() else None
+    if path.is_file():
+        return path
+    if source == _HPS_REPOSITORY:
+        source = f"{source}/{_HPS_FILE}"
+    if not source.endswith(".pt"):
+        return None
+    repository, _, name = source.rpartition("/")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(repository, name))
+    except (OSError, HFValidationError, HfHubHTTPError) as error:
+        raise RewardError(
+            f"There is no file {source!r}, and it cannot be had from the hub ({str(error).splitlines()[0]}); name "
+            "a file, or one on the hub as owner/repository/file.pt."
+        ) from error
+
+
+def _authors_preprocessing(images: Images, size: int) -> Tensor:
+    """``(n, 3, size, size)``, as the authors' code prepares images for scoring."""
+    pixels = torch.stack([fit_longest(image, size) for image in to_unit_tensors(images)])
+    mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (_OPENAI_MEAN, _OPENAI_STD))
+    return (pixels - mean) / std

@@ -1,0 +1,187 @@
+"""State dicts of open_clip as transformers' CLIP: the same network under other names."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel
+
+from ecad_automl.errors import RewardError
+from ecad_automl.rewards.clip_encoder import check_keys
+
+__all__ = ["clip_config", "clip_model", "read_state", "to_transformers"]
+
+_BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
+_IN_BLOCK = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+_OUTSIDE = {
+    "logit_scale": "logit_scale",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
+    "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "visual.ln_post.weight": "vision_model.post_layernorm.weight",
+    "visual.ln_post.bias": "vision_model.post_layernorm.bias",
+}
+#: Matrices that open_clip multiplies from the right.
+_TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visual_projection.weight"}
+#: Weights whose shapes say how large the model is.
+_SIZES = (
+    "visual.conv1.weight",
+    "visual.positional_embedding",
+    "visual.transformer.resblocks.0.mlp.c_fc.weight",
+    "token_embedding.weight",
+    "positional_embedding",
+    "text_projection",
+    "transformer.resblocks.0.mlp.c_fc.weight",
+)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a file that ``torch.save`` wrote: a state dict, or one under ``state_dict``.
+
+    Raises:
+        RewardError: there is no such file, it holds more than tensors and plain values, or no state dict.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RewardError(
+            f"The weights {str(path)!r} cannot be read ({str(error).splitlines()[0]}); a file of tensors that "
+            "torch.save wrote is expected."
+        ) from error
+    state = held.get("state_dict", held) if isinstance(held, dict) else held
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise RewardError(f"The file {str(path)!r} holds no state dict; one of an open_clip model is expected.")
+    return state
+
+
+def clip_config(
+    source: str, state: Mapping[str, Tensor], *, vision_head_width: int = 80, text_head_width: int = 64
+) -> Any:
+    """The transformers config that the shapes imply; widths of heads leave no trace in a state dict.
+
+    Args:
+        source: for errors.
+        state: of an open_clip model with two transformers.
+        vision_head_width: channels per head of the image encoder; 80 in ViT-H-14.
+        text_head_width: channels per head of the text encoder; 64 in ViT-H-14.
+
+    Raises:
+        RewardError: weights that sizes are read from are missing, or a width is not divisible into heads.
+    """
+    check_keys(source, [key for key in _SIZES if key not in state], [])
+    width, _, patch, _ = state["visual.conv1.weight"].shape
+    vocabulary, text_width = state["token_embedding.weight"].shape
+    for part, channels, head in (("image", width, vision_head_width), ("text", text_width, text_head_width)):
+        if channels % head:
+            raise RewardError(
+                f"The {part} encoder of {source!r} has {channels} channels, which are no multiple of the {head} per "
+                "head in ViT-H-14; only that kind of model can be read from an open_clip file."
+            )
+    grid = round((len(state["visual.positional_embedding"]) - 1) ** 0.5)
+    shared = {"projection_dim": state["text_projection"].shape[1], "hidden_act": "gelu", "layer_norm_eps": 1e-5}
+    return CLIPConfig(
+        text_config={
+            "vocab_size": vocabulary,
+            "hidden_size": text_width,
+            "intermediate_size": len(state["transformer.resblocks.0.mlp.c_fc.weight"]),
+            "num_hidden_layers": _depth(state, "transformer."),
+            "num_attention_heads": text_width // text_head_width,
+            "max_position_embeddings": len(state["positional_embedding"]),
+            # Marks of begin and end are the last two of open_clip's vocabulary.
+            "bos_token_id": vocabulary - 2,
+            "eos_token_id": vocabulary - 1,
+            **shared,
+        },
+        vision_config={
+            "hidden_size": width,
+            "intermediate_size": len(state["visual.transformer.resblocks.0.mlp.c_fc.weight"]),
+            "num_hidden_layers": _depth(state, "visual.transformer."),
+            "num_attention_heads": width // vision_head_width,
+            "patch_size": patch,
+            "image_size": patch * grid,
+            **shared,
+        },
+        projection_dim=shared["projection_dim"],
+    )
+
+
+def to_transformers(source: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights under the names of transformers' ``CLIPModel``.
+
+    Raises:
+        RewardError: there is a name that open_clip's model with two transformers has not.
+    """
+    renamed: dict[str, Tensor] = {}
+    unexpected = []
+    for key, value in state.items():
+        found = _renamed(key, value)
+        if found is None:
+            unexpected.append(key)
+        else:
+            renamed |= found
+    check_keys(source, [], unexpected)
+    return renamed
+
+
+def clip_model(source: str, state: Mapping[str, Tensor]) -> Any:
+    """A transformers ``CLIPModel`` with the weights of an open_clip ViT-H-14, or of a smaller one of its kind.
+
+    Raises:
+        RewardError: weights are missing, unexpected or of another shape.
+    """
+    config = clip_config(source, state)
+    try:
+        model, info = CLIPModel.from_pretrained(
+            None, config=config, state_dict=to_transformers(source, state), dtype="auto", output_loading_info=True
+        )
+    except RuntimeError as error:
+        raise RewardError(
+            f"The checkpoint {source!r} does not fit the model that its sizes imply ({str(error).splitlines()[0]}); "
+            "name a checkpoint of this very kind of model."
+        ) from error
+    check_keys(source, info["missing_keys"], [*info["unexpected_keys"], *info["mismatched_keys"]])
+    return model
+
+
+def _renamed(key: str, value: Tensor) -> dict[str, Tensor] | None:
+    """What a weight becomes; None where there is no such weight."""
+    if key in _OUTSIDE:
+        return {_OUTSIDE[key]: value}
+    if key in _TRANSPOSED:
+        return {_TRANSPOSED[key]: value.T.contiguous()}
+    block = _BLOCK.fullmatch(key)
+    if block is None:
+        return None
+    visual, number, rest = block.groups()
+    prefix = f"{'vision' if visual else 'text'}_model.encoder.layers.{number}"
+    if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):
+        kind = rest.rpartition("_")[2]
+        parts = zip("qkv", value.chunk(3), strict=False)
+        return {f"{prefix}.self_attn.{name}_proj.{kind}": part.contiguous() for name, part in parts}
+    module, _, kind = rest.rpartition(".")
+    if module not in _IN_BLOCK or kind not in ("weight", "bias"):
+        return None
+    return {f"{prefix}.{_IN_BLOCK[module]}.{kind}": value}
+
+
+def _depth(state: Mapping[str, Tensor], prefix: str) -> int:
+    numbers = [key.removeprefix(f"{prefix}resblocks.").partition(".")[0] for key in state if key.startswith(prefix)]
+    return 1 + max(int(number) for number in numbers if number.isdigit())

@@ -1,0 +1,77 @@
+"""Images on their way into a scorer: checked, as 8-bit pictures, or as pixels of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from ecad_automl.errors import RewardError
+
+__all__ = ["Images", "check_count", "fit_longest", "to_pil", "to_unit_tensors"]
+
+Images = Tensor | Sequence[Image.Image]
+"""``(n, 3, h, w)`` floats in [0, 1], or ``n`` pictures of any sizes."""
+
+
+def check_count(name: str, images: Images, prompts: Sequence[str]) -> None:
+    """See that there is a prompt for each image.
+
+    Raises:
+        RewardError: there is not, or a tensor of images has another shape or holds integers.
+    """
+    if isinstance(images, Tensor) and (images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point()):
+        raise RewardError(
+            f"The reward {name!r} was given images as a tensor of shape {tuple(images.shape)} and {images.dtype}; "
+            "(n, 3, h, w) floats in [0, 1] are expected."
+        )
+    if len(images) != len(prompts):
+        raise RewardError(
+            f"The reward {name!r} was given {len(images)} images and {len(prompts)} prompts; one prompt per image is "
+            "expected."
+        )
+
+
+def to_pil(images: Images) -> list[Image.Image]:
+    """RGB pictures, rounded to 8 bits as where diffusers makes pictures of a tensor; pictures stay what they are."""
+    if not isinstance(images, Tensor):
+        return [image.convert("RGB") for image in images]
+    levels = (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return [Image.fromarray(image) for image in levels.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def to_unit_tensors(images: Images) -> list[Tensor]:
+    """Tensors of shape ``(3, h, w)``, float32 in [0, 1]; those of a tensor are not rounded."""
+    if isinstance(images, Tensor):
+        return list(images.detach().float().clamp(0, 1))
+    return [_pixels(image.convert("RGB")) for image in images]
+
+
+def fit_longest(image: Tensor, size: int) -> Tensor:
+    """Scale the longer side to ``size`` and pad the shorter one with black, equally on both sides.
+
+    Bicubic with antialiasing, as torchvision resizes tensors; what overshoots [0, 1] is not cut.
+
+    Args:
+        image: ``(3, h, w)`` floats.
+        size: pixels.
+
+    Returns:
+        ``(3, size, size)`` floats.
+    """
+    height, width = image.shape[-2:]
+    scale = size / max(height, width)
+    if scale != 1.0:
+        shape = (round(height * scale), round(width * scale))
+        image = functional.interpolate(image[None], shape, mode="bicubic", align_corners=False, antialias=True)[0]
+    below, right = size - image.shape[-2], size - image.shape[-1]
+    return functional.pad(image, (right // 2, right - right // 2, below // 2, below - below // 2))
+
+
+def _pixels(image: Image.Image) -> Tensor:
+    import numpy as np
+
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
