@@ -1,0 +1,190 @@
+"""Reading files: bounded, as UTF-8, with errors that say where."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ecad_automl.errors import PromptError
+from ecad_automl.prompts.table import Table
+
+__all__ = [
+    "INSTALL",
+    "MAX_PARQUET_BYTES",
+    "MAX_PARQUET_ROWS",
+    "MAX_TEXT_BYTES",
+    "parse_table",
+    "read_json",
+    "read_json_lines",
+    "read_lines",
+    "read_parquet",
+    "read_text",
+]
+
+#: Largest text, JSON or CSV file that is read: the captions of COCO 2017, the largest known set, are 92 MB.
+MAX_TEXT_BYTES = 2**28
+#: Largest parquet file that is read; of its columns, only those that are needed. It bounds these unpacked, too.
+MAX_PARQUET_BYTES = 2**30
+#: Most rows of a parquet file: unpacked, repeated texts take more room than the file says.
+MAX_PARQUET_ROWS = 2**24
+
+INSTALL = 'install the extra: pip install "ecad-automl[datasets]"'
+
+
+def read_text(path: Path) -> str:
+    r"""The text of a file, without a byte order mark and with lines that end in ``\n``.
+
+    Raises:
+        PromptError: it cannot be read, is larger than :data:`MAX_TEXT_BYTES`, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if len(data) > MAX_TEXT_BYTES:
+        raise _too_large(path, MAX_TEXT_BYTES)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PromptError(
+            f"The prompt file {path} is not UTF-8 text (byte {error.start + 1}); save it as UTF-8."
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are neither blank nor start with ``#``."""
+    return [line for line in read_text(path).split("\n") if line.strip() and not line.startswith("#")]
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file holds.
+
+    Raises:
+        PromptError: see :func:`read_text`, or it is not JSON; the message says line and column.
+    """
+    return _parse_json(read_text(path), path)
+
+
+def read_json_lines(path: Path) -> list[object]:
+    """What the lines of a file hold, each a JSON value; blank ones are skipped.
+
+    Raises:
+        PromptError: see :func:`read_json`.
+    """
+    lines = enumerate(read_text(path).split("\n"), start=1)
+    return [_parse_json(line, path, first_line=number) for number, line in lines if line.strip()]
+
+
+def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -> Table:
+    """A table whose first row names its columns; blank rows are skipped.
+
+    Args:
+        text: what the file holds.
+        path: the file, for messages.
+        delimiter: what is between cells.
+        quoted: whether a cell may stand in double quotes, in which quotes are doubled (RFC 4180).
+
+    Raises:
+        PromptError: there is no row, a row has another number of cells than the first, a quote is not closed, or a
+            name occurs twice.
+    """
+    lines = (line + "\n" for line in text.split("\n"))
+    if quoted:
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    else:
+        rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    names: list[str] = []
+    columns: list[list[object]] = []
+    try:
+        for row in rows:
+            if not any(cell.strip() for cell in row):
+                continue
+            if not names:
+                names = [cell.strip() for cell in row]
+                columns = [[] for _ in names]
+                continue
+            if len(row) != len(names):
+                raise PromptError(
+                    f"Line {rows.line_num} of {path} ends a row of {len(row)} cells, but the first row names "
+                    f"{len(names)} columns ({', '.join(names)}); put cells that hold the delimiter in quotes."
+                )
+            for column, cell in zip(columns, row, strict=True):
+                column.append(cell)
+    except csv.Error as error:
+        raise PromptError(f"{path} is damaged at line {rows.line_num} ({error}); check the quotes there.") from error
+    if not names:
+        raise PromptError(f"{path} is empty; its first row must name the columns.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise PromptError(f"{path} has more than one column named {twice[0]!r}; rename all but one.")
+    return Table(tuple(names), dict(zip(names, columns, strict=True)))
+
+
+def read_parquet(path: Path, wanted: Collection[str]) -> Table:
+    """A parquet file, of whose columns only the wanted ones are read.
+
+    Raises:
+        PromptError: pyarrow is missing, or the file cannot be read or is larger than :data:`MAX_PARQUET_BYTES` or
+            :data:`MAX_PARQUET_ROWS`.
+    """
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise PromptError(f"Reading the parquet file {path} needs pyarrow; {INSTALL}.") from error
+    try:
+        if path.stat().st_size > MAX_PARQUET_BYTES:
+            raise _too_large(path, MAX_PARQUET_BYTES)
+        with parquet.ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            chosen = [name for name in names if name in wanted]
+            if _unpacked_bytes(file.metadata, chosen) > MAX_PARQUET_BYTES:
+                raise _too_large(path, MAX_PARQUET_BYTES)
+            if file.metadata.num_rows > MAX_PARQUET_ROWS:
+                raise PromptError(
+                    f"{path} has {file.metadata.num_rows} rows, more than the {MAX_PARQUET_ROWS} that are read; cut it "
+                    "down."
+                )
+            table = file.read(columns=chosen)
+            return Table(tuple(names), {name: table.column(name).to_pylist() for name in chosen})
+    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # pyarrow's own errors are of these
+        raise _unreadable(path, error) from error
+
+
+def _unpacked_bytes(metadata: Any, names: Collection[str]) -> int:
+    total = 0
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for number in range(row_group.num_columns):
+            column = row_group.column(number)
+            if column.path_in_schema in names or column.path_in_schema.split(".")[0] in names:
+                total += column.total_uncompressed_size
+    return total
+
+
+def _parse_json(text: str, path: Path, first_line: int = 1) -> object:
+    try:
+        data: object = json.loads(text)
+    except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
+        raise PromptError(
+            f"{path} is not JSON from line {line}, column {error.colno} on ({error.msg}); correct it there."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise PromptError(f"{path} is JSON that cannot be read ({error}); check it.") from error
+    return data
+
+
+def _unreadable(path: Path, error: Exception) -> PromptError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
+    return PromptError(f"The prompt file {path} cannot be read ({reason}); check it.")
+
+
+def _too_large(path: Path, limit: int) -> PromptError:
+    return PromptError(
+        f"The prompt file {path} is larger than {limit / 2**20:.0f} MiB; a file of prompts is smaller, cut it down."
+    )

@@ -1,0 +1,85 @@
+"""Prompts in JSON values of the forms that people write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from ecad_automl.errors import PromptError
+from ecad_automl.prompts.prompt_set import Entry, shown
+from ecad_automl.prompts.table import choose_columns
+
+__all__ = ["json_entries", "record_entries"]
+
+
+def json_entries(data: object, column: str | None, where: str) -> list[Entry]:
+    """Prompts and categories of a JSON value.
+
+    It may be a list of texts or of objects, or an object whose values are
+
+    - texts: prompts by their id;
+    - objects: records by their id;
+    - lists of texts or objects: prompts by their category (of one list alone, the key is no category).
+
+    Args:
+        data: the value.
+        column: the key of objects under which the prompt is; None takes the first of
+            :data:`~ecad_automl.prompts.table.PROMPT_COLUMNS`.
+        where: what holds the value, for messages.
+
+    Raises:
+        PromptError: the value has another form, an object lacks the key, or a column is named where there is none.
+    """
+    if isinstance(data, list):
+        return record_entries(data, column, where)
+    if isinstance(data, dict) and data:
+        values = list(data.values())
+        if all(isinstance(value, str | dict) for value in values):
+            return record_entries(values, column, where)
+        if all(isinstance(value, list) for value in values):
+            return _grouped(cast("dict[str, list[object]]", data), column, where)
+    raise PromptError(
+        f"{where} holds {_kind(data)}; a list of texts or objects is expected, or an object whose values are all "
+        "texts, all objects, or all lists of these."
+    )
+
+
+def record_entries(records: Sequence[object], column: str | None, where: str) -> list[Entry]:
+    """Prompts and categories of a list of texts, or of objects that all have the same key for the prompt.
+
+    Raises:
+        PromptError: see :func:`json_entries`.
+    """
+    if all(isinstance(record, str) for record in records):
+        if records and column is not None:
+            raise PromptError(f"The column {column!r} was named, but {where} holds texts alone; leave it out.")
+        return [(record, None) for record in records]
+    keys: dict[str, None] = {}
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise PromptError(
+                f"Item {number} of {where} is {shown(record)}; all items must be texts, or all must be objects."
+            )
+        keys.update(dict.fromkeys(record))
+    prompt, category = choose_columns(list(keys), column, where)
+    entries: list[Entry] = []
+    for number, record in enumerate(cast("Sequence[dict[str, object]]", records), start=1):
+        if prompt not in record:
+            raise PromptError(f"Item {number} of {where} has no {prompt!r}, under which others have their prompt.")
+        entries.append((record[prompt], None if category is None else record.get(category)))
+    return entries
+
+
+def _grouped(groups: dict[str, list[object]], column: str | None, where: str) -> list[Entry]:
+    entries: list[Entry] = []
+    for key, records in groups.items():
+        group = key if len(groups) > 1 else None
+        found = record_entries(records, column, f"the list {key!r} of {where}")
+        entries += [(prompt, group if category is None else category) for prompt, category in found]
+    return entries
+
+
+def _kind(data: object) -> str:
+    if isinstance(data, dict):
+        return "an object with values of other or mixed types" if data else "an empty object"
+    return shown(data)

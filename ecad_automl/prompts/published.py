@@ -1,0 +1,200 @@
+"""The prompt sets that the field reports on, in the form in which they are published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from ecad_automl.errors import PromptError
+from ecad_automl.prompts.json_entries import record_entries
+from ecad_automl.prompts.prompt_set import Entry, shown
+from ecad_automl.prompts.table import Table, table_entries
+
+__all__ = ["PARTI_COLUMNS", "Content", "PublishedForm", "published_names", "recognize", "with_suffix"]
+
+#: What a file holds: a table, or a JSON value.
+Content = object
+
+DRAWBENCH_COLUMNS = ("Prompts", "Category")
+MJHQ_CATEGORIES = frozenset(
+    ("animals", "art", "fashion", "food", "indoor", "landscape", "logo", "people", "plants", "vehicles")
+)
+PARTI_COLUMNS = ("Prompt", "Category", "Challenge", "Note")
+
+_IMAGE_REWARD_COLUMNS = ("prompt_id", "prompt", "classification")
+# Folder and number of an image of DiffusionDB, from which the prompts were taken.
+_IMAGE_REWARD_ID = re.compile(r"\d{6}-\d{4}")
+
+
+@dataclass(frozen=True)
+class PublishedForm:
+    """A form in which a set is published.
+
+    Args:
+        name: of the set.
+        suffix: of its file.
+        form: what the file holds, in words.
+        matches: whether something has the form.
+        entries: prompts and categories of something that has the form; the text says where it is from.
+        telling: whether something can hardly be another set of the same form; None where nothing else has the form.
+    """
+
+    name: str
+    suffix: str
+    form: str
+    matches: Callable[[Content], bool]
+    entries: Callable[[Content, str], list[Entry]]
+    telling: Callable[[Content], bool] | None = None
+
+
+def published_names() -> list[str]:
+    """Names of the sets that can be read."""
+    return sorted({form.name for form in FORMS})
+
+
+def with_suffix(name: str, suffix: str) -> PublishedForm:
+    """The form of a set in files with a suffix.
+
+    Raises:
+        PromptError: the set is unknown, or is not published in such files.
+    """
+    forms = [form for form in FORMS if form.name == name]
+    if not forms:
+        raise PromptError(f"The prompt set {name!r} is unknown; choose one of {', '.join(published_names())}.")
+    for form in forms:
+        if form.suffix == suffix:
+            return form
+    known = " or as ".join(f"{form.suffix} ({form.form})" for form in forms)
+    raise PromptError(f"The prompt set {name!r} is published as {known}, but a {suffix or 'file'} was given.")
+
+
+def recognize(suffix: str, content: Content) -> PublishedForm | None:
+    """The form that a file has unmistakably, if any."""
+    for form in FORMS:
+        if form.suffix == suffix and form.matches(content) and (form.telling is None or form.telling(content)):
+            return form
+    return None
+
+
+def _has_columns(content: Content, names: Sequence[str]) -> bool:
+    return isinstance(content, Table) and set(names) <= set(content.names)
+
+
+def _rows(column: str) -> Callable[[Content, str], list[Entry]]:
+    return lambda content, where: table_entries(cast("Table", content), column, where)
+
+
+def _image_reward_rows(content: Content, where: str) -> list[Entry]:
+    """Rows are images or pairs of images; the first of each prompt id counts."""
+    table = cast("Table", content)
+    ids = table.columns["prompt_id"]
+    firsts = {prompt_id: row for row, prompt_id in reversed(list(enumerate(ids)))}
+    entries = table_entries(table, "prompt", where)
+    return [entries[row] for row in sorted(firsts.values())]
+
+
+def _is_image_reward_list(content: Content) -> bool:
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(
+            isinstance(item, dict)
+            and "prompt" in item
+            and isinstance(item.get("id"), str)
+            and _IMAGE_REWARD_ID.fullmatch(item["id"])
+            for item in content
+        )
+    )
+
+
+def _image_reward_list(content: Content, where: str) -> list[Entry]:
+    return record_entries(cast("list[object]", content), "prompt", where)
+
+
+def _is_drawbench(content: Content) -> bool:
+    return isinstance(content, Table) and content.names == DRAWBENCH_COLUMNS
+
+
+def _is_parti(content: Content) -> bool:
+    return isinstance(content, Table) and content.names == PARTI_COLUMNS
+
+
+def _is_coco(content: Content) -> bool:
+    if not isinstance(content, dict):
+        return False
+    images, annotations = content.get("images"), content.get("annotations")
+    if not isinstance(images, list) or not isinstance(annotations, list) or not annotations:
+        return False
+    return isinstance(annotations[0], dict) and "caption" in annotations[0]
+
+
+def _coco(content: Content, where: str) -> list[Entry]:
+    """Of the captions of an image that with the smallest id, by image id."""
+    data = cast("dict[str, list[object]]", content)
+    images = {_number(image, "id", f"Image {n} of {where}") for n, image in enumerate(data["images"], start=1)}
+    first: dict[int, tuple[int, object]] = {}
+    for number, annotation in enumerate(data["annotations"], start=1):
+        item = f"Annotation {number} of {where}"
+        image, identifier = _number(annotation, "image_id", item), _number(annotation, "id", item)
+        if image not in images:
+            raise PromptError(f"{item} is of image {image}, which the file does not list; give the whole file.")
+        caption = cast("dict[str, object]", annotation).get("caption")
+        if image not in first or identifier < first[image][0]:
+            first[image] = (identifier, caption)
+    return [(first[image][1], None) for image in sorted(first)]
+
+
+def _number(item: object, key: str, where: str) -> int:
+    value = item.get(key) if isinstance(item, dict) else None
+    if not isinstance(value, int):
+        raise PromptError(f"{where} has {shown(value)} as {key!r}, but an integer is expected; give the file as it is.")
+    return value
+
+
+def _is_mjhq(content: Content) -> bool:
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and all(isinstance(item, dict) and {"category", "prompt"} <= set(item) for item in content.values())
+    )
+
+
+def _has_mjhq_categories(content: Content) -> bool:
+    return {str(item["category"]) for item in cast("dict[str, dict[str, object]]", content).values()} <= MJHQ_CATEGORIES
+
+
+def _mjhq(content: Content, where: str) -> list[Entry]:
+    return record_entries(list(cast("dict[str, object]", content).values()), "prompt", where)
+
+
+FORMS = (
+    PublishedForm(
+        "imagerewarddb",
+        ".parquet",
+        "columns prompt_id, prompt and classification, a row per image or pair",
+        lambda content: _has_columns(content, _IMAGE_REWARD_COLUMNS),
+        _image_reward_rows,
+    ),
+    PublishedForm(
+        "imagerewarddb",
+        ".json",
+        "a list of objects with id, such as 005695-0057, and prompt",
+        _is_image_reward_list,
+        _image_reward_list,
+    ),
+    PublishedForm("drawbench", ".csv", "columns Prompts and Category", _is_drawbench, _rows("Prompts")),
+    PublishedForm(
+        "parti", ".tsv", "columns Prompt, Category, Challenge and Note, unquoted", _is_parti, _rows("Prompt")
+    ),
+    PublishedForm("coco", ".json", "an object with images and annotations that have captions", _is_coco, _coco),
+    PublishedForm(
+        "mjhq",
+        ".json",
+        "an object of objects with category and prompt by id",
+        _is_mjhq,
+        _mjhq,
+        telling=_has_mjhq_categories,
+    ),
+)
