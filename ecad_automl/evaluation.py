@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,14 @@ class Evaluation:
             expect over all images, with a standard error of NaN, where whoever stopped it knows better.
         seconds: wall time of generation and scoring.
         expected: mean score over all images to expect, where not all were made; None where all were.
+        others: scores by further metrics, of the same shape.
     """
 
     scores: Floats
     difference: MeanDifference
     seconds: float
     expected: float | None = None
+    others: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -85,6 +87,7 @@ class Evaluator:
         share_bytes: memory for the first steps of schedules, which others that begin alike need not do again; the
             images are the same, bit for bit. None is 1 GiB, or on CUDA a quarter of what is free once the uncached
             images are made; with 0, every schedule does all its steps.
+        others: further metrics, taken of the same images.
 
     Raises:
         PromptError: see :func:`check_prompts`.
@@ -101,6 +104,7 @@ class Evaluator:
         *,
         batch_size: int = 8,
         share_bytes: int | None = None,
+        others: Mapping[str, Reward | PairedReward] | None = None,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
@@ -112,6 +116,7 @@ class Evaluator:
         self.prompts = check_prompts(prompts)
         self.seeds = list(seeds)
         self.reward = reward
+        self.others = dict(others or {})
         self.settings = settings
         self.batch_size = batch_size
         self._encoded = encode_prompts(pipe, self.prompts, settings)
@@ -145,10 +150,15 @@ class Evaluator:
         """The uncached run, generated once."""
         if self._baseline is None:
             start = time.perf_counter()
-            images = self.reference_images
-            scores = self._score(images, self._all).reshape(len(self.prompts), -1)
-            difference = paired_difference(scores, scores)
-            self._baseline = Evaluation(scores, difference, time.perf_counter() - start)
+            scores, others = self._score(self.reference_images, self._all)
+            difference = paired_difference(self._by_prompt(scores), self._by_prompt(scores))
+            seconds = time.perf_counter() - start
+            self._baseline = Evaluation(
+                self._by_prompt(scores),
+                difference,
+                seconds,
+                others={name: self._by_prompt(values) for name, values in others.items()},
+            )
         return self._baseline
 
     def evaluate(self, schedule: Schedule) -> Evaluation:
@@ -175,11 +185,14 @@ class Evaluator:
             )
         self.baseline()
         scores, seconds = np.full(len(self._all), np.nan), 0.0
+        others = {name: scores.copy() for name in self.others}
         for part in parts:
             start = time.perf_counter()
-            scores[list(part)] = self._score(self._generate(schedule, part), part)
+            scores[list(part)], found = self._score(self._generate(schedule, part), part)
+            for name, values in found.items():
+                others[name][list(part)] = values
             seconds += time.perf_counter() - start
-            yield self._evaluation(scores.reshape(len(self.prompts), -1).copy(), seconds)
+            yield self._evaluation(scores.copy(), {name: values.copy() for name, values in others.items()}, seconds)
 
     def evaluate_steps(self, steps: int) -> Evaluation:
         """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
@@ -229,25 +242,34 @@ class Evaluator:
     def _evaluate(self, generate: Callable[[], Tensor]) -> Evaluation:
         self.baseline()
         start = time.perf_counter()
-        scores = self._score(generate(), self._all).reshape(len(self.prompts), -1)
-        return self._evaluation(scores, time.perf_counter() - start)
+        scores, others = self._score(generate(), self._all)
+        return self._evaluation(scores, others, time.perf_counter() - start)
 
-    def _evaluation(self, scores: Floats, seconds: float) -> Evaluation:
-        """From ``(prompts, seeds)`` scores, NaN for images that were not made."""
-        uncached = self.baseline().scores
+    def _evaluation(self, flat: Floats, others: Mapping[str, Floats], seconds: float) -> Evaluation:
+        """From scores of all images, NaN for those that were not made."""
+        uncached, scores = self.baseline().scores, self._by_prompt(flat)
         difference = paired_difference(scores, uncached)
         # Whoever knows more of the images than that the others are alike may expect something else.
         expected = float(uncached.mean()) + difference.mean if np.isnan(scores).any() else None
-        return Evaluation(scores, difference, seconds, expected)
+        by_prompt = {name: self._by_prompt(values) for name, values in others.items()}
+        return Evaluation(scores, difference, seconds, expected, by_prompt)
 
-    def _score(self, images: Tensor, numbers: Sequence[int]) -> Floats:
-        """``(n,)`` scores of images that have these numbers."""
+    def _by_prompt(self, scores: Floats) -> Floats:
+        """``(prompts, seeds)`` from scores of all images."""
+        return scores.reshape(len(self.prompts), -1)
+
+    def _score(self, images: Tensor, numbers: Sequence[int]) -> tuple[Floats, dict[str, Floats]]:
+        """``(n,)`` scores of images that have these numbers: by the reward, and by further metrics."""
         prompts = [self.prompts[self._items[number][0]] for number in numbers]
-        if isinstance(self.reward, PairedReward):
-            scores = self.reward.score_pairs(images, self.reference_images[list(numbers)], prompts)
-        else:
-            scores = self.reward.score(images, prompts)
-        return check_scores(self.reward.name, scores, len(prompts))
+
+        def scored(name: str, reward: Reward | PairedReward) -> Floats:
+            if isinstance(reward, PairedReward):
+                found = reward.score_pairs(images, self.reference_images[list(numbers)], prompts)
+            else:
+                found = reward.score(images, prompts)
+            return check_scores(name, found, len(prompts))
+
+        return scored(self.reward.name, self.reward), {name: scored(name, each) for name, each in self.others.items()}
 
 
 def generate_batch(

@@ -5,7 +5,7 @@ from storage.front import Costly, by_gmacs, by_latency, choose_by_drop, choose_b
 from storage.location import database_path, optuna_url
 from storage.lock import writer_lock
 from storage.optuna_file import open_optuna_storage
-from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord
+from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
 from storage.scores import ScoreFile
 from storage.store import Store
 
@@ -17,6 +17,7 @@ __all__ = [
     "EvaluationRecord",
     "GenerationRecord",
     "ScoreFile",
+    "Scores",
     "Store",
     "by_gmacs",
     "by_latency",

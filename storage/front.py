@@ -52,6 +52,10 @@ class Point(Costly, Protocol):
     def complete(self) -> bool:
         """Whether all images were scored."""
 
+    @property
+    def feasible(self) -> bool:
+        """Whether the constraints of the study are met."""
+
 
 P = TypeVar("P", bound=Point)
 
@@ -76,15 +80,17 @@ def front(points: Iterable[P], cost: Callable[[P], float] = by_gmacs) -> list[P]
     """The points that no other one beats: none has at least the reward for at most the cost, and one of both better.
 
     Args:
-        points: evaluated schedules; incomplete ones and ones without a finite reward are left out. Of points with the
-            same two figures the first is taken.
+        points: evaluated schedules; incomplete and infeasible ones and ones without a finite reward are left out. Of
+            points with the same two figures the first is taken.
         cost: what a point costs.
 
     Returns:
         The front from the cheapest to the dearest, so from the lowest reward to the highest.
     """
     usable = [
-        point for point in points if point.complete and math.isfinite(point.reward) and math.isfinite(cost(point))
+        point
+        for point in points
+        if point.complete and point.feasible and math.isfinite(point.reward) and math.isfinite(cost(point))
     ]
     best: list[P] = []
     for point in sorted(usable, key=lambda point: (cost(point), -point.reward)):

@@ -50,6 +50,7 @@ class EvaluationRecord:
         trial: number of its Optuna trial, or None before it has one.
         latency_ms: time of a run for one image, where it was measured or modeled.
         complete: False where the evaluation was stopped after part of the images, the candidate being hopeless.
+        feasible: whether it meets the constraints of the study; True where there are none.
         created: when, ISO 8601.
     """
 
@@ -64,6 +65,7 @@ class EvaluationRecord:
     trial: int | None = None
     latency_ms: float | None = None
     complete: bool = True
+    feasible: bool = True
     created: str = field(default_factory=now)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,16 @@ from storage.faults import BUSY_SECONDS, sqlite_faults
 from storage.identity import differences
 from storage.location import database_path
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, now
-from storage.tables import COLUMNS, KEYS, check_version, create_tables, from_row, json_value, to_row
+from storage.tables import (
+    KEYS,
+    check_version,
+    columns_of,
+    create_tables,
+    from_row,
+    json_value,
+    lacks_columns,
+    to_row,
+)
 
 __all__ = ["Store"]
 
@@ -187,6 +196,9 @@ class Store:
         if create and self._connection.execute("pragma journal_mode").fetchone()[0] != "wal":
             self._connection.execute("pragma journal_mode = wal").fetchone()
         if check_version(self._database, self._path):
+            if create and lacks_columns(self._database):
+                with self._transaction():
+                    create_tables(self._database)
             return
         if not create:
             raise StorageError(
@@ -229,8 +241,8 @@ class Store:
             raise StorageError(f"The study database {self._path} has a damaged row ({error}); restore it.") from error
 
     def _all(self, kind: type[R], table: str, study: str, *, scores: bool = True) -> list[R]:
-        columns = ", ".join(name for name in COLUMNS[table] if scores or name != "scores")
         with sqlite_faults(self._path):
+            columns = ", ".join(name for name in columns_of(self._database, table) if scores or name != "scores")
             found = self._database.table(table).rows_where("study = ?", [study], select=columns, order_by="rowid")
             rows = list(found)
         return self._records(kind, rows)

@@ -22,7 +22,18 @@ from storage.records import (
     unpack_scores,
 )
 
-__all__ = ["COLUMNS", "KEYS", "SCHEMA_VERSION", "check_version", "create_tables", "from_row", "json_value", "to_row"]
+__all__ = [
+    "COLUMNS",
+    "KEYS",
+    "SCHEMA_VERSION",
+    "check_version",
+    "columns_of",
+    "create_tables",
+    "from_row",
+    "json_value",
+    "lacks_columns",
+    "to_row",
+]
 
 SCHEMA_VERSION = 1
 
@@ -43,6 +54,7 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
             "reward_drop": float,
             "reward_drop_se": float,
             "complete": int,
+            "feasible": int,
             "seconds": float,
             "origin": str,
             "created": str,
@@ -108,10 +120,27 @@ KEYS = {name: key for name, (_, key) in _TABLES.items()}
 """Primary key by table."""
 
 
+#: Columns that files of earlier versions lack, and what they stand for there.
+_LATER = {"ecad_evaluations": {"feasible": True}}
+
+
+def columns_of(database: Database, table: str) -> tuple[str, ...]:
+    """The columns to read of one of our tables: all, but for later ones that a file of an earlier version lacks."""
+    later = set(_LATER.get(table, {})) - set(database.table(table).columns_dict)
+    return tuple(name for name in COLUMNS[table] if name not in later)
+
+
+def lacks_columns(database: Database) -> bool:
+    """Whether a file with our tables was made by a version that knew fewer columns."""
+    return any(columns_of(database, table) != COLUMNS[table] for table in _LATER)
+
+
 def create_tables(database: Database) -> None:
     """Make what is missing of our tables; the caller holds the transaction."""
     for name, (columns, key) in _TABLES.items():
         database.table(name).create(columns, pk=key, if_not_exists=True)
+        for column in set(_LATER.get(name, {})) - set(database.table(name).columns_dict):
+            database.table(name).add_column(column, columns[column])
     database.table("ecad_meta").insert({"key": "schema_version", "value": str(SCHEMA_VERSION)}, ignore=True)
 
 
@@ -163,7 +192,9 @@ def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
         value = row.get(item.name)
         if item.name == "scores":
             value = unpack_scores(value)
-        elif item.name in ("complete", "surrogate_used"):
+        elif value is None and item.name in _LATER.get("ecad_evaluations", {}):
+            value = _LATER["ecad_evaluations"][item.name]
+        elif item.name in ("complete", "feasible", "surrogate_used"):
             value = bool(value)
         elif kind is GenerationRecord and item.name in ("seconds", "figures"):
             value = json.loads(row[item.name])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 __all__ = [
+    "CONSTRAINED",
     "DIFFERENCE",
     "DIFFERENCE_ERROR",
     "EXPECTED_VALUES",
+    "FEASIBLE",
     "FILTERED",
     "GENOME",
     "IMAGE_SHARE",
@@ -45,5 +47,8 @@ LATENCY_SPEEDUP = "latency_speedup"
 DIFFERENCE = "reward_difference"
 DIFFERENCE_ERROR = "reward_difference_error"
 SECONDS = "seconds"
+#: Where there are constraints: the mean of each constrained metric by its name, and whether all bounds are kept.
+CONSTRAINED = "constrained"
+FEASIBLE = "feasible"
 #: Of the study: names of what it was started from.
 SOURCES = "started_from"

@@ -13,7 +13,7 @@ from ecad_automl.evaluation import Evaluation, Evaluator
 from ecad_automl.layout import Layout
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedule import Schedule
-from storage import BaselineRecord, EvaluationRecord, Store
+from storage import BaselineRecord, EvaluationRecord, Scores, Store
 from studies.cost import LATENCY_MS, Cost
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
@@ -102,7 +102,14 @@ def _keep(
 
 
 def evaluation_record(
-    origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost, trial: int | None = None
+    origin: str,
+    schedule: Schedule,
+    evaluation: Evaluation,
+    metric: str,
+    cost: Cost,
+    trial: int | None = None,
+    *,
+    feasible: bool = True,
 ) -> EvaluationRecord:
     """What the store keeps of an evaluated schedule."""
     return EvaluationRecord(
@@ -111,13 +118,20 @@ def evaluation_record(
         reward=evaluation.reward,
         reward_drop=-evaluation.difference.mean,
         reward_drop_se=known(evaluation.difference.standard_error),
-        scores={metric: evaluation.scores.ravel().astype(np.float32)},
+        scores=_scores(metric, evaluation),
         seconds=evaluation.seconds,
         origin=origin,
         trial=trial,
         latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
         complete=evaluation.complete,
+        feasible=feasible,
     )
+
+
+def _scores(metric: str, evaluation: Evaluation) -> Scores:
+    """Of the reward, and of further metrics."""
+    by_name = {metric: evaluation.scores, **evaluation.others}
+    return {name: values.ravel().astype(np.float32) for name, values in by_name.items()}
 
 
 def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, metric: str, cost: Cost) -> BaselineRecord:
@@ -128,7 +142,7 @@ def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, met
         reward=evaluation.reward,
         reward_drop=-evaluation.difference.mean,
         reward_drop_se=known(evaluation.difference.standard_error),
-        scores={metric: evaluation.scores.ravel().astype(np.float32)},
+        scores=_scores(metric, evaluation),
         seconds=evaluation.seconds,
         latency_ms=cost.of_steps(steps) if cost.name == LATENCY_MS else None,
     )

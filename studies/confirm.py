@@ -240,8 +240,8 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     stored = store.identity(job.study) or {}
     searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
     given = study_identity(searched, model_layout(model))
-    # A folder may have been moved; what is in it is told by its revision.
-    same = ("model", "cost")
+    # A folder may have been moved; what is in it is told by its revision. Constraints change no score.
+    same = ("model", "cost", "constraints")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
     if found:
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""

@@ -12,7 +12,7 @@ from typing import Any
 from ecad_automl.evaluation import Evaluator
 from ecad_automl.layout import Layout
 from ecad_automl.models import LoadedModel, model_layout
-from ecad_automl.rewards import PairedReward, Reward
+from ecad_automl.rewards import Constraint, PairedReward, Reward
 from ecad_automl.schedule_file import relevant_scheduler_config
 from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
 from studies.config import LatencySettings, SearchConfig
@@ -46,6 +46,7 @@ class SearchJob:
         init: schedules known before, see :func:`~studies.known.read_known`: seeds, and what the surrogate learns from
             first. A study that has begun goes on with what it began with, whatever stands here.
         init_limit: how many of their schedules to evaluate at most.
+        constraints: what schedules must meet to be on the front, each with what measures it.
     """
 
     model: LoadedModel
@@ -59,6 +60,7 @@ class SearchJob:
     latency: LatencySettings | None = None
     init: Sequence[KnownSchedules] = ()
     init_limit: int = 24
+    constraints: Sequence[tuple[Constraint, Reward | PairedReward]] = ()
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -77,6 +79,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         job.reward,
         job.model.settings,
         batch_size=job.batch_size,
+        others={constraint.metric: scorer for constraint, scorer in job.constraints},
     )
     layout = model_layout(job.model)
     observer = observer or SilentObserver()
@@ -97,6 +100,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             identity=identity,
             config=job.config,
             cost=cost,
+            constraints=[constraint for constraint, _ in job.constraints],
             observer=observer,
         )
         return search.run()
@@ -117,6 +121,7 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     scheduler = job.model.pipe.scheduler
     # Studies that minimize MACs say nothing of it, since they did so before there was a choice.
     cost = {"cost": {"name": LATENCY, "batch_size": job.latency.batch_size}} if job.latency else {}
+    constraints = {"constraints": [str(constraint) for constraint, _ in job.constraints]} if job.constraints else {}
     return {
         "model": job.model.name,
         "revision": job.model.revision,
@@ -132,4 +137,5 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         "seeds": list(job.seeds),
         "reward": job.reward.name,
         **cost,
+        **constraints,
     }

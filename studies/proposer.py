@@ -16,9 +16,17 @@ from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds, step_optimal
 from studies.operators import MUTATIONS, Grid, breed
 from studies.quality import Scale
-from surrogate import FeatureContext, Prior, Surrogate, choose_batch, non_dominated
+from surrogate import (
+    ConstrainedForecast,
+    FeatureContext,
+    Prior,
+    Surrogate,
+    choose_batch,
+    non_dominated,
+    probability_above,
+)
 
-__all__ = ["Evaluated", "Plan", "Proposal", "propose"]
+__all__ = ["Evaluated", "Plan", "Proposal", "Room", "propose"]
 
 #: Fewest evaluated schedules from which a surrogate is fitted.
 _FIRST_FIT = 12
@@ -26,6 +34,19 @@ _FIRST_FIT = 12
 _ROUNDS = 10
 #: Mutations that change one or two steps: what is left undecided by schedules whose slots share their steps.
 _ROW_MUTATIONS = ("blocks", "band", "swap-steps", "toggle-step", "copy-step")
+
+
+@dataclass(frozen=True)
+class Room:
+    """How far evaluated schedules are inside the bound of a constraint.
+
+    Args:
+        values: ``(n,)``, below 0 outside; NaN where it is not known.
+        uncached: of the uncached run, above 0.
+    """
+
+    values: NDArray[np.float64]
+    uncached: float
 
 
 @dataclass(frozen=True)
@@ -37,20 +58,24 @@ class Evaluated:
         reward: ``(n,)`` mean rewards.
         cost: ``(n,)``.
         share: ``(n,)``: the share of images that each reward is the mean of; below 1 where the evaluation was stopped.
+        feasible: ``(n,)``: whether each meets the constraints, as far as is known; None where there are none.
+        rooms: what the constraints left to each, one of each constraint.
     """
 
     schedules: tuple[Schedule, ...]
     reward: NDArray[np.float64]
     cost: NDArray[np.float64]
     share: NDArray[np.float64]
+    feasible: NDArray[np.bool_] | None = None
+    rooms: Sequence[Room] = ()
 
     def compute(self) -> Bits:
         """``(n, steps, slots)`` effective bits."""
         return np.stack([schedule.effective for schedule in self.schedules])
 
     def front(self) -> NDArray[np.intp]:
-        """Indices of the non-dominated ones among those that were evaluated whole."""
-        whole = np.flatnonzero(self.share == 1.0)
+        """Indices of the non-dominated ones among those that were evaluated whole and are feasible."""
+        whole = np.flatnonzero((self.share == 1.0) & (True if self.feasible is None else self.feasible))
         return whole[non_dominated(self.reward[whole], self.cost[whole])]
 
 
@@ -136,8 +161,9 @@ def propose(
         front = evaluated.front()
         rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
         costs = cost.of(pool.schedules)
+        feasible = _feasibility(evaluated, pool.schedules, context, config.seed)
         picks = choose_batch(
-            forecast.subset(rest),
+            ConstrainedForecast(forecast, feasible).subset(rest),
             costs[rest],
             evaluated.reward[front],
             evaluated.cost[front],
@@ -152,6 +178,23 @@ def propose(
         Proposal(pool.schedules[i], pool.operators[i], i in filtered, float(reward[i]), float(std[i])) for i in order
     )
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
+
+
+def _feasibility(
+    evaluated: Evaluated, candidates: Sequence[Schedule], context: FeatureContext, seed: int
+) -> NDArray[np.float64]:
+    """``(n,)``: the probability that a candidate meets all constraints, each told by a surrogate of its own."""
+    probability = np.ones(len(candidates))
+    if not evaluated.rooms:
+        return probability
+    known, compute = evaluated.compute(), np.stack([schedule.effective for schedule in candidates])
+    for room in evaluated.rooms:
+        measured = np.isfinite(room.values)
+        if measured.sum() >= _FIRST_FIT:
+            model = Surrogate(context, seed, spread=room.uncached)
+            model.fit(known[measured], room.values[measured])
+            probability *= probability_above(model.predict(compute), 0.0)
+    return probability
 
 
 class _Pool:

@@ -55,21 +55,23 @@ class Race:
         self._anchors: Anchors | None = None
         self._volume = 0.0
 
-    def add(self, cost: float, scores: Floats, *, bred: bool) -> None:
+    def add(self, cost: float, scores: Floats, *, bred: bool, feasible: bool = True) -> None:
         """Note an evaluated candidate.
 
         Args:
             cost: of the candidate.
             scores: ``(prompts, seeds)``; NaN for images that were not made.
             bred: whether it counts for what candidates bring: seeds bring much more.
+            feasible: whether it may enter the front.
         """
         before = self._volume
         made = int(np.isfinite(scores).sum())
         if made == scores.size:
-            self._rewards.append(float(scores.mean()))
-            self._costs.append(cost)
             self._drops.append(self._uncached - scores.ravel())
             self._anchors = None
+        if made == scores.size and feasible:
+            self._rewards.append(float(scores.mean()))
+            self._costs.append(cost)
             self._volume = hypervolume(self._rewards, self._costs, self._reference)
         if bred:
             self._gains.append((self._volume - before, made))

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ecad_automl.errors import EvaluationError, RewardError
+from ecad_automl.errors import EvaluationError, RewardError, StudyError
 from ecad_automl.evaluation import Evaluation, Evaluator
 from ecad_automl.layout import Layout
+from ecad_automl.rewards import Constraint
 from ecad_automl.schedule import Schedule
 from ecad_automl.statistics import MeanDifference
 from storage import EvaluationRecord, GenerationRecord, Store
@@ -27,14 +28,22 @@ from studies.cost import LATENCY_MS, Cost, mac_cost
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
 from studies.operators import operator_odds
-from studies.proposer import Evaluated, Plan, propose
+from studies.proposer import Evaluated, Plan, Room, propose
 from studies.quality import Scale
 from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules, harm_of
 from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
 from studies.study import enqueue_seeds, open_study, release, release_stale
-from studies.trials import EVALUATED, evaluated_trials, image_share, schedule_of, values_of
+from studies.trials import (
+    EVALUATED,
+    constrained,
+    evaluated_trials,
+    image_share,
+    is_feasible,
+    schedule_of,
+    values_of,
+)
 from studies.trust import Trust, forecast_of, measure_trust
 from surrogate import DropForecast, FeatureContext, hypervolume_gain, staircase
 
@@ -61,6 +70,7 @@ class Search:
         identity: what its results depend on.
         config: the settings.
         cost: what is minimized; MACs if None.
+        constraints: what schedules must meet to be on the front; the evaluator measures their metrics.
         observer: is told of progress.
     """
 
@@ -75,6 +85,7 @@ class Search:
         identity: Mapping[str, Any],
         config: SearchConfig,
         cost: Cost | None = None,
+        constraints: Sequence[Constraint] = (),
         observer: SearchObserver | None = None,
     ) -> None:
         self._evaluator = evaluator
@@ -86,6 +97,7 @@ class Search:
         self._identity = identity
         self._config = config
         self._cost = cost or mac_cost(layout)
+        self._constraints = tuple(constraints)
         self._observer = observer or SilentObserver()
         self._seconds: list[float] = []
         self._trust = Trust()
@@ -116,6 +128,7 @@ class Search:
             self._evaluator, self._layout, self._store, self._name, self._cost, progress=self._tell_status
         )
         self._calibration = calibration
+        self._check_constraints()
         self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
         self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
         if self._config.race:
@@ -168,10 +181,11 @@ class Search:
                 record = evaluation_record(origin, schedule, evaluation, metric, self._cost, trial.number)
             assert record is not None
             # One that was found stored is of the calibration, or of a run that was killed before it could tell.
-            record = replace(record, trial=trial.number)
+            record = replace(record, trial=trial.number, feasible=self._feasible(record))
             self._store.save_evaluation(self._name, record)
             if self._race is not None:
-                self._race.add(float(self._cost.of([schedule])[0]), self._scores(record), bred=bred)
+                cost = float(self._cost.of([schedule])[0])
+                self._race.add(cost, self._scores(record), bred=bred, feasible=record.feasible)
             self._tell(trial, schedule, record)
             told = time.perf_counter()
             self._seconds.append(told - begin)
@@ -195,10 +209,37 @@ class Search:
         trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
         if self._cost.name == LATENCY_MS:
             trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(self._cost.of_steps(self._steps) / values[1], 4))
+        if record.complete and self._constraints:
+            for constraint in self._constraints:
+                trial.set_constraint(str(constraint), -constraint.room(_mean(record, constraint.metric)))
+            means = {constraint.metric: _mean(record, constraint.metric) for constraint in self._constraints}
+            trial.set_user_attr(attributes.CONSTRAINED, means)
+            trial.set_user_attr(attributes.FEASIBLE, record.feasible)
         if record.complete:
             self._study.tell(trial, values)
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
+
+    def _feasible(self, record: EvaluationRecord) -> bool:
+        """Whether a whole evaluation meets all constraints; of a stopped one nobody knows."""
+        return not record.complete or all(
+            constraint.room(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
+        )
+
+    def _check_constraints(self) -> None:
+        """The uncached run must meet them, for nothing else is sure to.
+
+        Raises:
+            StudyError: it does not.
+        """
+        baseline = self._evaluator.baseline()
+        for constraint in self._constraints:
+            mean = float(baseline.others[constraint.metric].mean())
+            if constraint.room(mean) <= 0:
+                raise StudyError(
+                    f"The uncached run has a mean {constraint.metric} of {mean:g}, so it leaves no room for the "
+                    f"constraint {constraint}; choose a bound that it meets."
+                )
 
     def _evaluate(self, schedule: Schedule, trial: FrozenTrial) -> Evaluation:
         """Whole, or until the candidate is not worth more images."""
@@ -233,7 +274,8 @@ class Search:
         for trial in evaluated_trials(self._study):
             record = self._store.evaluation(self._name, trial.user_attrs[attributes.GENOME])
             if record is not None:
-                race.add(values_of(trial)[1], self._scores(record), bred=self._generation(trial) > 0)
+                bred = self._generation(trial) > 0
+                race.add(values_of(trial)[1], self._scores(record), bred=bred, feasible=is_feasible(trial))
         return race
 
     def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
@@ -255,6 +297,8 @@ class Search:
             values[:, 0],
             values[:, 1],
             np.array([image_share(trial) for trial in earlier]),
+            np.array([is_feasible(trial) for trial in earlier]),
+            self._rooms(earlier),
         )
         assert self._calibration is not None
         self._trust = measure_trust(earlier, self._config.trust, self._calibration.scale)
@@ -284,6 +328,17 @@ class Search:
             odds=operator_odds(self._gains(earlier)) if self._config.adaptive else None,
         )
 
+    def _rooms(self, earlier: Sequence[FrozenTrial]) -> list[Room]:
+        """What each constraint left to evaluated candidates."""
+        baseline = self._evaluator.baseline()
+        return [
+            Room(
+                np.array([constraint.room(constrained(trial, constraint.metric)) for trial in earlier]),
+                constraint.room(float(baseline.others[constraint.metric].mean())),
+            )
+            for constraint in self._constraints
+        ]
+
     def _gains(self, earlier: Sequence[FrozenTrial]) -> Iterator[tuple[str, float]]:
         """Of each bred trial its operators and the hypervolume that it added to the front of earlier generations."""
         assert self._calibration is not None
@@ -293,7 +348,7 @@ class Search:
         for generation, group in groupby(earlier, key=self._generation):
             trials = list(group)
             values = np.array([values_of(trial) for trial in trials])
-            whole = np.array([trial.state is TrialState.COMPLETE for trial in trials])
+            whole = np.array([trial.state is TrialState.COMPLETE and is_feasible(trial) for trial in trials])
             if generation:
                 gains = hypervolume_gain(values[:, 0], values[:, 1], staircase(rewards, costs, reference)) * whole
                 for trial, gain in zip(trials, gains, strict=True):
@@ -341,11 +396,12 @@ class Search:
         trials = [trial for trial in evaluated if trial.state is TrialState.COMPLETE]
         images = sum(map(image_share, evaluated))
         hypervolume, best = None, {}
-        if trials and self._calibration is not None:
+        usable = [trial for trial in trials if is_feasible(trial)]
+        if usable and self._calibration is not None:
             scale = self._calibration.scale
-            hypervolume = scale.hypervolume([t.values[0] for t in trials], [t.values[1] for t in trials])
+            hypervolume = scale.hypervolume([t.values[0] for t in usable], [t.values[1] for t in usable])
             for speedup in SPEEDUPS:
-                rewards = [t.values[0] for t in trials if round(scale.full_cost / t.values[1], 4) >= speedup]
+                rewards = [t.values[0] for t in usable if round(scale.full_cost / t.values[1], 4) >= speedup]
                 best[speedup] = max(rewards) - scale.uncached_reward if rewards else None
         left = None
         if self._seconds:
@@ -364,3 +420,7 @@ class Search:
             seconds_left=left,
             text=text,
         )
+
+
+def _mean(record: EvaluationRecord, metric: str) -> float:
+    return float(record.scores[metric].mean(dtype=np.float64))

@@ -9,7 +9,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies import attributes
 
-__all__ = ["EVALUATED", "evaluated_trials", "image_share", "schedule_of", "values_of"]
+__all__ = ["EVALUATED", "constrained", "evaluated_trials", "image_share", "is_feasible", "schedule_of", "values_of"]
 
 #: Trials with a reward: pruned ones are candidates whose evaluation was stopped after part of the images.
 EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -34,3 +34,13 @@ def image_share(trial: FrozenTrial) -> float:
 def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
     """The schedule of a trial's genome."""
     return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a whole evaluation meets the constraints of the study."""
+    return bool(trial.user_attrs.get(attributes.FEASIBLE, True))
+
+
+def constrained(trial: FrozenTrial, metric: str) -> float:
+    """The mean of a constrained metric; NaN for a trial that was stopped."""
+    return float(trial.user_attrs.get(attributes.CONSTRAINED, {}).get(metric, float("nan")))

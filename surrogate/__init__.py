@@ -2,6 +2,7 @@
 
 from surrogate.anchors import Anchors, find_anchors
 from surrogate.drop import LogDrop
+from surrogate.feasibility import ConstrainedForecast, probability_above
 from surrogate.features import FeatureContext, feature_names, features, group_drift
 from surrogate.forecast import DropForecast, Forecast, GaussianForecast
 from surrogate.harm import HarmModel, fit_harm
@@ -21,6 +22,7 @@ from surrogate.uncertainty import interval_stretch
 __all__ = [
     "FEWEST_SCHEDULES",
     "Anchors",
+    "ConstrainedForecast",
     "DropForecast",
     "FeatureContext",
     "Forecast",
@@ -46,6 +48,7 @@ __all__ = [
     "interval_coverage",
     "interval_stretch",
     "non_dominated",
+    "probability_above",
     "staircase",
     "trust_figures",
 ]

@@ -6,11 +6,13 @@ from scipy import stats
 
 from ecad_automl.statistics import (
     Interval,
+    bootstrap_interval,
     holm,
     paired_difference,
     probability_better,
     prompt_interval,
     unpaired_interval,
+    win_rate,
 )
 
 
@@ -124,3 +126,34 @@ def test_holm_is_the_textbook_one_and_bounds_false_findings_among_dependent_comp
     found = np.array([(holm(row) <= 0.05).any() for row in p_values])
     assert found.mean() < 0.065
     assert (p_values <= 0.05).any(axis=1).mean() > 0.15
+
+
+def test_the_bootstrap_covers_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for draw in range(200):
+        found = bootstrap_interval(rng.gamma(4.0, 1.0, size=60), resamples=999, seed=draw)
+        inside += found.low <= 4.0 <= found.high
+    assert 0.88 <= inside / 200 <= 0.99
+
+
+def test_the_bootstrap_counts_prompts_not_images() -> None:
+    by_prompt = np.random.default_rng(0).normal(size=30)
+    once, copied = bootstrap_interval(by_prompt), bootstrap_interval(np.repeat(by_prompt[:, None], 8, axis=1))
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
+
+
+def test_the_bootstrap_of_equal_values_has_no_width() -> None:
+    found = bootstrap_interval(np.full((5, 2), 0.25))
+    assert (found.low, found.mean, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_the_bootstrap_needs_two_prompts() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        bootstrap_interval(np.zeros((1, 5)))
+
+
+@pytest.mark.parametrize(("higher", "expected"), [(True, 0.625), (False, 0.375)])
+def test_ties_are_half_a_win(higher: bool, expected: float) -> None:
+    scores, baseline = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.0, 2.0], [4.0, 0.0]])
+    assert win_rate(scores, baseline, higher_is_better=higher) == expected

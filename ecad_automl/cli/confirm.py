@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ecad_automl.cli.confirmed import print_confirmation
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Storage, Study, read_prompts
+from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import EvaluationError, PromptError, StudyError
 from storage import Store
@@ -72,7 +71,7 @@ def confirm(
         with console.status("Loading the model ..."):
             loaded, scorer = _load(found.identity, model, reward, device)
         try:
-            with _LiveProgress(console) as live:
+            with LiveProgress(console) as live:
                 run_confirmation(job, loaded, scorer, live)
         except KeyboardInterrupt:
             console.print("Stopped. Every run that was scored is kept; the same command goes on from here.")
@@ -138,36 +137,3 @@ def _load(
         device=device,
     )
     return loaded.with_settings(**identity["generation"]), scorer
-
-
-class _LiveProgress:
-    """A bar that follows the runs; where output is no terminal, a line for each."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, transient=True,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def message(self, text: str) -> None:
-        """Print a line that stays."""
-        self._console.print(text, style="yellow")
-
-    def update(self, done: int, total: int, text: str) -> None:
-        """Show how many runs are scored."""
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done, total=total, description=text)
-        else:
-            self._console.print(f"{done}/{total} {text}", highlight=False)

@@ -34,6 +34,10 @@ def search(
         Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")
     ] = None,
     reward: Annotated[str | None, typer.Option(help="shapes, shapes-caption, fidelity, or module:attribute.")] = None,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(help="Bound that a schedule must keep, such as 'fidelity>=-0.05'; may be given several times."),
+    ] = None,
     cost: Annotated[str, typer.Option(help="What to minimize: gmacs, or latency as timed on this machine.")] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
     population: Annotated[int, typer.Option(help="Schedules per generation.")] = 8,
@@ -97,11 +101,13 @@ def search(
         quiet_libraries()
         from ecad_automl.evaluation import check_prompts
         from ecad_automl.models import load_model
-        from ecad_automl.rewards import load_reward
+        from ecad_automl.rewards import load_reward, parse_constraint
         from studies import SearchJob, run_search
 
         check_prompts(chosen)
         scorer = load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"))
+        bounds = [parse_constraint(text) for text in constraint or []]
+        constraints = [(bound, load_reward(bound.metric)) for bound in bounds]
         loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(
             steps=steps, guidance_scale=guidance_scale, height=height, width=width
         )
@@ -117,6 +123,7 @@ def search(
         latency,
         init=known,
         init_limit=init_limit,
+        constraints=constraints,
     )
     console.print(
         f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "

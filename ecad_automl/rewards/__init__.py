@@ -1,5 +1,6 @@
 """Rewards: what a search maximizes, one number per image."""
 
+from ecad_automl.rewards.constraint import Constraint, parse_constraint
 from ecad_automl.rewards.protocol import (
     Floats,
     PairedReward,
@@ -12,6 +13,7 @@ from ecad_automl.rewards.registry import load_reward, reward_names
 from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = [
+    "Constraint",
     "Floats",
     "PairedReward",
     "Reward",
@@ -20,6 +22,7 @@ __all__ = [
     "hash_state",
     "higher_is_better",
     "load_reward",
+    "parse_constraint",
     "reward_names",
     "weights_of",
 ]

@@ -167,9 +167,7 @@ def test_a_single_image_that_does_not_fit_is_an_error(
         run(tiny_model, [], sample, Judge({"brightness": Brightness()}), ledger, noted)
 
 
-def test_calls_are_timed_while_nothing_is_scored(
-    tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path
-) -> None:
+def test_calls_are_timed_while_nothing_is_scored(tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path) -> None:
     contenders = [every(tiny_model, 2)]
     judge = Judge({"brightness": Brightness()})
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
@@ -181,9 +179,7 @@ def test_calls_are_timed_while_nothing_is_scored(
     assert cached.seconds > 0
 
 
-def test_images_are_handed_on_as_they_come(
-    tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path
-) -> None:
+def test_images_are_handed_on_as_they_come(tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path) -> None:
     seen: dict[str, list[tuple[int, int]]] = {}
 
     def note(name: str, items: Sequence[tuple[int, int]], images: torch.Tensor) -> None:

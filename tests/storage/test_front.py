@@ -17,6 +17,7 @@ class Point:
     reward_drop: float = 0.0
     trial: int | None = None
     complete: bool = True
+    feasible: bool = True
 
 
 SMALL = st.integers(0, 8).map(float)
@@ -44,9 +45,14 @@ def test_of_equal_points_the_first_is_taken() -> None:
     assert front(points) == points[:1]
 
 
-def test_incomplete_and_unscored_points_are_left_out() -> None:
-    points = [Point(1, 9, complete=False), Point(1, float("nan")), Point(float("nan"), 9), Point(5, 2)]
-    assert front(points) == points[3:]
+def test_incomplete_infeasible_and_unscored_points_are_left_out() -> None:
+    left_out = [
+        Point(1, 9, complete=False),
+        Point(2, 9, feasible=False),
+        Point(1, float("nan")),
+        Point(float("nan"), 9),
+    ]
+    assert front([*left_out, Point(5, 2)]) == [Point(5, 2)]
     assert front([]) == []
 
 

@@ -233,3 +233,18 @@ def test_a_closed_store_says_so(path: Path, make_evaluation: Make) -> None:
         store.save_evaluation("study", make_evaluation())
     with pytest.raises(StorageError, match="closed"):
         store.evaluations("study")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_from_before_there_were_constraints_is_read(
+    tmp_path: Path, make_evaluation: Make, read_only: bool
+) -> None:
+    path = tmp_path / "old.db"
+    with Store.open(path) as store:
+        store.save_evaluation("study", make_evaluation())
+    execute(path, "alter table ecad_evaluations drop column feasible")
+    with Store.open(path, read_only=read_only) as store:
+        assert [record.feasible for record in store.evaluations("study")] == [True]
+        if not read_only:
+            store.save_evaluation("study", make_evaluation(feasible=False))
+            assert [record.feasible for record in store.evaluations("study")] == [False]

@@ -14,6 +14,7 @@ import pytest
 from ecad_automl.drift import Drift
 from ecad_automl.evaluation import Evaluation
 from ecad_automl.layout import Layout, Slot
+from ecad_automl.rewards import Constraint
 from ecad_automl.schedule import Schedule, staleness
 from ecad_automl.statistics import paired_difference
 from storage import BaselineRecord, Store, open_optuna_storage
@@ -89,7 +90,9 @@ class DriftEvaluator:
         # What differs from image to image depends on the schedule too.
         luck = np.random.default_rng([*schedule.effective.tobytes()]).normal(size=(3, len(self.seeds)))
         scores = harm * (1 + 0.1 * luck) if len(self.seeds) > 1 else harm
-        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01)
+        # How old outputs in use are in the mean, which the drift alone does not tell.
+        freshness = np.full(scores.shape, -float(staleness(schedule.effective).mean()))
+        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01, others={"fresh": freshness})
 
 
 class Recorder:
@@ -118,7 +121,13 @@ class Bench:
         return DriftEvaluator(self.layout, small_drift(self.layout), before, seeds=range(seeds))
 
     def run(
-        self, evaluator: DriftEvaluator | None = None, *, study: str = "s", cost: Cost | None = None, **settings: Any
+        self,
+        evaluator: DriftEvaluator | None = None,
+        *,
+        study: str = "s",
+        cost: Cost | None = None,
+        constraints: Sequence[Constraint] = (),
+        **settings: Any,
     ) -> SearchStatus:
         config = SearchConfig(**{"evaluations": 60, "batch": 6, "parents": 10, "pool": 60, **settings})
         evaluator = evaluator or self.evaluator()
@@ -135,6 +144,7 @@ class Bench:
                 identity={"prompts": list(evaluator.prompts)},
                 config=config,
                 cost=cost,
+                constraints=constraints,
                 observer=self.observer,
             )
             return search.run()
