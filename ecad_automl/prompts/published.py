@@ -67,7 +67,8 @@ def with_suffix(name: str, suffix: str) -> PublishedForm:
         if form.suffix == suffix:
             return form
     known = " or as ".join(f"{form.suffix} ({form.form})" for form in forms)
-    raise PromptError(f"The prompt set {name!r} is published as {known}, but a {suffix or 'file'} was given.")
+    given = f"a {suffix} file" if suffix else "a file without a suffix"
+    raise PromptError(f"The prompt set {name!r} is published as {known}, but {given} was given.")
 
 
 def recognize(suffix: str, content: Content) -> PublishedForm | None:

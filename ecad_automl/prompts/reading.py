@@ -119,11 +119,11 @@ def _read(text: str, column: str | None, split: str | None) -> PromptSet:
         with_suffix(name, Path(file).suffix.lower())
         return _read_published(name, _existing(file), file)
     hub_id = parse_hub_id(text)
-    bare, _, revision = text.partition("@")
-    if bare in published_names():
+    bare, mark, revision = text.partition("@")
+    if bare in published_names() and bool(mark) == bool(revision):
         return _read_published_from_hub(bare, revision or None, column, split)
-    path = Path(text).expanduser()
     if _is_path(text):
+        path = Path(text).expanduser()
         if path.is_dir():
             entries, source = load_entries(path, column, split)
             return collect(path.resolve().name, source, entries)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import datasets
-import huggingface_hub
 import pytest
 from datasets import ClassLabel, Dataset, DatasetInfo, Features, Value
+from huggingface_hub import constants
 
 from ecad_automl.errors import PromptError
 from ecad_automl.prompts import read_prompt_set
@@ -22,8 +22,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the hub's cache, empty at first."""
     cache = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     return cache
 

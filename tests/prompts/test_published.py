@@ -176,7 +176,7 @@ def test_a_named_column_overrules_the_form(published: dict[str, Path]) -> None:
 
 
 def test_a_set_in_another_form_is_refused_with_the_published_one(published: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(PromptError, match=r"'parti' is published as .tsv \(.*unquoted\), but a .csv was given"):
+    with pytest.raises(PromptError, match=r"'parti' is published as .tsv \(.*unquoted\), but a .csv file was given"):
         read_prompt_set(f"parti={published['drawbench']}")
     with pytest.raises(PromptError, match="g.json is not 'coco' as it is published; an object with images"):
         read_prompt_set(f"coco={published['mjhq']}")

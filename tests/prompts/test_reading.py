@@ -159,11 +159,27 @@ def test_a_bad_file_is_one_clear_sentence(tmp_path: Path, name: str, content: ob
 
 
 @pytest.mark.parametrize(
-    "name", ["missing.txt", "no/such.txt", "./no/such/folder", "/no/such", "no such", "a/b/c", "x" * 5000, "a\0b"]
+    "name",
+    [
+        "missing.txt",
+        "no/such.txt",
+        "./no/such/folder",
+        "/no/such",
+        "no such",
+        "a/b/c",
+        "~nobody-here/x.txt",
+        "parti@",
+        "x" * 5000,
+        "a\0b",
+    ],
 )
 def test_what_is_not_there_is_refused_with_what_is_possible(name: str) -> None:
     with pytest.raises(PromptError, match=r"no prompt file .*give a file \(.txt.*mjhq.*owner/name"):
         read_prompt_set(name)
+
+
+def test_a_file_may_have_an_equals_sign_in_its_name(tmp_path: Path) -> None:
+    assert read_prompt_set(written(tmp_path / "a=b.txt", "a cat")).name == "a=b"
 
 
 def test_an_empty_name_is_refused() -> None:
