@@ -1,0 +1,161 @@
+"""Images -> the features of FID."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ecad_automl.errors import EvaluationError
+from ecad_automl.metrics.inception_network import InceptionV3
+from ecad_automl.rewards.weights import Weights, hash_state
+
+__all__ = ["RESIZES", "InceptionFeatures", "resize_like_tensorflow"]
+
+_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+_SIDE = 299
+
+
+class InceptionFeatures:
+    """The 2048 features of the last pooling of Inception v3, as torch-fidelity and torchmetrics take them.
+
+    Images are rounded to 8 bits, as they are where diffusers makes pictures of them (torchmetrics cuts the fraction
+    off). FID depends on how they are resized to 299 pixels; values of the two ways cannot be compared:
+
+    - ``tensorflow``: bilinear without antialiasing, corners aligned at the first pixel, as in TensorFlow 1, where FID
+      comes from, and in torch-fidelity;
+    - ``antialias``: bilinear with antialiasing, as in torchmetrics unless told otherwise.
+
+    Args:
+        source: a file of weights as torch-fidelity publishes them (``.pth``, or the same as ``.safetensors``). The
+            default is that file in the cache of torch hub, downloaded if it is not there.
+        resize: how to resize.
+        device: torch device; the default is CUDA where there is one.
+        batch_size: images per forward.
+
+    Raises:
+        EvaluationError: there is no such way to resize, or the file cannot be read or had, or is not of this network.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | None = None,
+        *,
+        resize: str = "tensorflow",
+        device: str | torch.device | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        if resize not in RESIZES:
+            raise EvaluationError(f"There is no resizing {resize!r}; choose one of {', '.join(RESIZES)}.")
+        path = _cached() if source is None else Path(source).expanduser()
+        state = _read(path)
+        network = InceptionV3()
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            fault = " ".join(str(error).split())[:200]
+            raise EvaluationError(
+                f"The weights {str(path)!r} are not of this Inception v3 ({fault}); the file {Path(_URL).name} of "
+                "torch-fidelity is expected."
+            ) from error
+        self.resize = resize
+        self.weights = (Weights(str(source or _URL), hash_state(state)),)
+        self.batch_size = batch_size
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._network = network.to(self.device).eval().requires_grad_(requires_grad=False)
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> NDArray[np.float32]:
+        """Features.
+
+        Args:
+            images: ``(n, 3, h, w)`` floats in [0, 1].
+
+        Returns:
+            ``(n, 2048)`` float32.
+
+        Raises:
+            EvaluationError: the shape or type is another.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise EvaluationError(
+                f"Images of shape {tuple(images.shape)} and {images.dtype} were given; (n, 3, h, w) floats in [0, 1] "
+                "are expected."
+            )
+        batches = [self._network(self._prepared(batch)) for batch in torch.split(images, self.batch_size)]
+        return np.asarray(torch.cat(batches).cpu().numpy())
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        levels = (images.to(self.device, torch.float32).clamp(0, 1) * 255).round()
+        return (RESIZES[self.resize](levels, _SIDE) - 128) / 128
+
+
+def resize_like_tensorflow(images: Tensor, size: int) -> Tensor:
+    """Bilinear as TensorFlow 1 does it: output pixel i is at ``i * input / output``, whatever lies between is skipped.
+
+    Args:
+        images: ``(n, c, h, w)`` float32.
+        size: of both sides.
+
+    Returns:
+        ``(n, c, size, size)`` float32.
+    """
+    for dim in (3, 2):
+        before = images.shape[dim]
+        places = torch.arange(size, dtype=torch.float32, device=images.device) * (before / size)
+        low = places.long()
+        high = (low + 1).clamp_max(before - 1)
+        fraction = (places - low).view((1, 1, size, 1) if dim == 2 else (1, 1, 1, size))
+        below, above = images.index_select(dim, low), images.index_select(dim, high)
+        images = below + (above - below) * fraction
+    return images
+
+
+def _resize_antialiased(images: Tensor, size: int) -> Tensor:
+    return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+RESIZES: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "tensorflow": resize_like_tensorflow,
+    "antialias": _resize_antialiased,
+}
+"""Ways to resize by name."""
+
+
+def _cached() -> Path:
+    """The published file in torch hub's cache, downloaded and checked against the digits in its name if need be."""
+    name = Path(_URL).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(_URL, str(path), hash_prefix=path.stem.rpartition("-")[2])
+        except (OSError, RuntimeError) as error:
+            raise EvaluationError(
+                f"The weights of Inception v3 cannot be downloaded ({error}); put {_URL} at {path}, or name the file."
+            ) from error
+    return path
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise EvaluationError(
+            f"The weights {str(path)!r} cannot be read ({str(error).splitlines()[0]}); the file {Path(_URL).name} of "
+            "torch-fidelity is expected."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise EvaluationError(f"The file {str(path)!r} holds no state dict; that of an Inception v3 is expected.")
+    return state

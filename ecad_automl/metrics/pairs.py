@@ -1,0 +1,56 @@
+"""What metrics of an image and its reference share."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor
+
+from ecad_automl.errors import RewardError
+
+__all__ = ["check_pairs", "torchmetrics_part"]
+
+
+def check_pairs(name: str, images: Tensor, references: Tensor, *, smallest: int = 1) -> None:
+    """See that images and references are of one shape, ``(n, 3, h, w)`` floats.
+
+    Args:
+        name: of the metric.
+        images: the images.
+        references: what they are compared with.
+        smallest: pixels that height and width must have.
+
+    Raises:
+        RewardError: they are not.
+    """
+    for what, tensor in (("images", images), ("references", references)):
+        if tensor.ndim != 4 or tensor.shape[1] != 3 or not tensor.is_floating_point():
+            raise RewardError(
+                f"The metric {name!r} was given {what} of shape {tuple(tensor.shape)} and {tensor.dtype}; (n, 3, h, w) "
+                "floats in [0, 1] are expected."
+            )
+    if images.shape != references.shape:
+        raise RewardError(
+            f"The metric {name!r} was given images of shape {tuple(images.shape)} and references of shape "
+            f"{tuple(references.shape)}; each image needs a reference of its own size."
+        )
+    if min(images.shape[-2:]) < smallest:
+        raise RewardError(
+            f"The metric {name!r} was given images of {images.shape[-2]} x {images.shape[-1]} pixels; at least "
+            f"{smallest} x {smallest} are needed."
+        )
+
+
+def torchmetrics_part(name: str, module: str, attribute: str) -> Any:
+    """An attribute of a module of torchmetrics.
+
+    Raises:
+        RewardError: torchmetrics is not installed.
+    """
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise RewardError(
+            f"The metric {name!r} needs torchmetrics ({error}); install it with pip install 'ecad-automl[metrics]'."
+        ) from error

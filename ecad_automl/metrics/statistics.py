@@ -1,0 +1,150 @@
+"""Mean and covariance of features, and the files that keep those of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecad_automl.errors import EvaluationError
+
+__all__ = ["FeatureStatistics", "StatisticsOrigin", "statistics_path"]
+
+_SCHEMA = "ecad-automl/feature-statistics/1"
+_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class StatisticsOrigin:
+    """What statistics are of: they can be compared with others only where all but the data set is the same.
+
+    Args:
+        dataset: name of the images, with their split or revision if there are several.
+        resolution: width and height of the images in pixels before the network's own resizing.
+        resize: how the network resizes, see :class:`~ecad_automl.metrics.InceptionFeatures`.
+        weights_digest: of the network's weights.
+    """
+
+    dataset: str
+    resolution: int
+    resize: str
+    weights_digest: str
+
+
+def statistics_path(folder: Path, dataset: str, resolution: int, resize: str, weights_digest: str) -> Path:
+    """Where statistics are kept: the name tells all that they depend on, and differs where any of it does.
+
+    Arguments are those of :class:`StatisticsOrigin`; of the digest the name has the first 16 digits.
+    """
+    parts = (dataset, str(resolution), resize, weights_digest[:_DIGITS])
+    return folder / f"{'@'.join(quote(part, safe=' ') for part in parts)}.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureStatistics:
+    """Mean and scatter of a set of feature vectors, from which the set itself need not be kept.
+
+    Args:
+        count: number of vectors, n.
+        mean: ``(d,)`` float64.
+        scatter: ``(d, d)`` float64, the sum over vectors of ``(x - mean)(x - mean)'``.
+    """
+
+    count: int
+    mean: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+
+    @classmethod
+    def from_features(cls, features: ArrayLike) -> Self:
+        """Statistics of ``(n, d)`` finite features, n at least 1.
+
+        Raises:
+            EvaluationError: the shape is another, or a feature is NaN or infinite.
+        """
+        array = np.asarray(features, dtype=np.float64)
+        if array.ndim != 2 or not array.size:
+            raise EvaluationError(f"Features of shape {array.shape} were given; (n, d) with at least one is expected.")
+        if not np.isfinite(array).all():
+            raise EvaluationError(
+                "There are NaN or infinite features; look at the images that they come from, or use a wider dtype."
+            )
+        mean = array.mean(axis=0)
+        centered = array - mean
+        return cls(len(array), mean, centered.T @ centered)
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """``(d, d)``: the unbiased covariance.
+
+        Raises:
+            EvaluationError: there are fewer than two vectors.
+        """
+        if self.count < 2:
+            raise EvaluationError(f"The covariance of {self.count} image is not defined; at least 2 are needed.")
+        return self.scatter / (self.count - 1)
+
+    def merge(self, other: FeatureStatistics) -> FeatureStatistics:
+        """Statistics of both sets together (Chan et al. 1979, updating formulae for sample variances).
+
+        Raises:
+            EvaluationError: the features differ in number.
+        """
+        if self.mean.shape != other.mean.shape:
+            raise EvaluationError(
+                f"Statistics of {len(self.mean)} and of {len(other.mean)} features cannot be merged; take both from "
+                "the same layer of the same network."
+            )
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        between = np.outer(apart, apart) * (self.count * other.count / count)
+        return FeatureStatistics(
+            count, self.mean + apart * (other.count / count), self.scatter + other.scatter + between
+        )
+
+    def save(self, path: Path, origin: StatisticsOrigin) -> None:
+        """Write a safetensors file that says what it is of; an interrupted write leaves none."""
+        from safetensors.numpy import save_file
+
+        metadata = {name: str(value) for name, value in asdict(origin).items()}
+        metadata |= {"schema": _SCHEMA, "count": str(self.count)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.partial")
+        save_file({"mean": self.mean, "scatter": np.ascontiguousarray(self.scatter)}, partial, metadata)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, origin: StatisticsOrigin) -> Self:
+        """Read a file, if it is of what was asked for.
+
+        Raises:
+            EvaluationError: there is no such file, it is none of these, or it is of something else.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "np") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("schema") != _SCHEMA:
+                    raise EvaluationError(
+                        f"The file {str(path)!r} has the schema {metadata.get('schema')!r}; feature statistics "
+                        f"({_SCHEMA!r}) are expected."
+                    )
+                _check_origin(path, metadata, origin)
+                return cls(int(metadata["count"]), file.get_tensor("mean"), file.get_tensor("scatter"))
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise EvaluationError(
+                f"The feature statistics {str(path)!r} cannot be read ({error}); make them again from the images."
+            ) from error
+
+
+def _check_origin(path: Path, metadata: dict[str, str], origin: StatisticsOrigin) -> None:
+    for name, wanted in asdict(origin).items():
+        if metadata.get(name) != str(wanted):
+            raise EvaluationError(
+                f"The feature statistics {str(path)!r} are of the {name.replace('_', ' ')} {metadata.get(name)!r}; "
+                f"{str(wanted)!r} was asked for. Distances between the two would mean nothing."
+            )
