@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from ecad_automl.runtime import Prefixes, ScheduleHandle, SharingReport, apply_s
 from ecad_automl.schedule import Schedule
 from ecad_automl.statistics import MeanDifference, paired_difference
 
-__all__ = ["Evaluation", "Evaluator", "check_prompts"]
+__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "without_progress_bar"]
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ class Evaluator:
         return torch.cat(list(self._batches(settings, [self._items[image] for image in images])))
 
     def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
-        with _quiet(self.pipe), remembered_texts(self.pipe, self._texts):
+        with without_progress_bar(self.pipe), remembered_texts(self.pipe, self._texts):
             for start in range(0, len(items), self.batch_size):
                 chunk = items[start : start + self.batch_size]
                 yield generate_batch(
@@ -309,15 +310,12 @@ def _default_share(pipe: Any) -> int:
     return int(free) // 4
 
 
-class _quiet:  # noqa: N801 - reads as a statement
-    """Hides the pipeline's own progress bar: a search shows one of its own."""
-
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
-        self._before = dict(getattr(pipe, "_progress_bar_config", {}))
-
-    def __enter__(self) -> None:
-        self._pipe.set_progress_bar_config(**{**self._before, "disable": True})
-
-    def __exit__(self, *_: object) -> None:
-        self._pipe.set_progress_bar_config(**self._before)
+@contextmanager
+def without_progress_bar(pipe: Any) -> Iterator[None]:
+    """For a while, a pipeline shows no progress bar of its own: whoever runs many calls shows one over all."""
+    before = dict(getattr(pipe, "_progress_bar_config", {}))
+    pipe.set_progress_bar_config(**{**before, "disable": True})
+    try:
+        yield
+    finally:
+        pipe.set_progress_bar_config(**before)

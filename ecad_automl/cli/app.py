@@ -12,6 +12,7 @@ from ecad_automl.cli.confirm import confirm
 from ecad_automl.cli.convert import convert
 from ecad_automl.cli.dashboard import dashboard
 from ecad_automl.cli.describe import describe
+from ecad_automl.cli.evaluate import evaluate
 from ecad_automl.cli.export import export
 from ecad_automl.cli.front import front
 from ecad_automl.cli.generate import generate
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (search, front, confirm, export, generate, bench, describe, plot, convert, dashboard):
+for command in (search, front, confirm, export, evaluate, generate, bench, describe, plot, convert, dashboard):
     app.command()(command)
 
 

@@ -33,7 +33,12 @@ def search(
     prompts: Annotated[
         Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")
     ] = None,
-    reward: Annotated[str | None, typer.Option(help="shapes, shapes-caption, fidelity, or module:attribute.")] = None,
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as image-reward, clip=HUB-ID, 0.8*image-reward+0.2*clip, or your own module:attribute."
+        ),
+    ] = None,
     constraint: Annotated[
         list[str] | None,
         typer.Option(help="Bound that a schedule must keep, such as 'fidelity>=-0.05'; may be given several times."),
@@ -101,13 +106,13 @@ def search(
         quiet_libraries()
         from ecad_automl.evaluation import check_prompts
         from ecad_automl.models import load_model
-        from ecad_automl.rewards import load_reward, parse_constraint
+        from ecad_automl.rewards import load_reward, maximized, parse_constraint
         from studies import SearchJob, run_search
 
         check_prompts(chosen)
-        scorer = load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"))
+        scorer = maximized(load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"), device=device))
         bounds = [parse_constraint(text) for text in constraint or []]
-        constraints = [(bound, load_reward(bound.metric)) for bound in bounds]
+        constraints = [(bound, load_reward(bound.metric, device=device)) for bound in bounds]
         loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(
             steps=steps, guidance_scale=guidance_scale, height=height, width=width
         )

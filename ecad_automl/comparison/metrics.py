@@ -29,8 +29,13 @@ class FeatureExtractor(Protocol):
     """Gives each image a vector, over whose distribution a metric of sets is taken."""
 
     @property
+    def resize(self) -> str:
+        """How it brings images to its size, by name."""
+        ...
+
+    @property
     def weights(self) -> tuple[Weights, ...]:
-        """What the vectors depend on."""
+        """What the vectors depend on beside."""
         ...
 
     def features(self, images: Tensor) -> NDArray[np.float32]:
@@ -67,14 +72,12 @@ class Judge:
 
     def key(self, name: str) -> str:
         """What a metric's values are kept under: its name, and of what weights they come."""
-        scorer = self.rewards.get(name) or self.extractors.get(name)
-        weights = () if scorer is None else weights_of(scorer)  # type: ignore[arg-type]
-        return " ".join([name, *(each.digest[:16] for each in weights)])
+        return " ".join([name, *(each.digest[:16] for each in self.weights().get(name, ()))])
 
     def weights(self) -> dict[str, tuple[Weights, ...]]:
         """The weights of each metric that has some."""
         found = {name: weights_of(scorer) for name, scorer in self.rewards.items()}
-        found |= {name: tuple(extractor.weights) for name, extractor in self.extractors.items()}
+        found |= {name: extractor.weights for name, extractor in self.extractors.items()}
         return {name: weights for name, weights in found.items() if weights}
 
     def higher_is_better(self, name: str) -> bool:

@@ -280,7 +280,7 @@ class _Work:
 
     def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> _Made:
         from ecad_automl.comparison.latents import captured_latents
-        from ecad_automl.evaluation import generate_batch
+        from ecad_automl.evaluation import generate_batch, without_progress_bar
         from ecad_automl.generation import remembered_texts
         from ecad_automl.runtime import apply_schedule
 
@@ -292,6 +292,7 @@ class _Work:
         with ExitStack() as stack:
             seen = stack.enter_context(captured_latents(self._pipe)) if latents else []
             stack.enter_context(remembered_texts(self._pipe, self._texts))
+            stack.enter_context(without_progress_bar(self._pipe))
             if schedule is not None:
                 applied = apply_schedule(self._pipe, schedule, like=self._handles.get(run))
                 self._handles[run] = stack.enter_context(applied)

@@ -10,6 +10,7 @@ from ecad_automl.rewards.protocol import (
     weights_of,
 )
 from ecad_automl.rewards.registry import load_reward, reward_names
+from ecad_automl.rewards.weighted import maximized
 from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "hash_state",
     "higher_is_better",
     "load_reward",
+    "maximized",
     "parse_constraint",
     "reward_names",
     "weights_of",

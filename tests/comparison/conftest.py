@@ -10,7 +10,7 @@ import torch
 
 from ecad_automl.comparison import Contender, Judge, Sample
 from ecad_automl.models import model_layout
-from ecad_automl.rewards import load_reward
+from ecad_automl.rewards import Weights, load_reward
 from ecad_automl.schedule import Schedule
 
 PROMPTS = ("a large solid red circle", "a small hollow blue square", "a cross", "a striped cross", "a square")
@@ -32,7 +32,8 @@ class Brightness:
 class ColorFeatures:
     """Mean of each color."""
 
-    weights = ()
+    resize = "none"
+    weights = (Weights("no file", "0" * 64),)
 
     def features(self, images: torch.Tensor) -> Any:
         return images.mean(dim=(2, 3)).numpy()

@@ -58,9 +58,11 @@ def test_scores_are_those_of_plain_evaluations(
         assert (ledger.scores(UNCACHED, "fidelity", sample.items) == 0).all()
         assert (ledger.scores(UNCACHED, "latent-distance", sample.items) == 0).all()
         assert (ledger.scores("every-3", "latent-distance", sample.items) > 0).all()
-        assert ledger.features("every-2", "fid", sample.items).shape == (10, 3)
+        assert ledger.features("every-2", judge.key("fid"), sample.items).shape == (10, 3)
         images = plain.generate(contenders[0].schedule)
-        assert np.array_equal(ledger.features("every-2", "fid", sample.items), images.mean(dim=(2, 3)).numpy())
+        assert np.array_equal(
+            ledger.features("every-2", judge.key("fid"), sample.items), images.mean(dim=(2, 3)).numpy()
+        )
     assert noted.updates[-1][:2] == (30, 30)
 
 

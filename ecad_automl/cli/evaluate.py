@@ -1,0 +1,293 @@
+"""``ecad-automl evaluate``: schedules beside the uncached run, by the metrics of the field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
+from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.errors import EvaluationError, PromptError, ScheduleError
+
+if TYPE_CHECKING:
+    from rich.status import Status
+    from torch import Tensor
+
+    from ecad_automl.comparison import Item, Judge, RunSummary
+    from ecad_automl.metrics import FeatureStatistics
+    from ecad_automl.prompts import PromptSet
+    from ecad_automl.schedule_file import ScheduleFile
+    from ecad_automl.statistics import Interval
+
+__all__ = ["evaluate"]
+
+_SHAPES = "shapes"
+_SHAPES_PROMPTS = 96
+#: Images of the first call where nobody says, and of the largest that is tried on a device with memory of its own.
+_FIRST_BATCH, _LARGEST_BATCH = 8, 256
+
+
+def evaluate(
+    schedule: Annotated[
+        list[Path] | None, typer.Option(help="Schedule file, or a folder of such; may be given several times.")
+    ] = None,
+    model: Model = _SHAPES,
+    prompts: Annotated[
+        str | None, typer.Option(help="File (txt, json, csv, parquet), hub data set id, or a set such as drawbench.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the prompts, where it is not called prompt.")] = None,
+    split: Annotated[str | None, typer.Option(help="Split of a hub data set.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Take only the first so many prompts.")] = None,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            help="Comma-separated: image-reward, clip, hps, pickscore, lpips, psnr, ssim, latent-distance, fid, "
+            "fidelity, shapes; with =PATH or =HUB-ID for other weights."
+        ),
+    ] = "fidelity",
+    images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
+    seed: Annotated[int, typer.Option(help="The first noise seed.")] = 0,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per call; by default as many as a GPU holds, found by trying.")
+    ] = None,
+    fid_reference: Annotated[
+        str | None,
+        typer.Option(help="Folder of images or statistics file for FID; by default the uncached images."),
+    ] = None,
+    save_images: Annotated[bool, typer.Option("--save-images", help="Write all images as PNG.")] = False,
+    out: Out = Path("evaluation"),
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
+) -> None:
+    """Score schedules and the uncached run on the same prompts and noises.
+
+    The same command goes on where an earlier run stopped.
+    """
+    if images_per_prompt < 1:
+        raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
+    files = _schedules(schedule or [])
+    chosen = _prompts(model, prompts, column, split, limit)
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    console = Console()
+    with console.status("Loading the model and the metrics ..."):
+        quiet_libraries()
+        from ecad_automl.comparison import BatchSize, Contender, Sample, compare, load_judge, pending_images, summarize
+        from ecad_automl.comparison.identity import check_fits, comparison_identity
+        from ecad_automl.comparison.sets import set_distances
+        from ecad_automl.models import load_model
+
+        judge = load_judge(names, device=device)
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        loaded = loaded.with_settings(**_settings(files))
+        contenders = [Contender(name, file.schedule) for name, file in files.items()]
+        check_fits(contenders, loaded.pipe)
+        gpu = loaded.pipe.transformer.device.type == "cuda"
+        batch = (
+            BatchSize(_FIRST_BATCH, _LARGEST_BATCH if gpu else None) if batch_size is None else BatchSize(batch_size)
+        )
+    sample = Sample(chosen.prompts, tuple(range(seed, seed + images_per_prompt)))
+    from storage import ScoreFile, writer_lock
+
+    path = out / "scores.db"
+    out.mkdir(parents=True, exist_ok=True)
+    identity = comparison_identity(loaded, sample, chosen.name)
+    with writer_lock(path), ScoreFile.open(path, identity) as ledger:
+        pending = pending_images(contenders, sample, judge, ledger)
+        console.print(
+            f"{len(contenders) + 1} runs on {len(sample.prompts)} prompts x {images_per_prompt} images; {pending} "
+            f"images to make. Scores are kept in {path}.",
+            soft_wrap=True,
+        )
+        for name, weights in judge.weights().items():
+            console.print(f"{name} by {', '.join(map(str, weights))}", highlight=False, soft_wrap=True)
+        if pending:
+            try:
+                with LiveProgress(console, pause=5.0) as live:
+                    compare(
+                        loaded.pipe,
+                        loaded.settings,
+                        contenders,
+                        sample,
+                        judge,
+                        ledger,
+                        batch=batch,
+                        observer=live,
+                        sink=_Pictures(out / "images") if save_images else None,
+                    )
+            except KeyboardInterrupt:
+                console.print("Stopped. Every batch that was scored is kept; the same command goes on from here.")
+                raise typer.Exit(130) from None
+        with console.status("Summing up ...") as status:
+            size = (loaded.settings.height, loaded.settings.width)
+            reference = _reference(fid_reference, judge, size, status)
+            distances = set_distances(contenders, sample, judge, ledger, reference)
+            found = summarize(contenders, sample, judge, ledger, distances)
+    _write(found, out, identity, judge.weights(), fid_reference)
+    console.print(_table(found))
+    console.print(_explanation(found, fid_reference), highlight=False)
+    console.print(f"Written: {out / 'evaluation.json'}, {out / 'evaluation.csv'}", highlight=False, soft_wrap=True)
+
+
+def _schedules(paths: Sequence[Path]) -> dict[str, ScheduleFile]:
+    """The schedule files by the names of their runs."""
+    from ecad_automl.schedule_file import load_schedule
+
+    found: dict[str, ScheduleFile] = {}
+    for path in paths:
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not files:
+            raise ScheduleError(f"The folder {path} holds no schedule file; give one that export wrote.")
+        for file in files:
+            if file.stem in found:
+                raise EvaluationError(f"Two schedule files are called {file.stem!r}; rename one, runs are told by it.")
+            found[file.stem] = load_schedule(file)
+    return found
+
+
+def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
+    """How the schedules want the pipeline to be called.
+
+    Raises:
+        ScheduleError: they differ in it.
+    """
+    wanted: dict[str, Any] = {}
+    for name, file in files.items():
+        meta = file.metadata
+        mine = {
+            "steps": file.schedule.steps,
+            "guidance_scale": meta.guidance_scale,
+            "height": meta.height,
+            "width": meta.width,
+        }
+        for setting, value in mine.items():
+            if value is not None and wanted.setdefault(setting, value) != value:
+                raise ScheduleError(
+                    f"The schedule {name!r} is for {setting} {value}, but an earlier one for {wanted[setting]}; "
+                    "evaluate them in two runs, each beside its own uncached images."
+                )
+    return wanted
+
+
+def _prompts(model: str, given: str | None, column: str | None, split: str | None, limit: int | None) -> PromptSet:
+    from ecad_automl.prompts import PromptSet, read_prompt_set
+
+    if limit is not None and limit < 1:
+        raise EvaluationError(f"The limit is {limit} prompts; at least 1 is needed.")
+    if given is not None:
+        return read_prompt_set(given, column=column, split=split, limit=limit)
+    if model != _SHAPES:
+        raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
+    from ecad_automl.shapes.world import prompts as world_prompts
+
+    chosen = tuple(world_prompts("held-out", limit or _SHAPES_PROMPTS))
+    return PromptSet("shapes held-out", chosen, (None,) * len(chosen), "bundled")
+
+
+def _reference(given: str | None, judge: Judge, size: tuple[int, int], status: Status) -> FeatureStatistics | None:
+    """What the features of runs are compared with: those of a folder or file, or None for the uncached images."""
+    from ecad_automl.comparison.sets import folder_statistics, read_statistics, statistics_folder
+
+    if given is None:
+        return None
+    if not judge.extractors:
+        raise EvaluationError(f"The FID reference {given!r} is for the metric fid, which is not among the metrics.")
+    [extractor] = judge.extractors.values()
+    path = Path(given)
+    if path.is_dir():
+        return folder_statistics(
+            path,
+            extractor,
+            size,
+            statistics_folder(),
+            lambda done, total: status.update(f"Features of {path}: {done} of {total} ..."),
+        )
+    return read_statistics(path, extractor, size)
+
+
+class _Pictures:
+    """Writes images as they come: a folder for each run, a file for each prompt and seed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, run: str, items: Sequence[Item], images: Tensor) -> None:
+        from PIL import Image
+
+        folder = self._folder / run
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        for (prompt, seed), image in zip(items, pixels, strict=True):
+            Image.fromarray(image).save(folder / f"{prompt:05}-{seed}.png")
+
+
+def _write(
+    found: Sequence[RunSummary], out: Path, identity: dict[str, Any], weights: dict[str, Any], reference: str | None
+) -> None:
+    from ecad_automl.comparison.report import csv_table, document
+    from ecad_automl.json_file import json_text, write_text
+    from ecad_automl.schedule_file import software_versions
+
+    about = {
+        "of": identity,
+        "weights": {name: [{"source": w.source, "sha256": w.digest} for w in each] for name, each in weights.items()},
+        "fid_reference": reference or "the uncached images",
+        "versions": software_versions(),
+    }
+    write_text(out / "evaluation.json", json_text(document(found, about)), "evaluation")
+    write_text(out / "evaluation.csv", csv_table(found), "evaluation")
+
+
+def _table(found: Sequence[RunSummary]) -> Table:
+    """A row for each run and metric; what is of the run alone stands in its first row."""
+    table = Table()
+    table.add_column("run", overflow="fold")
+    for name in ("MACs", "time"):
+        table.add_column(name, justify="right")
+    table.add_column("metric", overflow="fold")
+    for name in ("mean", "to uncached", "better"):
+        table.add_column(name, justify="right")
+    for summary in found:
+        table.add_section()
+        time = "-" if summary.seconds is None else _time(summary.seconds, summary.speedup)
+        first = (summary.name, f"{summary.mac_speedup:.2f}x", time)
+        for name, metric in summary.metrics.items():
+            table.add_row(
+                *first,
+                name,
+                _interval(metric.mean, signed=False),
+                "" if metric.difference is None else _interval(metric.difference, signed=True),
+                "" if metric.win_rate is None else f"{metric.win_rate:.0%}",
+            )
+            first = ("", "", "")
+    return table
+
+
+def _time(seconds: float, speedup: float | None) -> str:
+    return f"{1000 * seconds:.3g} ms" + ("" if speedup is None else f" {speedup:.2f}x")
+
+
+def _interval(interval: Interval, *, signed: bool) -> str:
+    mean, low, high = (f"{value:{'+' if signed else ''}.3g}" for value in (interval.mean, interval.low, interval.high))
+    return mean if math.isnan(interval.low) or low == high else f"{mean}\n[{low}, {high}]"
+
+
+def _explanation(found: Sequence[RunSummary], reference: str | None) -> str:
+    text = (
+        "With 95 % intervals (bootstrap over prompts). To uncached: the paired difference to the uncached images of "
+        "the same noise. Better: the share of images that are better than these."
+    )
+    sets = [metric for name, metric in found[0].metrics.items() if name.partition("=")[0] == "fid"]
+    if sets:
+        text += (
+            f"\nFID of {sets[0].images} images a run to {reference or 'the uncached images'}; it falls with the number "
+            "of images, so compare only where that is the same."
+        )
+    return text
