@@ -81,6 +81,12 @@ def test_tables_are_read_by_the_name_of_the_column(tmp_path: Path, suffix: str, 
         read_prompt_set(str(path), column="french")
 
 
+def test_a_column_of_prompts_is_not_that_of_categories_too(tmp_path: Path) -> None:
+    file = written(tmp_path / "mine.csv", "category,classification\na cat,pets\na lion,zoo\n")
+    assert read_prompt_set(file, column="category").categories == ("pets", "zoo")
+    assert read_prompt_set(file, column="classification").categories == ("a cat", "a lion")
+
+
 texts = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), min_size=1)
 
 
