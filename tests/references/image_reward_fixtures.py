@@ -21,19 +21,11 @@ from typing import Any
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from torch import nn
 
-from tests.references.image_reward_cases import (
-    CASES,
-    FULL_SIZE,
-    FULL_SIZE_PAIRS,
-    PROMPTS,
-    VOCABULARY,
-    Sizes,
-    med_config,
-)
+from tests.references.image_reward_cases import CASES, FULL_SIZE, FULL_SIZE_PAIRS, PROMPTS
 from tests.references.pictures import make_pictures
 from tests.references.reference_package import import_package, use_sizes
+from tests.rewards.image_reward.small import Sizes, write_folder, write_words
 
 
 def main(folder: Path, cases: list[str]) -> None:
@@ -43,13 +35,11 @@ def main(folder: Path, cases: list[str]) -> None:
     pictures = make_pictures()
     for name, picture in pictures.items():
         picture.save(folder / "pictures" / f"{name}.png")
-    words = folder / "bert-base-uncased"
-    words.mkdir(exist_ok=True)
-    (words / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    write_words(folder / "bert-base-uncased")
     os.chdir(folder)  # where the package looks for its tokenizer first
     model: Any = None
     for case in cases:
-        model = _write_case(package, folder / case, CASES[case][0])
+        model = _write_case(package, folder / case, CASES[case])
     preprocessed = {name: model.preprocess(_read(folder, name)) for name in pictures}
     save_file(preprocessed, folder / "pixels.safetensors")
     tokens = model.blip.tokenizer(list(PROMPTS), padding="max_length", truncation=True, max_length=35)
@@ -58,15 +48,12 @@ def main(folder: Path, cases: list[str]) -> None:
 
 def _write_case(package: Any, folder: Path, sizes: Sizes) -> Any:
     """A checkpoint and its scores; gives the model."""
-    folder.mkdir(exist_ok=True)
-    (folder / "med_config.json").write_text(json.dumps(med_config(folder.name), indent=2))
+    write_folder(folder, sizes)
+    checkpoint, config = str(folder / "ImageReward.pt"), str(folder / "med_config.json")
     use_sizes(sizes)
-    scorer: Any = sys.modules["ImageReward.ImageReward"]
-    fresh = scorer.ImageReward(med_config=str(folder / "med_config.json"))
-    _draw_weights(fresh)
-    torch.save(fresh.state_dict(), folder / "ImageReward.pt")
-    del fresh
-    model = package.load(str(folder / "ImageReward.pt"), device="cpu", med_config=str(folder / "med_config.json"))
+    model = package.load(checkpoint, device="cpu", med_config=config)
+    # The package's load accepts any names; this one shows that the checkpoint has its layout.
+    model.load_state_dict(torch.load(checkpoint, weights_only=True), strict=True)
     names = sorted(path.stem for path in (folder.parent / "pictures").iterdir())
     prompts = list(PROMPTS)
     if folder.name == FULL_SIZE:
@@ -75,20 +62,6 @@ def _write_case(package: Any, folder: Path, sizes: Sizes) -> Any:
         rewards = [[model.score(prompt, _read(folder.parent, name)) for name in names] for prompt in prompts]
     (folder / "rewards.json").write_text(json.dumps({"prompts": prompts, "pictures": names, "rewards": rewards}))
     return model
-
-
-def _draw_weights(model: nn.Module) -> None:
-    """Weights under which every part of the network matters to the reward."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            drawn = torch.randn(parameter.shape, generator=generator)
-            if "norm" in name.lower():
-                parameter.copy_(0.2 * drawn + (1.0 if name.endswith("weight") else 0.0))
-            elif parameter.ndim >= 2 and "embed" not in name.split(".")[-1]:
-                parameter.copy_(drawn * 1.5 / parameter[0].numel() ** 0.5)
-            else:
-                parameter.copy_(0.2 * drawn)
 
 
 def _read(folder: Path, name: str) -> Image.Image:

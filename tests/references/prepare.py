@@ -19,7 +19,14 @@ from tests.references.install import REFERENCES, REQUIREMENTS, environment, inst
 __all__ = ["FIXTURES", "prepare_image_reward"]
 
 FIXTURES = REFERENCES / "fixtures" / "image-reward"
-_SCRIPTS = ("image_reward_cases", "image_reward_fixtures", "reference_package", "pictures")
+_HERE = Path(__file__).parent
+_SCRIPTS = (
+    *(
+        _HERE / f"{name}.py"
+        for name in ("image_reward_cases", "image_reward_fixtures", "reference_package", "pictures")
+    ),
+    _HERE.parent / "rewards" / "image_reward" / "small.py",
+)
 _STAMP = "made-by.txt"
 
 
@@ -47,7 +54,7 @@ def prepare_image_reward(*, full_size: bool) -> None:
 
 def _made_by(cases: list[str]) -> str:
     """What the fixtures depend on."""
-    scripts = b"".join((Path(__file__).parent / f"{script}.py").read_bytes() for script in _SCRIPTS)
+    scripts = b"".join(script.read_bytes() for script in _SCRIPTS)
     return "\n".join([*REQUIREMENTS["image-reward"], *cases, hashlib.sha256(scripts).hexdigest(), ""])
 
 

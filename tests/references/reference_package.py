@@ -6,8 +6,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from tests.references.image_reward_cases import Sizes
 from tests.references.torchvision_ops import declare_operators
+from tests.rewards.image_reward.small import Sizes
 
 __all__ = ["import_package", "use_sizes"]
 
@@ -33,7 +33,7 @@ def use_sizes(sizes: Sizes) -> None:
     head = getattr(scorer, "PublishedMLP", scorer.MLP)
 
     def create_vit(vit: str, image_size: int, *_: object) -> tuple[Any, int]:
-        width = sizes.vision_width
+        width = sizes.width
         encoder = transformer(
             img_size=image_size, patch_size=16, embed_dim=width, depth=sizes.depth, num_heads=width // 64
         )

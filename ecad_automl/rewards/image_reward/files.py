@@ -55,6 +55,6 @@ def _from_hub(repository: str, file: str, revision: str | None) -> Path:
     except (OSError, ValueError, EntryNotFoundError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RewardError(
-            f"{file} of {repository} (revision {revision or 'main'}) cannot be had from the Hugging Face hub ({reason}); "
-            "where it is out of reach, download ImageReward.pt and med_config.json elsewhere and name their folder."
+            f"{file} of {repository} (revision {revision or 'main'}) cannot be downloaded ({reason}); where the hub "
+            "is out of reach, download ImageReward.pt and med_config.json elsewhere and name their folder."
         ) from error

@@ -13,6 +13,8 @@ from typing import IO, Any
 __all__ = ["read_frame", "read_message", "write_frame", "write_message"]
 
 _LENGTH = struct.Struct(">Q")
+_LONGEST = 1 << 36
+"""Bytes that no sensible frame has; what is not from the other side's protocol would most likely say more."""
 
 
 def write_frame(pipe: IO[bytes], data: bytes) -> None:
@@ -27,8 +29,11 @@ def read_frame(pipe: IO[bytes]) -> bytes:
 
     Raises:
         EOFError: the other side closed the pipe, before the frame or within it.
+        ValueError: this is no frame.
     """
     (length,) = _LENGTH.unpack(_read(pipe, _LENGTH.size))
+    if length > _LONGEST:
+        raise ValueError("this is no frame")
     return _read(pipe, length)
 
 

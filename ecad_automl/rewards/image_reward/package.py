@@ -19,7 +19,7 @@ from torch import Tensor
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.image_reward.frames import read_frame, read_message, write_frame, write_message
 from ecad_automl.rewards.image_reward.inputs import Images, check_images, check_prompt_count
-from ecad_automl.rewards.image_reward.pixels import to_levels
+from ecad_automl.rewards.image_reward.pixels import to_pictures
 from ecad_automl.rewards.protocol import Floats, check_scores
 from ecad_automl.rewards.weights import Weights
 
@@ -145,8 +145,8 @@ class PackagedImageReward:
             last = " ".join(self._log.read().decode(errors="replace").split())[-_SHOWN:]
             self.close()
             raise RewardError(
-                f"The process of the package image-reward ended while it was to {what} (exit status {status}; it last "
-                f"wrote: {last or 'nothing'}); start {self._python} and try `import ImageReward` there."
+                f"The process of the package image-reward broke off when it was to {what} (exit status {status}; it "
+                f"last wrote: {last or 'nothing'}); start {self._python} and try `import ImageReward` there."
             ) from error
         except BaseException:  # an answer that nobody waits for would be taken for that of the next request
             self.close()
@@ -155,9 +155,8 @@ class PackagedImageReward:
 
 def _levels(images: Images) -> list[NDArray[np.uint8]]:
     """8-bit RGB pictures ``(h, w, 3)``."""
-    if isinstance(images, Tensor):
-        return list(to_levels(images).byte().permute(0, 2, 3, 1).cpu().numpy())
-    return [np.asarray(picture.convert("RGB")) for picture in images]
+    pictures = to_pictures(images) if isinstance(images, Tensor) else images
+    return [np.asarray(picture.convert("RGB")) for picture in pictures]
 
 
 def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -1,8 +1,8 @@
 """Images as the network takes them: the short side resized to its input size, centre crop, CLIP's mean and deviation.
 
-The image-reward package reads pictures of 8 bits by PIL. Of a tensor, :func:`tensor_pixels` makes the same without
-leaving its device: 8-bit levels as of a saved image, and a resize in PIL's two passes (rows, then columns) with its
-rounding after each, so that the two agree in nearly all pixels and differ by one level of 255 in the rest.
+The image-reward package reads pictures of 8 bits by Pillow. A tensor is therefore taken as the picture that saving it
+gives. On a CUDA device it stays there, see :mod:`~ecad_automl.rewards.image_reward.resize` for how the results compare;
+elsewhere Pillow itself resizes it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-__all__ = ["picture_pixels", "tensor_pixels", "to_levels"]
+from ecad_automl.rewards.image_reward.resize import resize_levels
+
+__all__ = ["levels_to_pixels", "picture_pixels", "tensor_pixels", "to_levels", "to_pictures"]
 
 #: CLIP's, for red, green and blue in [0, 1].
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -28,34 +29,48 @@ def picture_pixels(pictures: Sequence[Image.Image], size: int) -> Tensor:
     Returns:
         ``(n, 3, size, size)`` float32, normalized.
     """
-    crops = [_crop(picture, size) for picture in pictures]
-    levels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
-    return _normalize(levels.permute(0, 3, 1, 2).float())
+    crops = np.stack([np.asarray(_crop(picture, size)) for picture in pictures])
+    return _normalize(torch.from_numpy(crops).permute(0, 3, 1, 2).float())
 
 
 def tensor_pixels(images: Tensor, size: int) -> Tensor:
     """Network input of images of one size.
 
     Args:
-        images: ``(n, 3, h, w)`` float in [0, 1], on any device.
+        images: ``(n, 3, h, w)`` float in [0, 1].
+        size: height and width of the input.
+
+    Returns:
+        ``(n, 3, size, size)`` float32, normalized; on the same device if that is a CUDA device, else on the CPU.
+    """
+    if images.device.type == "cuda":
+        return levels_to_pixels(to_levels(images), size)
+    return picture_pixels(to_pictures(images), size)
+
+
+def levels_to_pixels(levels: Tensor, size: int) -> Tensor:
+    """Network input of 8-bit levels on any device that has float64.
+
+    Args:
+        levels: ``(n, 3, h, w)`` float32 of whole numbers from 0 to 255.
         size: height and width of the input.
 
     Returns:
         ``(n, 3, size, size)`` float32 on the same device, normalized.
     """
-    levels = to_levels(images)
     height, width = _resized(levels.shape[-2], levels.shape[-1], size)
-    if width != levels.shape[-1]:
-        levels = _bicubic(levels, levels.shape[-2], width)
-    if height != levels.shape[-2]:
-        levels = _bicubic(levels, height, width)
     top, left = _corner(height, size), _corner(width, size)
-    return _normalize(levels[..., top : top + size, left : left + size])
+    return _normalize(resize_levels(levels, height, width)[..., top : top + size, left : left + size])
 
 
 def to_levels(images: Tensor) -> Tensor:
     """Floats in [0, 1] as the nearest of the levels 0 to 255 that a saved image has, in float32."""
     return (images.float() * 255).round()
+
+
+def to_pictures(images: Tensor) -> list[Image.Image]:
+    """Images ``(n, 3, h, w)`` in [0, 1] as PIL images."""
+    return [Image.fromarray(picture) for picture in to_levels(images).byte().permute(0, 2, 3, 1).cpu().numpy()]
 
 
 def _crop(picture: Image.Image, size: int) -> Image.Image:
@@ -77,11 +92,6 @@ def _resized(height: int, width: int, size: int) -> tuple[int, int]:
 
 def _corner(length: int, size: int) -> int:
     return round((length - size) / 2)
-
-
-def _bicubic(levels: Tensor, height: int, width: int) -> Tensor:
-    smooth = interpolate(levels, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
-    return (smooth + 0.5).floor().clamp(0, 255)
 
 
 def _normalize(levels: Tensor) -> Tensor:

@@ -133,7 +133,7 @@ class ImageReward:
     def score(self, images: Images, prompts: Sequence[str]) -> Floats:
         """One reward per image, higher is better.
 
-        A tensor is taken as the 8-bit image that saving it would give, and is preprocessed on its device.
+        A tensor is taken as the 8-bit image that saving it gives; on a CUDA device it is resized there.
 
         Args:
             images: ``(n, 3, h, w)`` float in [0, 1], or ``n`` PIL images of any sizes.

@@ -53,11 +53,18 @@ def _from_pretrained(name: str, called: str) -> Any:
     from transformers import BertTokenizer
 
     try:
-        return BertTokenizer.from_pretrained(name)
+        found = BertTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         # from_pretrained reports a missing, damaged or unreachable tokenizer by any of these.
-        reason = " ".join(str(error).split())[:200]
-        raise RewardError(
-            f"{called} cannot be loaded ({reason}); give as tokenizer=... a folder with BERT's vocab.txt, or a hub id "
-            "that this machine can reach."
-        ) from error
+        raise _unavailable(called, " ".join(str(error).split())[:200]) from error
+    # Without a vocabulary, transformers 5 makes one of the special tokens alone.
+    if found.get_vocab().keys() <= set(found.all_special_tokens):
+        raise _unavailable(called, "no vocabulary was found")
+    return found
+
+
+def _unavailable(called: str, reason: str) -> RewardError:
+    return RewardError(
+        f"{called} cannot be loaded ({reason}); give as tokenizer=... a folder with BERT's vocab.txt, or a hub id that "
+        "this machine can reach."
+    )
