@@ -1,55 +1,147 @@
-"""Rewards by name."""
+"""Rewards by name. Imports no torch, so that the command line can name rewards quickly."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import RewardError
+from ecad_automl.rewards.builtin import BUILTIN
 from ecad_automl.rewards.protocol import PairedReward, Reward
+from ecad_automl.rewards.weighted import Term, parse_sum, weigh
 
-__all__ = ["load_reward", "reward_names"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ENTRY_POINTS", "load_reward", "reward_names"]
+
+ENTRY_POINTS = "ecad_automl.rewards"
+"""The group of entry points by which installed packages bring rewards."""
+
+_DTYPES = ("float32", "float16", "bfloat16")
 
 
 def reward_names() -> tuple[str, ...]:
-    """Names of the built-in rewards."""
-    return ("shapes", "shapes-caption", "fidelity")
+    """Names of the built-in rewards, then those that installed packages bring."""
+    brought = sorted({entry.name for entry in entry_points(group=ENTRY_POINTS)} - set(BUILTIN))
+    return (*BUILTIN, *brought)
 
 
-def load_reward(name: str) -> Reward | PairedReward:
-    """A reward by its name, or by ``module:attribute`` for one's own.
+def load_reward(
+    name: str, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+) -> Reward | PairedReward:
+    """A reward by its name, or a weighted sum of several.
 
-    The attribute is called without arguments and must give an object with ``name`` and ``score`` or ``score_pairs``.
+    - A built-in name, see :func:`reward_names`. Those with a model take a checkpoint after "=", a folder or hub id:
+      ``clip=openai/clip-vit-base-patch32``. ``lpips=vgg`` names a net, ``image-reward-package=PYTHON`` an interpreter.
+    - ``module:attribute`` for one's own: called without arguments, or with the text after "=" if there is any. The same
+      holds for the entry points of the group ``ecad_automl.rewards`` of installed packages. Built-in names stay what
+      they are: an entry point of such a name is not used.
+    - ``0.8*image-reward+0.2*clip=...``: a weighted sum, of which more is better: distances, as of LPIPS, count
+      negatively, in sums and as ``-lpips``. "+" separates terms, so no path may hold one.
+
+    A distance by its bare name is what it is, for tables and bounds: less is better, as its ``higher_is_better`` says.
+    What maximizes makes it a reward by :func:`~ecad_automl.rewards.weighted.maximized`.
+
+    Args:
+        name: see above.
+        device: torch device of models; the default is CUDA where there is one.
+        dtype: of models that can be had in several, "float32", "float16" or "bfloat16"; the default is float32.
 
     Raises:
-        RewardError: there is no such reward, or what was found is none.
+        RewardError: there is no such reward, what was found is none, or it cannot be loaded.
     """
-    if ":" in name:
-        return _own(name)
-    if name == "fidelity":
-        from ecad_automl.rewards.fidelity import FidelityReward
+    terms = parse_sum(name)
+    loaded = [(term, _load(term.name, device, dtype)) for term in terms]
+    if len(terms) == 1 and terms[0] == Term(terms[0].name):
+        return loaded[0][1]
+    return weigh(loaded)
 
-        return FidelityReward()
-    if name in ("shapes", "shapes-caption"):
-        from ecad_automl.rewards.shapes import ShapesCaptionReward, ShapesReward
-        from ecad_automl.shapes import WEIGHTS
-        from ecad_automl.shapes.classifier import AttributeClassifier
 
-        classifier = AttributeClassifier.load(WEIGHTS / "classifier")
-        return ShapesReward(classifier) if name == "shapes" else ShapesCaptionReward(classifier)
+def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype | None) -> Reward | PairedReward:
+    """A single reward."""
+    head, sep, text = name.partition("=")
+    argument = text if sep else None
+    if sep and not text:
+        raise RewardError(
+            f"Nothing stands after the = of the reward {name!r}; name a checkpoint or leave out the sign."
+        )
+    if head == "fid":
+        raise RewardError(
+            "'fid' compares two sets of images and gives no score per image, so it cannot be a reward; name it among "
+            "the metrics of an evaluation."
+        )
+    if head in BUILTIN:
+        _warn_of_shadows(head)
+        return BUILTIN[head](argument, device, _torch_dtype(dtype))
+    if ":" in head:
+        return _checked(name, _made(name, lambda: _attribute(head), argument))
+    entry = _entry_point(head)
+    if entry is not None:
+        return _checked(name, _made(name, entry.load, argument))
     raise RewardError(
-        f"There is no reward {name!r}; choose one of {', '.join(reward_names())}, or name your own as module:attribute."
+        f"There is no reward {head!r}; choose one of {', '.join(reward_names())}, or name your own as "
+        "module:attribute. A + separates the terms of a sum, so a path cannot hold one."
     )
 
 
-def _own(name: str) -> Reward | PairedReward:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)()
-    except (ImportError, AttributeError, TypeError) as error:
+def _torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    if not isinstance(dtype, str):
+        return dtype
+    if dtype not in _DTYPES:
+        raise RewardError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
+    import torch
+
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
+def _attribute(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def _entry_point(name: str) -> EntryPoint | None:
+    found = list(entry_points(group=ENTRY_POINTS, name=name))
+    if len(found) > 1:
         raise RewardError(
-            f"The reward {name!r} cannot be made ({error}); {attribute!r} in the module {module!r} must be callable "
-            "without arguments."
+            f"The reward {name!r} is brought by {len(found)} installed packages ({', '.join(_owners(found))}); "
+            f"name it as module:attribute ({' or '.join(entry.value for entry in found)})."
+        )
+    return found[0] if found else None
+
+
+def _warn_of_shadows(name: str) -> None:
+    found = list(entry_points(group=ENTRY_POINTS, name=name))
+    if found:
+        warnings.warn(
+            f"The reward {name!r} is built in, so that of {', '.join(_owners(found))} is not used; name it as "
+            f"module:attribute ({found[0].value}).",
+            stacklevel=4,
+        )
+
+
+def _owners(entries: list[EntryPoint]) -> list[str]:
+    return sorted(entry.dist.name if entry.dist else entry.value for entry in entries)
+
+
+def _made(name: str, find: Callable[[], Any], argument: str | None) -> object:
+    """What the callable gives."""
+    try:
+        make = find()
+        return make() if argument is None else make(argument)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        how = "without arguments" if argument is None else "with the text after the ="
+        raise RewardError(
+            f"The reward {name!r} cannot be made ({error}); it must name something that can be imported and called "
+            f"{how}."
         ) from error
+
+
+def _checked(name: str, found: object) -> Reward | PairedReward:
     if not isinstance(found, Reward | PairedReward):
         raise RewardError(
             f"The reward {name!r} is a {type(found).__name__} without a name and score(images, prompts) or "
