@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
+@pytest.fixture(scope="module")
+def extractor(weights: Path) -> InceptionFeatures:
+    return InceptionFeatures(weights, device="cpu", batch_size=2)
+
+
 def images(count: int = 2, height: int = 40, width: int = 52) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def test_features_are_those_of_single_images(weights: Path) -> None:
-    extractor = InceptionFeatures(weights, device="cpu", batch_size=2)
+def test_features_are_those_of_single_images(extractor: InceptionFeatures) -> None:
     found = extractor.features(images(3))
     assert found.shape == (3, 2048)
     assert found.dtype == np.float32
@@ -34,24 +37,23 @@ def test_features_are_those_of_single_images(weights: Path) -> None:
     assert found[2] == pytest.approx(extractor.features(images(3)[2:])[0], abs=1e-4)
 
 
-def test_features_are_those_of_images_of_eight_bits(weights: Path) -> None:
-    extractor = InceptionFeatures(weights, device="cpu")
+def test_features_are_those_of_images_of_eight_bits(extractor: InceptionFeatures) -> None:
     rounded = (images() * 255).round() / 255
     assert (extractor.features(images()[:1]) == extractor.features(rounded[:1])).all()
 
 
-def test_weights_are_named_with_their_digest(weights: Path) -> None:
-    (found,) = InceptionFeatures(weights, device="cpu").weights
+def test_weights_are_named_with_their_digest(weights: Path, extractor: InceptionFeatures) -> None:
+    (found,) = extractor.weights
     assert found.source == str(weights)
     assert found.digest == hash_state(torch.load(weights, weights_only=True))
 
 
-def test_weights_are_read_from_safetensors_as_well(weights: Path, tmp_path: Path) -> None:
+def test_weights_are_read_from_safetensors_as_well(weights: Path, extractor: InceptionFeatures, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file(torch.load(weights, weights_only=True), tmp_path / "weights.safetensors")
-    one, other = (InceptionFeatures(file, device="cpu") for file in (weights, tmp_path / "weights.safetensors"))
-    assert one.weights[0].digest == other.weights[0].digest
+    other = InceptionFeatures(tmp_path / "weights.safetensors", device="cpu")
+    assert other.weights[0].digest == extractor.weights[0].digest
 
 
 def test_weights_without_a_name_are_those_in_the_cache_of_torch_hub(
@@ -96,9 +98,10 @@ def test_the_antialiased_resizing_is_that_of_torch_and_keeps_means() -> None:
     assert (RESIZES["tensorflow"](stripes, 16) == 0).all()
 
 
-def test_features_depend_on_the_resizing(weights: Path) -> None:
-    plain, antialiased = (InceptionFeatures(weights, resize=resize, device="cpu") for resize in RESIZES)
-    assert np.abs(plain.features(images(1)) - antialiased.features(images(1))).max() > 0.01
+def test_features_depend_on_the_resizing(weights: Path, extractor: InceptionFeatures) -> None:
+    antialiased = InceptionFeatures(weights, resize="antialias", device="cpu")
+    assert extractor.resize == "tensorflow"
+    assert np.abs(extractor.features(images(1)) - antialiased.features(images(1))).max() > 0.01
 
 
 def test_an_unknown_resizing_is_refused(weights: Path) -> None:
@@ -126,12 +129,6 @@ def test_files_that_hold_code_or_no_weights_are_refused(tmp_path: Path) -> None:
             InceptionFeatures(tmp_path / name, device="cpu")
 
 
-def test_images_of_another_shape_are_refused(weights: Path) -> None:
-    extractor = InceptionFeatures(weights, device="cpu")
+def test_images_of_another_shape_are_refused(extractor: InceptionFeatures) -> None:
     with pytest.raises(EvaluationError, match=r"shape \(3, 40, 52\)"):
         extractor.features(images()[0])
-
-
-def test_the_network_needs_neither_torchvision_nor_torch_fidelity(weights: Path) -> None:
-    InceptionFeatures(weights, device="cpu")
-    assert "torch_fidelity" not in sys.modules
