@@ -12,7 +12,7 @@ from typing import Any
 from ecad_automl.evaluation import Evaluator
 from ecad_automl.layout import Layout
 from ecad_automl.models import LoadedModel, model_layout
-from ecad_automl.rewards import Constraint, PairedReward, Reward
+from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedule_file import relevant_scheduler_config
 from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
 from studies.config import LatencySettings, SearchConfig
@@ -23,7 +23,10 @@ from studies.latency import latency_model
 from studies.search import Search
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 
-__all__ = ["LATENCY", "SearchJob", "run_search", "study_identity"]
+__all__ = ["LATENCY", "PROMPT_SPLIT", "SearchJob", "run_search", "study_identity"]
+
+#: What a split of the prompts is kept under.
+PROMPT_SPLIT = "prompt split"
 
 #: What the identity of a study calls its cost where that is not MACs.
 LATENCY = "latency"
@@ -47,6 +50,7 @@ class SearchJob:
             first. A study that has begun goes on with what it began with, whatever stands here.
         init_limit: how many of their schedules to evaluate at most.
         constraints: what schedules must meet to be on the front, each with what measures it.
+        prompt_split: how the prompts were split from others that are held out, kept for whoever confirms the front.
     """
 
     model: LoadedModel
@@ -61,6 +65,7 @@ class SearchJob:
     init: Sequence[KnownSchedules] = ()
     init_limit: int = 24
     constraints: Sequence[tuple[Constraint, Reward | PairedReward]] = ()
+    prompt_split: bytes | None = None
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -88,6 +93,8 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
         # Before anything is timed for a study of this name, it must be known to be ours.
         store.claim_study(job.study, identity)
+        if job.prompt_split is not None:
+            store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)
         cost = _cost(job, layout, store, observer)
         if known and not is_started(store, job.study):
             initial_of(known, cost, job.init_limit).save(store, job.study)
@@ -122,6 +129,9 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     # Studies that minimize MACs say nothing of it, since they did so before there was a choice.
     cost = {"cost": {"name": LATENCY, "batch_size": job.latency.batch_size}} if job.latency else {}
     constraints = {"constraints": [str(constraint) for constraint, _ in job.constraints]} if job.constraints else {}
+    scorers = [job.reward, *(scorer for _, scorer in job.constraints)]
+    # A name says where weights are, not what they are.
+    digests = [weights.digest for scorer in scorers for weights in weights_of(scorer)]
     return {
         "model": job.model.name,
         "revision": job.model.revision,
@@ -138,4 +148,5 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         "reward": job.reward.name,
         **cost,
         **constraints,
+        **({"reward_weights": digests} if digests else {}),
     }

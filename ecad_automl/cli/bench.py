@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision, read_prompts
+from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
+from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.errors import EcadError, ScheduleError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedule import Schedule
@@ -46,7 +47,7 @@ def bench(
     rivals: Annotated[bool, typer.Option(help="Also time the caches of diffusers, at their defaults.")] = False,
     compile_blocks: Annotated[bool, typer.Option("--compile", help="Run schedules with compiled blocks.")] = False,
     cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Run schedules by CUDA graphs.")] = False,
-    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line; built-in ones if none.")] = None,
+    prompts: Prompts = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default those of the schedules.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default that of the schedules.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels; by default those of the schedules.")] = None,
@@ -66,7 +67,7 @@ def bench(
     plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, settle, whole)
     files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
     _check_steps(files, steps)
-    texts = PROMPTS if prompts is None else read_prompts(prompts)
+    texts = PROMPTS if prompts is None else list(read_named(prompts).prompts)
     _check_folder(out)
     # With --json, standard output is the document alone.
     console = Console(stderr=json_output)

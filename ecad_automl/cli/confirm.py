@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +11,11 @@ from rich.console import Console
 
 from ecad_automl.cli.confirmed import print_confirmation
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Storage, Study, read_prompts
+from ecad_automl.cli.options import Device, Storage, Study
 from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.prompts import Column, Prompts, Split, choose_prompts, held_out_prompts
 from ecad_automl.cli.studies import StoredStudy, read_study
-from ecad_automl.errors import EvaluationError, PromptError, StudyError
+from ecad_automl.errors import EvaluationError, StudyError
 from storage import Store
 from studies.confirmation import check_unseen, load_confirmation
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["confirm", "read_seeds"]
 
-_SHAPES = "shapes"
 #: One more prompt says more than one more seed of each.
 _SHAPES_PROMPTS = 96
 
@@ -33,9 +32,9 @@ _SHAPES_PROMPTS = 96
 def confirm(
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
-    prompts: Annotated[
-        Path | None, typer.Option(help="Text file, one prompt per line, none searched with; bundled ones for shapes.")
-    ] = None,
+    prompts: Prompts = None,
+    column: Column = None,
+    split: Split = None,
     seeds: Annotated[
         str | None, typer.Option(help="Noise seeds such as 7, 5,6 or 100-103; by default the next unused one.")
     ] = None,
@@ -53,7 +52,7 @@ def confirm(
     A front is chosen by its best scores, so these flatter it. The same command goes on where an earlier run stopped.
     """
     found = read_study(storage, study)
-    chosen = _prompts(found, prompts, limit)
+    chosen = _prompts(storage, found, prompts, column, split, limit)
     numbers = read_seeds(seeds) if seeds is not None else [max(found.identity["seeds"]) + 1]
     check_unseen(chosen, numbers, found.identity)
     console = Console()
@@ -100,20 +99,21 @@ def read_seeds(text: str) -> list[int]:
     return seeds
 
 
-def _prompts(study: StoredStudy, path: Path | None, limit: int | None) -> list[str]:
+def _prompts(
+    storage: str, study: StoredStudy, given: str | None, column: str | None, split: str | None, limit: int | None
+) -> list[str]:
+    """Those that are named, those that the search left aside, or bundled ones."""
     if limit is not None and limit < 2:
         raise EvaluationError(f"The limit is {limit} prompts; an interval over prompts needs at least 2.")
-    if path is not None:
-        from ecad_automl.evaluation import check_prompts
+    if given is None:
+        from studies.job import PROMPT_SPLIT
 
-        return check_prompts(read_prompts(path))[:limit]
-    if study.identity["model"] != _SHAPES:
-        raise PromptError(
-            f"The model {study.identity['model']!r} has no bundled prompts; give a text file with --prompts."
-        )
-    from ecad_automl.shapes.world import prompts as world_prompts
-
-    return world_prompts("held-out", limit or _SHAPES_PROMPTS)
+        with Store.open(storage, read_only=True) as store:
+            kept = store.calibration(study.name, PROMPT_SPLIT)
+        if kept is not None:
+            return list(held_out_prompts(kept).prompts[:limit])
+    model = str(study.identity["model"])
+    return list(choose_prompts(model, given, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS).prompts)
 
 
 def _load(

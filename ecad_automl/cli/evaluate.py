@@ -14,7 +14,8 @@ from rich.table import Table
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.errors import EvaluationError, PromptError, ScheduleError
+from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts
+from ecad_automl.errors import EvaluationError, ScheduleError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -22,13 +23,11 @@ if TYPE_CHECKING:
 
     from ecad_automl.comparison import Item, Judge, RunSummary
     from ecad_automl.metrics import FeatureStatistics
-    from ecad_automl.prompts import PromptSet
     from ecad_automl.schedule_file import ScheduleFile
     from ecad_automl.statistics import Interval
 
 __all__ = ["evaluate"]
 
-_SHAPES = "shapes"
 _SHAPES_PROMPTS = 96
 #: Images of the first call where nobody says, and of the largest that is tried on a device with memory of its own.
 _FIRST_BATCH, _LARGEST_BATCH = 8, 256
@@ -38,13 +37,11 @@ def evaluate(
     schedule: Annotated[
         list[Path] | None, typer.Option(help="Schedule file, or a folder of such; may be given several times.")
     ] = None,
-    model: Model = _SHAPES,
-    prompts: Annotated[
-        str | None, typer.Option(help="File (txt, json, csv, parquet), hub data set id, or a set such as drawbench.")
-    ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of the prompts, where it is not called prompt.")] = None,
-    split: Annotated[str | None, typer.Option(help="Split of a hub data set.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Take only the first so many prompts.")] = None,
+    model: Model = BUNDLED,
+    prompts: Prompts = None,
+    column: Column = None,
+    split: Split = None,
+    limit: Limit = None,
     metrics: Annotated[
         str,
         typer.Option(
@@ -74,7 +71,7 @@ def evaluate(
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
     files = _schedules(schedule or [])
-    chosen = _prompts(model, prompts, column, split, limit)
+    chosen = choose_prompts(model, prompts, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     console = Console()
     with console.status("Loading the model and the metrics ..."):
@@ -174,21 +171,6 @@ def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
                     "evaluate them in two runs, each beside its own uncached images."
                 )
     return wanted
-
-
-def _prompts(model: str, given: str | None, column: str | None, split: str | None, limit: int | None) -> PromptSet:
-    from ecad_automl.prompts import PromptSet, read_prompt_set
-
-    if limit is not None and limit < 1:
-        raise EvaluationError(f"The limit is {limit} prompts; at least 1 is needed.")
-    if given is not None:
-        return read_prompt_set(given, column=column, split=split, limit=limit)
-    if model != _SHAPES:
-        raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
-    from ecad_automl.shapes.world import prompts as world_prompts
-
-    chosen = tuple(world_prompts("held-out", limit or _SHAPES_PROMPTS))
-    return PromptSet("shapes held-out", chosen, (None,) * len(chosen), "bundled")
 
 
 def _reference(given: str | None, judge: Judge, size: tuple[int, int], status: Status) -> FeatureStatistics | None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision, read_prompts
+from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
+from ecad_automl.cli.prompts import BUNDLED, Prompts, read_named
 from ecad_automl.errors import PromptError
 
 __all__ = ["generate"]
@@ -22,9 +23,9 @@ _SHAPES_PROMPTS = 6
 
 def generate(
     schedule: Annotated[list[Path], typer.Argument(help="Schedule files.")],
-    model: Model = "shapes",
+    model: Model = BUNDLED,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt per line.")] = None,
+    prompts: Prompts = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
     out: Out = Path("images"),
@@ -35,10 +36,10 @@ def generate(
     """Generate each prompt uncached and under each schedule; write the images and a picture of all side by side."""
     from ecad_automl.schedule_file import load_schedule
 
-    texts = list(prompt or []) + (read_prompts(prompts) if prompts else [])
+    texts = list(prompt or []) + (list(read_named(prompts).prompts) if prompts else [])
     if not texts:
-        if model != "shapes":
-            raise PromptError("There is no prompt; give one with --prompt, or a text file with --prompts.")
+        if model != BUNDLED:
+            raise PromptError("There is no prompt; give one with --prompt, or several with --prompts.")
         from ecad_automl.shapes.world import prompts as world_prompts
 
         texts = world_prompts("held-out", _SHAPES_PROMPTS)

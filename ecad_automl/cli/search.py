@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.table import Table
 
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Revision, Storage, Study, read_prompts
+from ecad_automl.cli.options import Device, Dtype, Model, Revision, Storage, Study
+from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts, split_record
 from ecad_automl.errors import EvaluationError, PromptError
 
 if TYPE_CHECKING:
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
 
 __all__ = ["search"]
 
-_SHAPES = "shapes"
 _SHAPES_PROMPTS = 24
 
 
 def search(
-    model: Model = _SHAPES,
+    model: Model = BUNDLED,
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
-    prompts: Annotated[
-        Path | None, typer.Option(help="Text file, one prompt per line; bundled ones for shapes.")
+    prompts: Prompts = None,
+    column: Column = None,
+    split: Split = None,
+    limit: Limit = None,
+    calibration_prompts: Annotated[
+        int | None, typer.Option(help="Search on so many of the prompts, drawn evenly; confirm takes the others.")
     ] = None,
     reward: Annotated[
         str | None,
@@ -91,26 +95,25 @@ def search(
         raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
-    if prompts is not None:
-        chosen = read_prompts(prompts)
-    elif model == _SHAPES:
-        from ecad_automl.shapes.world import prompts as world_prompts
+    found = choose_prompts(model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS)
+    chosen, aside = list(found.prompts), None
+    if calibration_prompts is not None:
+        from ecad_automl.prompts import split_prompts
 
-        chosen = world_prompts("calibration", _SHAPES_PROMPTS)
-    else:
-        raise PromptError(f"The model {model!r} has no bundled prompts; give a text file with --prompts.")
+        if prompts is None:
+            raise PromptError("The bundled prompts are split already; give --calibration-prompts with --prompts.")
+        parts = split_prompts(found, calibration_prompts)
+        chosen, aside = list(parts.calibration.prompts), split_record(parts, prompts, column, split, limit)
 
     console = Console()
     known = _known(init or [], storage, study or _study_name(model), console)
     with console.status("Loading the model ..."):
         quiet_libraries()
-        from ecad_automl.evaluation import check_prompts
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward, maximized, parse_constraint
         from studies import SearchJob, run_search
 
-        check_prompts(chosen)
-        scorer = maximized(load_reward(reward or (_SHAPES if model == _SHAPES else "fidelity"), device=device))
+        scorer = maximized(load_reward(reward or (BUNDLED if model == BUNDLED else "fidelity"), device=device))
         bounds = [parse_constraint(text) for text in constraint or []]
         constraints = [(bound, load_reward(bound.metric, device=device)) for bound in bounds]
         loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(
@@ -129,6 +132,7 @@ def search(
         init=known,
         init_limit=init_limit,
         constraints=constraints,
+        prompt_split=aside,
     )
     console.print(
         f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "

@@ -46,7 +46,7 @@ def test_an_evaluation_writes_one_table_thrice(run_cli: Cli, arguments: list[str
     assert [run["name"] for run in data["runs"]] == ["uncached", "fora-2", "fora-4"]
     assert data["of"]["prompts"] == PROMPTS
     assert data["of"]["seeds"] == [0, 1]
-    rows = list(csv.DictReader((tmp_path / "out" / "evaluation.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "evaluation.csv").read_text().splitlines()))
     assert len(rows) == 9
     fora_4 = data["runs"][2]
     assert fora_4["mac_speedup"] > data["runs"][1]["mac_speedup"] > 1
