@@ -15,7 +15,7 @@ from ecad_automl.cli.options import Device, Storage, Study
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.prompts import Column, Prompts, Split, choose_prompts, held_out_prompts
 from ecad_automl.cli.studies import StoredStudy, read_study
-from ecad_automl.errors import EvaluationError, StudyError
+from ecad_automl.errors import EvaluationError, RewardError, StudyError
 from storage import Store
 from studies.confirmation import check_unseen, load_confirmation
 
@@ -43,7 +43,8 @@ def confirm(
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
     model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
     reward: Annotated[
-        str | None, typer.Option(help="The study's reward as module:attribute, where it is one of your own.")
+        str | None,
+        typer.Option(help="The study's reward, where its name does not tell: module:attribute, clip=HUB-ID."),
     ] = None,
     device: Device = None,
 ) -> None:
@@ -121,13 +122,17 @@ def _load(
 ) -> tuple[LoadedModel, Reward | PairedReward]:
     """The model and reward of a study, called as it was there."""
     from ecad_automl.models import load_model
-    from ecad_automl.rewards import load_reward, reward_names
+    from ecad_automl.rewards import load_reward, maximized
 
-    if reward is None and identity["reward"] not in reward_names():
+    try:
+        scorer = maximized(load_reward(reward or identity["reward"], device=device))
+    except RewardError as error:
+        if reward is not None:
+            raise
         raise StudyError(
-            f"The study's reward {identity['reward']!r} is your own; name it as --reward module:attribute."
-        )
-    scorer = load_reward(reward or identity["reward"])
+            f"The study's reward {identity['reward']!r} cannot be loaded by its name ({error}); name it with --reward, "
+            "as module:attribute where it is your own."
+        ) from error
     revision = identity["revision"]
     loaded = load_model(
         moved or identity["model"],

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ecad_automl.errors import PromptError, RewardError
-from ecad_automl.rewards import PairedReward, Reward, check_scores, load_reward, reward_names
+from ecad_automl.rewards import PairedReward, Reward, check_scores, load_reward, parse_constraint, reward_names
 from ecad_automl.shapes.render import render
 from ecad_automl.shapes.world import parse_caption, prompts
 
@@ -15,8 +15,9 @@ def pictures(captions: list[str], seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(render([parse_caption(caption) for caption in captions], rng))
 
 
-def test_every_named_reward_loads_and_keeps_its_name() -> None:
-    for name in reward_names():
+def test_rewards_without_weights_of_their_own_to_fetch_load_and_keep_their_names() -> None:
+    for name in ("shapes", "shapes-caption", "fidelity", "psnr", "ssim"):
+        assert name in reward_names()
         reward = load_reward(name)
         assert reward.name == name
         assert isinstance(reward, Reward | PairedReward)
@@ -115,3 +116,9 @@ def test_a_score_that_is_no_number_is_refused_with_its_place(bad: float) -> None
 def test_scores_of_a_wrong_shape_are_refused() -> None:
     with pytest.raises(RewardError, match=r"\(2, 1\) for 2 images"):
         check_scores("mine", np.zeros((2, 1)), 2)
+
+
+@pytest.mark.parametrize("text", ["fidelity", "fidelity>0.1", ">=3", "fidelity>=nan", "fidelity>=much", "a<=1<=2"])
+def test_what_is_no_constraint_is_refused(text: str) -> None:
+    with pytest.raises(RewardError, match="such as fidelity>=-0.05"):
+        parse_constraint(text)
