@@ -53,7 +53,7 @@ def _write_case(package: Any, folder: Path, sizes: Sizes) -> Any:
     use_sizes(sizes)
     model = package.load(checkpoint, device="cpu", med_config=config)
     # The package's load accepts any names; this one shows that the checkpoint has its layout.
-    model.load_state_dict(torch.load(checkpoint, weights_only=True), strict=True)
+    model.load_state_dict(torch.load(checkpoint, weights_only=True, mmap=True), strict=True)
     names = sorted(path.stem for path in (folder.parent / "pictures").iterdir())
     prompts = list(PROMPTS)
     if folder.name == FULL_SIZE:

@@ -30,6 +30,7 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
         "huggingface_hub==0.29.3",
         "torchvision==0.28.0",
     ),
+    "hpsv2": ("hpsv2==1.2.0", "open_clip_torch==3.3.0", "ftfy==6.3.1", "wcwidth==0.9.4", "torchvision==0.28.0"),
     "torchvision": ("torchvision==0.28.0", "torch-fidelity==0.4.0", "lpips==0.1.4"),
 }
 """Sets by name. Those that name torchvision need :mod:`tests.references.torchvision_ops` where torch is a CPU build."""

@@ -7,6 +7,7 @@ on disk and 4 GB of memory).
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from tests.references.image_reward_cases import CASES, FULL_SIZE
 from tests.references.install import REFERENCES, REQUIREMENTS, environment, install
 
-__all__ = ["FIXTURES", "prepare_image_reward"]
+__all__ = ["FIXTURES", "image_reward_ready", "prepare_image_reward"]
 
 FIXTURES = REFERENCES / "fixtures" / "image-reward"
 _HERE = Path(__file__).parent
@@ -30,35 +31,47 @@ _SCRIPTS = (
 _STAMP = "made-by.txt"
 
 
+def image_reward_ready() -> bool:
+    """Whether fixtures of the package image-reward are there, made by these scripts and versions."""
+    stamp = FIXTURES / _STAMP
+    return stamp.is_file() and stamp.read_text() == _made_by()
+
+
 def prepare_image_reward(*, full_size: bool) -> None:
     """Write the fixtures of the package image-reward unless they are current.
 
     Raises:
         SystemExit: the package failed.
     """
-    cases = [case for case in CASES if full_size or case != FULL_SIZE]
-    made_by = _made_by(cases)
-    stamp = FIXTURES / _STAMP
-    if stamp.is_file() and stamp.read_text() == made_by:
+    if image_reward_ready() and (not full_size or (FIXTURES / FULL_SIZE).is_dir()):
         print(f"image-reward: fixtures already in {FIXTURES}")
         return
+    cases = [case for case in CASES if full_size or case != FULL_SIZE]
     print(f"image-reward: scoring with the package ({', '.join(cases)})", flush=True)
     shutil.rmtree(FIXTURES, ignore_errors=True)
     FIXTURES.mkdir(parents=True)
     command = [sys.executable, "-m", "tests.references.image_reward_fixtures", str(FIXTURES), *cases]
     if subprocess.run(command, env=environment("image-reward"), check=False).returncode:
         raise SystemExit("image-reward: the package failed, see above.")
-    stamp.write_text(made_by)
+    (FIXTURES / _STAMP).write_text(_made_by())
     print(f"image-reward: fixtures now in {FIXTURES}")
 
 
-def _made_by(cases: list[str]) -> str:
+def _made_by() -> str:
     """What the fixtures depend on."""
     scripts = b"".join(script.read_bytes() for script in _SCRIPTS)
-    return "\n".join([*REQUIREMENTS["image-reward"], *cases, hashlib.sha256(scripts).hexdigest(), ""])
+    return "\n".join([*REQUIREMENTS["image-reward"], hashlib.sha256(scripts).hexdigest(), ""])
+
+
+def main() -> None:
+    """Prepare all sets and fixtures."""
+    parser = argparse.ArgumentParser(description="Install the reference packages and write what they compute.")
+    parser.add_argument("--full-size", action="store_true", help="run ImageReward in its real size as well")
+    full_size = parser.parse_args().full_size
+    for name in REQUIREMENTS:
+        install(name)
+    prepare_image_reward(full_size=full_size)
 
 
 if __name__ == "__main__":
-    for name in REQUIREMENTS:
-        install(name)
-    prepare_image_reward(full_size="--full-size" in sys.argv[1:])
+    main()

@@ -36,7 +36,7 @@ def check_images(images: Images) -> None:
         )
     if not len(images):
         return
-    low, high = (float(value) for value in torch.aminmax(images))
+    low, high = (float(value) for value in torch.aminmax(images.detach()))
     if not (low >= 0 and high <= 1):  # also of NaN
         raise RewardError(
             f"ImageReward was given images with values from {low:g} to {high:g}; all must be in [0, 1]: scale or clamp "

@@ -54,8 +54,8 @@ def _weights(before: int, after: int) -> NDArray[np.float64]:
     end = np.minimum((center + 2 * widened + 0.5).astype(int), before)
     old = np.arange(before)
     kernel = np.where((old >= first) & (old < end), _cubic(np.abs(old - center + 0.5) / widened), 0.0)
-    share = kernel / kernel.sum(axis=1, keepdims=True) * _ONE
-    return np.trunc(share + np.copysign(0.5, share))
+    share: NDArray[np.float64] = kernel / kernel.sum(axis=1, keepdims=True) * _ONE
+    return np.copysign(np.floor(np.abs(share) + 0.5), share)
 
 
 def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -117,7 +117,7 @@ def test_half_precision_scores_nearly_the_same(
 ) -> None:
     half = ImageReward.from_pretrained(folder, tokenizer=words, device="cpu", dtype=dtype)
     full = reward.score(images(7), PROMPTS)
-    scores = half.score(images(7).to(torch.bfloat16).float(), PROMPTS)
+    scores = half.score(images(7).to(half._network.vision.dtype), PROMPTS)
     assert scores.dtype == np.float64
     assert scores == pytest.approx(full, abs=0.1 * full.std() + 0.05)
     assert (scores != full).any()
