@@ -68,7 +68,7 @@ class ImageReward:
         Args:
             name: hub id or folder.
             revision: branch, tag or commit on the hub.
-            tokenizer: see :meth:`from_checkpoint`.
+            tokenizer: see :meth:`from_checkpoint`; None takes the ``vocab.txt`` beside the checkpoint where there is one.
             device: see :meth:`from_checkpoint`.
             dtype: see :meth:`from_checkpoint`.
             batch_size: most images that run at once.
@@ -77,6 +77,8 @@ class ImageReward:
             RewardError: as :meth:`from_checkpoint`; or the files cannot be found or had from the hub.
         """
         weights, med_config = find_files(name, revision)
+        if tokenizer is None and weights.with_name("vocab.txt").is_file():
+            tokenizer = weights.parent
         source = str(name) if revision is None else f"{name}@{revision}"
         return cls._load(weights, med_config, source, tokenizer, device, dtype, batch_size)
 

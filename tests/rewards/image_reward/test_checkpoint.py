@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
+from ecad_automl.rewards import load_reward
 from ecad_automl.rewards.image_reward import ImageReward
 from tests.rewards.image_reward.conftest import QUICK
-from tests.rewards.image_reward.small import Sizes, med_config, published_state, write_folder
+from tests.rewards.image_reward.small import Sizes, med_config, published_state, write_folder, write_words
 
 PICTURE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -216,6 +217,12 @@ def test_without_the_hub_the_error_says_what_to_do(cache: Path, folder: Path, wo
         ImageReward.from_pretrained(tokenizer=words)
     with pytest.raises(RewardError, match="The tokenizer 'bert-base-uncased' cannot be loaded .*BERT's vocab.txt"):
         ImageReward.from_pretrained(folder)
+
+
+def test_a_folder_with_a_vocabulary_needs_no_hub(cache: Path, reward: ImageReward) -> None:
+    whole = load_reward(f"image-reward={write_words(write_folder(cache / 'whole', QUICK))}", device="cpu")
+    assert isinstance(whole, ImageReward)
+    assert whole.score(PICTURE, ["a cat"]) == pytest.approx(reward.score(PICTURE, ["a cat"]), abs=1e-5)
 
 
 def test_the_cache_of_the_hub_serves_without_the_hub(cache: Path, words: Path, reward: ImageReward) -> None:
