@@ -68,7 +68,7 @@ class ImageReward:
         Args:
             name: hub id or folder.
             revision: branch, tag or commit on the hub.
-            tokenizer: see :meth:`from_checkpoint`; None takes the ``vocab.txt`` beside the checkpoint where there is one.
+            tokenizer: see :meth:`from_checkpoint`; None takes a ``vocab.txt`` beside the checkpoint if there is one.
             device: see :meth:`from_checkpoint`.
             dtype: see :meth:`from_checkpoint`.
             batch_size: most images that run at once.
