@@ -51,7 +51,8 @@ def run(
         raise typer.BadParameter(f"there is no search {unknown[0]!r}; choose from {', '.join([*VARIANTS, *RIVALS])}.")
     cells = [Cell(landscape, name, seed, evaluations) for seed in range(seeds) for name in search]
     console = Console()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # Each cell in a process of its own, which gives its memory back.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         futures = {pool.submit(_run, cell, work): cell for cell in cells if not _finished(cell)}
         for future in as_completed(futures):
             future.result()
