@@ -7,7 +7,7 @@ DEMO_EVALUATIONS ?= 96
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
-.PHONY: demo test lint format venv clean
+.PHONY: demo test test-references lint format venv clean
 
 venv: .venv/installed
 
@@ -49,5 +49,12 @@ format: venv
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 
+# Scores beside those of the packages that published them, which cannot be installed beside ours.
+test-references: venv
+	$(BIN)/python -m tests.references.prepare
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/references/test_image_reward.py
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/torchvision $(BIN)/pytest tests/references/test_metrics_references.py
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/hpsv2 $(BIN)/pytest tests/references/test_hpsv2_reference.py
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .references demo
