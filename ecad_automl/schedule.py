@@ -213,6 +213,11 @@ class Schedule:
             f"mac_fraction={self.mac_fraction:.3f})"
         )
 
+    def _repr_html_(self) -> str:
+        from ecad_automl.notebook import schedule_html
+
+        return schedule_html(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Schedule, (self.layout, np.array(self.compute))
 
