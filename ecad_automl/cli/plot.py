@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from ecad_automl.api.plot import draw_front
 from ecad_automl.cli.confirmed import read_confirmation
 from ecad_automl.cli.options import Out, Storage, Study
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.plots.front import Point
-from storage import BaselineRecord, EvaluationRecord
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
 
@@ -24,34 +24,13 @@ def plot(storage: Storage = "sqlite:///ecad.db", study: Study = None, out: Out =
     found = read_study(storage, study)
     confirmation = read_confirmation(storage, found.name)
     console = Console()
-    paths = [_front(found, out), _convergence(found, out)]
+    picture = out / f"{found.name}-front.png"
+    draw_front(found, picture)
+    paths = [picture, _convergence(found, out)]
     if confirmation is not None and confirmation.verdicts.front:
         paths.append(_confirmed(found, confirmation, out))
     for path in paths:
         console.print(str(path), highlight=False, soft_wrap=True)
-
-
-def _front(study: StoredStudy, out: Path) -> Path:
-    from ecad_automl.plots import plot_front
-
-    front = study.front()
-    chosen = {record.genome for record in front}
-    rest = [record for record in study.evaluations if record.genome not in chosen]
-    heuristics = [r for r in rest if r.origin != "bred" and not r.origin.startswith(("drift", "init:"))]
-    others = [r for r in rest if r not in heuristics]
-    path = out / f"{study.name}-front.png"
-    plot_front(
-        path,
-        front=[_point(study, r) for r in front],
-        candidates=[_point(study, r) for r in others],
-        heuristics=[_point(study, r, r.origin) for r in heuristics],
-        fewer_steps=[_point(study, r, r.name) for r in sorted(study.baselines.values(), key=study.cost.of)],
-        uncached=_point(study, study.uncached),
-        reward_name=str(study.identity["reward"]),
-        cost_name=study.cost.unit,
-        title=f"{study.name}: {len(study.evaluations)} schedules evaluated on {len(study.identity['prompts'])} prompts",
-    )
-    return path
 
 
 def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
@@ -96,7 +75,3 @@ def _convergence(study: StoredStudy, out: Path) -> Path:
     path = out / f"{study.name}-hypervolume.png"
     plot_convergence(path, {"this study": curve}, title=f"{study.name}: hypervolume against evaluations")
     return path
-
-
-def _point(study: StoredStudy, record: EvaluationRecord | BaselineRecord, label: str = "") -> Point:
-    return Point(study.cost.of(record), record.reward, 1.96 * (record.reward_drop_se or 0.0), label)

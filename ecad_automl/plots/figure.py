@@ -25,18 +25,23 @@ COLORS = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Any]:
-    """A matplotlib figure of a size in inches, saved to ``path`` as PNG when the block ends well.
+def figure(path: Path | None, width: float, height: float) -> Iterator[Any]:
+    """A matplotlib figure of a size in inches, saved to ``path`` as PNG, if there is one, when the block ends well.
+
+    Notebooks show it as what a cell gives back.
 
     Raises:
         EcadError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    from ecad_automl.plots.shown import ShownFigure
+
+    drawn = ShownFigure(figsize=(width, height), layout="constrained", dpi=150)
     FigureCanvasAgg(drawn)
     yield drawn
+    if path is None:
+        return
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

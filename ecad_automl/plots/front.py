@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecad_automl.plots.figure import COLORS, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Point", "plot_front", "speedup_axis"]
 
@@ -30,7 +33,7 @@ class Point:
 
 
 def plot_front(
-    path: Path,
+    path: Path | None,
     *,
     front: Sequence[Point],
     candidates: Sequence[Point],
@@ -40,10 +43,11 @@ def plot_front(
     reward_name: str,
     cost_name: str = "GMACs per image",
     title: str,
-) -> None:
+) -> Figure:
     """Draw reward against cost, with the speedup on a second axis.
 
-    Rewards far below all that matters are cut off: the axis starts a little below the worst front point at 5x.
+    Rewards far below all that matters are cut off: the axis starts a little below the worst front point at 5x. The
+    figure is returned, and saved where a path is given.
     """
     with figure(path, 8.0, 5.2) as drawn:
         axes = drawn.add_subplot()
@@ -72,6 +76,8 @@ def plot_front(
         speedup_axis(axes, uncached.cost)
         axes.grid(alpha=0.25)
         axes.legend(loc="lower right", fontsize=8)
+    shown: Figure = drawn
+    return shown
 
 
 def speedup_axis(axes: Any, full_cost: float) -> None:

@@ -1,0 +1,30 @@
+"""The whole loop from Python: search, look at the front, choose, export. Imports no torch until a search begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecad_automl.api.front import Front, FrontPoint
+    from ecad_automl.api.search import search
+    from ecad_automl.api.settings import SearchFile, read_search_file, resolved_config
+
+__all__ = ["Front", "FrontPoint", "SearchFile", "read_search_file", "resolved_config", "search"]
+
+_HOMES = {
+    "Front": "ecad_automl.api.front",
+    "FrontPoint": "ecad_automl.api.front",
+    "SearchFile": "ecad_automl.api.settings",
+    "read_search_file": "ecad_automl.api.settings",
+    "resolved_config": "ecad_automl.api.settings",
+    "search": "ecad_automl.api.search",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use, so that each brings only what it needs.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
