@@ -151,15 +151,16 @@ def load_judge(names: Sequence[str], *, device: str | None = None, dtype: str | 
         raise EvaluationError(f"The metric {repeated!r} is named twice; name each once.")
     rewards: dict[str, Reward | PairedReward] = {}
     extractors: dict[str, FeatureExtractor] = {}
-    for name in names:
-        if name == LATENT_DISTANCE:
-            continue
-        if name.partition("=")[0] == FID:
+    kinds = [name.partition("=")[0] for name in names]
+    for name, kind in zip(names, kinds, strict=True):
+        # Which weights a metric has is told beside it; a name need say it only where there are several of a kind.
+        called = kind if kinds.count(kind) == 1 else name
+        if kind == FID:
             from ecad_automl.metrics.inception import InceptionFeatures
 
-            extractors[name] = InceptionFeatures(name.partition("=")[2] or None, device=device)
-        else:
-            rewards[name] = load_reward(name, device=device, dtype=dtype)
+            extractors[called] = InceptionFeatures(name.partition("=")[2] or None, device=device)
+        elif name != LATENT_DISTANCE:
+            rewards[called] = load_reward(name, device=device, dtype=dtype)
     if len(extractors) > 1:
         raise RewardError(f"FID is asked for with several weights ({', '.join(extractors)}); choose one.")
     return Judge(rewards, extractors, LATENT_DISTANCE in names)

@@ -50,8 +50,10 @@ def set_distances(
         def statistics(run: str, key: str = judge.key(metric)) -> FeatureStatistics:
             return FeatureStatistics.from_features(ledger.features(run, key, sample.items))
 
-        base = reference or statistics(UNCACHED)
-        found[metric] = {run: frechet_distance(statistics(run), base) for run in names}
+        uncached = statistics(UNCACHED)
+        base = reference or uncached
+        found[metric] = {run: frechet_distance(statistics(run), base) for run in names[1:]}
+        found[metric] = {UNCACHED: 0.0 if base is uncached else frechet_distance(uncached, base), **found[metric]}
     return found
 
 
