@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 __all__ = ["ShownFigure"]
 
 
-class ShownFigure(Figure):  # type: ignore[misc]  # matplotlib is imported untyped
+class ShownFigure(Figure):
     """A figure without pyplot's bookkeeping, which is what elsewhere makes notebooks show one."""
 
     def _repr_png_(self) -> bytes:
