@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -129,6 +129,18 @@ class Evaluator:
         self._share_bytes = share_bytes
         self._prefixes: Prefixes | None = None
         self._last: ScheduleHandle | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the memory of shared steps; whoever holds the pipeline would otherwise hold it for long."""
+        self._last = None
+        if self._prefixes is not None:
+            self._prefixes.clear()
 
     @property
     def images_per_evaluation(self) -> int:

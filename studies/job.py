@@ -90,7 +90,12 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     observer = observer or SilentObserver()
     identity = study_identity(job, layout)
     known = [source.moved(layout, job.model.settings.steps) for source in job.init]
-    with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
+    with (
+        evaluator,
+        writer_lock(job.storage),
+        Store.open(job.storage) as store,
+        sqlite_faults(database_path(job.storage)),
+    ):
         # Before anything is timed for a study of this name, it must be known to be ours.
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:

@@ -211,3 +211,11 @@ def test_schedules_share_their_first_steps_and_give_the_same_images(any_tiny_mod
 def test_memory_for_sharing_cannot_be_negative(tiny_model: Any) -> None:
     with pytest.raises(EvaluationError, match="0 turns sharing off"):
         evaluator(tiny_model, share_bytes=-1)
+
+
+def test_a_closed_evaluator_holds_no_shared_steps_and_can_go_on(tiny_model: Any) -> None:
+    with evaluator(tiny_model) as runner:
+        found = runner.evaluate(half_reused(tiny_model))
+        assert runner.sharing.nbytes > 0
+    assert runner.sharing.nbytes == 0
+    assert np.array_equal(runner.evaluate(half_reused(tiny_model)).scores, found.scores)
