@@ -6,13 +6,17 @@ and an empty entry forces a recompute.
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.layout import Layout
+
+if TYPE_CHECKING:
+    from ecad_automl.schedule_file import ScheduleMetadata
 
 __all__ = ["Bits", "Schedule", "effective_compute", "held_outputs", "staleness"]
 
@@ -198,6 +202,67 @@ class Schedule:
                 f"{2 * -(-bits // 8)}."
             )
         return cls(layout, np.unpackbits(data, count=bits).reshape(steps, len(layout)).astype(np.bool_))
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        metadata: ScheduleMetadata | None = None,
+        *,
+        card: bool | None = None,
+        license: str | None = None,  # noqa: A002 - as on the hub
+    ) -> Path:
+        """Write a folder to share: ``schedule.json``, and a card with what ``metadata`` says was measured.
+
+        See :func:`~ecad_automl.sharing.save_pretrained`.
+        """
+        from ecad_automl.sharing import save_pretrained
+
+        return save_pretrained(folder, self, metadata, card=card, license=license)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, revision: str | None = None, filename: str | None = None
+    ) -> Schedule:
+        """Read a schedule of a file, a folder or the hub; :func:`~ecad_automl.sharing.load_pretrained` has more.
+
+        Raises:
+            ScheduleError: there is no such schedule, it cannot be fetched or read, or there are several.
+        """
+        from ecad_automl.sharing import load_pretrained
+
+        return load_pretrained(name_or_path, revision=revision, filename=filename).schedule
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        metadata: ScheduleMetadata | None = None,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        create_pr: bool = False,
+        token: str | bool | None = None,
+        card: bool | None = None,
+        license: str | None = None,  # noqa: A002 - as on the hub
+    ) -> str:
+        """Send the schedule with a card to the hub, and return the address of the commit.
+
+        See :func:`~ecad_automl.sharing.push_schedule`.
+        """
+        from ecad_automl.sharing import push_schedule
+
+        return push_schedule(
+            repo_id,
+            self,
+            metadata,
+            private=private,
+            revision=revision,
+            commit_message=commit_message,
+            create_pr=create_pr,
+            token=token,
+            card=card,
+            license=license,
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):

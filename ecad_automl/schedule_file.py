@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.json_file import json_text, read_json_object, write_text
@@ -18,6 +20,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
 
 __all__ = [
+    "MAX_SCHEDULE_BYTES",
     "SCHEMA",
     "Measured",
     "ScheduleFile",
@@ -26,14 +29,24 @@ __all__ = [
     "load_schedule",
     "relevant_scheduler_config",
     "save_schedule",
+    "schedule_sha256",
     "software_versions",
     "to_document",
 ]
 
 SCHEMA = "ecad-automl/schedule/1"
 
+#: Largest schedule file that is read: 2 MiB. One of 1,000 steps and 200 slots has 0.3 MiB.
+MAX_SCHEDULE_BYTES = 2 * 2**20
+
+# Far beyond any transformer and any scheduler; more would only keep the reader busy.
+_MAX_SLOTS = 10_000
+_MAX_STEPS = 10_000
+
 _PACKAGES = ("ecad-automl", "torch", "diffusers", "transformers", "numpy", "optuna", "lightgbm")
 _WHAT = "schedule file"
+
+_Argument = Annotated[str, StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Measured(BaseModel):
@@ -70,7 +83,9 @@ class ScheduleMetadata(BaseModel):
         height: image height in pixels.
         width: image width in pixels.
         guidance_scale: classifier-free or distilled guidance.
+        call: arguments of the pipeline's call beside the prompt, as they were when the schedule was measured.
         dtype: dtype of the transformer, such as ``bfloat16``.
+        reward: name of the reward that ``objectives`` tell of, such as ``fidelity``.
         objectives: measured figures by name, such as ``reward``, ``reward_drop``, ``gmacs``, ``latency_ms``; names
             that begin with ``confirmed`` are of prompts and seeds that the search never saw.
         survives: whether the schedule stayed on the front there; None where that was not tried.
@@ -92,7 +107,9 @@ class ScheduleMetadata(BaseModel):
     height: int | None = Field(default=None, ge=1)
     width: int | None = Field(default=None, ge=1)
     guidance_scale: float | None = None
+    call: dict[_Argument, JsonValue] = Field(default_factory=dict, json_schema_extra={"additionalProperties": False})
     dtype: str | None = None
+    reward: str | None = None
     objectives: dict[str, Measured] = Field(default_factory=dict)
     survives: bool | None = None
     study: str | None = None
@@ -133,8 +150,10 @@ def load_schedule(path: str | Path) -> ScheduleFile:
     """Read what :func:`save_schedule` wrote.
 
     Raises:
-        ScheduleError: there is no such file, it is damaged, of another schema, or says two things of its bits.
+        ScheduleError: there is no such file, it is damaged, of another schema, larger than
+            :data:`MAX_SCHEDULE_BYTES`, says two things of its bits, or has a hash of other bits.
     """
+    _check_size(Path(path))
     return from_document(read_json_object(path, _WHAT), str(path))
 
 
@@ -144,10 +163,26 @@ def to_document(schedule: Schedule, metadata: ScheduleMetadata | None = None) ->
         "schema": SCHEMA,
         "metadata": metadata.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if metadata else {},
         "steps": schedule.steps,
+        "sha256": schedule_sha256(schedule),
         "bits": schedule.to_hex(),
         "view": _view(schedule),
         "layout": schedule.layout.to_dict(),
     }
+
+
+def schedule_sha256(schedule: Schedule) -> str:
+    """The hash that a schedule file carries; equal schedules have the same one, others have not.
+
+    It is of the JSON text, without spaces and in ASCII, of a list of four: the class name of the transformer, the
+    number of steps, a list of block, component and reader (or null) for each slot, and :meth:`Schedule.to_hex`. It
+    tells a damaged or changed file, not who made it.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    slots = [(slot.block, slot.component, slot.reader) for slot in schedule.layout.slots]
+    effect = [schedule.layout.transformer, schedule.steps, slots, schedule.to_hex()]
+    return hashlib.sha256(json.dumps(effect, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
 def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
@@ -169,6 +204,7 @@ def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
     try:
         layout = Layout.from_dict(data.get("layout", {}))
         schedule = _schedule(layout, steps, data.get("bits"), data.get("view"))
+        _check_hash(schedule, data)
     except ScheduleError as error:
         raise ScheduleError(f"The schedule file {source} is damaged: {error}") from error
     try:
@@ -206,6 +242,30 @@ def software_versions() -> dict[str, str]:
     return versions
 
 
+def _check_size(path: Path) -> None:
+    """Large files are refused before they are read; what is no file at all is left to the reader."""
+    try:
+        size = path.stat().st_size
+    except (OSError, ValueError):
+        return
+    if path.is_file() and size > MAX_SCHEDULE_BYTES:
+        raise ScheduleError(
+            f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check that it is the right file."
+        )
+
+
+def _check_hash(schedule: Schedule, data: Mapping[str, Any]) -> None:
+    """Files from before there was a hash have none."""
+    if "sha256" not in data:
+        return
+    told, found = data["sha256"], schedule_sha256(schedule)
+    if told != found:
+        raise ScheduleError(
+            f"it has {told!r:.80} for 'sha256', but its bits, slots and steps have {found!r}; restore it from a copy, "
+            "or delete 'sha256' where they were changed on purpose."
+        )
+
+
 def _check_schema(data: Mapping[str, Any], source: str) -> None:
     schema = data.get("schema")
     if schema == SCHEMA:
@@ -230,7 +290,16 @@ def _schedule(layout: Layout, steps: int, bits: object, view: object) -> Schedul
     """Bits and view say the same; a file that a person edited may have only one of them."""
     if bits is None and view is None:
         raise ScheduleError("it has neither 'bits' nor 'view'; restore it from a copy or export it again.")
-    from_view = None if view is None else Schedule(layout, _bits_of_view(layout, steps, view))
+    if len(layout) > _MAX_SLOTS:
+        raise ScheduleError(
+            f"it has {len(layout)} slots, but at most {_MAX_SLOTS} are read; check that it is the right file."
+        )
+    view_bits = None if view is None else _bits_of_view(layout, steps, view)
+    if steps > _MAX_STEPS:
+        raise ScheduleError(
+            f"it has {steps} steps, but at most {_MAX_STEPS} are read; check that it is the right file."
+        )
+    from_view = None if view_bits is None else Schedule(layout, view_bits)
     if bits is None:
         assert from_view is not None
         return from_view
@@ -258,18 +327,18 @@ def _bits_of_view(layout: Layout, steps: int, view: object) -> Bits:
     if not isinstance(view, dict) or set(view) != set(layout.components):
         found = sorted(view) if isinstance(view, dict) else type(view).__name__
         raise ScheduleError(f"its 'view' has {found}, but needs the components {sorted(layout.components)}.")
-    digits = {component: _digits(layout, component, steps, view[component]) for component in layout.components}
+    places = {name: np.flatnonzero(layout.component_index == index) for index, name in enumerate(layout.components)}
+    digits = {name: _digits(name, len(columns), steps, view[name]) for name, columns in places.items()}
     bits = np.zeros((steps, len(layout)), dtype=np.bool_)
-    for index, component in enumerate(layout.components):
-        bits[:, layout.component_index == index] = digits[component]
+    for name, columns in places.items():
+        bits[:, columns] = digits[name]
     return bits
 
 
-def _digits(layout: Layout, component: str, steps: int, rows: object) -> list[list[bool]]:
+def _digits(component: str, width: int, steps: int, rows: object) -> list[list[bool]]:
     if not isinstance(rows, list) or len(rows) != steps:
         found = f"{len(rows)} rows" if isinstance(rows, list) else repr(rows)[:60]
         raise ScheduleError(f"its 'view' has {found} for {component!r}, but needs one for each of {steps} steps.")
-    width = sum(slot.component == component for slot in layout.slots)
     for step, row in enumerate(rows):
         if not isinstance(row, str) or len(row) != width or set(row) - {"0", "1"}:
             raise ScheduleError(

@@ -26,7 +26,7 @@ from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.sharing import SharingRun
 from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import load_schedule
+from ecad_automl.sharing import load_pretrained
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -146,7 +146,8 @@ def apply_schedule(
 
     Args:
         pipe: a diffusers pipeline whose transformer is of a supported class.
-        schedule: a schedule for that transformer, or the path of a schedule file that holds one.
+        schedule: a schedule for that transformer, the path of a schedule file or of a folder that holds one, or its
+            name on the hub: ``owner/name``, ``owner/name@revision`` or ``owner/name/file.json``. Paths win.
         fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
             code rounds twice, so a few last bits differ; with False there is no difference, at some loss of speed.
         compile: have ``torch.compile`` compile the blocks, once for each combination of slots that are computed, stored
@@ -174,16 +175,16 @@ def apply_schedule(
 
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
-        ScheduleError: the schedule is for another transformer, or its file cannot be read. CUDA graphs are asked for
-            where they cannot be, or prefixes together with what they cannot be with. At the first transformer
-            call of a run also where the run has another number of steps.
+        ScheduleError: the schedule is for another transformer, or its file cannot be had or read. CUDA graphs are
+            asked for where they cannot be, or prefixes together with what they cannot be with. At the first
+            transformer call of a run also where the run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
     """
     if cache_dtype is not None and not (cache_dtype.is_floating_point and cache_dtype.itemsize >= _SMALLEST):
         raise ScheduleError(f"Cached outputs cannot be kept as {cache_dtype}; float16, bfloat16 and wider can.")
     if not isinstance(schedule, Schedule):
-        schedule = load_schedule(schedule).schedule
+        schedule = load_pretrained(schedule).schedule
     transformer = transformer_of(pipe)
     difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
     if difference is not None:
