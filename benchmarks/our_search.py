@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.cells import Cell
 from benchmarks.kept import Point, Run
 from benchmarks.landscapes import LANDSCAPES, load
 
-__all__ = ["OURS", "VARIANTS", "run_ours"]
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+__all__ = ["OURS", "VARIANTS", "run_ours", "whole_evaluations"]
 
 OURS = "ecad-automl"
 
@@ -95,14 +98,11 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
             ]
             for g in store.generations(cell.landscape)
         ]
-    images = 2.0 * landscape.images
-    points, foretold = [], []
-    for trial in evaluated_trials(optuna.load_study(study_name=cell.landscape, storage=storage)):
-        images += image_share(trial) * landscape.images
+    study = optuna.load_study(study_name=cell.landscape, storage=storage)
+    foretold = []
+    for trial in evaluated_trials(study):
         reward, gmacs = values_of(trial)
         known = trial.user_attrs
-        if trial.values is not None:
-            points.append(Point(reward, gmacs, round(images), known[attributes.GENOME]))
         if attributes.PREDICTED_REWARD in known:
             predicted = [round(known[name], 6) for name in (attributes.PREDICTED_REWARD, attributes.PREDICTED_STD)]
             generation = trial.system_attrs[ScheduleNSGAIISampler._get_generation_key()]
@@ -117,4 +117,23 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
                     known[attributes.OPERATOR],
                 ]
             )
+    points = whole_evaluations(study, landscape.images)
     return Run(cell.evaluations, points, {"generations": generations, "foretold": foretold})
+
+
+def whole_evaluations(study: Study, images: int) -> list[Point]:
+    """The whole evaluations of a study in order, with the images that it had paid for by then.
+
+    Args:
+        study: of a finished search.
+        images: of a whole evaluation. Two of these go to the drift and to the short uncached run.
+    """
+    from studies import attributes
+    from studies.trials import evaluated_trials, image_share
+
+    paid, points = 2.0 * images, []
+    for trial in evaluated_trials(study):
+        paid += image_share(trial) * images
+        if trial.values is not None:  # not stopped
+            points.append(Point(trial.values[0], trial.values[1], round(paid), trial.user_attrs[attributes.GENOME]))
+    return points

@@ -1,4 +1,4 @@
-"""Evaluations that an earlier study saves: searches with another sampler and step count, from scratch and with --init.
+"""Images that an earlier study saves: searches with another sampler and step count, from scratch and with --init.
 
 The earlier study is a search on the bundled model as it is, in 20 steps. The new problem has 14 steps of another
 sampler and other guidance. Each search is one study, so that the script can be interrupted and goes on where it
@@ -19,14 +19,18 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from benchmarks.efficiency_report import by_images, plot
+from benchmarks.kept import Point, Run
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
+from benchmarks.our_search import whole_evaluations
 from benchmarks.yardstick import Yardstick
 
 RESULTS = Path(__file__).parent / "results"
 EARLIER, SCRATCH, SEEDS, FULL = "earlier study", "from scratch", "its front as seeds", "--init"
 OLD, NEW = "shapes", "shapes-euler-14"
-MARKS = (5, 10, 24, 45, 60, 80, 100)
+#: Budgets in the images of so many whole evaluations.
+MARKS = (6, 12, 24, 36, 50, 60, 80, 100)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Cell:
         return work / f"{self.kind.replace(' ', '_').strip('-')}-{self.seed}.db"
 
     def points(self, work: Path) -> Path:
-        """Reward and GMACs of each evaluation, in order; there when the search is finished."""
+        """Reward, GMACs and images paid for of each whole evaluation; there when the search is finished."""
         return work / f"{self.kind.replace(' ', '_').strip('-')}-{self.seed}-{self.evaluations}.json"
 
 
@@ -64,7 +68,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     sources = [Cell(EARLIER, seed, earlier) for seed in range(seeds)]
     cells = [Cell(kind, seed, evaluations) for seed in range(seeds) for kind in (SCRATCH, SEEDS, FULL)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for stage in (sources, cells):
             todo = [cell for cell in stage if not cell.points(work).exists()]
             for future in as_completed(futures := {pool.submit(_run, cell, work): cell for cell in todo}):
@@ -87,9 +91,9 @@ def _run(cell: Cell, work: Path) -> None:
     from studies.known import read_known
     from studies.search import Search
     from studies.study import REWARD
-    from studies.trials import evaluated_trials, values_of
 
-    evaluator, layout = load(LANDSCAPES[OLD if cell.kind == EARLIER else NEW])
+    landscape = LANDSCAPES[OLD if cell.kind == EARLIER else NEW]
+    evaluator, layout = load(landscape)
     steps = evaluator.settings.steps
     identity = {"layout": layout.to_dict(), "generation": evaluator.settings.to_dict(), "prompts": evaluator.prompts}
     database = cell.database(work)
@@ -106,33 +110,32 @@ def _run(cell: Cell, work: Path) -> None:
     import optuna
 
     study = optuna.load_study(study_name=REWARD, storage=optuna_storage)
-    points = [values_of(trial) for trial in evaluated_trials(study)[: cell.evaluations]]
+    points = [point[:3] for point in whole_evaluations(study, landscape.images)]
     cell.points(work).write_text(json.dumps(points))
 
 
 def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
-    from ecad_automl.plots import plot_convergence
-
-    runs = {cell: json.loads(cell.points(work).read_text()) for cell in cells}
-    yardstick = Yardstick.of(NEW, work)
-    curves = {
-        kind: np.stack([yardstick.curve(runs[cell]) for cell in cells if cell.kind == kind])
-        for kind in (SCRATCH, SEEDS, FULL)
-    }
+    yardstick, images = Yardstick.of(NEW, work), LANDSCAPES[NEW].images
     evaluations = cells[0].evaluations
+    curves: dict[str, list[NDArray[np.float64]]] = {}
+    for cell in cells:
+        points = [Point(*values) for values in json.loads(cell.points(work).read_text())]
+        curves.setdefault(cell.kind, []).append(by_images(Run(evaluations, points), yardstick, images))
     marks = sorted({evaluations, *(mark for mark in MARKS if mark <= evaluations)})
     lines = ["| search | " + " | ".join(map(str, marks)) + " |", "|---" * (len(marks) + 1) + "|"]
-    for kind, values in curves.items():
-        at = (values[:, mark - 1] for mark in marks)
+    for kind, found in curves.items():
+        at = (np.array([curve[mark - 1] for curve in found]) for mark in marks)
         shown = [f"{np.median(v):.3f} ({v.min():.3f} to {v.max():.3f})" for v in at]
         lines.append(f"| {kind} | " + " | ".join(shown) + " |")
-    # What a search from scratch reaches, and how many evaluations the others take for that, seed by seed.
+    # What a search from scratch reaches, and how many images the others take for that, seed by seed.
     reached = {
-        f"scratch after {mark}": {kind: _needed(curves[kind], curves[SCRATCH][:, mark - 1]) for kind in (SEEDS, FULL)}
+        f"scratch after {mark}": {
+            kind: _needed(curves[kind], [curve[mark - 1] for curve in curves[SCRATCH]]) for kind in (SEEDS, FULL)
+        }
         for mark in marks
         if mark >= min(24, evaluations)
     }
-    lines += ["", "Evaluations, one number per seed, to the hypervolume of the search from scratch:", ""]
+    lines += ["", "The images of so many whole evaluations, one number per seed, to the hypervolume of", ""]
     lines += [f"- {name}: {', '.join(f'{kind} {n}' for kind, n in row.items())}" for name, row in reached.items()]
     results.mkdir(parents=True, exist_ok=True)
     summary = {
@@ -140,18 +143,18 @@ def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
         "old": repr(LANDSCAPES[OLD]),
         "new": repr(LANDSCAPES[NEW]),
         "evaluations": evaluations,
-        "hypervolume": {kind: values.round(5).tolist() for kind, values in curves.items()},
-        "evaluations to the hypervolume of": reached,
+        "images of a whole evaluation": images,
+        "hypervolume": {kind: np.round(found, 5).tolist() for kind, found in curves.items()},
+        "whole evaluations' images to the hypervolume of": reached,
     }
     (results / "transfer.json").write_text(json.dumps(summary, indent=2) + "\n")
     (results / "transfer.md").write_text("\n".join(lines) + "\n")
-    count = len(curves[FULL])
-    plot_convergence(results / "transfer.png", curves, title=f"{NEW} after {OLD}: median and range of {count} seeds")
+    plot(results / "transfer.png", {f"{NEW} after {OLD}": curves}, images, first=4)
     Console().print("\n".join(lines), highlight=False)
 
 
-def _needed(curves: NDArray[np.float64], levels: NDArray[np.float64]) -> list[int | None]:
-    """For each seed the number of evaluations after which its curve is as high as its level."""
+def _needed(curves: Sequence[NDArray[np.float64]], levels: Sequence[float]) -> list[int | None]:
+    """For each seed the images, in whole evaluations, after which its curve is as high as its level."""
     found = (np.flatnonzero(curve >= level) for curve, level in zip(curves, levels, strict=True))
     return [int(at[0]) + 1 if len(at) else None for at in found]
 
