@@ -10,11 +10,13 @@ from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import load_schedule, save_schedule
 
 if TYPE_CHECKING:
+    from ecad_automl.api import Front, search
     from ecad_automl.models import load_model
     from ecad_automl.runtime import apply_schedule
 
 __all__ = [
     "EcadError",
+    "Front",
     "Layout",
     "Schedule",
     "Slot",
@@ -22,9 +24,15 @@ __all__ = [
     "load_model",
     "load_schedule",
     "save_schedule",
+    "search",
 ]
 
-_HOMES = {"apply_schedule": "ecad_automl.runtime", "load_model": "ecad_automl.models"}
+_HOMES = {
+    "Front": "ecad_automl.api",
+    "apply_schedule": "ecad_automl.runtime",
+    "load_model": "ecad_automl.models",
+    "search": "ecad_automl.api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,10 @@ from typing import Literal, get_args
 from ecad_automl.errors import StudyError
 from ecad_automl.latency.model import FEWEST_SCHEDULES
 
-__all__ = ["Heuristics", "LatencySettings", "SearchConfig"]
+__all__ = ["SETTINGS", "Heuristics", "LatencySettings", "SearchConfig"]
+
+#: What a study keeps the settings of its latest run under.
+SETTINGS = "search settings"
 
 Heuristics = Literal["fora", "all", "none"]
 

@@ -15,7 +15,7 @@ from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedule_file import relevant_scheduler_config
 from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
-from studies.config import LatencySettings, SearchConfig
+from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.initial import initial_of, is_started
 from studies.known import KnownSchedules
@@ -51,6 +51,7 @@ class SearchJob:
         init_limit: how many of their schedules to evaluate at most.
         constraints: what schedules must meet to be on the front, each with what measures it.
         prompt_split: how the prompts were split from others that are held out, kept for whoever confirms the front.
+        settings: how the user asked for this search, kept in the study in place of those of earlier runs.
     """
 
     model: LoadedModel
@@ -66,6 +67,7 @@ class SearchJob:
     init_limit: int = 24
     constraints: Sequence[tuple[Constraint, Reward | PairedReward]] = ()
     prompt_split: bytes | None = None
+    settings: bytes | None = None
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -100,6 +102,8 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
             store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)
+        if job.settings is not None:
+            store.save_calibration(job.study, SETTINGS, job.settings)
         cost = _cost(job, layout, store, observer)
         if known and not is_started(store, job.study):
             initial_of(known, cost, job.init_limit).save(store, job.study)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ecad_automl.api.config_file import read_search_file
     from ecad_automl.api.front import Front, FrontPoint
-    from ecad_automl.api.search import search
-    from ecad_automl.api.settings import SearchFile, read_search_file, resolved_config
+    from ecad_automl.api.searching import search
+    from ecad_automl.api.settings import SearchFile, resolved_config
 
 __all__ = ["Front", "FrontPoint", "SearchFile", "read_search_file", "resolved_config", "search"]
 
@@ -15,9 +16,9 @@ _HOMES = {
     "Front": "ecad_automl.api.front",
     "FrontPoint": "ecad_automl.api.front",
     "SearchFile": "ecad_automl.api.settings",
-    "read_search_file": "ecad_automl.api.settings",
+    "read_search_file": "ecad_automl.api.config_file",
     "resolved_config": "ecad_automl.api.settings",
-    "search": "ecad_automl.api.search",
+    "search": "ecad_automl.api.searching",
 }
 
 

@@ -72,7 +72,7 @@ class FrontPoint:
 class Front(Sequence[FrontPoint]):
     """The schedules of a study that no other one beats, the cheapest first.
 
-    Made by :func:`~ecad_automl.api.search.search` or :meth:`load`. It is the front at that moment: where a search goes
+    Made by :func:`~ecad_automl.search` or :meth:`load`. It is the front at that moment: where a search goes
     on, load it again.
 
     Args:

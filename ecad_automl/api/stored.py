@@ -12,7 +12,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from storage import BaselineRecord, Costly, EvaluationRecord, GenerationRecord, Store, by_gmacs, by_latency, front
 
-__all__ = ["StoredStudy", "StudyCost", "read_study"]
+__all__ = ["StoredStudy", "StudyCost", "find_study", "read_study"]
 
 _UNCACHED = "uncached"
 
@@ -96,16 +96,7 @@ def read_study(storage: str | Path, name: str | None) -> StoredStudy:
         StudyError: the study does not exist, was not named where there are several, or has no evaluations yet.
     """
     with Store.open(storage, read_only=True) as store:
-        names = store.studies()
-        if name is None:
-            if len(names) != 1:
-                listed = ", ".join(map(repr, names)) or "none"
-                raise StudyError(f"{storage} holds {len(names)} studies ({listed}); name one of them (--study).")
-            name = names[0]
-        identity = store.identity(name)
-        if identity is None:
-            listed = ", ".join(map(repr, names)) or "none"
-            raise StudyError(f"{storage} holds no study {name!r}; it holds {listed}.")
+        name, identity = find_study(store, storage, name)
         study = StoredStudy(
             name,
             identity,
@@ -117,3 +108,21 @@ def read_study(storage: str | Path, name: str | None) -> StoredStudy:
     if not study.evaluations or _UNCACHED not in study.baselines:
         raise StudyError(f"The study {name!r} has no evaluated schedule yet; run `ecad-automl search` first.")
     return study
+
+
+def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str, dict[str, Any]]:
+    """The name and identity of a study; without a name, of the only one of the file.
+
+    Raises:
+        StudyError: the study does not exist, or was not named where there are several.
+    """
+    names = store.studies()
+    listed = ", ".join(map(repr, names)) or "none"
+    if name is None:
+        if len(names) != 1:
+            raise StudyError(f"{storage} holds {len(names)} studies ({listed}); name one of them (--study).")
+        name = names[0]
+    identity = store.identity(name)
+    if identity is None:
+        raise StudyError(f"{storage} holds no study {name!r}; it holds {listed}.")
+    return name, identity

@@ -17,7 +17,7 @@ from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of
 from ecad_automl.shapes import WEIGHTS
 
-__all__ = ["LoadedModel", "default_settings", "load_model", "model_layout"]
+__all__ = ["LoadedModel", "default_settings", "load_model", "model_layout", "model_revision"]
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -77,9 +77,22 @@ def load_model(
             "'PixArt-alpha/PixArt-XL-2-256x256'."
         )
     pipe = _from_pretrained(str(folder) if local else name, name, revision, _DTYPES[dtype])
-    found_revision = _folder_revision(folder) if local else _cached_commit(name, revision) or revision or "main"
     check_text_to_image(pipe, name)
-    return LoadedModel(pipe.to(device), name, found_revision, default_settings(pipe, bundled=name == "shapes"))
+    settings = default_settings(pipe, bundled=name == "shapes")
+    return LoadedModel(pipe.to(device), name, model_revision(name, revision), settings)
+
+
+def model_revision(name: str, revision: str | None = None) -> str:
+    """What was just loaded under a name: the hub commit, or a hash of the folder's files.
+
+    Args:
+        name: see :func:`load_model`.
+        revision: hub revision that was asked for.
+    """
+    folder = WEIGHTS if name == "shapes" else Path(name).expanduser()
+    if folder.is_dir():
+        return _folder_revision(folder)
+    return _cached_commit(name, revision) or revision or "main"
 
 
 def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.dtype) -> Any:

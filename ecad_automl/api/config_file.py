@@ -1,0 +1,143 @@
+"""Reading the TOML file of a search; every fault of it is told in one sentence, with its line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ecad_automl.api.settings import TABLES, SearchFile
+from ecad_automl.errors import StudyError
+
+__all__ = ["read_search_file"]
+
+_MOST_BYTES = 2**20
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "list_type": "a list of texts",
+}
+
+
+def read_search_file(path: str | Path) -> SearchFile:
+    """Read the settings of a search.
+
+    The file has the tables ``[model]``, ``[prompts]``, ``[reward]``, ``[search]`` and ``[method]``, each of which may
+    be left out, with the long options of ``ecad-automl search`` as keys; ``[method]`` holds the settings of
+    :class:`~studies.config.SearchConfig` that have no option. Paths are relative to the working directory, as those on
+    the command line are.
+
+    Args:
+        path: the TOML file.
+
+    Raises:
+        StudyError: there is no such file, or it is no TOML, or has an unknown key or a value of another kind; the
+            message names the line where that can be told.
+    """
+    text = _text(Path(path).expanduser())
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"The config file {path} is no TOML: {error}.") from error
+    try:
+        return SearchFile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        table, key = (*map(str, first["loc"]), "")[:2]
+        line = _line(text, table, key)
+        where = f"The config file {path}" + ("" if line is None else f", line {line}")
+        raise StudyError(f"{where}: {_fault(first, table, key)}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise StudyError(f"The config file {path} cannot be read ({error.strerror}); give a TOML file.") from error
+    if len(data) > _MOST_BYTES:
+        raise StudyError(f"The config file {path} has more than {_MOST_BYTES} bytes; it can hardly be one.")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise StudyError(f"The config file {path} is not UTF-8; save it so.") from error
+
+
+def _fault(error: ErrorDetails, table: str, key: str) -> str:
+    """What is wrong, and what to do."""
+    if table not in TABLES:
+        return _unknown_table(table, error["input"])
+    if not key:
+        return f"{table} is {_shown(error['input'])}, but a table is expected; write [{table}] above its keys."
+    if error["type"] == "extra_forbidden":
+        return _unknown_key(table, key)
+    return f"{key} in [{table}] is {_shown(error['input'])}, but {_expected(error)} is expected."
+
+
+def _unknown_table(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return f"there is no table [{name}]; {_instead(name, TABLES, '[{}]')}"
+    homes = [table for table, keys in _keys().items() if name in keys]
+    if homes:
+        return f"the key {name!r} stands outside of all tables; put it under [{homes[0]}]."
+    return f"there is no key {name!r}; {_instead(name, [key for keys in _keys().values() for key in keys], '{!r}')}"
+
+
+def _unknown_key(table: str, key: str) -> str:
+    homes = [name for name, keys in _keys().items() if key in keys]
+    if homes:
+        return f"the key {key!r} belongs under [{homes[0]}], not [{table}]; move it there."
+    return f"[{table}] has no key {key!r}; {_instead(key, _keys()[table], '{!r}')}"
+
+
+def _instead(name: str, known: Iterable[str], form: str) -> str:
+    names = list(known)
+    close = get_close_matches(name.replace("_", "-").lower(), names, 1)
+    if close:
+        return f"did you mean {form.format(close[0])}?"
+    return f"choose one of {', '.join(map(form.format, names))}."
+
+
+def _keys() -> dict[str, tuple[str, ...]]:
+    return {name: tuple(str(field.alias) for field in kind.model_fields.values()) for name, kind in TABLES.items()}
+
+
+def _expected(error: ErrorDetails) -> str:
+    context: dict[str, Any] = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        return f"one of {context['expected']}"
+    if error["type"] == "greater_than_equal":
+        return f"a number of at least {context['ge']:g}"
+    return _EXPECTED.get(error["type"], error["msg"])
+
+
+def _shown(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."
+
+
+def _line(text: str, table: str, key: str) -> int | None:
+    """The line, from 1, in which a key or the heading of a table stands; None where it is written in another way."""
+    name = re.escape(key or table)
+    heading = re.compile(rf"\s*\[\s*[\"']?{re.escape(table)}[\"']?\s*\]")
+    entry = re.compile(rf"\s*[\"']?{name}[\"']?\s*=")
+    dotted = re.compile(rf"\s*[\"']?{re.escape(table)}[\"']?\s*\.\s*[\"']?{name}[\"']?\s*=")
+    inside = at_top = not key
+    for number, line in enumerate(text.splitlines(), start=1):
+        if re.match(r"\s*\[", line):
+            inside, at_top = bool(heading.match(line)), False
+            if inside and not key:
+                return number
+        elif ((inside if key else at_top) and entry.match(line)) or (key and dotted.match(line)):
+            return number
+    return None

@@ -1,0 +1,153 @@
+"""A running search as people see it: in a terminal, in a notebook, and where output is kept in a file."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from studies import SearchJob, SearchStatus
+
+__all__ = ["LiveStatus", "outcome", "run_with_status"]
+
+
+class LiveStatus:
+    """A table that follows the search; where output is neither a terminal nor a notebook, a line now and then.
+
+    Args:
+        console: where it is shown.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._in_notebook = console.is_jupyter
+        self._shown: Any = None
+        self._printed = -1
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def message(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(text, style="yellow")
+
+    def update(self, status: SearchStatus) -> None:
+        """Show the status."""
+        if self._live:
+            self._live.update(_table(status))
+        elif self._in_notebook:
+            self._show(status)
+        elif status.text != "evaluating" or status.evaluations - self._printed >= 10:
+            self._printed = status.evaluations
+            self._console.print(_line(status), highlight=False)
+
+    def _show(self, status: SearchStatus) -> None:
+        """One table of the cell that is replaced: rich's own would need ipywidgets."""
+        notebook: Any = import_module("IPython.display")
+        html = notebook.HTML(_html(status))
+        if self._shown is None:
+            self._shown = notebook.display(html, display_id=True)
+        else:
+            self._shown.update(html)
+
+
+def run_with_status(job: SearchJob, console: Console, again: str) -> SearchStatus:
+    """Run a search under the eyes of its user.
+
+    Args:
+        job: what to search for.
+        console: where it is shown.
+        again: what the user does to go on: repeats the same command or the same call.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it, and was told that nothing is lost.
+        EcadError: see :func:`~studies.job.run_search`.
+    """
+    from studies import run_search
+
+    try:
+        with LiveStatus(console) as live:
+            return run_search(job, live)
+    except KeyboardInterrupt:
+        console.print(f"Stopped. Everything evaluated is kept; the same {again} goes on from here.")
+        raise
+
+
+def outcome(status: SearchStatus) -> str:
+    """One line on a search that is done."""
+    best = ", ".join(f"{_signed(value)} at {speedup:g}x" for speedup, value in status.best.items())
+    return (
+        f"Done: {status.evaluations} schedules, hypervolume {_number(status.hypervolume)}; best mean reward "
+        f"difference to uncached: {best}."
+    )
+
+
+def _figures(status: SearchStatus) -> dict[str, str]:
+    return {
+        "evaluations": _evaluations(status),
+        "generation": str(status.generation),
+        "hypervolume": _number(status.hypervolume),
+        **{f"best at {speedup:g}x": _signed(value) for speedup, value in status.best.items()},
+        "rank correlation": _number(status.rank_correlation, 2),
+        "time left": _duration(status.seconds_left),
+    }
+
+
+def _evaluations(status: SearchStatus) -> str:
+    if not status.stopped:
+        return f"{status.evaluations}/{status.budget}"
+    return f"{status.evaluations} ({status.stopped} stopped), {status.images:.0f}/{status.budget} by images"
+
+
+def _table(status: SearchStatus) -> Table:
+    table = Table(title=status.text, title_justify="left")
+    figures = _figures(status)
+    for name in figures:
+        table.add_column(name, justify="right")
+    table.add_row(*figures.values())
+    return table
+
+
+def _html(status: SearchStatus) -> str:
+    figures = _figures(status)
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in figures)
+    values = "".join(f"<td>{escape(value)}</td>" for value in figures.values())
+    return (
+        f"<table><caption>{escape(status.text)}</caption><thead><tr>{names}</tr></thead>"
+        f"<tbody><tr>{values}</tr></tbody></table>"
+    )
+
+
+def _line(status: SearchStatus) -> str:
+    return f"{status.text}: " + ", ".join(f"{name} {value}" for name, value in _figures(status).items() if value != "-")
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

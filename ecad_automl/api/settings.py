@@ -1,0 +1,220 @@
+"""The settings of a search as a TOML file, and as a study keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ecad_automl.api.stored import find_study
+from ecad_automl.errors import StorageError
+from storage import Store
+from studies.config import SETTINGS, Heuristics, SearchConfig
+
+__all__ = ["TABLES", "MethodTable", "SearchFile", "resolved_config"]
+
+_SCHEMA = "ecad-automl/search/1"
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0)]
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class _Table(BaseModel):
+    """A table of the file: what is None was not said, and is as the command has it by default."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, alias_generator=_key, validate_default=False
+    )
+
+
+class ModelTable(_Table):
+    """Which pipeline is searched, and how it generates; keys as the options of ``ecad-automl search``."""
+
+    model: str | None = None
+    revision: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    device: str | None = None
+    steps: Count | None = None
+    guidance_scale: float | None = None
+    height: Count | None = None
+    width: Count | None = None
+
+
+class PromptsTable(_Table):
+    """What images are made of."""
+
+    prompts: str | None = None
+    column: str | None = None
+    split: str | None = None
+    limit: Count | None = None
+    calibration_prompts: Count | None = None
+    images_per_prompt: Count | None = None
+
+
+class RewardTable(_Table):
+    """What is maximized and minimized, within which bounds."""
+
+    reward: str | None = None
+    constraint: list[str] | None = None
+    cost: Literal["gmacs", "latency"] | None = None
+    latency_batch_size: Count | None = None
+    latency_schedules: Count | None = None
+
+
+class SearchTable(_Table):
+    """Where the study is, and how long it searches."""
+
+    storage: str | None = None
+    study: str | None = None
+    evaluations: Count | None = None
+    population: Annotated[int, Field(ge=2)] | None = None
+    init: list[str] | None = None
+    init_limit: Annotated[int, Field(ge=0)] | None = None
+    batch_size: Count | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+    heuristics: Heuristics | None = None
+    race: bool | None = None
+    surrogate: bool | None = None
+
+
+class MethodTable(_Table):
+    """Settings of :class:`~studies.config.SearchConfig` that have no option of their own."""
+
+    parents: Annotated[int, Field(ge=2)] | None = None
+    pool: Count | None = None
+    unfiltered: Annotated[int, Field(ge=0)] | None = None
+    scaled_drift: bool | None = None
+    step_seeds: Annotated[int, Field(ge=0)] | None = None
+    drift_seeds: Annotated[int, Field(ge=0)] | None = None
+    drift_children: Annotated[int, Field(ge=0)] | None = None
+    adaptive: bool | None = None
+    race_share: Share | None = None
+    trust: float | None = None
+
+    @classmethod
+    def from_config(cls, config: SearchConfig) -> Self:
+        """What a configuration says beyond the options of the command."""
+        names = [name for name in cls.model_fields if name != "race_share"]
+        values = {_key(name): getattr(config, name) for name in names}
+        return cls.model_validate({**values, **({"race-share": config.race} if config.race else {})})
+
+    def config(self, *, race: bool = True, **options: Any) -> SearchConfig:
+        """The configuration of these settings.
+
+        Args:
+            race: whether candidates are stopped early at all.
+            **options: the fields of the configuration that are options of the command.
+
+        Raises:
+            StudyError: a number is out of range.
+        """
+        further = self.model_dump(exclude_none=True)
+        share = further.pop("race_share", 1.0)
+        return SearchConfig(**options, race=share if race else 0.0, **further)
+
+
+class SearchFile(BaseModel):
+    """The settings of a search: a table for each of its parts, with keys as the long options of the command.
+
+    Read from a file by :func:`~ecad_automl.api.config_file.read_search_file`, from a study by
+    :func:`resolved_config`.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    model: ModelTable = ModelTable()
+    prompts: PromptsTable = PromptsTable()
+    reward: RewardTable = RewardTable()
+    search: SearchTable = SearchTable()
+    method: MethodTable = MethodTable()
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], method: MethodTable | None = None) -> Self:
+        """The file of options.
+
+        Args:
+            options: values by the names of their parameters, ``images_per_prompt`` for ``--images-per-prompt``; None
+                and empty lists are left out, as are names that are no option of a search.
+            method: the settings without an option.
+        """
+        said = {name: value for name, value in options.items() if value is not None and value not in ([], ())}
+        tables = {
+            table: {_key(name): said[name] for name in kind.model_fields if name in said}
+            for table, kind in TABLES.items()
+            if table != "method"
+        }
+        return cls.model_validate({**tables, "method": method or MethodTable()})
+
+    def options(self) -> dict[str, Any]:
+        """What was said of the options, by the names of their parameters."""
+        tables = (self.model, self.prompts, self.reward, self.search)
+        return {name: value for table in tables for name, value in table.model_dump(exclude_none=True).items()}
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """What was said, by table and key."""
+        tables = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: table for name, table in tables.items() if table}
+
+    def to_toml(self) -> str:
+        """The text of a file that ``ecad-automl search --config`` reads."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    def to_bytes(self) -> bytes:
+        """What a study keeps; see :func:`resolved_config`."""
+        return json.dumps({"schema": _SCHEMA, "settings": self.to_dict()}).encode()
+
+
+#: The tables by name.
+TABLES: Mapping[str, type[_Table]] = {
+    "model": ModelTable,
+    "prompts": PromptsTable,
+    "reward": RewardTable,
+    "search": SearchTable,
+    "method": MethodTable,
+}
+
+
+def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile:
+    """The settings of the latest run of a study, defaults included.
+
+    What a search from Python was given as an object is not in them, but for the names of the model and the reward:
+    a list of prompts, for one, has no form in a file.
+
+    Args:
+        storage: path or ``sqlite:///`` URL of the study database.
+        study: its name; may be left out where the file holds just one.
+
+    Raises:
+        StorageError: the file is missing or damaged, or was last written before settings were kept.
+        StudyError: there is no such study, or none was named where there are several.
+    """
+    with Store.open(storage, read_only=True) as store:
+        name, _ = find_study(store, storage, study)
+        data = store.calibration(name, SETTINGS)
+    if data is None:
+        raise StorageError(
+            f"The study {name!r} in {storage} keeps no settings, since it was last searched before they were kept; "
+            "search on to have them."
+        )
+    try:
+        kept = json.loads(data)
+        if kept["schema"] != _SCHEMA:
+            raise StorageError(
+                f"The settings of the study {name!r} in {storage} are of the schema {kept['schema']!r}, not {_SCHEMA}; "
+                "upgrade ecad-automl."
+            )
+        return SearchFile.model_validate(kept["settings"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise StorageError(
+            f"The settings of the study {name!r} in {storage} cannot be read ({type(error).__name__}); restore "
+            "the file."
+        ) from error
