@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import typer
+
+from ecad_automl.api import SearchFile, read_search_file, resolved_config
+from ecad_automl.api.settings import TABLES, MethodTable
+from ecad_automl.errors import StorageError, StudyError
+from storage import Store
+from studies.config import SETTINGS, SearchConfig
+
+Cli = Callable[..., tuple[int, str, str]]
+
+EXAMPLE = """\
+# a search
+[model]
+model = "shapes"
+guidance-scale = 3
+
+[reward]
+constraint = ["fidelity>=-0.05", "psnr>=20"]
+
+[search]
+evaluations = 40
+race = false
+
+[method]
+parents = 12
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "search.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_says_what_its_keys_say_and_nothing_else(tmp_path: Path) -> None:
+    found = read_search_file(written(tmp_path, EXAMPLE))
+    assert found.options() == {
+        "model": "shapes",
+        "guidance_scale": 3.0,
+        "constraint": ["fidelity>=-0.05", "psnr>=20"],
+        "evaluations": 40,
+        "race": False,
+    }
+    assert found.method.config(race=True) == SearchConfig(parents=12)
+
+
+def test_a_file_that_is_written_reads_back_the_same(tmp_path: Path) -> None:
+    text = EXAMPLE + '\n[prompts]\nprompts = "a \\"quoted\\" \\\\ name\\nof ünïcode.txt"\n'
+    found = read_search_file(written(tmp_path, text))
+    again = written(tmp_path, found.to_toml())
+    assert read_search_file(again) == found
+    assert tomllib.loads(again.read_text())["prompts"]["prompts"] == 'a "quoted" \\ name\nof ünïcode.txt'
+
+
+def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too() -> None:
+    from ecad_automl.cli.app import app
+
+    command = typer.main.get_command(app)
+    options = {param.name for param in command.commands["search"].params} - {"config", "help"}  # type: ignore[attr-defined]
+    keys = [name for table, kind in TABLES.items() if table != "method" for name in kind.model_fields]
+    assert sorted(keys) == sorted(str(name) for name in options)
+    of_options = {"evaluations", "batch", "surrogate", "heuristics", "race", "seed"}
+    settings = {item.name for item in fields(SearchConfig)} - of_options
+    assert set(MethodTable.model_fields) == settings | {"race_share"}
+
+
+@pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(race=0, trust=0.3), SearchConfig(race=0.5, pool=99)])
+def test_settings_without_an_option_come_back_as_they_were(config: SearchConfig) -> None:
+    assert MethodTable.from_config(config).config(race=config.race > 0) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[search]\nevaluation = 3\n", r"line 2: \[search\] has no key 'evaluation'; did you mean 'evaluations'\?"),
+        ("[search]\nimages_per_prompt = 3\n", r"line 2: \[search\] has no key 'images_per_prompt'"),
+        ("[prompts]\n\nimages_per_prompt = 3\n", r"line 3: .* did you mean 'images-per-prompt'\?"),
+        ("[search]\nzzz = 3\n", r"line 2: \[search\] has no key 'zzz'; choose one of 'storage', 'study'"),
+        ("[model]\nreward = 'x'\n", r"line 2: the key 'reward' belongs under \[reward\], not \[model\]"),
+        ("[serch]\nseed = 1\n", r"line 1: there is no table \[serch\]; did you mean \[search\]\?"),
+        ("# top\nevaluations = 1\n", r"line 2: the key 'evaluations' stands outside of all tables; put it under"),
+        ("colour = 1\n", r"line 1: there is no key 'colour'; did you mean 'column'\?"),
+        ("model = 'shapes'\n", r"line 1: model is 'shapes', but a table is expected; write \[model\]"),
+        (
+            "[search]\nseed = 0\nevaluations = 'many'\n",
+            r"line 3: evaluations in \[search\] is 'many', but a whole number",
+        ),
+        ("[search]\nevaluations = 2.5\n", r"line 2: evaluations in \[search\] is 2.5, but a whole number is expected"),
+        ("[search]\nevaluations = 0\n", r"line 2: evaluations in \[search\] is 0, but a number of at least 1"),
+        ("search.evaluations = 0\n", r"line 1: evaluations in \[search\] is 0"),
+        ("search = {evaluations = 0}\n", r"toml: evaluations in \[search\] is 0"),
+        ("[search]\nrace = 1\n", r"line 2: race in \[search\] is 1, but true or false is expected"),
+        ("[search]\nevaluations = true\n", r"line 2: evaluations in \[search\] is true, but a whole number"),
+        (
+            "[reward]\ncost = 'dollars'\n",
+            r"line 2: cost in \[reward\] is 'dollars', but one of 'gmacs' or 'latency' is",
+        ),
+        (
+            "[reward]\nconstraint = 'psnr>=2'\n",
+            r"line 2: constraint in \[reward\] is 'psnr>=2', but a list of texts is",
+        ),
+        ("[reward]\nconstraint = [3]\n", r"line 2: constraint in \[reward\] is 3, but a text in quotes is expected"),
+        ("[model]\nguidance-scale = inf\n", r"line 2: guidance-scale in \[model\] is inf, but a finite number is"),
+        ("[search\n", r"is no TOML: .*line 1"),
+    ],
+)
+def test_a_fault_is_told_in_one_sentence_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(StudyError, match=says) as caught:
+        read_search_file(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "search.toml") in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="cannot be read"):
+        read_search_file(tmp_path / "none.toml")
+    with pytest.raises(StudyError, match="cannot be read"):
+        read_search_file(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"[model]\nmodel = '\xe9'\n")
+    with pytest.raises(StudyError, match="not UTF-8"):
+        read_search_file(tmp_path / "latin.toml")
+
+
+def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path, run_cli: Cli) -> None:
+    path = written(tmp_path, "[search]\nevaluations = 5\npopulation = 12\n[reward]\ncost = 'latency'\n")
+    code, _, err = run_cli("search", "--config", path, "--storage", tmp_path / "s.db")
+    assert code == 2
+    assert "budget of 5 evaluations is below the population of 12" in err
+    code, _, err = run_cli("search", "--evaluations", 9, "--config", path, "--storage", tmp_path / "s.db")
+    assert "budget of 9 evaluations is below the population of 12" in err
+    code, _, err = run_cli("search", "--config", path, "--evaluations", 12, "--cost", "dollars")
+    assert "'dollars'" in err
+
+
+def test_a_fault_of_the_file_ends_the_command_with_one_sentence(tmp_path: Path, run_cli: Cli) -> None:
+    path = written(tmp_path, "[search]\nevaluation = 5\n")
+    code, _, err = run_cli("search", "--config", path)
+    assert code == 2
+    assert err.startswith("Error: The config file ")
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_study_without_settings_or_with_damaged_ones(tmp_path: Path) -> None:
+    database = tmp_path / "s.db"
+    with Store.open(database) as store:
+        store.claim_study("s", {})
+        with pytest.raises(StorageError, match="keeps no settings"):
+            resolved_config(database)
+        for kept, says in ((b"{", "cannot be read"), (json.dumps({"schema": "other/9"}).encode(), "'other/9'")):
+            store.save_calibration("s", SETTINGS, kept)
+            with pytest.raises(StorageError, match=says):
+                resolved_config(database)
+        store.save_calibration("s", SETTINGS, SearchFile().to_bytes())
+        assert resolved_config(database) == SearchFile()
