@@ -1,0 +1,136 @@
+"""``ecad-automl report``: a study as one HTML file, or as Markdown with pictures."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ecad_automl.cli.options import Device, Storage, Study
+from ecad_automl.cli.prompts import Prompts, read_named
+from ecad_automl.cli.studies import StoredStudy, read_study
+from ecad_automl.errors import EcadError, EvaluationError
+from ecad_automl.json_file import write_text
+from ecad_automl.report import Images, ReportData
+
+__all__ = ["Format", "report"]
+
+
+class Format(StrEnum):
+    """What a report is written as."""
+
+    HTML = "html"
+    MARKDOWN = "md"
+
+
+def report(
+    storage: Storage = "sqlite:///ecad.db",
+    study: Study = None,
+    images: Annotated[int, typer.Option(help="Prompts to generate images of; 0 loads no model.")] = 0,
+    image_schedules: Annotated[
+        int, typer.Option(help="Schedules of the front to generate them under, spread over the speedups.")
+    ] = 6,
+    prompts: Prompts = None,
+    format: Annotated[  # noqa: A002 - as the option is called
+        Format | None, typer.Option(help="html or md; by default as --out ends, else html.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; report.html or report.md by default.")] = None,
+    model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    device: Device = None,
+) -> None:
+    """Write a study as one HTML file that works offline, or as Markdown with PNG pictures in a folder beside it.
+
+    The file has the front with what it is compared with, every schedule as a heatmap, how to export and apply it, and,
+    with --images, images uncached and under schedules of the front. Prompts are by default those of the search.
+    """
+    chosen = format or (Format.MARKDOWN if out is not None and out.suffix == ".md" else Format.HTML)
+    path = out or Path(f"report.{chosen.value}")
+    found = read_study(storage, study)
+    _check(path, images, image_schedules)
+    console = Console()
+    from ecad_automl.cli.report_data import report_data
+
+    data = report_data(storage, found)
+    if images or prompts is not None:
+        made = _images(data, found, images, image_schedules, prompts, model, device, batch_size)
+        data = replace(data, images=made)
+    if chosen is Format.HTML:
+        from ecad_automl.report import html_page
+
+        write_text(path, html_page(data), "report")
+    else:
+        _write_markdown(data, path)
+    console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _check(path: Path, images: int, image_schedules: int) -> None:
+    """Before anything that takes long."""
+    if images < 0:
+        raise EvaluationError(f"Images of {images} prompts were asked for; give a number from 0.")
+    if image_schedules < 1:
+        raise EvaluationError(f"Images under {image_schedules} schedules were asked for; at least 1 is needed.")
+    if path.is_dir():
+        raise EcadError(f"The report cannot be written to {path}, which is a folder; name a file in it.")
+    if not path.parent.is_dir():
+        raise EcadError(f"The report cannot be written to {path}, for its folder does not exist; make it first.")
+
+
+def _images(
+    data: ReportData,
+    study: StoredStudy,
+    count: int,
+    schedules: int,
+    prompts: str | None,
+    model: str | None,
+    device: str | None,
+    batch_size: int,
+) -> Images:
+    """Images of the first prompts of the search, or of others.
+
+    Raises:
+        EvaluationError: more prompts are asked for than there are.
+    """
+    from ecad_automl.cli.report_images import make_images
+    from ecad_automl.report.choice import spread_choice
+
+    named = tuple(read_named(prompts).prompts) if prompts is not None else data.prompts
+    wanted = count or len(named)
+    if wanted > len(named):
+        where = "the search has" if prompts is None else f"{prompts} has"
+        raise EvaluationError(f"Images of {wanted} prompts were asked for, but {where} {len(named)}; ask for fewer.")
+    source = "prompts that were searched with" if prompts is None else f"prompts of {prompts}"
+    return make_images(
+        data,
+        study,
+        spread_choice(data, schedules),
+        named[:wanted],
+        source,
+        model=model,
+        device=device,
+        batch_size=batch_size,
+    )
+
+
+def _write_markdown(data: ReportData, path: Path) -> None:
+    """The pictures are all drawn before the first is put in its place; the text comes last."""
+    from ecad_automl.report import markdown_text, write_pictures
+
+    folder = path.with_name(f"{path.stem}-files")
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=path.parent) as scratch:
+        drawn = write_pictures(data, Path(scratch))
+        try:
+            folder.mkdir(exist_ok=True)
+            pictures = {name: file.replace(folder / file.name) for name, file in drawn.items()}
+        except OSError as error:
+            raise EcadError(
+                f"The pictures of the report cannot be written to {folder} ({error.strerror}); choose another place."
+            ) from error
+    write_text(
+        path, markdown_text(data, {name: f"{folder.name}/{file.name}" for name, file in pictures.items()}), "report"
+    )

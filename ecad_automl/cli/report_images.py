@@ -1,0 +1,103 @@
+"""Images for a report, made with the study's model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.studies import StoredStudy
+from ecad_automl.errors import StudyError
+from ecad_automl.report import Images, ReportData, ScheduleFigures
+
+if TYPE_CHECKING:
+    from ecad_automl.models import LoadedModel
+    from ecad_automl.schedule import Schedule
+
+__all__ = ["make_images"]
+
+
+def make_images(
+    data: ReportData,
+    study: StoredStudy,
+    schedules: Sequence[ScheduleFigures],
+    prompts: Sequence[str],
+    source: str,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    batch_size: int = 8,
+) -> Images:
+    """Generate each prompt uncached and under each schedule, from the noise of the study's first seed.
+
+    Args:
+        data: of the report.
+        study: what it is of.
+        schedules: which ones.
+        prompts: what to draw.
+        source: where the prompts are from, for people.
+        model: where the study's model lies now, if it was moved.
+        device: torch device.
+        batch_size: images per pipeline call.
+
+    Raises:
+        StudyError: the model is not that of the study.
+        UnsupportedModelError: it cannot be loaded.
+        EvaluationError: it gives images that are none.
+    """
+    console = Console()
+    with console.status("Loading the model ..."):
+        quiet_libraries()
+        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.rewards import load_reward
+
+        loaded = _load(study, model, device)
+        evaluator = Evaluator(
+            loaded.pipe,
+            prompts,
+            study.identity["seeds"][:1],
+            load_reward("fidelity"),  # an evaluator wants one; nothing is scored here
+            loaded.settings,
+            batch_size=batch_size,
+        )
+
+    def pictures(schedule: Schedule | None) -> NDArray[np.float32]:
+        images: NDArray[np.float32] = evaluator.generate(schedule).permute(0, 2, 3, 1).numpy()
+        return images
+
+    made = {}
+    with LiveProgress(console) as live:
+        runs = len(schedules) + 1
+        live.update(0, runs, "Images, uncached")
+        uncached = pictures(None)
+        for number, figures in enumerate(schedules, start=1):
+            live.update(number, runs, f"Images, {data.speedup(figures):.2f}x")
+            made[figures.genome] = pictures(data.schedule(figures))
+        live.update(runs, runs, "Images")
+    return Images(tuple(prompts), source, uncached, made)
+
+
+def _load(study: StoredStudy, moved: str | None, device: str | None) -> LoadedModel:
+    """The study's model, called as it was there."""
+    from ecad_automl.models import load_model
+
+    identity = study.identity
+    revision = str(identity["revision"])
+    loaded = load_model(
+        moved or identity["model"],
+        # That of a folder is a hash, by which it is known but not found.
+        revision=None if revision.startswith("folder-") else revision,
+        dtype=identity["dtype"],
+        device=device,
+    )
+    if loaded.revision != revision:
+        raise StudyError(
+            f"The model {loaded.name!r} has the revision {loaded.revision}, but the study {study.name!r} searched "
+            f"{revision}; name the model of the study with --model."
+        )
+    return loaded.with_settings(**identity["generation"])

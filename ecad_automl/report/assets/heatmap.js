@@ -1,0 +1,102 @@
+// A schedule as pictures: for each component, blocks downwards and steps to the right.
+
+const SVG = "http://www.w3.org/2000/svg";
+const TALLEST_ROW = 13;
+const FIELD_HEIGHT = 190;
+
+/** Cells of a single schedule. */
+function scheduleCells(index) {
+  return {
+    classes: ["reused", "computed"],
+    names: ["reused", "computed"],
+    state: (step, slot) => computes(index, step, slot),
+    caption: (share) => `${percent(share[1])} computed`,
+  };
+}
+
+/** Cells that tell two schedules apart. */
+function differenceCells(a, b) {
+  return {
+    classes: ["reused", "both", "a", "b"],
+    names: ["reused in both", "computed in both", "computed in A alone", "computed in B alone"],
+    state: (step, slot) => {
+      const [inA, inB] = [computes(a, step, slot), computes(b, step, slot)];
+      return inA ? (inB ? 1 : 2) : inB ? 3 : 0;
+    },
+    caption: (share) => `${percent(share[2] + share[3])} differ`,
+  };
+}
+
+/** One figure for each chosen component; a line below says what the pointer is on. */
+function heatmaps(cells, components, { label, rowHeight = null } = {}) {
+  const readout = element("p", { class: "readout", "aria-hidden": "true" });
+  const maps = element("div", { class: "maps" });
+  for (const component of components) maps.append(heatmap(cells, component, label, rowHeight, readout));
+  const box = element("div", {}, maps);
+  if (rowHeight === null) box.append(readout, heatmapKey(cells));
+  return box;
+}
+
+function heatmapKey(cells) {
+  const key = element("div", { class: "key" });
+  cells.classes.forEach((name, state) => {
+    const swatch = document.createElementNS(SVG, "svg");
+    swatch.setAttribute("class", "swatch");
+    swatch.setAttribute("viewBox", "0 0 1 1");
+    swatch.setAttribute("aria-hidden", "true");
+    swatch.append(path(name, "M0 0h1v1h-1z"));
+    key.append(element("span", {}, swatch, cells.names[state]));
+  });
+  return key;
+}
+
+function path(name, drawn) {
+  const made = document.createElementNS(SVG, "path");
+  made.setAttribute("class", `fill-${name}`);
+  made.setAttribute("d", drawn);
+  return made;
+}
+
+function heatmap(cells, component, label, rowHeight, readout) {
+  const slots = componentSlots[component];
+  const height = rowHeight ?? Math.max(3, Math.min(TALLEST_ROW, FIELD_HEIGHT / slots.length));
+  const drawn = cells.classes.map(() => "");
+  const counts = cells.classes.map(() => 0);
+  slots.forEach((slot, row) => {
+    for (let step = 0; step < data.steps; step += 1) {
+      const state = cells.state(step, slot);
+      drawn[state] += `M${step} ${row}h1v1h-1z`;
+      counts[state] += 1;
+    }
+  });
+  const share = counts.map((sum) => sum / (slots.length * data.steps));
+  const name = layout.components[component];
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${data.steps} ${slots.length}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `${label}, ${name}: ${cells.caption(share)} of ${slots.length} blocks and ${data.steps} steps`);
+  svg.style.height = `${height * slots.length}px`;
+  svg.append(...drawn.map((text, state) => path(cells.classes[state], text)));
+  svg.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const step = Math.min(data.steps - 1, Math.floor(((event.clientX - box.left) / box.width) * data.steps));
+    const row = Math.min(slots.length - 1, Math.floor(((event.clientY - box.top) / box.height) * slots.length));
+    if (step < 0 || row < 0) return;
+    const state = cells.names[cells.state(step, slots[row])];
+    readout.textContent = `Step ${step}, ${layout.blocks[layout.slotBlock[slots[row]]]}.${name}: ${state}`;
+  });
+  svg.addEventListener("pointerleave", () => { readout.textContent = ""; });
+  return element(
+    "figure",
+    { class: "map" },
+    element("figcaption", {}, name, element("span", {}, cells.caption(share))),
+    element(
+      "div",
+      { class: "field" },
+      element("div", { class: "rows", "aria-hidden": "true" }, element("span", {}, "0"), slots.length > 1 ? element("span", {}, `${slots.length - 1}`) : null),
+      svg,
+      element("div", { class: "columns", "aria-hidden": "true" }, element("span", {}, "0"), element("span", {}, "step"), element("span", {}, `${data.steps - 1}`)),
+    ),
+  );
+}
