@@ -58,12 +58,12 @@ class LiveStatus:
 
     def _show(self, status: SearchStatus) -> None:
         """One table of the cell that is replaced: rich's own would need ipywidgets."""
-        notebook: Any = import_module("IPython.display")
-        html = notebook.HTML(_html(status))
+        shown = {"text/html": _html(status), "text/plain": _line(status)}
         if self._shown is None:
-            self._shown = notebook.display(html, display_id=True)
+            display: Any = import_module("IPython.display").display
+            self._shown = display(shown, raw=True, display_id=True)
         else:
-            self._shown.update(html)
+            self._shown.update(shown, raw=True)
 
 
 def run_with_status(job: SearchJob, console: Console, again: str) -> SearchStatus:
