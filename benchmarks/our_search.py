@@ -25,7 +25,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "ecad-automl, drift not scaled": {"scaled_drift": False},
     "ecad-automl, operators not adaptive": {"adaptive": False},
     "ecad-automl, no step seeds": {"step_seeds": 0, "drift_seeds": 14},
-    "ecad-automl, no drift children": {"drift_children": 0},
     "ecad-automl, all heuristics": {"heuristics": "all"},
 }
 

@@ -59,7 +59,6 @@ class SearchConfig:
             of steps.
         drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
             of interest are left out.
-        drift_children: drift-optimal schedules under learned weights that join each pool, with two mutants of each.
         heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         adaptive: whether operators are used the more often the more their children have added to the front.
         race: the evaluation of a bred candidate is stopped after the most telling of its images where its expected gain
@@ -81,7 +80,6 @@ class SearchConfig:
     scaled_drift: bool = True
     step_seeds: int = 10
     drift_seeds: int = 4
-    drift_children: int = 90
     heuristics: Heuristics = "fora"
     adaptive: bool = True
     race: float = 1.0
@@ -110,7 +108,6 @@ class SearchConfig:
         numbers = {
             "step seeds": self.step_seeds,
             "drift seeds": self.drift_seeds,
-            "drift children": self.drift_children,
         }
         for name, number in numbers.items():
             if number < 0:

@@ -12,30 +12,21 @@ compute steps are the best seeds, though they are the worst by the sum of harms.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 
 __all__ = [
-    "EQUAL",
-    "Weights",
     "cheapest_paths",
     "drift_optimal_seeds",
     "mixed_drift_seeds",
     "reuse_harm",
-    "step_optimal",
     "step_paths",
 ]
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-
-#: What a unit of drift matters: ``(steps,)`` weights of the steps and ``(slots,)`` of the slots; None is 1 for all.
-Weights = tuple[ArrayLike | None, ArrayLike | None]
-EQUAL: Weights = (None, None)
 
 #: MACs of the most expensive seed, as a share of those of the slots in an uncached run.
 MOST = 0.95
@@ -43,23 +34,20 @@ MOST = 0.95
 _BISECTIONS = 20
 
 
-def reuse_harm(drift: Floats, step_weights: Floats, slot_weights: Floats) -> Floats:
+def reuse_harm(drift: Floats) -> Floats:
     """Harm of each slot between one computation and the next.
 
     Args:
         drift: ``(slots, steps, steps)``: ``drift[s, n, m]`` is the distance of the output at step ``m`` from the one
             at step ``n``.
-        step_weights: ``(steps,)``: what a unit of drift at a step matters.
-        slot_weights: ``(slots,)``: what a unit of drift of a slot matters.
 
     Returns:
-        ``(slots, steps, steps + 1)``: ``[s, m, n]`` is the weighted drift, summed over the steps ``m`` to ``n - 1``, of
-        the output computed at step ``m``; infinite where ``n <= m``.
+        ``(slots, steps, steps + 1)``: ``[s, m, n]`` is the drift, summed over the steps ``m`` to ``n - 1``, of the
+        output computed at step ``m``; infinite where ``n <= m``.
     """
     slots, steps, _ = drift.shape
-    weighted = drift * step_weights[None, :, None] * slot_weights[:, None, None]
     used = np.tril(np.ones((steps, steps), dtype=np.bool_), -1)
-    at_step = np.where(used, weighted, 0.0).transpose(0, 2, 1)
+    at_step = np.where(used, drift, 0.0).transpose(0, 2, 1)
     harm = np.concatenate([np.zeros((slots, steps, 1)), np.cumsum(at_step, axis=2)], axis=2)
     return np.where(np.arange(steps + 1)[None, :] > np.arange(steps)[:, None], harm, np.inf)
 
@@ -97,7 +85,6 @@ def drift_optimal_seeds(
     drift: Floats,
     slot_macs: ArrayLike,
     count: int,
-    weights: Weights = EQUAL,
     groups: ArrayLike | None = None,
 ) -> Bits:
     """Schedules of least total drift at their MACs, from nearly all-compute down to the first step only.
@@ -107,7 +94,6 @@ def drift_optimal_seeds(
             multiply it by the mean square of the outputs.
         slot_macs: ``(slots,)``: MACs of one computation of each slot.
         count: how many schedules are wanted, evenly spread in the logarithm of their MACs.
-        weights: what a unit of drift matters, by step and by slot.
         groups: ``(slots,)`` integers: slots of one group share their compute steps; None ties no slots.
 
     Returns:
@@ -117,7 +103,21 @@ def drift_optimal_seeds(
     Raises:
         StudyError: an array has the wrong shape, or values that are negative or not finite.
     """
-    return _optimal(drift, slot_macs, count, [weights], groups)[0]
+    drift = np.asarray(drift, dtype=np.float64)
+    if drift.ndim != 3 or drift.shape[1] != drift.shape[2] or 0 in drift.shape:
+        raise StudyError(f"The drift has the shape {drift.shape}; it must be (slots, steps, steps).")
+    slots, steps, _ = drift.shape
+    macs = _checked("slot MACs", slot_macs, slots)
+    if not macs.any():
+        macs = np.ones(slots)
+    harm = reuse_harm(_checked("drift", drift.ravel(), drift.size).reshape(drift.shape))
+    _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
+    if len(group) != slots:
+        raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
+    together = np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)])
+    targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
+    group_macs = np.bincount(group, weights=macs).astype(np.float64)
+    return _distinct(_at_budgets(together, group_macs, targets)[:, :, group])
 
 
 def step_paths(harm: Floats) -> Bits:
@@ -133,7 +133,7 @@ def step_paths(harm: Floats) -> Bits:
         computed.
     """
     steps = len(harm)
-    spans = reuse_harm(harm[None], np.ones(steps), np.ones(1))[0]
+    spans = reuse_harm(harm[None])[0]
     # least[n]: of all choices of so many computed steps before step n, with n computed or the end.
     least = np.full(steps + 1, np.inf)
     least[0] = 0.0
@@ -150,84 +150,27 @@ def step_paths(harm: Floats) -> Bits:
     return chosen
 
 
-def step_optimal(drift: Floats, weights: Weights = EQUAL) -> Bits:
-    """Of schedules that compute all slots of a step or none, the one of least drift for each number of steps.
-
-    Args:
-        drift: ``(slots, steps, steps)``, see :func:`reuse_harm`.
-        weights: what a unit of drift matters, by step and by slot.
-
-    Returns:
-        ``(steps, steps, slots)`` bool: the best of 1 computed step, of 2 and so on to all.
-
-    Raises:
-        StudyError: an array has the wrong shape, or values that are negative or not finite.
-    """
-    slots, steps, _ = drift.shape
-    by_step, by_slot = _checked("step weights", weights[0], steps), _checked("slot weights", weights[1], slots)
-    chosen = step_paths(np.tensordot(by_slot, drift, axes=1) * by_step[:, None])
-    return np.repeat(chosen[:, :, None], slots, axis=2)
-
-
-def mixed_drift_seeds(
-    drift: Floats, slot_macs: ArrayLike, component_index: ArrayLike, count: int, weights: Sequence[Weights] = (EQUAL,)
-) -> Bits:
+def mixed_drift_seeds(drift: Floats, slot_macs: ArrayLike, component_index: ArrayLike, count: int) -> Bits:
     """Drift-optimal schedules of three kinds: of common compute steps, of steps common by component, and of free ones.
 
     Args:
         drift: ``(slots, steps, steps)``, see :func:`drift_optimal_seeds`.
         slot_macs: ``(slots,)``: MACs of one computation of each slot.
         component_index: ``(slots,)``: the component of each slot.
-        count: how many schedules are wanted for each of the weights; about four of seven are of the first kind, two of
-            the second.
-        weights: one or more answers to what a unit of drift matters, by step and by slot.
+        count: how many schedules are wanted; about four of seven are of the first kind, two of the second.
 
     Returns:
-        ``(k, steps, slots)`` bool, distinct for each of the weights; ``k`` is ``count`` times the number of weights, or
-        less where kinds coincide.
+        ``(k, steps, slots)`` bool, distinct; ``k`` is ``count``, or less where kinds coincide.
 
     Raises:
         StudyError: as :func:`drift_optimal_seeds`.
     """
-
-    def optimal(wanted: int, groups: ArrayLike | None) -> list[Bits]:
-        return _optimal(drift, slot_macs, wanted, weights, groups)
-
-    shared = optimal(-(-count * 4 // 7), np.zeros(len(drift), dtype=np.intp))
-    by_component = optimal(-(-count * 2 // 7) + 1, component_index)
-    missing = count - min(map(len, shared)) - min(len(seeds) - 1 for seeds in by_component)
-    free = optimal(max(0, missing) + 1, None)
+    shared = drift_optimal_seeds(drift, slot_macs, -(-count * 4 // 7), np.zeros(len(drift), dtype=np.intp))
+    by_component = drift_optimal_seeds(drift, slot_macs, -(-count * 2 // 7) + 1, component_index)
+    missing = count - len(shared) - (len(by_component) - 1)
+    free = drift_optimal_seeds(drift, slot_macs, max(0, missing) + 1)
     # The last and cheapest schedule of each kind is the same one.
-    return np.concatenate(
-        [
-            _distinct(np.concatenate([kinds[0], kinds[1][:-1], kinds[2][:-1]])[:count])
-            for kinds in zip(shared, by_component, free, strict=True)
-        ]
-    )
-
-
-def _optimal(
-    drift: Floats, slot_macs: ArrayLike, count: int, weights: Sequence[Weights], groups: ArrayLike | None
-) -> list[Bits]:
-    """For each of the weights what :func:`drift_optimal_seeds` returns; together they cost hardly more than one."""
-    drift = np.asarray(drift, dtype=np.float64)
-    if drift.ndim != 3 or drift.shape[1] != drift.shape[2] or 0 in drift.shape:
-        raise StudyError(f"The drift has the shape {drift.shape}; it must be (slots, steps, steps).")
-    slots, steps, _ = drift.shape
-    macs = _checked("slot MACs", slot_macs, slots)
-    if not macs.any():
-        macs = np.ones(slots)
-    drift = _checked("drift", drift.ravel(), drift.size).reshape(drift.shape)
-    _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
-    if len(group) != slots:
-        raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
-    harms = []
-    for by_step, by_slot in weights:
-        harm = reuse_harm(drift, _checked("step weights", by_step, steps), _checked("slot weights", by_slot, slots))
-        harms.append(np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)]))
-    targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
-    group_macs = np.bincount(group, weights=macs).astype(np.float64)
-    return [_distinct(seeds[:, :, group]) for seeds in _at_budgets(np.stack(harms), group_macs, targets)]
+    return _distinct(np.concatenate([shared, by_component[:-1], free[:-1]])[:count])
 
 
 def _distinct(seeds: Bits) -> Bits:
@@ -235,44 +178,40 @@ def _distinct(seeds: Bits) -> Bits:
     return seeds[np.sort(first)]
 
 
-def _at_budgets(harms: Floats, macs: Floats, targets: Floats) -> Bits:
+def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
     """Optimal schedules near each of ``(n,)`` target MACs, by bisection on the price.
 
     Args:
-        harms: ``(weights, slots, steps, steps + 1)``.
+        harm: ``(slots, steps, steps + 1)``.
         macs: ``(slots,)``.
         targets: ``(n,)``.
 
     Returns:
-        ``(weights, n, steps, slots)``.
+        ``(n, steps, slots)``.
     """
-    count, slots, steps, _ = harms.shape
-    flat = harms.reshape(count * slots, steps, steps + 1)
 
     def paths(log_price: Floats) -> Bits:
-        """For ``(n, weights)`` prices: ``(n, weights, steps, slots)``."""
-        prices = np.exp(log_price)[:, :, None] * macs
-        found = cheapest_paths(flat, prices.reshape(len(prices), -1))
-        return found.reshape(len(prices), steps, count, slots).transpose(0, 2, 1, 3)
+        """For ``(n,)`` prices: ``(n, steps, slots)``."""
+        return cheapest_paths(harm, np.exp(log_price)[:, None] * macs)
 
     # Below the low price every harm is worth avoiding; above the high price none is.
-    bounds = [_harm_bounds(harm) for harm in harms]
-    low = np.tile(np.log([least * 1e-3 / macs.sum() for least, _ in bounds]), (len(targets), 1))
-    high = np.tile(np.log([most * 1e3 / macs[macs > 0].min() for _, most in bounds]), (len(targets), 1))
+    least, most = _harm_bounds(harm)
+    low = np.full(len(targets), np.log(least * 1e-3 / macs.sum()))
+    high = np.full(len(targets), np.log(most * 1e3 / macs[macs > 0].min()))
     dear, cheap = paths(low), paths(high)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         compute = paths(middle)
-        above = compute.sum(axis=2) @ macs > targets[:, None]
+        above = compute.sum(axis=1) @ macs > targets
         low, high = np.where(above, middle, low), np.where(above, high, middle)
-        dear = np.where(above[:, :, None, None], compute, dear)
-        cheap = np.where(above[:, :, None, None], cheap, compute)
+        dear = np.where(above[:, None, None], compute, dear)
+        cheap = np.where(above[:, None, None], cheap, compute)
     # The two solutions on either side of the price cost the same at it, slot by slot, so any mix is optimal too.
-    added = np.cumsum((dear.sum(axis=2) - cheap.sum(axis=2)) * macs, axis=2)
-    reached = np.concatenate([np.zeros((*added.shape[:2], 1)), added], axis=2) + (cheap.sum(axis=2) @ macs)[:, :, None]
-    taken = np.abs(reached - targets[:, None, None]).argmin(axis=2)
-    mixed: Bits = np.where(np.arange(slots) < taken[:, :, None, None], dear, cheap)
-    return mixed.transpose(1, 0, 2, 3)
+    added = np.cumsum((dear.sum(axis=1) - cheap.sum(axis=1)) * macs, axis=1)
+    reached = np.concatenate([np.zeros((len(added), 1)), added], axis=1) + (cheap.sum(axis=1) @ macs)[:, None]
+    taken = np.abs(reached - targets[:, None]).argmin(axis=1)
+    mixed: Bits = np.where(np.arange(len(macs)) < taken[:, None, None], dear, cheap)
+    return mixed
 
 
 def _harm_bounds(harm: Floats) -> tuple[float, float]:
@@ -281,9 +220,7 @@ def _harm_bounds(harm: Floats) -> tuple[float, float]:
     return (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
 
 
-def _checked(what: str, values: ArrayLike | None, length: int) -> Floats:
-    if values is None:
-        return np.ones(length)
+def _checked(what: str, values: ArrayLike, length: int) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.shape != (length,):
         raise StudyError(f"The {what} have the shape {array.shape}; ({length},) is needed.")

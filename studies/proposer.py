@@ -13,8 +13,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
 from studies.config import SearchConfig
 from studies.cost import Cost
-from studies.drift_seeds import mixed_drift_seeds, step_optimal
-from studies.operators import MUTATIONS, Grid, breed
+from studies.operators import Grid, breed
 from studies.quality import Scale
 from surrogate import (
     ConstrainedForecast,
@@ -32,8 +31,6 @@ __all__ = ["Evaluated", "Plan", "Proposal", "Room", "propose"]
 _FIRST_FIT = 12
 #: Times that the parents may breed a pool's worth of children to fill the pool with distinct ones.
 _ROUNDS = 10
-#: Mutations that change one or two steps: what is left undecided by schedules whose slots share their steps.
-_ROW_MUTATIONS = ("blocks", "band", "swap-steps", "toggle-step", "copy-step")
 
 
 @dataclass(frozen=True)
@@ -152,8 +149,6 @@ def propose(
 
     model = Surrogate(context, config.seed, prior, scale.span)
     model.fit(evaluated.compute(), evaluated.reward, evaluated.share)
-    if trusted and config.drift_children:
-        pool.add(*_drift_children(model, context, grid, cost, config.drift_children, rng))
     forecast = model.predict(np.stack([schedule.effective for schedule in pool.schedules])).stretched(stretch)
     drawn = lottery[: config.unfiltered]
     chosen: list[int] = []
@@ -214,24 +209,3 @@ class _Pool:
                 self._seen.add(schedule)
                 self.schedules.append(schedule)
                 self.operators.append(name)
-
-
-def _drift_children(
-    model: Surrogate, context: FeatureContext, grid: Grid, cost: Cost, count: int, rng: np.random.Generator
-) -> tuple[Bits, list[str]]:
-    """Drift-optimal schedules under the weights that the surrogate has learned, and twice as many mutants of them.
-
-    Each member of the ensemble has weights of its own, so where they are unsure the schedules differ.
-    """
-    drift = context.weighted_drift
-    if drift is None:
-        return np.empty((0, 1, len(context.slot_macs)), dtype=np.bool_), []
-    weights = [(trend.step_weights, trend.group_weights[context.groups]) for trend in model.trends]
-    optimal = mixed_drift_seeds(drift, cost.prices, context.component_index, -(-count // len(weights)), weights)
-    whole = np.concatenate([step_optimal(drift, found) for found in weights])
-    names = [str(name) for name in rng.choice(_ROW_MUTATIONS, size=2 * len(optimal))]
-    mutants = np.stack(
-        [MUTATIONS[name](bits, grid, rng) for bits, name in zip(np.tile(optimal, (2, 1, 1)), names, strict=True)]
-    )
-    origins = ["drift"] * len(optimal) + [f"drift+{name}" for name in names] + ["drift+steps"] * len(whole)
-    return np.concatenate([optimal, mutants, whole]), origins

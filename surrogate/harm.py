@@ -2,8 +2,7 @@
 
 A schedule's outputs in use differ from fresh ones by their drift. If the harm of that adds up, some steps and some
 parts of the transformer count for more than others, and the reward drops with the sum along a smooth curve. That is a
-few dozen parameters with a prior each, so it can be fitted when there are too few evaluations for trees. And weights by
-step and slot are what drift-optimal schedules are made from.
+few dozen parameters with a prior each, so it can be fitted when there are too few evaluations for trees.
 """
 
 from __future__ import annotations

@@ -84,11 +84,6 @@ class Surrogate:
         self._neighborhood: Neighborhood | None = None
         self._error_model: ErrorModel | None = None
 
-    @property
-    def trends(self) -> tuple[HarmModel, ...]:
-        """The trend of each member; their differences tell how sure the weights are."""
-        return tuple(member.trend for member in self._members)
-
     def fit(self, compute: Bits, rewards: ArrayLike, weights: ArrayLike | None = None) -> Surrogate:
         """Learn from evaluated schedules.
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ecad_automl.api.stored import find_study
 from ecad_automl.errors import StorageError
 from storage import Store
 from studies.config import SETTINGS, Heuristics, SearchConfig
 
-__all__ = ["TABLES", "MethodTable", "SearchFile", "resolved_config"]
+__all__ = ["TABLES", "MethodTable", "SearchFile", "resolved_config", "table_keys"]
 
 _SCHEMA = "ecad-automl/search/1"
 
 Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0)]
 
 
 def _key(name: str) -> str:
@@ -85,25 +84,15 @@ class SearchTable(_Table):
 
 
 class MethodTable(_Table):
-    """Settings of :class:`~studies.config.SearchConfig` that have no option of their own."""
+    """Settings of :class:`~studies.config.SearchConfig` that have no option of their own; its fields follow that."""
 
-    parents: Annotated[int, Field(ge=2)] | None = None
-    pool: Count | None = None
-    unfiltered: Annotated[int, Field(ge=0)] | None = None
-    scaled_drift: bool | None = None
-    step_seeds: Annotated[int, Field(ge=0)] | None = None
-    drift_seeds: Annotated[int, Field(ge=0)] | None = None
-    drift_children: Annotated[int, Field(ge=0)] | None = None
-    adaptive: bool | None = None
-    race_share: Share | None = None
-    trust: float | None = None
+    race_share: Annotated[float, Field(ge=0)] | None = None
 
     @classmethod
-    def from_config(cls, config: SearchConfig) -> Self:
+    def from_config(cls, config: SearchConfig) -> MethodTable:
         """What a configuration says beyond the options of the command."""
-        names = [name for name in cls.model_fields if name != "race_share"]
-        values = {_key(name): getattr(config, name) for name in names}
-        return cls.model_validate({**values, **({"race-share": config.race} if config.race else {})})
+        values = {_key(name): getattr(config, name) for name in _WITHOUT_OPTION}
+        return _Method.model_validate({**values, **({"race-share": config.race} if config.race else {})})
 
     def config(self, *, race: bool = True, **options: Any) -> SearchConfig:
         """The configuration of these settings.
@@ -120,6 +109,17 @@ class MethodTable(_Table):
         return SearchConfig(**options, race=share if race else 0.0, **further)
 
 
+#: What the command has an option for, if of another name, or in part.
+_WITH_OPTION = ("evaluations", "batch", "surrogate", "heuristics", "race", "seed")
+_WITHOUT_OPTION = {name: kind for name, kind in get_type_hints(SearchConfig).items() if name not in _WITH_OPTION}
+_Method = create_model(
+    "_Method",
+    __base__=MethodTable,
+    __module__=__name__,
+    **{name: (kind | None, None) for name, kind in _WITHOUT_OPTION.items()},
+)
+
+
 class SearchFile(BaseModel):
     """The settings of a search: a table for each of its parts, with keys as the long options of the command.
 
@@ -133,7 +133,7 @@ class SearchFile(BaseModel):
     prompts: PromptsTable = PromptsTable()
     reward: RewardTable = RewardTable()
     search: SearchTable = SearchTable()
-    method: MethodTable = MethodTable()
+    method: _Method = _Method()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], method: MethodTable | None = None) -> Self:
@@ -150,7 +150,7 @@ class SearchFile(BaseModel):
             for table, kind in TABLES.items()
             if table != "method"
         }
-        return cls.model_validate({**tables, "method": method or MethodTable()})
+        return cls.model_validate({**tables, "method": method or _Method()})
 
     def options(self) -> dict[str, Any]:
         """What was said of the options, by the names of their parameters."""
@@ -179,12 +179,17 @@ TABLES: Mapping[str, type[_Table]] = {
     "prompts": PromptsTable,
     "reward": RewardTable,
     "search": SearchTable,
-    "method": MethodTable,
+    "method": _Method,
 }
 
 
+def table_keys() -> dict[str, tuple[str, ...]]:
+    """The keys of each table."""
+    return {name: tuple(map(_key, kind.model_fields)) for name, kind in TABLES.items()}
+
+
 def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile:
-    """The settings of the latest run of a study, defaults included.
+    """The settings of the latest run of a study, defaults included; settings that this version lacks are left out.
 
     What a search from Python was given as an object is not in them, but for the names of the model and the reward:
     a list of prompts, for one, has no form in a file.
@@ -212,7 +217,12 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
                 f"The settings of the study {name!r} in {storage} are of the schema {kept['schema']!r}, not {_SCHEMA}; "
                 "upgrade ecad-automl."
             )
-        return SearchFile.model_validate(kept["settings"])
+        # A version that had more settings may have kept them.
+        known = {
+            table: {key: value for key, value in kept["settings"].get(table, {}).items() if key in keys}
+            for table, keys in table_keys().items()
+        }
+        return SearchFile.model_validate(known)
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise StorageError(
             f"The settings of the study {name!r} in {storage} cannot be read ({type(error).__name__}); restore "

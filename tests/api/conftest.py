@@ -12,7 +12,7 @@ import pytest
 PROMPTS = ["a large solid red circle at the left", "a small hollow blue square", "a striped cross"]
 
 #: What keeps a study small: few seeds, so that a few evaluations reach the second bred generation.
-METHOD = {"step_seeds": 2, "drift_seeds": 1, "pool": 40, "drift_children": 4}
+METHOD = {"step_seeds": 2, "drift_seeds": 1, "pool": 40}
 
 
 @pytest.fixture
