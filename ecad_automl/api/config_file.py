@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from ecad_automl.api.settings import TABLES, SearchFile
+from ecad_automl.api.settings import TABLES, SearchFile, table_keys
 from ecad_automl.errors import StudyError
 
 __all__ = ["read_search_file"]
@@ -87,17 +87,19 @@ def _fault(error: ErrorDetails, table: str, key: str) -> str:
 def _unknown_table(name: str, value: object) -> str:
     if isinstance(value, dict):
         return f"there is no table [{name}]; {_instead(name, TABLES, '[{}]')}"
-    homes = [table for table, keys in _keys().items() if name in keys]
+    homes = [table for table, keys in table_keys().items() if name in keys]
     if homes:
         return f"the key {name!r} stands outside of all tables; put it under [{homes[0]}]."
-    return f"there is no key {name!r}; {_instead(name, [key for keys in _keys().values() for key in keys], '{!r}')}"
+    return (
+        f"there is no key {name!r}; {_instead(name, [key for keys in table_keys().values() for key in keys], '{!r}')}"
+    )
 
 
 def _unknown_key(table: str, key: str) -> str:
-    homes = [name for name, keys in _keys().items() if key in keys]
+    homes = [name for name, keys in table_keys().items() if key in keys]
     if homes:
         return f"the key {key!r} belongs under [{homes[0]}], not [{table}]; move it there."
-    return f"[{table}] has no key {key!r}; {_instead(key, _keys()[table], '{!r}')}"
+    return f"[{table}] has no key {key!r}; {_instead(key, table_keys()[table], '{!r}')}"
 
 
 def _instead(name: str, known: Iterable[str], form: str) -> str:
@@ -106,10 +108,6 @@ def _instead(name: str, known: Iterable[str], form: str) -> str:
     if close:
         return f"did you mean {form.format(close[0])}?"
     return f"choose one of {', '.join(map(form.format, names))}."
-
-
-def _keys() -> dict[str, tuple[str, ...]]:
-    return {name: tuple(str(field.alias) for field in kind.model_fields.values()) for name, kind in TABLES.items()}
 
 
 def _expected(error: ErrorDetails) -> str:

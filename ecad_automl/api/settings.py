@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -112,12 +112,15 @@ class MethodTable(_Table):
 #: What the command has an option for, if of another name, or in part.
 _WITH_OPTION = ("evaluations", "batch", "surrogate", "heuristics", "race", "seed")
 _WITHOUT_OPTION = {name: kind for name, kind in get_type_hints(SearchConfig).items() if name not in _WITH_OPTION}
-_Method = create_model(
-    "_Method",
-    __base__=MethodTable,
-    __module__=__name__,
-    **{name: (kind | None, None) for name, kind in _WITHOUT_OPTION.items()},
-)
+if TYPE_CHECKING:
+    _Method = MethodTable
+else:
+    _Method = create_model(
+        "_Method",
+        __base__=MethodTable,
+        __module__=__name__,
+        **{name: (kind | None, None) for name, kind in _WITHOUT_OPTION.items()},
+    )
 
 
 class SearchFile(BaseModel):

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from ecad_automl.api import SearchFile, read_search_file, resolved_config
-from ecad_automl.api.settings import TABLES, MethodTable
+from ecad_automl.api.settings import MethodTable, table_keys
 from ecad_automl.errors import StorageError, StudyError
 from storage import Store
 from studies.config import SETTINGS, SearchConfig
@@ -66,11 +66,11 @@ def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too(
 
     command = typer.main.get_command(app)
     options = {param.name for param in command.commands["search"].params} - {"config", "help"}  # type: ignore[attr-defined]
-    keys = [name for table, kind in TABLES.items() if table != "method" for name in kind.model_fields]
-    assert sorted(keys) == sorted(str(name) for name in options)
+    keys = {key.replace("-", "_") for table, keys in table_keys().items() if table != "method" for key in keys}
+    assert keys == options
     of_options = {"evaluations", "batch", "surrogate", "heuristics", "race", "seed"}
-    settings = {item.name for item in fields(SearchConfig)} - of_options
-    assert set(MethodTable.model_fields) == settings | {"race_share"}
+    settings = {item.name.replace("_", "-") for item in fields(SearchConfig) if item.name not in of_options}
+    assert set(table_keys()["method"]) == settings | {"race-share"}
 
 
 @pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(race=0, trust=0.3), SearchConfig(race=0.5, pool=99)])
@@ -161,3 +161,13 @@ def test_a_study_without_settings_or_with_damaged_ones(tmp_path: Path) -> None:
                 resolved_config(database)
         store.save_calibration("s", SETTINGS, SearchFile().to_bytes())
         assert resolved_config(database) == SearchFile()
+
+
+def test_settings_that_this_version_lacks_are_left_out(tmp_path: Path) -> None:
+    kept = json.loads(SearchFile.from_options({"seed": 3}).to_bytes())
+    kept["settings"]["method"] = {"of-old": 4, "pool": 50}
+    with Store.open(tmp_path / "s.db") as store:
+        store.claim_study("s", {})
+        store.save_calibration("s", SETTINGS, json.dumps(kept).encode())
+    found = resolved_config(tmp_path / "s.db")
+    assert found.to_dict() == {"search": {"seed": 3}, "method": {"pool": 50}}
