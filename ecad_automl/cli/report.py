@@ -58,7 +58,11 @@ def report(
 
     data = report_data(storage, found)
     if images or prompts is not None:
-        made = _images(data, found, images, image_schedules, prompts, model, device, batch_size)
+        try:
+            made = _images(data, found, images, image_schedules, prompts, model, device, batch_size)
+        except KeyboardInterrupt:
+            console.print("Stopped; no report was written.")
+            raise typer.Exit(130) from None
         data = replace(data, images=made)
     if chosen is Format.HTML:
         from ecad_automl.report import html_page

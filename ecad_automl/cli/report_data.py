@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from ecad_automl.cli.confirmed import read_confirmation, sentences
-from ecad_automl.cli.prompts import BUNDLED
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.trial_notes import TrialNote, read_trial_notes
 from ecad_automl.generation import GenerationSettings
@@ -22,12 +20,17 @@ from ecad_automl.report import (
     StepsRun,
     Usage,
 )
-from ecad_automl.schedule_file import software_versions
+from ecad_automl.schedule import Schedule
+from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, software_versions
+from ecad_automl.sharing.snippet import apply_snippet, literal
 from storage import BaselineRecord, EvaluationRecord, database_path
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
 
-__all__ = ["report_data"]
+__all__ = ["hypervolume_curve", "report_data"]
+
+#: Stands for the file of a schedule, see :class:`~ecad_automl.report.Usage`.
+_FILE = "{file}"
 
 #: Origins that are published heuristics, see :func:`ecad_automl.heuristics.default_heuristics`.
 _HEURISTICS = ("fora", "pab", "tgate", "random")
@@ -215,29 +218,19 @@ def _usage(storage: str, study: StoredStudy) -> Usage:
     return Usage(
         export=f"ecad-automl export {where} \\\n  --trial {{trial}} --out schedules",
         file=f"schedules/{study.name}-{{speedup}}x-trial{{trial}}.json",
-        snippet=_snippet(study.identity),
+        snippet=_snippet(study),
         images=f"ecad-automl report {where} \\\n  --images 4",
     )
 
 
-def _snippet(identity: Mapping[str, Any]) -> str:
-    """Python that loads the study's model and generates as the study did."""
-    model, dtype = str(identity["model"]), str(identity["dtype"])
-    if model == BUNDLED:
-        loading = ["from ecad_automl import apply_schedule, load_model", "", f'pipe = load_model("{BUNDLED}").pipe']
-    else:
-        revision = str(identity["revision"])
-        # That of a folder is a hash, by which it is known but not found.
-        chosen = "" if revision.startswith("folder-") else f", revision={revision!r}"
-        loading = [
-            "import torch",
-            "from diffusers import DiffusionPipeline",
-            "from ecad_automl import apply_schedule",
-            "",
-            f"pipe = DiffusionPipeline.from_pretrained({model!r}{chosen}, dtype=torch.{dtype})",
-        ]
-        loading += [] if dtype == "float32" else ['pipe.to("cuda")']
-    arguments = GenerationSettings(**identity["generation"]).call_arguments()
-    call = "".join(f"        {name}={value!r},\n" for name, value in arguments.items())
-    applying = f'with apply_schedule(pipe, {{file}}):\n    image = pipe(\n        "a prompt",\n{call}    ).images[0]'
-    return "\n".join([*loading, applying])
+def _snippet(study: StoredStudy) -> str:
+    """Python that applies a schedule of the study; ``{file}`` stands for the file as a string literal."""
+    identity, settings = study.identity, GenerationSettings(**study.identity["generation"])
+    metadata = ScheduleMetadata(
+        model=identity["model"],
+        revision=identity["revision"],
+        dtype=identity["dtype"],
+        call={name: value for name, value in settings.call_arguments().items() if name != "num_inference_steps"},
+    )
+    file = ScheduleFile(Schedule.all_compute(study.layout, study.steps), metadata)
+    return apply_snippet(file, _FILE).replace(literal(_FILE), _FILE).rstrip()

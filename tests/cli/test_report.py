@@ -1,0 +1,330 @@
+"""``ecad-automl report`` on study databases."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ecad_automl.cli.studies import read_study
+from ecad_automl.heuristics import fora
+from ecad_automl.layout import Layout, Slot
+from ecad_automl.schedule import Schedule
+from storage import BaselineRecord, ConfirmationRecord, EvaluationRecord, Store, open_optuna_storage
+from studies.quality import Scale, worst_of_interest
+from tests.report.made_up import HOSTILE_PROMPT
+
+pytest.importorskip("plotly", reason="plotly is not installed")
+
+Cli = Callable[..., tuple[int, str, str]]
+
+STEPS = 4
+LAYOUT = Layout(
+    "MadeUpTransformer",
+    tuple(Slot(f"blocks.{block}", component, macs=10**9) for block in range(2) for component in ("attn1", "ff")),
+)
+FULL = Schedule.all_compute(LAYOUT, STEPS)
+GENERATION = {
+    "steps": STEPS,
+    "guidance_scale": 4.5,
+    "height": 16,
+    "width": 16,
+    "max_sequence_length": 8,
+    "extra": {"clean_caption": False},
+}
+IDENTITY = {
+    "model": "made/up",
+    "revision": "abc",
+    "layout": LAYOUT.to_dict(),
+    "dtype": "float16",
+    "scheduler": "EulerDiscreteScheduler",
+    "scheduler_config": {},
+    "generation": GENERATION,
+    "prompts": [HOSTILE_PROMPT, "a dog"],
+    "seeds": [0],
+    "reward": "made-up",
+}
+
+
+def save_study(path: Path, identity: dict[str, Any], schedules: dict[str, Schedule]) -> None:
+    """A study whose rewards fall with the share that is reused."""
+    with Store.open(path) as store:
+        store.claim_study("made", identity)
+        full = Schedule.all_compute(next(iter(schedules.values())).layout, STEPS)
+        store.save_baseline("made", BaselineRecord("uncached", STEPS, full.gmacs, 1.0, scores=_scores(1.0)))
+        store.save_baseline("made", BaselineRecord("2 steps", 2, full.gmacs / 2, 0.4, 0.6, 0.1, scores=_scores(0.4)))
+        for trial, (origin, schedule) in enumerate({"uncached": full, **schedules}.items()):
+            drop = 1 - float(schedule.effective.mean())
+            record = EvaluationRecord(
+                *(schedule.to_hex(), schedule.gmacs, 1.0 - drop, drop, 0.01),
+                *(_scores(1.0 - drop), 1.0, origin, trial),
+                complete=origin != "stopped",
+                created=f"2026-01-0{1 + trial}T00:00:00+00:00",
+            )
+            store.save_evaluation("made", record)
+
+
+def _scores(mean: float) -> dict[str, np.ndarray]:
+    return {"made-up": np.array([mean - 0.1, mean + 0.1], dtype=np.float32)}
+
+
+def reusing(*cells: tuple[int, int], layout: Layout = LAYOUT) -> Schedule:
+    compute = np.ones((STEPS, len(layout)), dtype=np.bool_)
+    for step, slot in cells:
+        compute[step, slot] = False
+    return Schedule(layout, compute)
+
+
+SCHEDULES = {
+    "fora-2": fora(LAYOUT, STEPS, 2),
+    "bred": reusing((1, 0), (2, 1)),
+    "stopped": reusing((1, 0), (2, 1), (3, 2)),
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "it's.db"
+    save_study(path, IDENTITY, SCHEDULES)
+    return path
+
+
+def embedded(path: Path) -> dict[str, Any]:
+    """The data that a page carries."""
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', path.read_text(), re.DOTALL)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+def test_a_report_has_the_figures_of_the_study(database: Path, tmp_path: Path, run_cli: Cli) -> None:
+    out = tmp_path / "page.html"
+    code, said, _ = run_cli("report", "--storage", database, "--out", out)
+    assert code == 0
+    assert said.strip() == str(out)
+    data = embedded(out)
+    columns = data["schedules"]
+    kinds = [columns["kind"]["texts"][row] for row in columns["kind"]["rows"]]
+    origins = [columns["origin"]["texts"][row] for row in columns["origin"]["rows"]]
+    assert dict(zip(origins, kinds, strict=True)) == {
+        "fora-2": "front",
+        "bred": "front",
+        "uncached": "front",
+        "stopped": "stopped",
+    }
+    assert columns["trial"] == [1, 2, 0, 3]
+    assert columns["label"] == ["2.00", "1.14", "1.00", "1.23"]
+    assert columns["difference"][:3] == [-0.5, -0.125, 0.0]
+    assert columns["half"][0] == pytest.approx(1.96 * 0.01)
+    assert [run["name"] for run in data["runs"]] == ["2 steps"]
+    assert data["prompts"] == [HOSTILE_PROMPT, "a dog"]
+    facts = dict(data["facts"])
+    assert facts["Evaluated"] == "4 schedules\n1 of them stopped early"
+    assert facts["Searched on"] == "2026-01-01 to 2026-01-04"
+
+
+def test_hypervolume_is_that_of_the_front_after_each_evaluation(database: Path) -> None:
+    from ecad_automl.cli.report_data import hypervolume_curve
+
+    study = read_study(str(database), None)
+    cheapest = min(study.evaluations, key=lambda record: record.gmacs)
+    scale = Scale(1.0, worst_of_interest(1.0, [1.0, 0.4], cheapest.reward), study.uncached.gmacs)
+    done = [record for record in study.evaluations if record.complete]
+    whole = [scale.hypervolume([r.reward for r in done[:n]], [r.gmacs for r in done[:n]]) for n in (1, 2, 3)]
+    assert hypervolume_curve(study) == pytest.approx([*whole, whole[-1]])
+
+
+def test_the_command_of_a_report_exports_the_file_that_its_snippet_applies(
+    database: Path, tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_cli("report", "--storage", f"sqlite:///{database}")
+    data = embedded(tmp_path / "report.html")
+    usage, columns = data["usage"], data["schedules"]
+    for index in range(3):
+        trial = columns["trial"][index]
+        command = shlex.split(usage["export"].replace("{trial}", str(trial)).replace("\\\n", " "))
+        assert command[0] == "ecad-automl"
+        code, _, _ = run_cli(*command[1:])
+        assert code == 0
+        file = usage["file"].replace("{speedup}", columns["label"][index]).replace("{trial}", str(trial))
+        assert Path(file).is_file()
+    for argument in ('"made/up"', 'revision="abc"', "dtype=torch.float16", "guidance_scale=4.5"):
+        assert argument in usage["snippet"]
+    compile(usage["snippet"].replace("{file}", '"x.json"'), "snippet", "exec")
+
+
+def test_confirmed_figures_stand_beside_those_of_the_search(database: Path, tmp_path: Path, run_cli: Cli) -> None:
+    runs = {FULL.to_hex(): ("uncached", STEPS, FULL.gmacs, 1.0), "2 steps": ("2 steps", 2, FULL.gmacs / 2, 0.9)}
+    worse = SCHEDULES["fora-2"]
+    runs[worse.to_hex()] = ("fora-2", STEPS, worse.gmacs, 0.2)
+    with Store.open(database) as store:
+        for run, (origin, steps, gmacs, mean) in runs.items():
+            scores = {"made-up": np.linspace(mean - 0.01, mean + 0.01, 5, dtype=np.float32)}
+            store.save_confirmation("made", ConfirmationRecord("s", run, origin, steps, 5, 1, gmacs, scores=scores))
+    out = tmp_path / "page.html"
+    assert run_cli("report", "--storage", database, "--out", out)[0] == 0
+    data = embedded(out)
+    assert data["confirmed"]["prompts"] == 5
+    confirmed = data["schedules"]["confirmed"]["0"]
+    assert confirmed["difference"] == pytest.approx(-0.8, abs=1e-3)
+    assert (confirmed["survives"], confirmed["beatenBy"]) == (False, "2 steps")
+    assert data["runs"][0]["confirmed"]["difference"] == pytest.approx(-0.1, abs=1e-3)
+
+
+def test_operators_and_generations_come_from_the_trials(tmp_path: Path, run_cli: Cli) -> None:
+    import optuna
+
+    database = tmp_path / "study.db"
+    save_study(database, IDENTITY, SCHEDULES)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = open_optuna_storage(database)
+    study = optuna.create_study(storage=storage, study_name="made", directions=["maximize", "minimize"])
+    for number in range(4):
+        attributes = {"operator": "steps+blocks"} if number == 2 else {}
+        trial = optuna.trial.create_trial(
+            values=[0.0, 0.0], user_attrs=attributes, system_attrs={"ScheduleNSGAIISampler:generation": 7 + number}
+        )
+        study.add_trial(trial)
+    out = tmp_path / "page.html"
+    assert run_cli("report", "--storage", database, "--out", out)[0] == 0
+    columns = embedded(out)["schedules"]
+    assert [columns["operator"]["texts"][row] for row in columns["operator"]["rows"]] == ["", "steps+blocks", "", ""]
+    assert columns["generation"] == [8, 9, 7, 10]
+
+
+def test_markdown_has_its_pictures_in_a_folder_beside_it(database: Path, tmp_path: Path, run_cli: Cli) -> None:
+    out = tmp_path / "paper.md"
+    assert run_cli("report", "--storage", database, "--out", out)[0] == 0
+    text = out.read_text()
+    linked = re.findall(r"\]\(<(.+?)>\)", text)
+    assert "paper-files/front.png" in linked
+    for name in linked:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in tmp_path.iterdir() if ".db" not in path.name} == {"paper.md", "paper-files"}
+    assert "| trial 2 | bred | 1.14x |" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--study", "other"], "holds no study 'other'"),
+        (["--images", "-1"], "Images of -1 prompts were asked for"),
+        (["--images", "3"], "Images of 3 prompts were asked for, but the search has 2"),
+        (["--images", "1", "--image-schedules", "0"], "at least 1 is needed"),
+        (["--out", "."], "is a folder"),
+        (["--out", "no/such/folder.html"], "its folder does not exist"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    database: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(database.parent)
+    code, _, error = run_cli("report", "--storage", database, *arguments)
+    assert code == 2
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (database.parent / "report.html").exists()
+
+
+def test_a_report_without_images_loads_neither_torch_nor_optuna(database: Path, tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from ecad_automl.cli.report import report
+report({str(database)!r}, None, out=Path({str(tmp_path / "page.html")!r}), images=0, image_schedules=6, prompts=None,
+       format=None, model=None, batch_size=8, device=None)
+found = {{"torch", "optuna", "diffusers", "lightgbm"}} & sys.modules.keys()
+assert not found, found
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def real_study(tiny_pixart_folder: Path, tmp_path: Path) -> tuple[Path, Layout]:
+    """A study of a model that is there, with made-up rewards."""
+    from ecad_automl.models import load_model
+    from ecad_automl.models.loading import model_layout
+
+    model = load_model(str(tiny_pixart_folder), device="cpu")
+    model = model.with_settings(steps=STEPS, height=16, width=16, max_sequence_length=8)
+    layout = model_layout(model)
+    identity = IDENTITY | {
+        "model": str(tiny_pixart_folder),
+        "revision": model.revision,
+        "layout": layout.to_dict(),
+        "dtype": "float32",
+        "generation": model.settings.to_dict(),
+    }
+    path = tmp_path / "real.db"
+    save_study(path, identity, {"fora-2": fora(layout, STEPS, 2), "bred": reusing((1, 0), (2, 1), layout=layout)})
+    return path, layout
+
+
+def test_images_are_of_the_uncached_run_and_of_schedules_of_the_front(
+    real_study: tuple[Path, Layout], tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, _ = real_study
+    monkeypatch.chdir(tmp_path)
+    code, said, error = run_cli("report", "--storage", database, "--images", "2")
+    assert code == 0, error
+    assert "2/3 Images, 1.0" in said
+    images = embedded(tmp_path / "report.html")["images"]
+    assert images["prompts"] == [HOSTILE_PROMPT, "a dog"]
+    assert sorted(images["schedules"]) == ["0", "1"]
+    for uris in (images["uncached"], *images["schedules"].values()):
+        assert len(uris) == 2
+        assert all(uri.startswith("data:image/") for uri in uris)
+    assert images["uncached"] != images["schedules"]["0"]
+
+
+def test_the_snippet_of_a_report_runs(
+    real_study: tuple[Path, Layout], tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, _ = real_study
+    monkeypatch.chdir(tmp_path)
+    run_cli("report", "--storage", database)
+    data = embedded(tmp_path / "report.html")
+    run_cli("export", "--storage", database, "--trial", 1)
+    file = data["usage"]["file"].replace("{speedup}", data["schedules"]["label"][0]).replace("{trial}", "1")
+    names: dict[str, Any] = {}
+    exec(data["usage"]["snippet"].replace("{file}", json.dumps(file)), names)
+    assert names["image"].size == (16, 16)
+
+
+def test_stopped_while_images_are_made_nothing_is_written(
+    real_study: tuple[Path, Layout], tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ecad_automl.evaluation import Evaluator
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    database, _ = real_study
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "report.html").write_text("an earlier one")
+    monkeypatch.setattr(Evaluator, "generate", stop)
+    code, said, _ = run_cli("report", "--storage", database, "--images", "1")
+    assert code == 130
+    assert "Stopped; no report was written." in said
+    assert (tmp_path / "report.html").read_text() == "an earlier one"
+    assert [path.name for path in tmp_path.iterdir() if ".db" not in path.name] == ["report.html"]
+
+
+def test_a_changed_model_makes_no_images_of_the_study(
+    real_study: tuple[Path, Layout], tmp_path: Path, run_cli: Cli, tiny_folders: Callable[[str], Path]
+) -> None:
+    database, _ = real_study
+    arguments = ("--images", "1", "--model", tiny_folders("flux"), "--out", tmp_path / "page.html")
+    code, _, error = run_cli("report", "--storage", database, *arguments)
+    assert code == 2
+    assert "name the model of the study with --model" in error
+    assert not (tmp_path / "page.html").exists()
