@@ -15,6 +15,19 @@ from ecad_automl.cli.confirmed import need_confirmation, read_confirmation
 from ecad_automl.cli.options import Out, Storage, Study
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StudyError
+from ecad_automl.generation import GenerationSettings
+from ecad_automl.schedule_file import ScheduleFile, load_schedule, save_schedule
+from ecad_automl.sharing import (
+    CARD,
+    apply_snippet,
+    check_card,
+    collection_card,
+    push_schedule,
+    push_schedules,
+    save_index,
+    schedule_card,
+    write_card,
+)
 from storage import EvaluationRecord, choose_by_drop, choose_by_speedup, choose_trial, knee
 from studies.verdicts import Verdict
 
@@ -36,14 +49,26 @@ def export(
         bool, typer.Option("--confirmed", help="Choose among what survived, by its reward on unseen prompts.")
     ] = False,
     out: Out = Path("schedules"),
+    card: Annotated[
+        bool | None,
+        typer.Option("--card/--no-card", help="Write a model card, README.md; by default only for the hub."),
+    ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="Send the files to this repository of the Hugging Face hub."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Only you may see that repository.")] = False,
 ) -> None:
-    """Write schedules as JSON files: the one chosen by an option, or the whole front.
+    """Write schedules as JSON files: the one chosen by an option, or the whole front with an index of it.
 
-    Where the front was confirmed, the files have the confirmed figures too.
+    Where the front was confirmed, the files have the confirmed figures too. At the end stand lines of Python that
+    apply the schedule, or that at the knee of the front.
     """
     chosen = [option for option in (speedup, max_drop, trial, knee_point or None) if option is not None]
     if len(chosen) > 1:
         raise StudyError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
+    if private and push_to_hub is None:
+        raise StudyError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study)
     confirmation = need_confirmation(storage, found.name) if confirmed else read_confirmation(storage, found.name)
     verdicts = {v.run.key: v for v in confirmation.verdicts.all} if confirmation else {}
@@ -58,17 +83,65 @@ def export(
         records = [choose_trial(found.evaluations, trial)]
     else:
         records = [knee(front, cost)] if knee_point else front
+    if card:
+        check_card(out, None)
     console = Console()
+    paths: dict[str, Path] = {}
     for record in records:
         verdict = verdicts.get(record.genome)
         searched = found.evaluation(record.genome)
-        path = export_record(found, searched, out, verdict)
+        path = paths[record.genome] = export_record(found, searched, out, verdict)
         told = "" if verdict is None else f", {verdict.difference.mean:+.4f} ± {verdict.difference.half:.4f} confirmed"
-        console.print(
+        _say(
+            console,
             f"{path}: {_savings(found, record)}, reward {0.0 - searched.reward_drop:+.4f} to uncached{told}",
-            highlight=False,
-            soft_wrap=True,
         )
+    files = {path.name: _completed(found, path) for path in paths.values()}
+    whole = not chosen
+    if whole:
+        _say(console, f"{save_index(out, files)}: the list of these {len(files)}")
+    shown = paths[(knee(front, cost) if whole else records[0]).genome]
+    if card:
+        text = collection_card(files, str(out)) if whole else schedule_card(files[shown.name], str(shown))
+        write_card(out, text, None)
+        _say(console, f"{out / CARD}: model card")
+    if push_to_hub is not None:
+        _push(console, push_to_hub, files, whole=whole, private=private, card=card)
+    _say(console, f"\nTo apply {shown.name}:\n")
+    _say(console, apply_snippet(files[shown.name], str(shown), found.identity["prompts"][0]))
+
+
+def _completed(study: StoredStudy, path: Path) -> ScheduleFile:
+    """The exported file; where it does not say how the pipeline was called and by what it was judged, it does now."""
+    file, identity = load_schedule(path), study.identity
+    call = GenerationSettings(**identity["generation"]).call_arguments()
+    told = {"call": call, "reward": identity["reward"]}
+    missing = {name: value for name, value in told.items() if not getattr(file.metadata, name)}
+    if missing:
+        file = replace(file, metadata=file.metadata.model_copy(update=missing))
+        save_schedule(path, file.schedule, file.metadata)
+    return file
+
+
+def _say(console: Console, text: str) -> None:
+    """Print text as it is: names of studies and paths may look like markup."""
+    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _push(
+    console: Console, repo: str, files: Mapping[str, ScheduleFile], *, whole: bool, private: bool, card: bool | None
+) -> None:
+    """Send a front as files with an index, and one schedule as that of the repository."""
+    # A card that a person wrote is replaced from Python only.
+    kept = False if card is False else None
+    if whole:
+        address = push_schedules(repo, files, private=private or None, card=kept)
+        applied = f"{repo}/{next(iter(files))}"
+    else:
+        (file,) = files.values()
+        address = push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept)
+        applied = repo
+    _say(console, f'Pushed: {address}\nAnyone who may see it: apply_schedule(pipe, "{applied}")')
 
 
 def _confirmed_front(front: list[EvaluationRecord], verdicts: Mapping[str, Verdict]) -> list[EvaluationRecord]:

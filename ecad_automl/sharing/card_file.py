@@ -47,8 +47,8 @@ def check_card(folder: Path, replace: bool | None) -> None:
         raise ScheduleError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     if not replaceable(old):
         raise ScheduleError(
-            f"{path} was written or edited by a person; give card=True to replace it, or card=False to leave it as it "
-            "is."
+            f"{path} was written or edited by a person; move it away, or leave the card out (in Python card=False, "
+            "or card=True to replace it)."
         )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path, PurePosixPath
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["CARD", "INDEX", "SCHEDULE", "file_name", "inside", "is_plain", "make_folder", "schedule_paths"]
+__all__ = ["CARD", "INDEX", "SCHEDULE", "inside", "is_plain", "make_folder", "schedule_paths"]
 
 #: The one schedule of a folder or repository.
 SCHEDULE = "schedule.json"
@@ -25,18 +24,13 @@ def schedule_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.json") if path.name != INDEX)
 
 
-def file_name(name: str) -> str:
-    """A name as that of a ``.json`` file: what is no letter, digit, ``.``, ``+`` or ``-`` becomes ``_``."""
-    return (re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "_") + ".json"
-
-
 def is_plain(name: str) -> bool:
     """Whether a name is that of a ``.json`` file in a folder or below it, on any system."""
     parts = name.split("/")
     return (
         name.endswith(".json")
         and not any(part in ("", ".", "..") for part in parts)
-        and not any(character in name for character in '\\:\0*?"<>|@')
+        and "\\" not in name
         and not PurePosixPath(name).is_absolute()
         and name.isprintable()
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ def fetch_first(repo: str, names: Sequence[str], revision: str | None) -> Path:
     """
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    failures: tuple[type[Exception], ...] = (*_failures(), EntryNotFoundError)
     missing: Exception | None = None
     for name in names:
         try:
             return _fetch(repo, name, revision)
-        except (OSError, ValueError, EntryNotFoundError) as error:
+        except failures as error:
             if not isinstance(error, EntryNotFoundError):
                 raise _not_fetched(repo, names, revision, error) from error
             # A file that is not in the cache says more than one that the repository does not have.
@@ -89,7 +89,7 @@ def push_folder(
         info = api.upload_folder(
             repo_id=full, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
         )
-    except (OSError, ValueError) as error:
+    except _failures() as error:
         raise ScheduleError(
             f"Nothing was pushed to {repo!r} ({_reason(error)}); check its name, `hf auth login` and the connection "
             "to the hub."
@@ -102,24 +102,44 @@ def _keep_written_card(api: Any, repo: str, revision: str | None) -> None:
         text = Path(api.hf_hub_download(repo, CARD, revision=revision)).read_text(encoding="utf-8", errors="replace")
         if not replaceable(text):
             raise ScheduleError(
-                f"The {CARD} of {repo!r} was written or edited by a person; give card=True to replace it, or "
-                "card=False to leave it as it is."
+                f"The {CARD} of {repo!r} was written or edited by a person; leave the card out (--no-card, in Python "
+                "card=False, or card=True to replace it)."
             )
 
 
 def _fetch(repo: str, name: str, revision: str | None) -> Path:
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
-    size = None
-    # Out of reach of the hub the file may still be in the cache; what else is wrong, the download says.
-    with contextlib.suppress(OSError, ValueError):
+    try:
         size = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision)).size
+    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError):
+        raise
+    except _failures() as error:
+        # The hub is out of reach or busy; what was fetched before serves.
+        try:
+            return Path(hf_hub_download(repo, name, revision=revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            raise LocalEntryNotFoundError(f"{_reason(error)}, nor is it in the local cache") from error
     if size is not None and size > MAX_SCHEDULE_BYTES:
         raise ScheduleError(
             f"The file {name!r} of {repo!r} has {size} bytes, but schedules and their index have at most "
             f"{MAX_SCHEDULE_BYTES}; it is not downloaded."
         )
     return Path(hf_hub_download(repo, name, revision=revision))
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What the hub's library raises where the hub cannot be reached, or refuses."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # Which package makes its connections differs between versions; its errors are the bases of this one.
+    return OSError, ValueError, *HfHubHTTPError.__bases__
 
 
 def _not_fetched(repo: str, names: Sequence[str], revision: str | None, error: Exception) -> ScheduleError:

@@ -24,7 +24,16 @@ from ecad_automl.sharing.files import INDEX, inside, is_plain, make_folder
 from ecad_automl.sharing.hub import commit_of, fetch_first
 from ecad_automl.sharing.reference import local_path, reference_of
 
-__all__ = ["INDEX_SCHEMA", "IndexEntry", "ScheduleIndex", "entry_of", "load_index", "read_index", "save_schedules"]
+__all__ = [
+    "INDEX_SCHEMA",
+    "IndexEntry",
+    "ScheduleIndex",
+    "entry_of",
+    "load_index",
+    "read_index",
+    "save_index",
+    "save_schedules",
+]
 
 INDEX_SCHEMA = "ecad-automl/index/1"
 
@@ -232,20 +241,40 @@ def save_schedules(folder: str | Path, files: Mapping[str, ScheduleFile]) -> lis
             cannot be written.
     """
     folder = Path(folder)
-    for name in files:
-        if not is_plain(name) or "/" in name or name == INDEX:
-            raise ScheduleError(f"A schedule of an index cannot have the file {name!r}; a name such as 'a.json' can.")
-    entries = tuple(entry_of(name, file) for name, file in files.items())
-    _check_entries(entries, str(folder))
+    _check_files(files, folder)
     make_folder(folder)
     for name, file in files.items():
         save_schedule(folder / name, file.schedule, file.metadata)
+    save_index(folder, files)
+    return [folder / name for name in files]
+
+
+def save_index(folder: str | Path, files: Mapping[str, ScheduleFile]) -> Path:
+    """Write the index of schedules that were written into a folder; see :func:`save_schedules`.
+
+    Returns:
+        The index.
+
+    Raises:
+        ScheduleError: see :func:`save_schedules`.
+    """
+    folder = Path(folder)
+    entries = _check_files(files, folder)
     document = {
         "schema": INDEX_SCHEMA,
         "schedules": [entry.model_dump(mode="json", exclude_none=True) for entry in entries],
     }
     write_text(folder / INDEX, json_text(document), _WHAT)
-    return [folder / name for name in files]
+    return folder / INDEX
+
+
+def _check_files(files: Mapping[str, ScheduleFile], folder: Path) -> list[IndexEntry]:
+    for name in files:
+        if not is_plain(name) or "/" in name or name == INDEX:
+            raise ScheduleError(f"A schedule of an index cannot have the file {name!r}; a name such as 'a.json' can.")
+    entries = [entry_of(name, file) for name, file in files.items()]
+    _check_entries(entries, str(folder))
+    return entries
 
 
 def _read(path: Path) -> tuple[IndexEntry, ...]:
