@@ -127,6 +127,7 @@ class Bench:
         study: str = "s",
         cost: Cost | None = None,
         constraints: Sequence[Constraint] = (),
+        floor: float = -0.1,
         **settings: Any,
     ) -> SearchStatus:
         config = SearchConfig(**{"evaluations": 60, "batch": 6, "parents": 10, "pool": 60, **settings})
@@ -134,7 +135,7 @@ class Bench:
         with Store.open(self.database) as store:
             store.save_calibration(study, "drift", evaluator.drift.to_bytes())
             for count in fewer_steps(STEPS):
-                store.save_baseline(study, BaselineRecord(f"{count} steps", count, 1.0, -0.1))
+                store.save_baseline(study, BaselineRecord(f"{count} steps", count, 1.0, floor))
             search = Search(
                 evaluator,  # type: ignore[arg-type]
                 self.layout,

@@ -60,11 +60,11 @@ def test_candidates_that_the_surrogate_chooses_mostly_meet_the_constraint(search
 
 
 def test_hypervolume_counts_what_is_feasible(bench: Any) -> None:
-    # So tight that schedules of interest violate it.
-    status = bench.run(evaluations=30, constraints=[Constraint("fresh", True, -0.1)])
+    floor = -5.0  # low enough that schedules of interest violate the constraint
+    status = bench.run(evaluations=30, constraints=[FRESH], floor=floor)
     trials = bench.complete()
     full = max(trials, key=lambda trial: trial.values[1]).values
-    scale = Scale(full[0], -0.1, full[1])  # what the runs of fewer steps have scored
+    scale = Scale(full[0], floor, full[1])
     feasible = np.array([trial.values for trial in trials if is_feasible(trial)])
     assert status.hypervolume == pytest.approx(scale.hypervolume(feasible[:, 0], feasible[:, 1]))
     everything = np.array([trial.values for trial in trials])
