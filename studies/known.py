@@ -15,6 +15,7 @@ from ecad_automl.json_file import read_json_object
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import from_document
+from ecad_automl.sharing import schedule_paths
 from ecad_automl.transfer import move_schedule
 from storage import EvaluationRecord, Store, by_gmacs, by_latency, database_path, front
 from studies.quality import worst_of_interest
@@ -104,7 +105,7 @@ def _starts(path: Path) -> bytes:
 def _folder(folder: Path) -> KnownSchedules:
     seeds: list[tuple[str, Schedule]] = []
     notes: list[str] = []
-    for path in sorted(folder.glob("*.json")):
+    for path in schedule_paths(folder):
         try:
             seeds.append((path.stem, _schedule(path)))
         except ScheduleError as error:

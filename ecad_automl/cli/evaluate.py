@@ -136,10 +136,11 @@ def evaluate(
 def _schedules(paths: Sequence[Path]) -> dict[str, ScheduleFile]:
     """The schedule files by the names of their runs."""
     from ecad_automl.schedule_file import load_schedule
+    from ecad_automl.sharing import schedule_paths
 
     found: dict[str, ScheduleFile] = {}
     for path in paths:
-        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        files = schedule_paths(path) if path.is_dir() else [path]
         if not files:
             raise ScheduleError(f"The folder {path} holds no schedule file; give one that export wrote.")
         for file in files:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ecad_automl import load_schedule
+from ecad_automl.sharing import schedule_paths
 from storage import ConfirmationRecord, Store
 from tests.storage.test_confirmations import without_table
 
@@ -288,7 +289,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
     assert confirmation is not None
     verdicts = {verdict.run.key: verdict for verdict in confirmation.verdicts.front}
     assert run_cli("export", "--storage", database, "--out", tmp_path / "all")[0] == 0
-    files = [load_schedule(path) for path in (tmp_path / "all").glob("*.json")]
+    files = [load_schedule(path) for path in schedule_paths(tmp_path / "all")]
     seen = 0
     for file in files:
         verdict = verdicts.get(file.schedule.to_hex())
@@ -302,7 +303,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
             assert file.metadata.objectives["confirmed_reward"].value == pytest.approx(verdict.reward)
     assert seen == len(verdicts) > 0
     assert run_cli("export", "--storage", database, "--confirmed", "--out", tmp_path / "some")[0] == 0
-    surviving = {load_schedule(path).schedule.to_hex() for path in (tmp_path / "some").glob("*.json")}
+    surviving = {load_schedule(path).schedule.to_hex() for path in schedule_paths(tmp_path / "some")}
     assert surviving >= {key for key, verdict in verdicts.items() if verdict.survives}
     assert not surviving & {key for key, verdict in verdicts.items() if not verdict.survives}
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from ecad_automl import apply_schedule, load_model, load_schedule
+from ecad_automl.sharing import schedule_paths
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -57,8 +58,8 @@ def test_exported_schedules_apply_to_the_pipeline_in_one_line(
 ) -> None:
     code, out, _ = run_cli("export", "--storage", searched / "study.db", "--out", tmp_path)
     assert code == 0
-    files = sorted(tmp_path.glob("*.json"))
-    assert len(files) == len(out.splitlines())
+    files = schedule_paths(tmp_path)
+    assert all(out.count(f"{path}: ") == 1 for path in files)
     model: Any = load_model(str(tiny_pixart_folder), device="cpu").with_settings(steps=4, height=16, width=16)
     for path in files:
         file = load_schedule(path)
