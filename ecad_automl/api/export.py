@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.api.stored import StoredStudy
+from ecad_automl.generation import GenerationSettings
 from ecad_automl.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
 from ecad_automl.statistics import prompt_interval
 from storage import EvaluationRecord
@@ -41,6 +42,8 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, ve
         width=generation["width"],
         guidance_scale=generation["guidance_scale"],
         dtype=identity["dtype"],
+        call=GenerationSettings(**generation).call_arguments(),
+        reward=identity["reward"],
         objectives={
             "reward": Measured(value=record.reward, samples=images),
             "reward_difference": Measured(

@@ -13,6 +13,8 @@ from ecad_automl.api.export import export_record
 from ecad_automl.api.stored import StoredStudy, read_study
 from ecad_automl.errors import EcadError
 from ecad_automl.schedule import Schedule
+from ecad_automl.schedule_file import load_schedule
+from ecad_automl.sharing import save_index
 from storage import BaselineRecord, EvaluationRecord, Store, choose_by_drop, choose_by_speedup, knee
 from studies.confirmation import load_confirmation
 from studies.verdicts import Verdict
@@ -192,6 +194,8 @@ class Front(Sequence[FrontPoint]):
     def export(self, folder: str | Path, points: FrontPoint | Sequence[FrontPoint] | None = None) -> list[Path]:
         """Write schedules as JSON files, each with what was measured under it, confirmed figures included.
 
+        The whole front gets an index beside it, ``index.json``, as of ``ecad-automl export``.
+
         Args:
             folder: where the files go; made where it does not exist.
             points: which schedules of the study; by default the whole front.
@@ -211,7 +215,7 @@ class Front(Sequence[FrontPoint]):
         genomes = [point.schedule.to_hex() for point in chosen]
         records = {record.genome: record for record in self._study.evaluations}
         try:
-            return [
+            paths = [
                 export_record(self._study, records[genome], Path(folder), verdicts.get(genome)) for genome in genomes
             ]
         except OSError as error:
@@ -222,6 +226,9 @@ class Front(Sequence[FrontPoint]):
             raise EcadError(
                 f"A schedule to export is not of the study {self.study!r}; give points of its front or evaluations."
             ) from error
+        if points is None and paths:
+            save_index(folder, {path.name: load_schedule(path) for path in paths})
+        return paths
 
     def to_pandas(self, *, evaluations: bool = False) -> Any:
         """A data frame of pandas with a row per schedule.

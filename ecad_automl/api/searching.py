@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +100,9 @@ def search(
     latency = cost if isinstance(cost, LatencySettings) else latency_settings(cost)
     seeds = noise_seeds(images_per_prompt)
     chosen = _prompts(prompts)
+    say = partial(console.print, style="yellow", highlight=False) if progress else _LOGGER.warning
     for note in chosen.notes:
-        console.print(note, style="yellow", highlight=False)
+        say(note)
     scorer = as_reward(reward)
     bounds = measured_constraints(constraints)
     model = as_model(pipe_or_model).with_settings(
@@ -109,6 +111,9 @@ def search(
     name = study or study_name(model.name)
     sources = [init] if isinstance(init, str | Path) else init
     known = known_schedules(sources, storage, name, console)
+    if not progress:
+        for note in (note for source in known for note in source.notes):
+            say(note)
     job = SearchJob(
         model,
         list(chosen.prompts),

@@ -15,6 +15,8 @@ from PIL import Image
 from ecad_automl import Front, Layout, Schedule, Slot, load_schedule
 from ecad_automl.api import FrontPoint
 from ecad_automl.errors import EcadError, StorageError, StudyError
+from ecad_automl.generation import GenerationSettings
+from ecad_automl.sharing import load_index
 from storage import BaselineRecord, EvaluationRecord, Store
 
 STEPS = 6
@@ -34,7 +36,7 @@ def identity() -> dict[str, Any]:
         "scheduler_config": {},
         "dtype": "float32",
         "layout": LAYOUT.to_dict(),
-        "generation": {"steps": STEPS, "height": 64, "width": 64, "guidance_scale": 3.0},
+        "generation": GenerationSettings(STEPS, 3.0, 64, 64, 20).to_dict(),
         "prompts": ["a", "b"],
         "seeds": [0],
         "reward": "<fidelity>",
@@ -112,7 +114,9 @@ def test_points_are_exported_as_the_command_does(database: Path, tmp_path: Path)
     front = Front.load(database)
     paths = front.export(tmp_path / "all")
     assert [load_schedule(path).schedule for path in paths] == [point.schedule for point in front]
+    assert len(load_index(tmp_path / "all")) == len(paths)
     (one,) = front.export(tmp_path / "one", front.knee())
+    assert load_schedule(one).metadata.reward == "<fidelity>"
     study = read_study(str(database), None)
     theirs = export_record(study, study.evaluation(front.knee().schedule.to_hex()), tmp_path / "command")
     assert one.read_text() == theirs.read_text()

@@ -30,6 +30,7 @@ def test_a_call_finds_what_the_command_finds(by_command: Search, by_call: Search
     assert [point.schedule for point in front] == [point.schedule for point in Front.load(tmp_path / "command.db")]
 
 
+@pytest.mark.slow
 def test_a_call_goes_on_with_the_study_of_a_command_and_the_command_with_that_of_the_call(
     by_command: Search, by_call: Search, tmp_path: Path
 ) -> None:
@@ -157,6 +158,14 @@ def test_bad_input_is_told_in_one_sentence_and_makes_no_database(
         by_call(tmp_path / "s.db", 4, **changes)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "s.db").exists()
+
+
+def test_without_progress_what_was_left_out_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from ecad_automl import search
+
+    with pytest.raises(UnsupportedModelError):
+        search(7, ["a cat", "a cat"], storage=tmp_path / "s.db", progress=False)
+    assert caplog.messages == ["1 of 2 prompts were left out, since they occur before."]
 
 
 @pytest.mark.parametrize(
