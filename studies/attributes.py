@@ -9,6 +9,7 @@ __all__ = [
     "EXPECTED_VALUES",
     "FEASIBLE",
     "FILTERED",
+    "GENERATION",
     "GENOME",
     "IMAGE_SHARE",
     "INTERRUPTED",
@@ -18,6 +19,7 @@ __all__ = [
     "ORIGIN",
     "PREDICTED_REWARD",
     "PREDICTED_STD",
+    "PREDICTION_ERROR",
     "SECONDS",
     "SOURCES",
     "SPEEDUP",
@@ -27,6 +29,8 @@ __all__ = [
 GENOME = "genome"
 #: Set on failed trials that were cut off, so that their genomes may be asked again.
 INTERRUPTED = "interrupted"
+#: 0 for seeds; Optuna keeps it under a name of its own, by which nobody can sort.
+GENERATION = "generation"
 #: What made the schedule: the name of a heuristic or seed, or "bred".
 ORIGIN = "origin"
 #: The operators that bred it, joined by "+".
@@ -35,6 +39,8 @@ OPERATOR = "operator"
 FILTERED = "filtered"
 PREDICTED_REWARD = "predicted_reward"
 PREDICTED_STD = "predicted_std"
+#: Mean reward less the predicted one, where all images were made.
+PREDICTION_ERROR = "prediction_error"
 #: Of a candidate whose evaluation was stopped: reward to expect and cost, and the share of images that it comes from.
 EXPECTED_VALUES = "expected_values"
 IMAGE_SHARE = "image_share"

@@ -186,7 +186,7 @@ class Search:
             if self._race is not None:
                 cost = float(self._cost.of([schedule])[0])
                 self._race.add(cost, self._scores(record), bred=bred, feasible=record.feasible)
-            self._tell(trial, schedule, record)
+            self._tell(trial, frozen, schedule, record)
             told = time.perf_counter()
             self._seconds.append(told - begin)
             trials = self._study.get_trials(deepcopy=False)
@@ -195,13 +195,17 @@ class Search:
         self._observer.update(status)
         return status
 
-    def _tell(self, trial: Trial, schedule: Schedule, record: EvaluationRecord) -> None:
+    def _tell(self, trial: Trial, frozen: FrozenTrial, schedule: Schedule, record: EvaluationRecord) -> None:
         # Optuna takes no attributes after tell.
         values = [record.reward, float(self._cost.of([schedule])[0])]
         if not record.complete:
             share = float(np.isfinite(self._scores(record)).mean())
             trial.set_user_attr(attributes.EXPECTED_VALUES, values)
             trial.set_user_attr(attributes.IMAGE_SHARE, share)
+        trial.set_user_attr(attributes.GENERATION, self._generation(frozen))
+        predicted = frozen.user_attrs.get(attributes.PREDICTED_REWARD)
+        if record.complete and predicted is not None:
+            trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
         trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
         trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
         trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)

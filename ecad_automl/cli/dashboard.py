@@ -3,46 +3,87 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ecad_automl.cli.options import Storage
-from ecad_automl.errors import StorageError
-from storage import Store, optuna_url
+from ecad_automl.cli.options import Device, Storage
+from ecad_automl.errors import EcadError, EvaluationError, StorageError
+from storage import Store
 
 __all__ = ["dashboard"]
+
+#: Prompts whose images fit into a picture that can be read.
+_MOST_IMAGES = 12
 
 
 def dashboard(
     storage: Storage = "sqlite:///ecad.db",
+    study: Annotated[str | None, typer.Option(help="Write notes and pictures of this study only.")] = None,
+    images: Annotated[
+        int, typer.Option(help="Prompts to generate images of under each schedule of the front; 0 loads no model.")
+    ] = 0,
+    annotate: Annotated[
+        bool, typer.Option("--annotate/--no-annotate", help="Write notes, pictures and plots of the front first.")
+    ] = True,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the pages; else only write.")] = True,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    device: Device = None,
 ) -> None:
-    """Open a study database in optuna-dashboard; Ctrl-C ends it."""
-    with Store.open(storage, read_only=True) as store:
-        url = optuna_url(store.path)
-    try:
-        from optuna_dashboard import run_server
-    except ImportError as error:
-        raise StorageError(
-            "optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'."
-        ) from error
-    Console().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
-    faults: list[OSError] = []
+    """Open a study database in optuna-dashboard; Ctrl-C ends it.
 
-    def serve() -> None:
+    Before that, every schedule of the front gets a heatmap and a note, with --images also images uncached, cached and
+    their difference, and the study a note and plots. Pictures lie in FILE.artifacts beside the database. What exists is
+    not made again.
+    """
+    if not 0 <= images <= _MOST_IMAGES:
+        raise EvaluationError(f"Images of {images} prompts were asked for; give a number from 0 to {_MOST_IMAGES}.")
+    if images and not annotate:
+        raise EvaluationError("--images makes pictures, and --no-annotate none; give one of them.")
+    with Store.open(storage, read_only=True) as store:
+        path, names = store.path, store.studies()
+    if study is not None and study not in names:
+        from ecad_automl.cli.studies import read_study
+
+        read_study(storage, study)  # its message lists those that exist
+    console = Console()
+    with console.status("Reading the study ..."):
+        from studies.dashboard import artifact_folder
+
+        folder = artifact_folder(path)
+    if annotate:
+        from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
+
+        wanted = names if study is None else [study]
+        annotate_studies(storage, path, wanted, folder, PictureOptions(images, model, device, batch_size), console)
+    if serve:
+        _serve(path, folder, host, port, console)
+
+
+def _serve(path: Path, folder: Path, host: str, port: int, console: Console) -> None:
+    from studies.dashboard import open_served_storage, serve
+
+    console.print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
+    faults: list[OSError | EcadError] = []
+
+    def run() -> None:
         try:
-            run_server(url, host=host, port=port)
-        except OSError as error:
+            serve(open_served_storage(path), folder, host, port)
+        except (OSError, EcadError) as error:
             faults.append(error)
 
     # In a thread of its own: in the middle of a request, the server would swallow Ctrl-C.
-    server = threading.Thread(target=serve, daemon=True)
+    server = threading.Thread(target=run, daemon=True)
     server.start()
     server.join()
     for fault in faults:
+        if isinstance(fault, EcadError):
+            raise fault
         raise StorageError(
             f"The dashboard cannot listen on {host}:{port} ({fault.strerror}); choose another --port."
         ) from fault

@@ -1,0 +1,176 @@
+"""Pictures for the dashboard: heatmaps of schedules, and grids of their images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ecad_automl.cli.dashboard_study import Shown, picture_id
+from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.studies import StoredStudy
+from ecad_automl.errors import StorageError, StudyError
+from studies.dashboard.content import Artifact, Kind
+
+if TYPE_CHECKING:
+    from ecad_automl.models import LoadedModel
+
+__all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
+
+#: Factor on the difference of pixels, so that it can be seen.
+AMPLIFICATION = 4
+#: Changes with the look of the pictures, so that older ones are drawn anew.
+_LOOK = "1"
+
+Images = NDArray[np.float32]
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of pictures where it does not exist.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {folder} for pictures cannot be made ({error.strerror}).") from error
+
+
+def draw_heatmaps(study: StoredStudy, shown: Sequence[Shown], folder: Path, console: Console) -> dict[int, Artifact]:
+    """A picture of each schedule, by the number of its trial; those that exist are not drawn again.
+
+    Raises:
+        EcadError: a file cannot be written.
+    """
+    from ecad_automl.plots import plot_heatmap
+
+    found, drawings = {}, []
+    for each in shown:
+        speedup = f"{study.speedup(each.record):.2f}x"
+        found[each.number] = artifact = Artifact(
+            picture_id(study, each, "heatmap", _LOOK), Kind.HEATMAP, f"schedule-{speedup}-trial{each.number}.png"
+        )
+        path = folder / artifact.id
+        if not path.exists():
+            title = f"trial {each.number}: {speedup} in {study.cost.name}, reward {each.difference:+.4f}"
+            drawings.append(partial(plot_heatmap, path, each.schedule, title=title))
+    _all(drawings, "Heatmaps", console)
+    return found
+
+
+def draw_grids(
+    study: StoredStudy,
+    shown: Sequence[Shown],
+    folder: Path,
+    console: Console,
+    *,
+    count: int,
+    model: str | None = None,
+    device: str | None = None,
+    batch_size: int = 8,
+) -> dict[int, Artifact]:
+    """Images of the first prompts of the search uncached, under each schedule, and how they differ.
+
+    They start from the noise of the study's first seed. Grids that exist are not made again, so the same call goes on
+    where an earlier one was stopped; where all exist, no model is loaded.
+
+    Args:
+        study: which one.
+        shown: the schedules.
+        folder: for the pictures.
+        console: for progress.
+        count: prompts of the search.
+        model: where the study's model lies now, if it was moved.
+        device: torch device.
+        batch_size: images per pipeline call.
+
+    Raises:
+        StudyError: the model is not that of the study.
+        UnsupportedModelError: it cannot be loaded.
+        EvaluationError: it gives no images.
+        EcadError: a file cannot be written.
+    """
+    prompts = [str(prompt) for prompt in study.identity["prompts"]][:count]
+    seed = int(study.identity["seeds"][0])
+    kind = ("grid", _LOOK, str(AMPLIFICATION), str(seed), *prompts)
+    found = {
+        each.number: Artifact(
+            picture_id(study, each, *kind),
+            Kind.GRID,
+            f"images-{study.speedup(each.record):.2f}x-trial{each.number}.png",
+        )
+        for each in shown
+    }
+    missing = [each for each in shown if not (folder / found[each.number].id).exists()]
+    if not missing:
+        return found
+    with console.status("Loading the model ..."):
+        quiet_libraries()
+        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.rewards import load_reward
+
+        loaded = _load(study, model, device)
+        # An evaluator wants a reward; nothing is scored here.
+        scorer = load_reward("fidelity")
+        evaluator = Evaluator(loaded.pipe, prompts, [seed], scorer, loaded.settings, batch_size=batch_size)
+
+    def draw(each: Shown) -> None:
+        cached = evaluator.generate(each.schedule).permute(0, 2, 3, 1).numpy()
+        _grid(folder / found[each.number].id, study, each, uncached, cached, prompts)
+
+    with evaluator:
+        with console.status("Images, uncached ..."):
+            uncached: Images = evaluator.reference_images.permute(0, 2, 3, 1).numpy()
+        _all([partial(draw, each) for each in missing], "Images", console)
+    return found
+
+
+def _grid(
+    path: Path, study: StoredStudy, shown: Shown, uncached: Images, cached: Images, prompts: Sequence[str]
+) -> None:
+    from ecad_automl.plots import image_grid
+
+    columns: Mapping[str, Images] = {
+        "uncached": uncached,
+        f"cached\n{study.speedup(shown.record):.2f}x in {study.cost.name}": cached,
+        f"difference\ntimes {AMPLIFICATION}": AMPLIFICATION * np.abs(cached - uncached),
+    }
+    image_grid(path, columns, prompts)
+
+
+def _all(drawings: Sequence[Callable[[], None]], name: str, console: Console) -> None:
+    if not drawings:
+        return
+    with LiveProgress(console, pause=5.0) as live:
+        for done, draw in enumerate(drawings):
+            live.update(done, len(drawings), name)
+            draw()
+        live.update(len(drawings), len(drawings), name)
+
+
+def _load(study: StoredStudy, moved: str | None, device: str | None) -> LoadedModel:
+    """The study's model, called as it was there."""
+    from ecad_automl.models import load_model
+
+    identity = study.identity
+    revision = str(identity["revision"])
+    loaded = load_model(
+        moved or identity["model"],
+        # That of a folder is a hash, by which it is known but not found.
+        revision=None if revision.startswith("folder-") else revision,
+        dtype=identity["dtype"],
+        device=device,
+    )
+    if loaded.revision != revision:
+        raise StudyError(
+            f"The model {loaded.name!r} has the revision {loaded.revision}, but the study {study.name!r} searched "
+            f"{revision}; name the model of the study with --model."
+        )
+    return loaded.with_settings(**identity["generation"])

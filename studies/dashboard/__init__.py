@@ -1,0 +1,21 @@
+"""A study in optuna-dashboard: notes, pictures and plots beside its trials. Gets plain data; knows no torch."""
+
+from studies.dashboard.annotate import Changes, annotate
+from studies.dashboard.content import Artifact, Kind, StudyContent, TrialContent, artifact_id
+from studies.dashboard.facts import TrialFacts, trial_facts
+from studies.dashboard.serve import artifact_folder, open_served_storage, serve
+
+__all__ = [
+    "Artifact",
+    "Changes",
+    "Kind",
+    "StudyContent",
+    "TrialContent",
+    "TrialFacts",
+    "annotate",
+    "artifact_folder",
+    "artifact_id",
+    "open_served_storage",
+    "serve",
+    "trial_facts",
+]
