@@ -42,17 +42,21 @@ function speedupTitle() {
 
 // ---- the front ----
 
+/** Where a run stands. Speedups are on their logarithm, for a logarithmic axis of plotly takes no shapes in pixels. */
 function frontX(axis) {
-  return axis === "speedup" ? (run) => run.speedup : (run) => run.cost;
+  return axis === "speedup" ? (run) => Math.log10(run.speedup) : (run) => run.cost;
+}
+
+function scheduleX(axis, indices) {
+  return indices.map((index) => frontX(axis)({ speedup: columns.speedup[index], cost: columns.cost[index] }));
 }
 
 /** A trace of schedules; a pointer on it shows the card of the page. */
 function scheduleTrace(axis, indices, extra, confirmed = false) {
-  const source = axis === "speedup" ? columns.speedup : columns.cost;
   return {
     type: "scatter",
     mode: "markers",
-    x: indices.map((index) => source[index]),
+    x: scheduleX(axis, indices),
     y: indices.map((index) => (confirmed ? columns.confirmed[index].difference : columns.difference[index])),
     customdata: indices,
     hoverinfo: "none",
@@ -101,10 +105,9 @@ function frontTraces(state) {
     );
   }
   traces.push({
-    type: "scatter", mode: "markers", name: "uncached", x: [axis === "speedup" ? 1 : data.cost.full], y: [0],
+    type: "scatter", mode: "markers", name: "uncached", x: [frontX(axis)({ speedup: 1, cost: data.cost.full })], y: [0],
     marker: { symbol: "star", size: 14, color: color("text") }, hovertemplate: "uncached<extra></extra>",
   });
-  traces.push(selectionTrace(state));
   return traces.filter((trace) => trace.x.length);
 }
 
@@ -127,11 +130,9 @@ function stepsTrace(axis) {
 
 /** Where the front was confirmed, these are too, and are shown as they came out there. */
 function heuristicTrace(axis) {
-  const source = axis === "speedup" ? columns.speedup : columns.cost;
   const value = (index) => (columns.confirmed[index] ?? { difference: columns.difference[index] }).difference;
   return {
     ...scheduleTrace(axis, heuristics, {}),
-    x: heuristics.map((index) => source[index]),
     y: heuristics.map(value),
     name: data.confirmed ? "heuristics, on unseen prompts" : "heuristics",
     mode: "markers+text",
@@ -142,14 +143,19 @@ function heuristicTrace(axis) {
   };
 }
 
-function selectionTrace({ axis, selected }) {
-  const { confirmed } = scheduleAt(selected);
-  const places = [columns.difference[selected], ...(confirmed ? [confirmed.difference] : [])];
+/** Rings around the selected schedule, and the line of no difference. As shapes they are drawn anew without the rest. */
+function frontShapes({ axis, selected }) {
+  const { confirmed, difference } = scheduleAt(selected);
   const x = frontX(axis)(scheduleAt(selected));
-  return {
-    type: "scatter", mode: "markers", name: "selected", x: places.map(() => x), y: places, showlegend: false,
-    hoverinfo: "skip", marker: { symbol: "circle-open", size: 17, color: color("text"), line: { width: 2 } },
+  const ring = (y) => ({
+    type: "circle", xsizemode: "pixel", ysizemode: "pixel", xanchor: x, yanchor: y, x0: -9, x1: 9, y0: -9, y1: 9,
+    line: { width: 2, color: color("text") },
+  });
+  const level = {
+    type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, layer: "below",
+    line: { color: color("quiet"), width: 1, dash: "dot" },
   };
+  return [level, ring(difference), ...(confirmed ? [ring(confirmed.difference)] : [])];
 }
 
 /** What matters: from a little below the front at five times the speed, as in the pictures of `plot`. */
@@ -169,21 +175,21 @@ function frontRange() {
   return [lowest - 0.6 * span, highest + 0.12 * span];
 }
 
-function frontLayout(axis, narrow) {
-  const x = front.map((index) => (axis === "speedup" ? columns.speedup[index] : columns.cost[index]));
+function frontLayout(state, narrow) {
+  const { axis } = state;
+  const x = scheduleX(axis, front);
   const [low, high] = [Math.min(...x), Math.max(...x)];
   const speedup = axis === "speedup";
-  const ticks = SPEEDUP_TICKS.filter((tick) => tick >= low * 0.95 && tick <= high * 1.1);
   const xaxis = speedup
     ? axisStyle(speedupTitle(), {
-        type: "log", tickvals: ticks, ticktext: ticks.map((tick) => `${tick}×`),
-        range: [Math.log10(Math.min(low, 1) * 0.96), Math.log10(Math.max(high, 1.05) * 1.05)],
+        tickvals: SPEEDUP_TICKS.map(Math.log10), ticktext: SPEEDUP_TICKS.map((tick) => `${tick}×`),
+        range: [Math.min(low, 0) - 0.02, Math.max(high, 0.02) + 0.02],
       })
     : axisStyle(`${data.cost.unit} (lower is better)`, { range: [low - 0.05 * data.cost.full, 1.03 * data.cost.full] });
   return layoutOf({
     xaxis,
     yaxis: axisStyle(narrow ? "reward difference to uncached" : `reward difference to uncached: ${literal(data.reward)} (higher is better)`, { range: frontRange() }),
-    shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, layer: "below", line: { color: color("quiet"), width: 1, dash: "dot" } }],
+    shapes: frontShapes(state),
     showlegend: true,
     legend: narrow
       ? { orientation: "h", x: 0, y: -0.22, yanchor: "top", font: { size: 11 } }
@@ -198,7 +204,7 @@ function frontLayout(axis, narrow) {
 
 function drawFront(state) {
   const chart = byId("front-chart");
-  return Plotly.react(chart, frontTraces(state), frontLayout(state.axis, chart.clientWidth < 560), CONFIG);
+  return Plotly.react(chart, frontTraces(state), frontLayout(state, chart.clientWidth < 560), CONFIG);
 }
 
 // ---- where the front computes ----
@@ -256,7 +262,9 @@ function drawShareMap(id, title, label, z) {
 }
 
 /** Marks the selected schedule in the charts of the front. */
-function markSelected(selected) {
+function markSelected(state) {
+  const { selected } = state;
+  Plotly.relayout(byId("front-chart"), { shapes: frontShapes(state) });
   const row = front.indexOf(selected);
   const line = { color: color("text"), width: 1.5 };
   const box = row < 0 ? [] : [{ type: "rect", xref: "paper", x0: 0, x1: 1, y0: row - 0.5, y1: row + 0.5, line }];

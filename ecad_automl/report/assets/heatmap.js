@@ -76,6 +76,7 @@ function heatmap(cells, component, label, rowHeight, readout) {
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", `${label}, ${name}: ${cells.caption(share)} of ${slots.length} blocks and ${data.steps} steps`);
+  svg.style.setProperty("--gap", height < 7 ? "0.4px" : "1.2px");
   svg.style.height = `${height * slots.length}px`;
   svg.append(...drawn.map((text, state) => path(cells.classes[state], text)));
   svg.addEventListener("pointermove", (event) => {

@@ -10,14 +10,16 @@ const state = {
 state.a = state.selected;
 state.b = firstRival(state.selected);
 
+// Whether all charts are there.
+let drawn = false;
+
 // ---- choices ----
 
 function select(index, { told = true } = {}) {
   state.selected = index;
   showDetails(state, { compare });
   showImages(state);
-  drawFront(state);
-  markSelected(index);
+  if (drawn) markSelected(state);
   for (const row of document.querySelectorAll("tr.pick")) {
     const chosen = Number(row.dataset.index) === index;
     row.classList.toggle("chosen", chosen);
@@ -40,7 +42,7 @@ function filter(components) {
   showDetails(state, { compare });
   showComparison(state);
   drawShares(state);
-  markSelected(state.selected);
+  markSelected(state);
 }
 
 // ---- the head of the page ----
@@ -193,6 +195,9 @@ function followFront() {
     const next = at < 0 ? nearestOnFront() : front[Math.max(0, Math.min(front.length - 1, at + step))];
     select(next);
   });
+}
+
+function followShares() {
   for (const id of ["share-step", "share-depth"]) {
     byId(id).on("plotly_click", ({ points }) => select(points[0].customdata));
   }
@@ -231,8 +236,8 @@ function setTheme(dark) {
 function drawAll() {
   drawFront(state);
   drawShares(state);
-  markSelected(state.selected);
   drawSearch();
+  markSelected(state);
 }
 
 let themeChosen = false;
@@ -251,9 +256,17 @@ setTheme(prefersDark.matches);
 showHead();
 showControls();
 showTable();
-showComparison(state);
-drawShares(state);
-drawSearch();
 select(state.selected, { told: false });
+drawFront(state);
 followFront();
-document.documentElement.dataset.ready = "true";
+// What lies further down is drawn once the front is on the screen.
+requestAnimationFrame(() => setTimeout(() => {
+  performance.mark("front drawn");
+  showComparison(state);
+  drawShares(state);
+  drawSearch();
+  followShares();
+  drawn = true;
+  markSelected(state);
+  document.documentElement.dataset.ready = "true";
+}));
