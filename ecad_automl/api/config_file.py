@@ -7,26 +7,17 @@ import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ecad_automl.api.settings import TABLES, SearchFile, table_keys
+from ecad_automl.api.value_fault import shown, value_fault
 from ecad_automl.errors import StudyError
 
 __all__ = ["read_search_file"]
 
 _MOST_BYTES = 2**20
-
-_EXPECTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "string_type": "a text in quotes",
-    "bool_type": "true or false",
-    "list_type": "a list of texts",
-}
 
 
 def read_search_file(path: str | Path) -> SearchFile:
@@ -78,10 +69,10 @@ def _fault(error: ErrorDetails, table: str, key: str) -> str:
     if table not in TABLES:
         return _unknown_table(table, error["input"])
     if not key:
-        return f"{table} is {_shown(error['input'])}, but a table is expected; write [{table}] above its keys."
+        return f"{table} is {shown(error['input'])}, but a table is expected; write [{table}] above its keys."
     if error["type"] == "extra_forbidden":
         return _unknown_key(table, key)
-    return f"{key} in [{table}] is {_shown(error['input'])}, but {_expected(error)} is expected."
+    return f"{key} in [{table}] {value_fault(error)}"
 
 
 def _unknown_table(name: str, value: object) -> str:
@@ -108,20 +99,6 @@ def _instead(name: str, known: Iterable[str], form: str) -> str:
     if close:
         return f"did you mean {form.format(close[0])}?"
     return f"choose one of {', '.join(map(form.format, names))}."
-
-
-def _expected(error: ErrorDetails) -> str:
-    context: dict[str, Any] = error.get("ctx", {})
-    if error["type"] == "literal_error":
-        return f"one of {context['expected']}"
-    if error["type"] == "greater_than_equal":
-        return f"a number of at least {context['ge']:g}"
-    return _EXPECTED.get(error["type"], error["msg"])
-
-
-def _shown(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:56]} ..."
 
 
 def _line(text: str, table: str, key: str) -> int | None:

@@ -100,7 +100,7 @@ def search(
     latency = cost if isinstance(cost, LatencySettings) else latency_settings(cost)
     seeds = noise_seeds(images_per_prompt)
     chosen = _prompts(prompts)
-    say = partial(console.print, style="yellow", highlight=False) if progress else _LOGGER.warning
+    say = partial(console.print, style="yellow", highlight=False, markup=False) if progress else _LOGGER.warning
     for note in chosen.notes:
         say(note)
     scorer = as_reward(reward)
@@ -138,6 +138,7 @@ def search(
         f"Study {name} in {storage}: {len(chosen)} prompts x {images_per_prompt} images, {model.settings.steps} steps, "
         f"reward {scorer.name}, cost {'latency' if latency else 'gmacs'}, {settings.evaluations} evaluations.",
         highlight=False,
+        markup=False,
     )
     with _quiet_optuna():
         if progress:

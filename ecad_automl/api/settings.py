@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from ecad_automl.api.stored import find_study
-from ecad_automl.errors import StorageError
+from ecad_automl.api.value_fault import value_fault
+from ecad_automl.errors import StorageError, StudyError
 from storage import Store
 from studies.config import SETTINGS, Heuristics, SearchConfig
 
@@ -146,6 +147,9 @@ class SearchFile(BaseModel):
             options: values by the names of their parameters, ``images_per_prompt`` for ``--images-per-prompt``; None
                 and empty lists are left out, as are names that are no option of a search.
             method: the settings without an option.
+
+        Raises:
+            StudyError: a value is out of range.
         """
         said = {name: value for name, value in options.items() if value is not None and value not in ([], ())}
         tables = {
@@ -153,7 +157,11 @@ class SearchFile(BaseModel):
             for table, kind in TABLES.items()
             if table != "method"
         }
-        return cls.model_validate({**tables, "method": method or _Method()})
+        try:
+            return cls.model_validate({**tables, "method": method or _Method()})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise StudyError(f"The setting {first['loc'][1]} {value_fault(first)}") from error
 
     def options(self) -> dict[str, Any]:
         """What was said of the options, by the names of their parameters."""

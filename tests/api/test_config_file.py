@@ -141,6 +141,20 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path:
     assert "'dollars'" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"batch_size": 0}, "The setting batch-size is 0, but a number of at least 1 is expected."),
+        ({"guidance_scale": float("nan")}, "The setting guidance-scale is nan, but a finite number is expected."),
+        ({"seed": -1}, "The setting seed is -1, but a number of at least 0 is expected."),
+    ],
+)
+def test_an_option_out_of_range_is_told_in_one_sentence(options: dict[str, float], says: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        SearchFile.from_options(options)
+    assert str(caught.value) == says
+
+
 def test_a_fault_of_the_file_ends_the_command_with_one_sentence(tmp_path: Path, run_cli: Cli) -> None:
     path = written(tmp_path, "[search]\nevaluation = 5\n")
     code, _, err = run_cli("search", "--config", path)

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 source, folder = sys.argv[1:]
 notebook = nbformat.read(source, as_version=4)
 kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", connection_file=folder + "/kernel.json")
-NotebookClient(notebook, kernel, timeout=300, resources={"metadata": {"path": folder}}).execute()
+NotebookClient(notebook, kernel, timeout=1200, resources={"metadata": {"path": folder}}).execute()
 nbformat.write(notebook, folder + "/executed.ipynb")
 """
 
