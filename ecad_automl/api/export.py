@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ecad_automl.api.stored import StoredStudy
@@ -27,7 +28,7 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, ve
         The file, named after study and speedup in what the study minimizes, such as ``shapes-2.13x-trial41.json``.
     """
     suffix = f"trial{record.trial}" if record.trial is not None else record.origin
-    path = folder / f"{study.name}-{study.speedup(record):.2f}x-{suffix}.json"
+    path = folder / f"{_file_name(study.name)}-{study.speedup(record):.2f}x-{suffix}.json"
     identity, generation = study.identity, study.identity["generation"]
     images = len(identity["prompts"]) * len(identity["seeds"])
     half = None if record.reward_drop_se is None else 1.96 * record.reward_drop_se
@@ -68,6 +69,11 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, ve
     folder.mkdir(parents=True, exist_ok=True)
     save_schedule(path, study.schedule(record), metadata)
     return path
+
+
+def _file_name(study: str) -> str:
+    """The name of a study as part of a file name: it may hold what separates folders, or leads out of them."""
+    return re.sub(r"[^\w.+-]+", "-", study).strip("-.") or "study"
 
 
 def _latency(study: StoredStudy, record: EvaluationRecord) -> dict[str, Measured]:

@@ -15,8 +15,7 @@ from ecad_automl.cli.confirmed import need_confirmation, read_confirmation
 from ecad_automl.cli.options import Out, Storage, Study
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StudyError
-from ecad_automl.generation import GenerationSettings
-from ecad_automl.schedule_file import ScheduleFile, load_schedule, save_schedule
+from ecad_automl.schedule_file import ScheduleFile, load_schedule
 from ecad_automl.sharing import (
     CARD,
     apply_snippet,
@@ -96,7 +95,7 @@ def export(
             console,
             f"{path}: {_savings(found, record)}, reward {0.0 - searched.reward_drop:+.4f} to uncached{told}",
         )
-    files = {path.name: _completed(found, path) for path in paths.values()}
+    files = {path.name: load_schedule(path) for path in paths.values()}
     whole = not chosen
     if whole:
         _say(console, f"{save_index(out, files)}: the list of these {len(files)}")
@@ -109,18 +108,6 @@ def export(
         _push(console, push_to_hub, files, whole=whole, private=private, card=card)
     _say(console, f"\nTo apply {shown.name}:\n")
     _say(console, apply_snippet(files[shown.name], str(shown), found.identity["prompts"][0]))
-
-
-def _completed(study: StoredStudy, path: Path) -> ScheduleFile:
-    """The exported file; where it does not say how the pipeline was called and by what it was judged, it does now."""
-    file, identity = load_schedule(path), study.identity
-    call = GenerationSettings(**identity["generation"]).call_arguments()
-    told = {"call": call, "reward": identity["reward"]}
-    missing = {name: value for name, value in told.items() if not getattr(file.metadata, name)}
-    if missing:
-        file = replace(file, metadata=file.metadata.model_copy(update=missing))
-        save_schedule(path, file.schedule, file.metadata)
-    return file
 
 
 def _say(console: Console, text: str) -> None:
