@@ -147,7 +147,8 @@ def _figures(storage: BaseStorage, study_id: int, before: Attributes, figures: M
     there = get_plotly_graph_objects(dict(before))
     changed = {name: text for name, text in figures.items() if there.get(name) != text}
     for name, text in changed.items():
-        save_graph_object_json(storage, study_id, f"dashboard:plot_data:{name}:", text)
+        with uninterrupted():
+            save_graph_object_json(storage, study_id, f"dashboard:plot_data:{name}:", text)
     return len(changed)
 
 

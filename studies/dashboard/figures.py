@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ecad_automl.errors import StorageError
 from studies.dashboard.shares import ComputeShares
 
-
 __all__ = ["Dot", "GenerationDot", "compute_plot", "front_plot", "hypervolume_plot", "surrogate_plot"]
 
 Figure = Any
@@ -224,11 +223,10 @@ def compute_plot(shares: ComputeShares) -> str:
 
 
 def _lowest(front: Sequence[Dot]) -> float:
-    """A little below the front at five times: what is worse does not matter."""
-    fastest = max(dot.speedup for dot in front)
-    near = [dot.difference for dot in front if dot.speedup <= min(5.0, max(fastest / 1.5, 1.0))]
-    worst = min(near, default=min(dot.difference for dot in front))
-    return worst - 0.6 * max(-worst, 1e-6)
+    """A little below the front up to five times; schedules that are far worse than most do not count."""
+    near = [dot.difference for dot in front if dot.speedup <= 5] or [max(dot.difference for dot in front)]
+    worst = max(min(near), 5 * min(float(np.median(near)), -1e-6))
+    return worst - 0.4 * max(-worst, 1e-6)
 
 
 def _ordered(dots: Sequence[Dot]) -> list[Dot]:
