@@ -17,6 +17,7 @@ from ecad_automl.cli.export import export
 from ecad_automl.cli.front import front
 from ecad_automl.cli.generate import generate
 from ecad_automl.cli.plot import plot
+from ecad_automl.cli.report import report
 from ecad_automl.cli.search import search
 from ecad_automl.errors import EcadError
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (search, front, confirm, export, evaluate, generate, bench, describe, plot, convert, dashboard):
+for command in (search, front, confirm, export, evaluate, generate, bench, describe, plot, report, convert, dashboard):
     app.command()(command)
 
 

@@ -40,6 +40,7 @@ def test_help_imports_neither_torch_nor_optuna() -> None:
         "bench",
         "describe",
         "plot",
+        "report",
         "convert",
         "dashboard",
     ],
