@@ -12,7 +12,7 @@ from ecad_automl.statistics import prompt_interval
 from storage import EvaluationRecord
 from studies.verdicts import Verdict
 
-__all__ = ["export_record"]
+__all__ = ["export_record", "file_name_of"]
 
 
 def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, verdict: Verdict | None = None) -> Path:
@@ -28,7 +28,7 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, ve
         The file, named after study and speedup in what the study minimizes, such as ``shapes-2.13x-trial41.json``.
     """
     suffix = f"trial{record.trial}" if record.trial is not None else record.origin
-    path = folder / f"{_file_name(study.name)}-{study.speedup(record):.2f}x-{suffix}.json"
+    path = folder / f"{file_name_of(study.name)}-{study.speedup(record):.2f}x-{suffix}.json"
     identity, generation = study.identity, study.identity["generation"]
     images = len(identity["prompts"]) * len(identity["seeds"])
     half = None if record.reward_drop_se is None else 1.96 * record.reward_drop_se
@@ -71,7 +71,7 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, ve
     return path
 
 
-def _file_name(study: str) -> str:
+def file_name_of(study: str) -> str:
     """The name of a study as part of a file name: it may hold what separates folders, or leads out of them."""
     return re.sub(r"[^\w.+-]+", "-", study).strip("-.") or "study"
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from ecad_automl.api.export import file_name_of
 from ecad_automl.cli.dashboard_study import Shown, half_width
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.sharing.markdown import code, plain, table
@@ -230,7 +231,7 @@ def _export(study: StoredStudy, storage: str, choice: str) -> str:
 
 def _apply(study: StoredStudy, record: EvaluationRecord) -> str:
     """The file is named as ``ecad-automl export`` names it."""
-    path = f"{_FOLDER}/{study.name}-{study.speedup(record):.2f}x-trial{record.trial}.json"
+    path = f"{_FOLDER}/{file_name_of(study.name)}-{study.speedup(record):.2f}x-trial{record.trial}.json"
     prompt = json.dumps(_short(str(study.identity["prompts"][0]), 200), ensure_ascii=False)
     return (
         "from ecad_automl import apply_schedule\n\n"

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from ecad_automl.api.export import file_name_of
 from ecad_automl.cli.confirmed import read_confirmation, sentences
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.trial_notes import TrialNote, read_trial_notes
@@ -217,7 +218,7 @@ def _usage(storage: str, study: StoredStudy) -> Usage:
     where = f"\\\n  --storage {shlex.quote(storage)} --study {shlex.quote(study.name)}"
     return Usage(
         export=f"ecad-automl export {where} \\\n  --trial {{trial}} --out schedules",
-        file=f"schedules/{study.name}-{{speedup}}x-trial{{trial}}.json",
+        file=f"schedules/{file_name_of(study.name)}-{{speedup}}x-trial{{trial}}.json",
         snippet=_snippet(study),
         images=f"ecad-automl report {where} \\\n  --images 4",
     )
