@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from surrogate import Reference, hypervolume
 
-__all__ = ["Scale", "worst_of_interest"]
+__all__ = ["Scale", "hypervolume_curve", "worst_of_interest"]
 
 
 def worst_of_interest(uncached: float, shorter: Iterable[float], worst: float) -> float:
@@ -61,3 +61,27 @@ class Scale:
         """
         area = hypervolume(np.asarray(reward, dtype=np.float64), np.asarray(cost, dtype=np.float64), self.reference)
         return float(area / (self.full_cost * self.span))
+
+
+def hypervolume_curve(
+    scale: Scale, rewards: Sequence[float], costs: Sequence[float], counts: Sequence[bool]
+) -> NDArray[np.float64]:
+    """``(n,)`` normalized hypervolume after each of ``n`` evaluations.
+
+    It is computed anew where the front changes only, so that thousands take a moment.
+
+    Args:
+        scale: what it is measured from.
+        rewards: ``n``, oldest first.
+        costs: ``n``.
+        counts: ``n``: whether an evaluation was whole and meets the constraints; others add nothing.
+    """
+    curve = np.zeros(len(rewards))
+    front: list[tuple[float, float]] = []
+    value = 0.0
+    for index, (reward, cost, counted) in enumerate(zip(rewards, costs, counts, strict=True)):
+        if counted and not any(r >= reward and c <= cost for r, c in front):
+            front = [(r, c) for r, c in front if not (reward >= r and cost <= c)] + [(reward, cost)]
+            value = scale.hypervolume([r for r, _ in front], [c for _, c in front])
+        curve[index] = value
+    return curve

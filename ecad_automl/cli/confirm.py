@@ -15,6 +15,7 @@ from ecad_automl.cli.options import Device, Storage, Study
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.prompts import Column, Prompts, Split, choose_prompts, held_out_prompts
 from ecad_automl.cli.studies import StoredStudy, read_study
+from ecad_automl.cli.study_model import load_again
 from ecad_automl.errors import EvaluationError, RewardError, StudyError
 from storage import Store
 from studies.confirmation import check_unseen, load_confirmation
@@ -121,7 +122,6 @@ def _load(
     identity: Mapping[str, Any], moved: str | None, reward: str | None, device: str | None
 ) -> tuple[LoadedModel, Reward | PairedReward]:
     """The model and reward of a study, called as it was there."""
-    from ecad_automl.models import load_model
     from ecad_automl.rewards import load_reward, maximized
 
     try:
@@ -133,12 +133,4 @@ def _load(
             f"The study's reward {identity['reward']!r} cannot be loaded by its name ({error}); name it with --reward, "
             "as module:attribute where it is your own."
         ) from error
-    revision = identity["revision"]
-    loaded = load_model(
-        moved or identity["model"],
-        # That of a folder is a hash, by which it is known but not found.
-        revision=None if revision.startswith("folder-") else revision,
-        dtype=identity["dtype"],
-        device=device,
-    )
-    return loaded.with_settings(**identity["generation"]), scorer
+    return load_again(identity, moved, device), scorer

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,9 @@ from ecad_automl.cli.dashboard_study import Shown, picture_id
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy
-from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.cli.study_model import load_study_model
+from ecad_automl.errors import StorageError
 from studies.dashboard.content import Artifact, Kind
-
-if TYPE_CHECKING:
-    from ecad_automl.models import LoadedModel
 
 __all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
 
@@ -116,7 +113,7 @@ def draw_grids(
         from ecad_automl.evaluation import Evaluator
         from ecad_automl.rewards import load_reward
 
-        loaded = _load(study, model, device)
+        loaded = load_study_model(study, model, device)
         # An evaluator wants a reward; nothing is scored here.
         scorer = load_reward("fidelity")
         evaluator = Evaluator(loaded.pipe, prompts, [seed], scorer, loaded.settings, batch_size=batch_size)
@@ -153,24 +150,3 @@ def _all(drawings: Sequence[Callable[[], None]], name: str, console: Console) ->
             live.update(done, len(drawings), name)
             draw()
         live.update(len(drawings), len(drawings), name)
-
-
-def _load(study: StoredStudy, moved: str | None, device: str | None) -> LoadedModel:
-    """The study's model, called as it was there."""
-    from ecad_automl.models import load_model
-
-    identity = study.identity
-    revision = str(identity["revision"])
-    loaded = load_model(
-        moved or identity["model"],
-        # That of a folder is a hash, by which it is known but not found.
-        revision=None if revision.startswith("folder-") else revision,
-        dtype=identity["dtype"],
-        device=device,
-    )
-    if loaded.revision != revision:
-        raise StudyError(
-            f"The model {loaded.name!r} has the revision {loaded.revision}, but the study {study.name!r} searched "
-            f"{revision}; name the model of the study with --model."
-        )
-    return loaded.with_settings(**identity["generation"])

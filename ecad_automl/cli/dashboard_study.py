@@ -85,10 +85,9 @@ def figures_of(study: StoredStudy, shown: list[Shown], confirmation: Confirmatio
     Raises:
         StorageError: plotly is not installed.
     """
-    from studies.dashboard.curve import hypervolume_curve
     from studies.dashboard.figures import Dot, GenerationDot, compute_plot, front_plot, hypervolume_plot, surrogate_plot
     from studies.dashboard.shares import compute_shares
-    from studies.quality import Scale, worst_of_interest
+    from studies.quality import Scale, hypervolume_curve, worst_of_interest
 
     def dot(record: EvaluationRecord | BaselineRecord, label: str, *, bars: bool = True) -> Dot:
         half = half_width(record) if bars else None

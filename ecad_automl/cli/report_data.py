@@ -28,7 +28,7 @@ from storage import BaselineRecord, EvaluationRecord, database_path
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
 
-__all__ = ["hypervolume_curve", "report_data"]
+__all__ = ["convergence", "report_data"]
 
 #: Stands for the file of a schedule, see :class:`~ecad_automl.report.Usage`.
 _FILE = "{file}"
@@ -66,7 +66,7 @@ def report_data(storage: str, study: StoredStudy) -> ReportData:
         layout=study.layout,
         schedules=_schedules(study, confirmed, read_trial_notes(database_path(storage), study.name)),
         runs=_runs(study, confirmation, confirmed),
-        hypervolume=hypervolume_curve(study),
+        hypervolume=convergence(study),
         generations=tuple(
             GenerationFigures(g.generation, g.evaluations, g.rank_correlation, g.coverage, g.surrogate_used)
             for g in study.generations
@@ -81,28 +81,22 @@ def report_data(storage: str, study: StoredStudy) -> ReportData:
     )
 
 
-def hypervolume_curve(study: StoredStudy) -> tuple[float, ...]:
-    """Normalized hypervolume after each evaluation; those that were stopped or break a constraint add nothing.
-
-    Only what changes the front is computed: of thousands of evaluations, most are behind it.
-    """
-    from studies.quality import Scale, worst_of_interest
+def convergence(study: StoredStudy) -> tuple[float, ...]:
+    """Normalized hypervolume after each evaluation; those that were stopped or break a constraint add nothing."""
+    from studies.quality import Scale, hypervolume_curve, worst_of_interest
 
     cost = study.cost.of
     cheapest = min(study.evaluations, key=cost)
     shorter = [record.reward for record in study.baselines.values()]
     floor = worst_of_interest(study.uncached.reward, shorter, cheapest.reward)
     scale = Scale(study.uncached.reward, floor, cost(study.uncached))
-    front: list[tuple[float, float]] = []
-    volume, curve = 0.0, []
-    for record in study.evaluations:
-        point = record.reward, cost(record)
-        behind = any(reward >= point[0] and other <= point[1] for reward, other in front)
-        if record.complete and record.feasible and not behind:
-            front = [each for each in front if not (point[0] >= each[0] and point[1] <= each[1])] + [point]
-            volume = scale.hypervolume(*zip(*front, strict=True))
-        curve.append(volume)
-    return tuple(curve)
+    curve = hypervolume_curve(
+        scale,
+        [record.reward for record in study.evaluations],
+        [cost(record) for record in study.evaluations],
+        [record.complete and record.feasible for record in study.evaluations],
+    )
+    return tuple(curve.tolist())
 
 
 def _facts(study: StoredStudy) -> dict[str, str]:

@@ -12,11 +12,10 @@ from rich.console import Console
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy
-from ecad_automl.errors import StudyError
+from ecad_automl.cli.study_model import load_study_model
 from ecad_automl.report import Images, ReportData, ScheduleFigures
 
 if TYPE_CHECKING:
-    from ecad_automl.models import LoadedModel
     from ecad_automl.schedule import Schedule
 
 __all__ = ["make_images"]
@@ -56,7 +55,7 @@ def make_images(
         from ecad_automl.evaluation import Evaluator
         from ecad_automl.rewards import load_reward
 
-        loaded = _load(study, model, device)
+        loaded = load_study_model(study, model, device)
         evaluator = Evaluator(
             loaded.pipe,
             prompts,
@@ -80,24 +79,3 @@ def make_images(
             made[figures.genome] = pictures(data.schedule(figures))
         live.update(runs, runs, "Images")
     return Images(tuple(prompts), source, uncached, made)
-
-
-def _load(study: StoredStudy, moved: str | None, device: str | None) -> LoadedModel:
-    """The study's model, called as it was there."""
-    from ecad_automl.models import load_model
-
-    identity = study.identity
-    revision = str(identity["revision"])
-    loaded = load_model(
-        moved or identity["model"],
-        # That of a folder is a hash, by which it is known but not found.
-        revision=None if revision.startswith("folder-") else revision,
-        dtype=identity["dtype"],
-        device=device,
-    )
-    if loaded.revision != revision:
-        raise StudyError(
-            f"The model {loaded.name!r} has the revision {loaded.revision}, but the study {study.name!r} searched "
-            f"{revision}; name the model of the study with --model."
-        )
-    return loaded.with_settings(**identity["generation"])

@@ -131,14 +131,14 @@ def test_a_report_has_the_figures_of_the_study(database: Path, tmp_path: Path, r
 
 
 def test_hypervolume_is_that_of_the_front_after_each_evaluation(database: Path) -> None:
-    from ecad_automl.cli.report_data import hypervolume_curve
+    from ecad_automl.cli.report_data import convergence
 
     study = read_study(str(database), None)
     cheapest = min(study.evaluations, key=lambda record: record.gmacs)
     scale = Scale(1.0, worst_of_interest(1.0, [1.0, 0.4], cheapest.reward), study.uncached.gmacs)
     done = [record for record in study.evaluations if record.complete]
     whole = [scale.hypervolume([r.reward for r in done[:n]], [r.gmacs for r in done[:n]]) for n in (1, 2, 3)]
-    assert hypervolume_curve(study) == pytest.approx([*whole, whole[-1]])
+    assert convergence(study) == pytest.approx([*whole, whole[-1]])
 
 
 def test_the_command_of_a_report_exports_the_file_that_its_snippet_applies(

@@ -11,10 +11,9 @@ import pytest
 
 from ecad_automl.layout import Layout, Slot
 from ecad_automl.schedule import Schedule
-from studies.dashboard.curve import hypervolume_curve
 from studies.dashboard.figures import Dot, GenerationDot, compute_plot, front_plot, hypervolume_plot, surrogate_plot
 from studies.dashboard.shares import compute_shares
-from studies.quality import Scale
+from studies.quality import Scale, hypervolume_curve
 
 go = pytest.importorskip("plotly.graph_objects", reason="plotly is not installed")
 
