@@ -41,6 +41,7 @@ class ModelTable(_Table):
     revision: str | None = None
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     device: str | None = None
+    scheduler: str | None = None
     steps: Count | None = None
     guidance_scale: float | None = None
     height: Count | None = None

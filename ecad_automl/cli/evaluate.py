@@ -83,7 +83,8 @@ def evaluate(
 
         judge = load_judge(names, device=device)
         loaded = load_model(model, revision=revision, dtype=dtype, device=device)
-        loaded = loaded.with_settings(**_settings(files))
+        wanted = _settings(files)
+        loaded = loaded.with_scheduler(wanted.pop("scheduler", None)).with_settings(**wanted)
         contenders = [Contender(name, file.schedule) for name, file in files.items()]
         check_fits(contenders, loaded.pipe)
         gpu = loaded.pipe.transformer.device.type == "cuda"
@@ -161,6 +162,7 @@ def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
         meta = file.metadata
         mine = {
             "steps": file.schedule.steps,
+            "scheduler": meta.scheduler,
             "guidance_scale": meta.guidance_scale,
             "height": meta.height,
             "width": meta.width,

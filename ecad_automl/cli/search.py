@@ -33,6 +33,16 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def _read_preset(context: typer.Context, name: str | None) -> str | None:
+    """The settings of a preset, under those of a config file."""
+    if name is not None:
+        from ecad_automl.api.config_file import read_search_file
+        from ecad_automl.presets import preset_path
+
+        context.default_map = {**read_search_file(preset_path(name)).options(), **(context.default_map or {})}
+    return name
+
+
 def search(
     context: typer.Context,
     model: Model = BUNDLED,
@@ -84,6 +94,18 @@ def search(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Class of diffusers' schedulers; by default the model's own.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="An experiment of ECAD's paper: pixart-alpha-256, pixart-sigma-256, flux-dev-256 or flux-dev-1024; "
+            "a config file and other options override it.",
+            is_eager=True,
+            callback=_read_preset,
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -125,8 +147,9 @@ def search(
         chosen, aside = list(parts.calibration.prompts), split_record(parts, prompts, column, split, limit)
 
     console = Console()
-    if config is not None:
-        console.print(f"Settings are those of {config} where the command line says nothing.", highlight=False)
+    for source in (config, preset and f"the preset {preset}"):
+        if source is not None:
+            console.print(f"Settings are those of {source} where nothing before it says otherwise.", highlight=False)
     known = known_schedules(init or [], storage, name, console)
     with console.status("Loading the model ..."):
         quiet_libraries()
@@ -136,9 +159,8 @@ def search(
 
         scorer = maximized(load_reward(reward, device=device))
         constraints = measured_constraints(constraint or [], device)
-        loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_settings(
-            steps=steps, guidance_scale=guidance_scale, height=height, width=width
-        )
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_scheduler(scheduler)
+        loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
     generation = {key: getattr(loaded.settings, key) for key in ("steps", "guidance_scale", "height", "width")}
     resolved = SearchFile.from_options(
         {**context.params, **generation, "study": name, "reward": reward}, MethodTable.from_config(settings)

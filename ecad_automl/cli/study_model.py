@@ -35,7 +35,7 @@ def load_again(identity: Mapping[str, Any], moved: str | None, device: str | Non
         dtype=identity["dtype"],
         device=device,
     )
-    return loaded.with_settings(**identity["generation"])
+    return loaded.with_scheduler(identity["scheduler"]).with_settings(**identity["generation"])
 
 
 def load_study_model(study: StoredStudy, moved: str | None, device: str | None) -> LoadedModel:

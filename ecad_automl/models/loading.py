@@ -49,6 +49,27 @@ class LoadedModel:
         given = {name: value for name, value in changes.items() if value is not None}
         return replace(self, settings=replace(self.settings, **given))
 
+    def with_scheduler(self, name: str | None) -> LoadedModel:
+        """The same pipeline with a scheduler of another class, made of the configuration of its own.
+
+        Args:
+            name: of the class in diffusers; None, or that of the pipeline's own, changes nothing.
+
+        Raises:
+            UnsupportedModelError: diffusers has no such scheduler.
+        """
+        import diffusers
+
+        if name is None or type(self.pipe.scheduler).__name__ == name:
+            return self
+        kind: Any = getattr(diffusers, name, None)
+        if not name.endswith("Scheduler") or not hasattr(kind, "from_config"):
+            raise UnsupportedModelError(
+                f"There is no scheduler {name!r} in diffusers; name a class such as DPMSolverMultistepScheduler."
+            )
+        self.pipe.scheduler = kind.from_config(self.pipe.scheduler.config)
+        return self
+
 
 def load_model(
     name: str, *, revision: str | None = None, dtype: str | None = None, device: str | None = None
