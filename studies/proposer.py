@@ -25,7 +25,7 @@ from surrogate import (
     probability_above,
 )
 
-__all__ = ["Evaluated", "Plan", "Proposal", "Room", "propose"]
+__all__ = ["Evaluated", "Pending", "Plan", "Proposal", "Room", "propose"]
 
 #: Fewest evaluated schedules from which a surrogate is fitted.
 _FIRST_FIT = 12
@@ -88,6 +88,21 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Pending:
+    """A candidate that is being evaluated.
+
+    Args:
+        schedule: the candidate.
+        cost: of it.
+        reward: what the surrogate has foretold; None where it has not.
+    """
+
+    schedule: Schedule
+    cost: float
+    reward: float | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """The candidates of one generation, and after them spare ones for candidates that fail.
 
@@ -116,6 +131,7 @@ def propose(
     stretch: float = 1.0,
     prior: Prior | None = None,
     odds: Mapping[str, float] | None = None,
+    pending: Sequence[Pending] = (),
 ) -> Plan:
     """The next generation.
 
@@ -132,10 +148,12 @@ def propose(
         stretch: by what to stretch the intervals of its predictions.
         prior: evaluations of another study, for the surrogate.
         odds: of the operators by name; all alike if None.
+        pending: candidates that are being evaluated. They are not proposed again, and where the surrogate has foretold
+            their reward, what they will add to the front is taken as added.
     """
     start = time.perf_counter()
     grid = Grid(layout.block_index, layout.component_index)
-    pool = _Pool(layout, evaluated.schedules)
+    pool = _Pool(layout, [*evaluated.schedules, *(candidate.schedule for candidate in pending)])
     parent_bits = np.stack([parent.effective for parent in parents])
     for _ in range(_ROUNDS):
         pool.add(*breed(parent_bits, grid, rng, config.pool, odds), limit=config.pool)
@@ -154,14 +172,15 @@ def propose(
     chosen: list[int] = []
     if trusted:
         front = evaluated.front()
+        foretold = [candidate for candidate in pending if candidate.reward is not None]
         rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
         costs = cost.of(pool.schedules)
         feasible = _feasibility(evaluated, pool.schedules, context, config.seed)
         picks = choose_batch(
             ConstrainedForecast(forecast, feasible).subset(rest),
             costs[rest],
-            evaluated.reward[front],
-            evaluated.cost[front],
+            np.append(evaluated.reward[front], [each.reward for each in foretold]),
+            np.append(evaluated.cost[front], [each.cost for each in foretold]),
             scale.reference,
             config.batch - len(drawn),
         )

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from ecad_automl.errors import StudyError
 from ecad_automl.layout import Layout
@@ -53,6 +53,10 @@ class ScheduleNSGAIISampler(NSGAIISampler):
         """The candidates of a generation that this process has made, for its figures."""
         return self._plans.get(generation)
 
+    def prepare(self, generation: int, plan: Plan) -> None:
+        """Give the candidates of a generation, so that they need not be proposed when the first is asked for."""
+        self._plans[generation] = plan
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The descriptors, the same for every trial."""
         del study, trial
@@ -63,13 +67,23 @@ class ScheduleNSGAIISampler(NSGAIISampler):
         stored = trial.system_attrs.get(self._get_generation_key())
         if stored is not None:
             return int(stored)
-        generation = 0
-        if attributes.GENOME not in trial.user_attrs:
-            evaluated = study._get_trials(deepcopy=False, states=EVALUATED, use_cache=True)
-            bred = sum(trial.system_attrs.get(self._get_generation_key(), 0) > 0 for trial in evaluated)
-            generation = 1 + bred // self._batch
+        generation = 0 if attributes.GENOME in trial.user_attrs else self.open_generation(study)
         study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
         return generation
+
+    def open_generation(self, study: Study) -> int:
+        """The generation that the next bred trial is of: the last one until it has ``batch`` trials, then a new one.
+
+        Trials that are being evaluated count as those that have been; those that failed do not.
+        """
+        key, last, members = self._get_generation_key(), 1, 0
+        for trial in study._get_trials(deepcopy=False, states=(*EVALUATED, TrialState.RUNNING), use_cache=True):
+            generation = trial.system_attrs.get(key, 0)
+            if generation > last:
+                last, members = generation, 1
+            elif generation == last:
+                members += 1
+        return last + (members >= self._batch)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         """Optuna's elite of the last generation and its parents.
