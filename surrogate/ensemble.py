@@ -1,0 +1,144 @@
+"""An ensemble over folds: a trend and LightGBM on what it leaves, and how large the errors of both are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surrogate.uncertainty import ErrorModel, Neighborhood, fit_errors
+
+__all__ = ["FOLDS", "PARAMETERS", "ROUNDS", "Ensemble", "Trend", "fit_ensemble"]
+
+Floats = NDArray[np.float64]
+
+FOLDS = 5
+ROUNDS = 100
+
+#: For some hundred samples of some hundred correlated features. ``num_threads`` is explicit since several threads are
+#: many times slower than one on data this small.
+PARAMETERS: dict[str, Any] = {
+    "objective": "regression",
+    "learning_rate": 0.05,
+    "num_leaves": 15,
+    "min_child_samples": 5,
+    "feature_fraction": 0.3,
+    "lambda_l2": 1.0,
+    "max_bin": 63,
+    "min_data_in_bin": 1,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+
+
+class Trend(Protocol):
+    """A smooth model of few parameters, for what trees cannot learn from few samples."""
+
+    def predict(self, inputs: Floats, /) -> Floats:
+        """``(n,)`` predictions for ``n`` inputs."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """One model of the ensemble: the trend and the trees that correct it."""
+
+    trend: Trend
+    trees: Any
+
+    def predict(self, x: Floats, inputs: Floats) -> Floats:
+        corrections: Floats = self.trees.predict(x, num_threads=1)
+        return self.trend.predict(inputs) + corrections
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """Predicts with the mean of its members, and tells how far it may be off.
+
+    Args:
+        members: each was trained on all but one fold.
+        error: root mean square of the out-of-fold errors.
+        neighborhood: distances to what was learned from.
+        error_model: size of an error by the disagreement of the members and the distance.
+    """
+
+    members: tuple[_Member, ...]
+    error: float
+    neighborhood: Neighborhood
+    error_model: ErrorModel
+
+    def predict(self, x: Floats, inputs: Floats) -> tuple[Floats, Floats]:
+        """Means and standard deviations.
+
+        Args:
+            x: ``(n, features)`` for the trees.
+            inputs: ``n`` inputs of the trend.
+
+        Returns:
+            Two arrays ``(n,)``.
+        """
+        predictions = _predictions(self.members, x, inputs)
+        std = self.error_model.std(_spread(predictions, self.error), self.neighborhood.distance(x))
+        return predictions.mean(axis=0), std
+
+
+def fit_ensemble(
+    x: Floats,
+    inputs: Floats,
+    target: Floats,
+    weight: Floats,
+    seed: int,
+    fit_trend: Callable[[NDArray[np.bool_]], Trend],
+    neighborhood: Callable[[Floats], Neighborhood] = Neighborhood,
+) -> Ensemble:
+    """Train each member on all but one fold, so that every sample has a prediction from a member that never saw it.
+
+    These out-of-fold errors tell how the size of an error goes with the disagreement of the members and with the
+    distance to what was learned from.
+
+    Args:
+        x: ``(n, features)`` for the trees.
+        inputs: ``n`` inputs of the trend, any shape.
+        target: ``(n,)``.
+        weight: ``(n,)`` positive.
+        seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
+        fit_trend: from which samples ``(n,)`` a member may see to a trend of their targets.
+        neighborhood: from ``x`` to distances in it.
+    """
+    folds = np.random.default_rng(seed).permutation(len(target)) % FOLDS
+    errors = np.empty(len(target))
+    members = []
+    for fold in range(FOLDS):
+        seen = folds != fold
+        trend = fit_trend(seen)
+        left = target[seen] - trend.predict(inputs[seen])
+        member = _Member(trend, _train(x[seen], left, weight[seen], seed * FOLDS + fold))
+        errors[~seen] = target[~seen] - member.predict(x[~seen], inputs[~seen])
+        members.append(member)
+    error = float(np.sqrt(np.average(errors**2, weights=weight)))
+    near = neighborhood(x)
+    spread, distance = _spread(_predictions(members, x, inputs), error), near.distance_left_out(folds)
+    return Ensemble(tuple(members), error, near, fit_errors(errors, spread, distance, weight))
+
+
+def _predictions(members: list[_Member] | tuple[_Member, ...], x: Floats, inputs: Floats) -> Floats:
+    return np.stack([member.predict(x, inputs) for member in members])
+
+
+def _spread(predictions: Floats, error: float) -> Floats:
+    """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""
+    spread: Floats = np.sqrt(predictions.var(axis=0) + (0.5 * error) ** 2 + 1e-12)
+    return spread
+
+
+def _train(x: Floats, y: Floats, weight: Floats, seed: int) -> Any:
+    import lightgbm
+
+    # Otherwise the trees are written to a text and read back, which takes as long as growing a quarter of them.
+    data = lightgbm.Dataset(x, y, weight=weight)
+    return lightgbm.train(PARAMETERS | {"seed": seed}, data, ROUNDS, keep_training_booster=True)
