@@ -1,10 +1,10 @@
-"""The study database: one SQLite file that holds Optuna's tables and ours, and the front that is read from it."""
+"""The study database, a file or on a server, with Optuna's tables and ours, and the front that is read from it."""
 
-from storage.faults import BUSY_SECONDS, sqlite_faults
+from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
 from storage.front import Costly, by_gmacs, by_latency, choose_by_drop, choose_by_speedup, choose_trial, front, knee
-from storage.location import database_path, optuna_url
-from storage.lock import writer_lock
-from storage.optuna_file import open_optuna_storage
+from storage.location import database_path, is_server, may_exist, optuna_url, shown, split_study
+from storage.lock import WriterLock, writer_lock
+from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
 from storage.scores import ScoreFile
 from storage.store import Store
@@ -19,6 +19,7 @@ __all__ = [
     "ScoreFile",
     "Scores",
     "Store",
+    "WriterLock",
     "by_gmacs",
     "by_latency",
     "choose_by_drop",
@@ -26,9 +27,16 @@ __all__ = [
     "choose_trial",
     "database_path",
     "front",
+    "is_server",
     "knee",
+    "may_exist",
     "open_optuna_storage",
+    "open_served_storage",
+    "optuna_storage",
     "optuna_url",
+    "shown",
+    "split_study",
     "sqlite_faults",
+    "storage_faults",
     "writer_lock",
 ]

@@ -1,15 +1,19 @@
-"""What SQLite reports, as one sentence that says what to do."""
+"""What a database reports, as one sentence that says what to do."""
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
+from storage.location import backup_path, database_path, is_server
+from storage.server_faults import server_faults
 
-__all__ = ["BUSY_SECONDS", "sqlite_faults", "storage_error"]
+__all__ = ["BUSY_SECONDS", "restore_advice", "sqlite_faults", "storage_error", "storage_faults"]
 
 BUSY_SECONDS = 30.0
 """How long a connection waits for another one's lock before it gives up."""
@@ -27,6 +31,9 @@ _SENTENCES = {
     sqlite3.SQLITE_CORRUPT: "is damaged; restore it from a copy, or salvage it with `sqlite3 FILE .recover`",
 }
 
+#: Where a backup is of help.
+_DAMAGES = {sqlite3.SQLITE_NOTADB: "is no SQLite file", sqlite3.SQLITE_CORRUPT: "is damaged"}
+
 
 def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     """The sentence for one of SQLite's errors.
@@ -37,9 +44,29 @@ def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     """
     code = getattr(error, "sqlite_errorcode", None)
     sentence = _SENTENCES.get(code & 0xFF) if code is not None else None
+    damage = _DAMAGES.get(code & 0xFF) if code is not None else None
+    if damage is not None and (advice := restore_advice(path)) is not None:
+        sentence = f"{damage}; {advice}"
     if sentence is None:
         return StorageError(f"The study database {path} cannot be used ({error}); check the file.")
     return StorageError(f"The study database {path} {sentence} ({error}).")
+
+
+def restore_advice(path: Path) -> str | None:
+    """What to do about a damaged database that has a backup; None where it has none.
+
+    Args:
+        path: the database file.
+    """
+    backup = backup_path(path)
+    try:
+        made = datetime.fromtimestamp(backup.stat().st_mtime, UTC)
+    except OSError:
+        return None
+    return (
+        f"its backup of {made:%Y-%m-%d %H:%M} UTC is put in its place by "
+        f"`ecad-automl check --storage {shlex.quote(str(path))} --restore`"
+    )
 
 
 @contextmanager
@@ -63,6 +90,19 @@ def sqlite_faults(path: Path) -> Iterator[None]:
         if cause is None:
             raise
         raise storage_error(path, cause) from error
+
+
+def storage_faults(location: str | Path) -> AbstractContextManager[None]:
+    """:func:`sqlite_faults`, or the like for a server.
+
+    Args:
+        location: a path or URL of a study database.
+
+    Returns:
+        A context in which errors of the database, and of SQLAlchemy and Optuna that were caused by one, are turned
+        into :class:`~ecad_automl.errors.StorageError`.
+    """
+    return server_faults(location) if is_server(location) else sqlite_faults(database_path(location))
 
 
 def _sqlite_cause(error: BaseException | None) -> sqlite3.Error | None:

@@ -1,4 +1,4 @@
-"""Where a study database lies: a path or SQLite URL on the command line, one resolved path inside."""
+"""Where a study database is: a path, a SQLite URL, or the URL of a database on a server."""
 
 from __future__ import annotations
 
@@ -7,9 +7,60 @@ from pathlib import Path
 
 from ecad_automl.errors import StorageError
 
-__all__ = ["database_path", "optuna_url"]
+__all__ = ["backup_path", "database_path", "is_server", "may_exist", "optuna_url", "server_url", "shown", "split_study"]
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+
+#: By the first part of a scheme: the dialect and driver of SQLAlchemy that is used, and tested.
+_SERVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+}
+
+#: What stands between ``://`` and the query: user and password, host and port, database.
+_SERVER = re.compile(
+    r"(?:[^:/@]*(?::[^@]*)?@)?(?P<host>\[[^\]/?]+\]|[^:/?]*)(?::(?P<port>[^/?]*))?(?:/(?P<database>[^?]*))?(?:\?.*)?",
+    re.DOTALL,
+)
+
+
+def is_server(location: str | Path) -> bool:
+    """Whether a location is the URL of a database on a server, whatever else may be wrong with it."""
+    return _server_scheme(location) is not None
+
+
+def server_url(location: str | Path) -> str:
+    """The SQLAlchemy URL of a database on a server, with its driver and with its password, if any.
+
+    Args:
+        location: such as ``postgresql+psycopg://user@host/database`` or ``mysql+pymysql://user@host/database``; the
+            driver may be left out.
+
+    Raises:
+        StorageError: the URL is of another driver, or names no database or a port that is none.
+    """
+    scheme = _server_scheme(location)
+    assert scheme is not None
+    kind, _, driver = scheme.partition("+")
+    url = _SERVERS[kind]
+    if driver not in ("", url.partition("+")[2]):
+        raise StorageError(
+            f"The storage {shown(location)} asks for the driver {driver!r}, but {url.partition('+')[2]} is used; write "
+            f"{url}://... instead."
+        )
+    rest = str(location).partition("://")[2]
+    found = _SERVER.fullmatch(rest)
+    # What is wrong is not shown: it may be a part of a password.
+    if found is None or "@" in found["host"] or not re.fullmatch(r"\d*", found["port"] or ""):
+        raise StorageError(
+            f"The storage {shown(location)} is no URL of a database; write {url}://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "with %40 for an @, %3A for a : and %2F for a / in the password."
+        )
+    if not found["database"]:
+        raise StorageError(f"The storage {shown(location)} names no database; write {url}://USER@HOST/DATABASE.")
+    return f"{url}://{rest}"
 
 
 def database_path(location: str | Path) -> Path:
@@ -29,14 +80,22 @@ def database_path(location: str | Path) -> Path:
     match = _URL.fullmatch(text) if isinstance(location, str) else None
     if match:
         scheme = match["scheme"].lower()
+        if is_server(location):
+            raise StorageError(
+                f"The storage {shown(location)} is on a server, but a SQLite file is needed here; give a path such as "
+                "study.db or sqlite:///study.db."
+            )
         if scheme not in ("sqlite", "sqlite+pysqlite"):
             raise StorageError(
-                f"The storage {text!r} is a {match['scheme']} database, but a study is kept in one SQLite file; "
-                "give a path such as study.db or sqlite:///study.db."
+                f"The storage {shown(location)} is a {scheme} database, but a study is kept in a SQLite file, "
+                "PostgreSQL or MySQL; give a path such as study.db, or a URL such as sqlite:///study.db, "
+                "postgresql+psycopg://USER@HOST/DATABASE or mysql+pymysql://USER@HOST/DATABASE."
             )
         host, _, text = match["rest"].partition("/")
         if host:
-            raise StorageError(f"The storage {location!r} names a host, but SQLite has none; write sqlite:///study.db.")
+            raise StorageError(
+                f"The storage {shown(location)} names a host, but SQLite has none; write sqlite:///study.db."
+            )
     if text in ("", ":memory:", "."):
         raise StorageError(
             f"The storage {str(location)!r} names no file, and a study that is not kept in one cannot go on; "
@@ -53,10 +112,68 @@ def database_path(location: str | Path) -> Path:
     return path
 
 
-def optuna_url(path: Path) -> str:
-    """The SQLAlchemy URL of a database file, for Optuna and optuna-dashboard.
+def backup_path(path: Path) -> Path:
+    """Where the backup of a study database lies: ``study.db.backup`` beside ``study.db``."""
+    return path.with_name(f"{path.name}.backup")
+
+
+def may_exist(location: str | Path) -> bool:
+    """False where there is no file at the location; whether a server has a database shows when it is opened.
+
+    Raises:
+        StorageError: the location is none of a file, see :func:`database_path`.
+    """
+    return is_server(location) or database_path(location).exists()
+
+
+def optuna_url(location: str | Path) -> str:
+    """The SQLAlchemy URL of a study database, for Optuna and optuna-dashboard; it has the password, if there is one.
 
     Args:
-        path: an absolute path from :func:`database_path`.
+        location: a path or URL.
+
+    Raises:
+        StorageError: see :func:`database_path` and :func:`server_url`.
     """
-    return f"sqlite:///{path}"
+    return server_url(location) if is_server(location) else f"sqlite:///{database_path(location)}"
+
+
+def shown(location: str | Path) -> str:
+    """A location as people may see it: without the password that a URL may have.
+
+    It can be used as it is where the server gets the password in another way, such as from ``PGPASSWORD``.
+
+    Args:
+        location: a path or any URL, which need not be right.
+    """
+    match = _URL.fullmatch(str(location)) if isinstance(location, str) else None
+    if match is None or match["scheme"].lower().startswith("sqlite"):
+        return str(location)
+    # Up to the last @, since a password may have one that should have been written %40.
+    rest = re.sub(r"^([^:/@]*):.*@", r"\1@", match["rest"], flags=re.DOTALL)
+    rest, mark, query = rest.partition("?")
+    kept = [item for item in query.split("&") if not re.match(r"[^=]*(pass(?!file)|pwd)", item, re.IGNORECASE)]
+    return f"{match['scheme']}://{rest}{mark if any(kept) else ''}{'&'.join(kept)}"
+
+
+def split_study(location: str) -> tuple[str, str]:
+    """A location with the name of a study behind a ``#``, in two parts; the name is empty where there is none.
+
+    Raises:
+        StorageError: the location is none of a file, see :func:`database_path`.
+    """
+    if is_server(location):
+        scheme, mark, rest = location.partition("://")
+        user, at, rest = rest.partition("@") if "@" in rest else ("", "", rest)
+        if "#" in user and "/" in user:  # no password, but a study with an @ in its name
+            user, at, rest = "", "", f"{user}{at}{rest}"
+        place, _, study = rest.partition("#")
+        return f"{scheme}{mark}{user}{at}{place}", study
+    place, _, study = location.rpartition("#")
+    return (location, "") if not place or database_path(location).exists() else (place, study)
+
+
+def _server_scheme(location: str | Path) -> str | None:
+    match = _URL.fullmatch(location) if isinstance(location, str) else None
+    scheme = match["scheme"].lower() if match else ""
+    return scheme if scheme.partition("+")[0] in _SERVERS else None

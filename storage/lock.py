@@ -1,65 +1,179 @@
-"""One search at a time on a study database."""
+"""One search at a time on a study database: per file, or per study of a server."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from ecad_automl.errors import StorageError
-from storage.location import database_path
+from storage.location import database_path, is_server
 
-__all__ = ["writer_lock"]
+__all__ = ["Lock", "WriterLock", "hold", "writer_lock"]
+
+#: Seconds between two tries to get a lock that another process holds.
+_POLL = 0.5
+
+
+class WriterLock(Protocol):
+    """The right to drive searches, while the block of :func:`writer_lock` lasts."""
+
+    def ensure(self) -> None:
+        """Make sure that it is still held, and get it back where a broken connection has lost it.
+
+        Raises:
+            StorageError: another process has it by now.
+        """
+
+
+class Lock(WriterLock, Protocol):
+    """A lock before and after it is held.
+
+    Attributes:
+        advice: what to do where another one has it.
+    """
+
+    advice: str
+
+    def acquire(self) -> str | None:
+        """Try to get it; None if that worked, else a sentence that says who has it."""
+
+    def release(self) -> None:
+        """Give it back, if it is held."""
 
 
 @contextmanager
-def writer_lock(location: str | Path) -> Iterator[None]:
-    """Hold the right to drive searches on a study database; the kernel gives it back if the process is killed.
+def writer_lock(
+    location: str | Path,
+    study: str | None = None,
+    *,
+    wait: float = 0.0,
+    waiting: Callable[[str], object] | None = None,
+) -> Iterator[WriterLock]:
+    """Hold the right to drive searches on a study database; it comes back by itself if the process is killed.
 
-    The lock is a file beside the database, ``study.db.lock``, and goes away with the block. Where the platform has no
-    ``flock`` nothing is locked.
+    A SQLite file has one driver: the lock is a file beside it, ``study.db.lock``, that the kernel frees and that goes
+    away with the block; where the platform has no ``flock``, nothing is locked. A server has one driver per study: the
+    lock is an advisory lock of the server, which frees it when the connection ends.
 
     Args:
-        location: a path or ``sqlite:///`` URL.
+        location: a path or URL.
+        study: name of the study, which counts on a server only.
+        wait: seconds to wait for another process at most; ``math.inf`` waits as long as it takes.
+        waiting: is told once that another process is waited for, in a sentence.
+
+    Yields:
+        The lock, for :meth:`Store.open`.
 
     Raises:
-        StorageError: another process holds the lock, or the file cannot be made.
+        StorageError: another process holds the lock, the file cannot be made, or the server cannot be reached.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    path = database_path(location)
-    lock = path.with_name(f"{path.name}.lock")
-    while True:
+    lock: Lock
+    if is_server(location):
+        from storage.server_lock import ServerLock
+
+        lock = ServerLock(location, study or "")
+    else:
         try:
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(
-                f"The lock {lock} cannot be made ({error.strerror}); check that its folder exists and can be written."
-            ) from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise StorageError(
-                    f"Another search (process {holder}) is running on {path}; wait for it or stop it, or use another "
-                    "file."
-                ) from error
-            if not _is_same_file(handle, lock):  # its last holder removed it between our open and our lock
-                continue
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
+            lock = FileLock(database_path(location))
+        except ImportError:  # Windows
+            yield _NoLock()
             return
-        finally:
-            os.close(handle)
+    with hold(lock, wait=wait, waiting=waiting):
+        yield lock
+
+
+@contextmanager
+def hold(lock: Lock, *, wait: float = 0.0, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold a lock while the block lasts; see :func:`writer_lock`.
+
+    Raises:
+        StorageError: another process holds it.
+    """
+    deadline = time.monotonic() + wait
+    told = waiting is None
+    try:
+        while (busy := lock.acquire()) is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise StorageError(f"{busy}; {lock.advice}.")
+            if not told and waiting is not None:
+                waiting(f"{busy}; waiting for it to end.")
+                told = True
+            time.sleep(min(_POLL, left))
+        yield
+    finally:
+        lock.release()
+
+
+class FileLock:
+    """A lock file beside a database.
+
+    Args:
+        database: the file that it stands for.
+
+    Raises:
+        ImportError: the platform has no ``flock``.
+    """
+
+    advice = "wait for it or stop it, or use another file"
+
+    def __init__(self, database: Path) -> None:
+        import fcntl
+
+        self._fcntl = fcntl
+        self._database = database
+        self._path = database.with_name(f"{database.name}.lock")
+        self._handle: int | None = None
+
+    def acquire(self) -> str | None:
+        """Try to get it; see :class:`Lock`.
+
+        Raises:
+            StorageError: the file cannot be made.
+        """
+        while True:
+            try:
+                handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise StorageError(
+                    f"The lock {self._path} cannot be made ({error.strerror}); check that its folder exists and can be "
+                    "written."
+                ) from error
+            try:
+                self._fcntl.flock(handle, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
+                if not _is_same_file(handle, self._path):  # its last holder removed it between our open and our lock
+                    os.close(handle)
+                    continue
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            except BlockingIOError:
+                holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+                os.close(handle)
+                return f"Another search (process {holder}) is running on {self._database}"
+            except BaseException:
+                os.close(handle)
+                raise
+            self._handle = handle
+            return None
+
+    def ensure(self) -> None:
+        """Nothing to do: the kernel takes it from no living process."""
+
+    def release(self) -> None:
+        """Remove the file, and the lock with it."""
+        if self._handle is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = None
+
+
+class _NoLock:
+    def ensure(self) -> None:
+        """Nothing to do."""
 
 
 def _is_same_file(handle: int, path: Path) -> bool:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlite_utils import Database
 
 from ecad_automl.errors import StorageError
-from storage.faults import BUSY_SECONDS, sqlite_faults
+from storage.faults import sqlite_faults
 from storage.identity import differences
 from storage.location import database_path
+from storage.sqlite_file import SqliteFile, connect
 from storage.tables import json_value
 
 __all__ = ["ScoreFile"]
@@ -37,16 +34,11 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
 Item = tuple[int, int]
 
 
-class ScoreFile:
+class ScoreFile(SqliteFile):
     """One SQLite file. Each :meth:`save` is one transaction, on the disk when the call returns.
 
     Made by :meth:`open`; a context manager that closes itself.
     """
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path = path
-        self._connection = connection
-        self._database = Database(connection)
 
     @classmethod
     def open(cls, location: str | Path, identity: Mapping[str, Any]) -> Self:
@@ -62,7 +54,7 @@ class ScoreFile:
         path = database_path(location)
         path.parent.mkdir(parents=True, exist_ok=True)
         with sqlite_faults(path):
-            connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            connection = connect(path)
             try:
                 file = cls(path, connection)
                 file._claim(json_value(identity))
@@ -70,23 +62,6 @@ class ScoreFile:
                 connection.close()
                 raise
         return file
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
-
-    def close(self) -> None:
-        """Close the file; may be called twice."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def known(self, run: str, metric: str) -> set[Item]:
         """The images of a run that have a score or a vector of a metric."""
@@ -186,15 +161,3 @@ class ScoreFile:
                 f"{self._path} holds scores of something else: {'; '.join(found[:5])}{more}; choose another folder "
                 "for the results."
             )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with sqlite_faults(self._path):
-            self._connection.execute("begin immediate")
-            try:
-                yield
-                self._connection.execute("commit")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
-                raise

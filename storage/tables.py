@@ -24,15 +24,19 @@ from storage.records import (
 
 __all__ = [
     "COLUMNS",
+    "COLUMN_TYPES",
     "KEYS",
+    "OPTUNA_TABLES",
     "SCHEMA_VERSION",
     "check_version",
+    "checked_version",
     "columns_of",
     "create_tables",
     "from_row",
     "json_value",
     "lacks_columns",
     "to_row",
+    "trial_attributes_sql",
 ]
 
 SCHEMA_VERSION = 1
@@ -113,12 +117,17 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
     "ecad_calibration": ({"study": str, "name": str, "data": bytes, "created": str}, ("study", "name")),
 }
 
+COLUMN_TYPES: Mapping[str, Mapping[str, type]] = {name: columns for name, (columns, _) in _TABLES.items()}
+"""Types of Python by column and table."""
+
 COLUMNS = {name: tuple(columns) for name, (columns, _) in _TABLES.items()}
 """Column names by table."""
 
 KEYS = {name: key for name, (_, key) in _TABLES.items()}
 """Primary key by table."""
 
+OPTUNA_TABLES = {"trials", "studies", "trial_user_attributes", "trial_system_attributes"}
+"""Those of Optuna's tables that :func:`trial_attributes_sql` reads."""
 
 #: Columns that files of earlier versions lack, and what they stand for there.
 _LATER = {"ecad_evaluations": {"feasible": True}}
@@ -160,15 +169,36 @@ def check_version(database: Database, path: Path) -> bool:
     if "ecad_meta" not in database.table_names():
         return False
     row = database.execute("select value from ecad_meta where key = 'schema_version'").fetchone()
-    version = row[0] if row else None
+    checked_version(row[0] if row else None, path)
+    return True
+
+
+def checked_version(version: object, where: Path | str) -> None:
+    """Whether our tables are of a version that this code can use.
+
+    Args:
+        version: what they say, if anything.
+        where: they are, for messages.
+
+    Raises:
+        StorageError: they are of a newer version, or the version is none.
+    """
     if not isinstance(version, str) or not version.isdigit():
-        raise StorageError(f"The study database {path} has the schema version {version!r}, which is none; restore it.")
+        raise StorageError(f"The study database {where} has the schema version {version!r}, which is none; restore it.")
     if int(version) > SCHEMA_VERSION:
         raise StorageError(
-            f"The study database {path} was written by a newer ecad-automl (schema {version}, this one reads "
+            f"The study database {where} was written by a newer ecad-automl (schema {version}, this one reads "
             f"{SCHEMA_VERSION}); upgrade ecad-automl."
         )
-    return True
+
+
+def trial_attributes_sql(*, system: bool) -> str:
+    """The query for an attribute of Optuna's trials; it takes ``:study`` and ``:key``, where % stands for any text."""
+    table = "trial_system_attributes" if system else "trial_user_attributes"
+    return (
+        "select t.number, a.value_json from trials t join studies s on s.study_id = t.study_id "  # noqa: S608
+        f"join {table} a on a.trial_id = t.trial_id where s.study_name = :study and a.key like :key"
+    )
 
 
 def to_row(study: str, record: Record) -> dict[str, Any]:

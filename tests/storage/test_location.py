@@ -32,8 +32,8 @@ def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("mysql://user@host/db", "mysql database"),
-        ("postgresql+psycopg2://host/db", "one SQLite file"),
+        ("mysql://user@host/db", "is on a server, but a SQLite file is needed here"),
+        ("oracle://host/db", "oracle database, but a study is kept in a SQLite file, PostgreSQL or MySQL"),
         ("http://example.org/study.db", "http database"),
         ("sqlite://host/study.db", "names a host"),
         ("sqlite://", "names no file"),

@@ -1,0 +1,115 @@
+"""Optuna's storage in the study database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecad_automl.errors import StorageError
+from storage.faults import BUSY_SECONDS, sqlite_faults
+from storage.location import database_path, is_server, optuna_url, shown
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+__all__ = ["open_optuna_storage", "open_served_storage", "optuna_storage"]
+
+
+def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECONDS) -> RDBStorage:
+    """Open Optuna's tables in a study database, and make them where they are missing.
+
+    A file is put into WAL mode, so that the dashboard can read while a search writes. Errors of later calls of the
+    storage can be turned into sentences by :func:`storage.storage_faults`.
+
+    Args:
+        location: a path or URL.
+        busy_seconds: how long each connection waits for another writer.
+
+    Raises:
+        StorageError: the location is no database, is locked, cannot be reached or written, or its tables are of another
+            Optuna.
+    """
+    if is_server(location):
+        return _on_server(location, busy_seconds)
+    from sqlalchemy import event
+
+    path = database_path(location)
+    with sqlite_faults(path):
+        with closing(sqlite3.connect(path, timeout=busy_seconds)) as connection:
+            connection.execute("pragma journal_mode = wal").fetchone()
+        storage = _made(path, {"connect_args": {"timeout": busy_seconds}})
+        event.listen(storage.engine, "connect", _sync_less)
+        storage.engine.dispose()  # connections made before the listener
+        return storage
+
+
+@contextmanager
+def optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECONDS) -> Iterator[RDBStorage]:
+    """:func:`open_optuna_storage` for the time of a block; its connections are closed at the end."""
+    storage = open_optuna_storage(location, busy_seconds=busy_seconds)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def open_served_storage(location: str | Path) -> RDBStorage:
+    """Optuna's storage as the dashboard reads it: nothing is made or changed by opening it.
+
+    Args:
+        location: a path or URL.
+
+    Raises:
+        StorageError: see :func:`open_optuna_storage`.
+    """
+    if not is_server(location):
+        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
+        return _made(location, options, as_it_is=True)
+    from storage.server import connect_arguments, set_up_connections
+    from storage.server_faults import server_faults
+
+    with server_faults(location):
+        options = {"pool_pre_ping": True, "connect_args": connect_arguments(location)}
+        storage = _made(location, options, as_it_is=True)
+        set_up_connections(storage.engine)
+        with storage.engine.connect():  # otherwise the first page would say what is wrong
+            return storage
+
+
+def _on_server(location: str | Path, busy_seconds: float) -> RDBStorage:
+    from storage.lock import hold
+    from storage.server import connect_arguments, set_up_connections
+    from storage.server_faults import server_faults
+    from storage.server_lock import ServerLock
+
+    # Two that make the tables at the same time would disturb each other.
+    with server_faults(location), hold(ServerLock(location, "", schema=True), wait=busy_seconds):
+        storage = _made(location, {"pool_pre_ping": True, "connect_args": connect_arguments(location)})
+        # As for a file, see _sync_less.
+        set_up_connections(storage.engine, busy_seconds=busy_seconds, durable=False)
+        storage.engine.dispose()  # connections made before
+        return storage
+
+
+def _made(location: str | Path, options: dict[str, Any], *, as_it_is: bool = False) -> RDBStorage:
+    from optuna.storages import RDBStorage
+
+    # Optuna fills braces in the URL as a template, so those of a path or password are doubled.
+    url = optuna_url(location).replace("{", "{{").replace("}", "}}")
+    try:
+        return RDBStorage(url, engine_kwargs=options, skip_compatibility_check=as_it_is, skip_table_creation=as_it_is)
+    except RuntimeError as error:  # tables of another version of Optuna
+        raise StorageError(f"Optuna cannot use the study database {shown(location)}: {error}") from error
+
+
+def _sync_less(connection: sqlite3.Connection, _record: object) -> None:
+    """Do not wait for the disk at each of the forty commits that Optuna makes for a trial.
+
+    In WAL mode a killed process still loses nothing; only a power cut can take the last trials, whose evaluations are
+    in our own tables, where every write is waited for, and are told to Optuna again.
+    """
+    connection.execute("pragma synchronous = normal")

@@ -1,0 +1,178 @@
+"""What a database server and its driver report, as one sentence that says what to do; imports neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ecad_automl.errors import StorageError
+from storage.location import shown
+
+__all__ = ["is_deadlock", "server_error", "server_faults"]
+
+_UNREACHABLE = "cannot be reached; check the host and port, and that the server runs"
+_BROKEN = "does not answer any more; when the server runs again, run the same command to go on"
+_PASSWORD = (
+    "refuses the user or the password; check both: a password may be in the URL, in PGPASSWORD or in ~/.pgpass "
+    "(PostgreSQL)"
+)
+_MISSING = "does not exist on its server; make it first (create database), or check its name"
+_PERMISSION = (
+    "does not let its user do this; grant the rights to read and write tables and, for the first search, to create them"
+)
+_READ_ONLY = "cannot be written; it was opened, or its server runs, for reading only"
+_LOCKED = "is locked by another connection for too long; close what else writes to it and try again"
+_CONNECTIONS = "takes no more connections; close some, or let its server take more"
+_FULL = "cannot grow, the disk of its server is full; make room, then run the same command again"
+_BUSY_STARTING = "is starting or stopping; wait a moment, then run the same command again"
+_TOO_LONG = "was given something that it cannot keep"
+
+#: By SQLSTATE or its first two characters; https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL = {
+    "08": _BROKEN,
+    "22": _TOO_LONG,
+    "25006": _READ_ONLY,
+    "28": _PASSWORD,
+    "3D": _MISSING,
+    "42501": _PERMISSION,
+    "40": _LOCKED,
+    "53100": _FULL,
+    "53300": _CONNECTIONS,
+    "55P03": _LOCKED,
+    "57P01": _BROKEN,
+    "57P02": _BROKEN,
+    "57P03": _BUSY_STARTING,
+}
+
+#: What the client library of PostgreSQL says when there is no connection yet, and so no SQLSTATE.
+_CONNECTING = (
+    ("password authentication failed", _PASSWORD),
+    ("no password supplied", _PASSWORD),
+    ("no pg_hba.conf entry", _PASSWORD),
+    ("authentication failed", _PASSWORD),
+    ("is starting up", _BUSY_STARTING),
+    ("is shutting down", _BUSY_STARTING),
+    ("not yet accepting connections", _BUSY_STARTING),
+    ("permission denied", _PERMISSION),
+    ("too many connections", _CONNECTIONS),
+    ("too many clients", _CONNECTIONS),
+    ("remaining connection slots", _CONNECTIONS),
+    ("closed", _BROKEN),
+    ("consuming input failed", _BROKEN),
+    ("connection is lost", _BROKEN),
+)
+
+#: By number; https://mariadb.com/kb/en/mariadb-error-codes/
+_MYSQL = {
+    0: _BROKEN,
+    1021: _FULL,
+    1040: _CONNECTIONS,
+    1044: _PERMISSION,
+    1045: _PASSWORD,
+    1049: _MISSING,
+    1053: _BROKEN,
+    1114: _FULL,
+    1142: _PERMISSION,
+    1143: _PERMISSION,
+    1153: _TOO_LONG,
+    1203: _CONNECTIONS,
+    1205: _LOCKED,
+    1213: _LOCKED,
+    1227: _PERMISSION,
+    1264: _TOO_LONG,
+    1290: _READ_ONLY,
+    1366: _TOO_LONG,
+    1370: _PERMISSION,
+    1406: _TOO_LONG,
+    1698: _PASSWORD,
+    1792: _READ_ONLY,
+    1836: _READ_ONLY,
+    1927: _BROKEN,
+    2002: _UNREACHABLE,
+    2003: _UNREACHABLE,
+    2005: _UNREACHABLE,
+    2006: _BROKEN,
+    2013: _BROKEN,
+}
+
+_DEADLOCKS = {"40001", "40P01", 1213}
+
+
+@contextmanager
+def server_faults(location: str | Path) -> Iterator[None]:
+    """Turn errors of SQLAlchemy, and Optuna's that they caused, into :class:`~ecad_automl.errors.StorageError`.
+
+    Args:
+        location: the URL.
+
+    Raises:
+        StorageError: the server could not do what was asked.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        cause = _cause(error)
+        if cause is None:
+            raise
+        raise server_error(location, cause) from error
+
+
+def server_error(location: str | Path, error: BaseException) -> StorageError:
+    """The sentence for an error of SQLAlchemy or of a driver.
+
+    Args:
+        location: the URL.
+        error: what was raised.
+    """
+    driver = getattr(error, "orig", None) or error
+    # The first line: others repeat the statement and its values, or guess.
+    said = driver.args[1] if _number(driver) is not None and len(driver.args) > 1 else driver
+    detail = str(said).strip().partition("\n")[0].strip() or type(driver).__name__
+    detail = detail.rpartition("failed: ")[2] if detail.startswith("connection ") else detail
+    sentence = _sentence(driver)
+    if sentence is None:
+        return StorageError(f"The study database {shown(location)} cannot be used ({detail}); check the server.")
+    return StorageError(f"The study database {shown(location)} {sentence} ({detail.rstrip('.')}).")
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the server undid a transaction so that another one could go on; it may be tried again."""
+    driver = getattr(error, "orig", None) or error
+    return getattr(driver, "sqlstate", None) in _DEADLOCKS or _number(driver) in _DEADLOCKS
+
+
+def _sentence(driver: BaseException) -> str | None:
+    number = _number(driver)
+    if number is not None:
+        return _MYSQL.get(number)
+    state = getattr(driver, "sqlstate", None)
+    if state is not None:
+        return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+    text = str(driver)
+    if 'database "' in text and "does not exist" in text:
+        return _MISSING
+    if 'role "' in text and ("does not exist" in text or "not permitted to log in" in text):
+        return _PASSWORD
+    for part, sentence in _CONNECTING:
+        if part in text:
+            return sentence
+    return _UNREACHABLE if type(driver).__module__.startswith("psycopg") else None
+
+
+def _number(driver: BaseException) -> int | None:
+    """The number of an error of MySQL's."""
+    if type(driver).__module__.startswith("pymysql") and driver.args and isinstance(driver.args[0], int):
+        return driver.args[0]
+    return None
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """The first error in the chain of causes that SQLAlchemy or a driver has raised."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in ("sqlalchemy", "psycopg", "pymysql"):
+            return error
+        error = error.__cause__
+    return None
