@@ -22,9 +22,8 @@ from ecad_automl.schedule import Schedule
 from storage import (
     ConfirmationRecord,
     Store,
-    database_path,
-    open_optuna_storage,
-    sqlite_faults,
+    optuna_storage,
+    storage_faults,
     writer_lock,
 )
 from storage.identity import differences
@@ -60,7 +59,7 @@ class ConfirmationJob:
     """What to confirm, and on what.
 
     Args:
-        storage: path or ``sqlite:///`` URL of the study database.
+        storage: path or URL of the study database.
         study: name of the study in it.
         prompts: at least two that the search did not use.
         seeds: noise seeds that the search did not use; each prompt gets one image per seed.
@@ -139,7 +138,11 @@ def run_confirmation(
         StudyError: model, settings or reward are not those of the study; see also :func:`pending_runs`.
     """
     check_prompts(job.prompts)
-    with writer_lock(job.storage), Store.open(job.storage) as store, sqlite_faults(database_path(job.storage)):
+    with (
+        writer_lock(job.storage, job.study) as lock,
+        Store.open(job.storage, lock=lock) as store,
+        storage_faults(job.storage),
+    ):
         planned = _plan(job, store)
         pending = _pending(planned, store, job)
         if pending:
@@ -149,10 +152,10 @@ def run_confirmation(
             store.save_calibration(job.study, f"confirmation {job.sample}", texts.encode())
             evaluator = Evaluator(model.pipe, job.prompts, job.seeds, reward, model.settings, batch_size=job.batch_size)
             _score(job, store, evaluator, pending, len(planned), observer)
-        with uninterrupted():
+        with uninterrupted(), optuna_storage(job.storage) as trials:
             found = load_confirmation(store, job.study, job.sample)
             assert found is not None
-            _tell_optuna(open_optuna_storage(job.storage), store, job.study, found)
+            _tell_optuna(trials, store, job.study, found)
     return found
 
 

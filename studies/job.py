@@ -14,7 +14,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedule_file import relevant_scheduler_config
-from storage import Store, database_path, open_optuna_storage, sqlite_faults, writer_lock
+from storage import Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.initial import initial_of, is_started
@@ -40,7 +40,7 @@ class SearchJob:
         model: the pipeline and how it is called.
         prompts: the prompts that schedules are judged on.
         reward: what judges them.
-        storage: path or ``sqlite:///`` URL of the study database.
+        storage: path or URL of the study database.
         study: name of the study in it.
         seeds: noise seeds; each prompt gets one image per seed.
         batch_size: images per pipeline call.
@@ -52,6 +52,7 @@ class SearchJob:
         constraints: what schedules must meet to be on the front, each with what measures it.
         prompt_split: how the prompts were split from others that are held out, kept for whoever confirms the front.
         settings: how the user asked for this search, kept in the study in place of those of earlier runs.
+        wait: seconds to wait at most for another search on the same file, or on the same study of a server.
     """
 
     model: LoadedModel
@@ -68,6 +69,7 @@ class SearchJob:
     constraints: Sequence[tuple[Constraint, Reward | PairedReward]] = ()
     prompt_split: bytes | None = None
     settings: bytes | None = None
+    wait: float = 0.0
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -94,9 +96,10 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     known = [source.moved(layout, job.model.settings.steps) for source in job.init]
     with (
         evaluator,
-        writer_lock(job.storage),
-        Store.open(job.storage) as store,
-        sqlite_faults(database_path(job.storage)),
+        writer_lock(job.storage, job.study, wait=job.wait, waiting=observer.message) as lock,
+        Store.open(job.storage, lock=lock) as store,
+        storage_faults(job.storage),
+        optuna_storage(job.storage) as trials,
     ):
         # Before anything is timed for a study of this name, it must be known to be ours.
         store.claim_study(job.study, identity)
@@ -111,7 +114,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             evaluator,
             layout,
             store,
-            open_optuna_storage(job.storage),
+            trials,
             name=job.study,
             identity=identity,
             config=job.config,

@@ -17,7 +17,7 @@ from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import from_document
 from ecad_automl.sharing import schedule_paths
 from ecad_automl.transfer import move_schedule
-from storage import EvaluationRecord, Store, by_gmacs, by_latency, database_path, front
+from storage import EvaluationRecord, Store, by_gmacs, by_latency, front, shown, split_study
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
 
@@ -72,7 +72,7 @@ def read_known(location: str | Path) -> KnownSchedules:
     Files may be ours or the ECAD authors'. In a folder, what is no usable schedule is left out with a note.
 
     Args:
-        location: a path, or a ``sqlite:///`` URL. ``other.db#name`` names one of several studies in a file.
+        location: a path or URL. ``other.db#name`` names one of several studies in a file.
 
     Raises:
         EcadError: there is nothing at the location, or nothing of use; the message says what.
@@ -122,10 +122,9 @@ def _schedule(path: Path) -> Schedule:
 
 
 def _study(location: str) -> KnownSchedules:
-    place, _, wanted = location.rpartition("#")
-    if not place or database_path(location).exists():
-        place, wanted = location, ""
+    place, wanted = split_study(location)
     with Store.open(place, read_only=True) as store:
+        place = shown(place)
         name = _name(store, place, wanted)
         identity = store.identity(name) or {}
         records = [record for record in store.evaluations(name, scores=False) if record.complete]

@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage
 
 from ecad_automl.errors import StorageError
-from storage import BUSY_SECONDS, optuna_url
+from storage import database_path, is_server, open_served_storage
+from storage.location import server_url
 
 __all__ = ["artifact_folder", "open_served_storage", "serve"]
 
 
-def artifact_folder(database: Path) -> Path:
-    """Where the pictures of a database lie: ``study.db.artifacts`` beside ``study.db``."""
-    return database.with_name(f"{database.name}.artifacts")
+def artifact_folder(location: str | Path) -> Path:
+    """Where the pictures of a study database lie: ``study.db.artifacts`` beside ``study.db``.
 
+    Those of a database on a server lie where the command is run, in a folder that has its name.
 
-def open_served_storage(database: Path) -> RDBStorage:
-    """Optuna's storage as the dashboard reads it: nothing is made or changed by opening it."""
-    # Optuna fills braces in the URL as a template, so those of the path are doubled.
-    url = optuna_url(database).replace("{", "{{").replace("}", "}}")
-    return RDBStorage(
-        url,
-        engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}},
-        skip_compatibility_check=True,
-        skip_table_creation=True,
-    )
+    Args:
+        location: a path or URL.
+
+    Raises:
+        StorageError: the location is none of a study database.
+    """
+    if not is_server(location):
+        database = database_path(location)
+        return database.with_name(f"{database.name}.artifacts")
+    name = urlsplit(server_url(location)).path.strip("/")
+    return Path(f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.artifacts").absolute()
 
 
 def serve(storage: BaseStorage, folder: Path, host: str, port: int) -> None:
     """Serve the pages until the process ends.
 
     Args:
-        storage: from :func:`open_served_storage`.
+        storage: from :func:`storage.open_served_storage`.
         folder: see :func:`artifact_folder`; need not exist.
         host: address to listen on.
         port: port to listen on.
