@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ecad_automl.errors import StorageError
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
-from storage import Store, database_path
+from storage import Store, may_exist
 from studies.cost import Cost
 from studies.known import KnownSchedules
 from studies.seeds import UNCACHED
@@ -79,7 +79,7 @@ class Initial:
         # A broken archive raises whatever the zip, zlib and NumPy readers raise.
         except Exception as error:
             raise StorageError(
-                f"What the study {study!r} in {store.path} started from cannot be read ({type(error).__name__}: "
+                f"What the study {study!r} in {store.location} started from cannot be read ({type(error).__name__}: "
                 f"{error}); restore the file."
             ) from error
 
@@ -95,7 +95,7 @@ def has_started(storage: str | Path, study: str) -> bool:
     Raises:
         StorageError: the location is none for a study database.
     """
-    if not database_path(storage).exists():
+    if not may_exist(storage):
         return False
     with suppress(StorageError), Store.open(storage, read_only=True) as store:
         return is_started(store, study)
