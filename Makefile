@@ -7,7 +7,7 @@ DEMO_EVALUATIONS ?= 96
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
-.PHONY: demo test test-references lint format venv clean
+.PHONY: demo test test-references lint format docs docs-serve venv clean
 
 venv: .venv/installed
 
@@ -56,5 +56,12 @@ test-references: venv
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/torchvision $(BIN)/pytest tests/references/test_metrics_references.py
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/hpsv2 $(BIN)/pytest tests/references/test_hpsv2_reference.py
 
+# Pages come from docs/; a broken link or anchor is an error.
+docs: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 clean:
-	rm -rf .venv .references demo
+	rm -rf .venv .references demo site
