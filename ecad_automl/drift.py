@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ecad_automl.arrays import read_arrays
 from ecad_automl.errors import ScheduleError, StorageError
 from ecad_automl.layout import Layout
 
@@ -145,11 +146,11 @@ class Drift:
             StorageError: the bytes are not such an archive.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                slots = tuple(str(name) for name in archive["slots"])
-                output, response = (archive.get(name) for name in ("output", "response"))
-                return cls(slots, archive["distance"], archive["magnitude"], output, response)
-        # A broken archive raises whatever the zip, zlib and NumPy readers raise.
+            archive = read_arrays(data)
+            slots = tuple(str(name) for name in archive["slots"])
+            output, response = (archive.get(name) for name in ("output", "response"))
+            return cls(slots, archive["distance"], archive["magnitude"], output, response)
+        # Arrays of other kinds than a drift's fail in many ways.
         except Exception as error:
             raise StorageError(
                 f"A drift of {len(data)} bytes cannot be read ({type(error).__name__}: {error}); measure it anew."

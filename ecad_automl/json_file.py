@@ -6,28 +6,43 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["json_text", "read_json_object", "write_text"]
+__all__ = ["MAX_JSON_BYTES", "MAX_JSON_DEPTH", "check_depth", "json_text", "read_json_object", "write_text"]
+
+#: Largest JSON file that is read unless a reader has its own bound: 16 MiB.
+MAX_JSON_BYTES = 2**24
+
+#: Deepest nesting of objects and lists that is read; ours have 6.
+MAX_JSON_DEPTH = 64
+
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{\]}]', re.DOTALL)
 
 
-def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
+def read_json_object(path: str | Path, what: str, *, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """The object that a JSON file holds.
 
     Args:
         path: the file.
         what: what the file should be, such as "schedule file", for messages.
+        most_bytes: largest file that is read.
 
     Raises:
-        ScheduleError: there is no such file, it cannot be read, or it is not one JSON object in UTF-8.
+        ScheduleError: there is no such file, it cannot be read, is too large or nested too deep, or it is not one JSON
+            object in UTF-8.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(most_bytes + 1)
+        if len(data) > most_bytes:
+            raise ScheduleError(f"{path} has more than {most_bytes} bytes, too many for a {what}; check the path.")
+        text = data.decode("utf-8")
     except FileNotFoundError as error:
         raise ScheduleError(f"There is no {what} at {path}; check the path.") from error
     except IsADirectoryError as error:
@@ -36,8 +51,9 @@ def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
         raise ScheduleError(f"{path} is not text in UTF-8, so it is no {what}; check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise ScheduleError(f"The {what} {str(path)!r} cannot be read ({_reason(error)}); check it.") from error
+    check_depth(text, f"The {what} {path}")
     try:
-        data = json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise ScheduleError(
             f"The {what} {path} is damaged: it is not JSON from line {error.lineno}, column {error.colno} on "
@@ -45,9 +61,33 @@ def read_json_object(path: str | Path, what: str) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ScheduleError(f"The {what} {path} is damaged ({error}); restore it or export it again.") from error
-    if not isinstance(data, dict):
-        raise ScheduleError(f"{path} holds a JSON {type(data).__name__}, but a {what} is one object; check the path.")
-    return data
+    if not isinstance(value, dict):
+        raise ScheduleError(f"{path} holds a JSON {type(value).__name__}, but a {what} is one object; check the path.")
+    return value
+
+
+def check_depth(text: str, where: str) -> None:
+    """Refuse JSON that is nested deeper than :data:`MAX_JSON_DEPTH`, before it is parsed.
+
+    Args:
+        text: the JSON text, well-formed or not.
+        where: what holds it, for the message.
+
+    Raises:
+        ScheduleError: it is nested deeper.
+    """
+    depth = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        mark = found[0]
+        if mark in ("{", "["):
+            depth += 1
+            if depth > MAX_JSON_DEPTH:
+                raise ScheduleError(
+                    f"{where} is damaged or of another kind: it is nested deeper than {MAX_JSON_DEPTH} levels; restore "
+                    "it or export it again."
+                )
+        elif mark in ("}", "]"):
+            depth -= 1
 
 
 def write_text(path: str | Path, text: str, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -66,7 +67,7 @@ class Layout:
         if not names:
             raise ScheduleError(f"The layout of {self.transformer} has no slots; it needs at least one.")
         if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = Counter(names).most_common(1)[0][0]
             raise ScheduleError(f"The layout of {self.transformer} names the slot {twice!r} twice; names must differ.")
         at = {slot.name: (index, slot) for index, slot in enumerate(self.slots)}
         for index, slot in enumerate(self.slots):
@@ -102,12 +103,14 @@ class Layout:
     @cached_property
     def block_index(self) -> NDArray[np.intp]:
         """``(slots,)``: the position in ``blocks`` of each slot's block."""
-        return np.array([self.blocks.index(slot.block) for slot in self.slots], dtype=np.intp)
+        at = {block: index for index, block in enumerate(self.blocks)}
+        return np.array([at[slot.block] for slot in self.slots], dtype=np.intp)
 
     @cached_property
     def component_index(self) -> NDArray[np.intp]:
         """``(slots,)``: the position in ``components`` of each slot's component."""
-        return np.array([self.components.index(slot.component) for slot in self.slots], dtype=np.intp)
+        at = {component: index for index, component in enumerate(self.components)}
+        return np.array([at[slot.component] for slot in self.slots], dtype=np.intp)
 
     @cached_property
     def reader_index(self) -> NDArray[np.intp]:

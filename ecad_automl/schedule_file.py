@@ -154,7 +154,7 @@ def load_schedule(path: str | Path) -> ScheduleFile:
             :data:`MAX_SCHEDULE_BYTES`, says two things of its bits, or has a hash of other bits.
     """
     _check_size(Path(path))
-    return from_document(read_json_object(path, _WHAT), str(path))
+    return from_document(read_json_object(path, _WHAT, most_bytes=MAX_SCHEDULE_BYTES), str(path))
 
 
 def to_document(schedule: Schedule, metadata: ScheduleMetadata | None = None) -> dict[str, Any]:

@@ -190,13 +190,15 @@ def unpack_scores(data: bytes | None) -> dict[str, NDArray[np.float32]]:
     """
     if data is None:
         return {}
-    header, _, body = data.partition(b"\n")
     try:
+        header, _, body = data.partition(b"\n")
         lengths: dict[str, int] = json.loads(header)
         numbers = np.frombuffer(body, dtype="<f4").astype(np.float32)
+        if any(not isinstance(length, int) or length < 0 for length in lengths.values()):
+            raise ValueError("a metric has no number of scores")  # noqa: TRY301
         if sum(lengths.values()) != len(numbers):
-            raise ValueError(f"{len(numbers)} scores where {sum(lengths.values())} are announced")  # noqa: TRY301
-    except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"{len(numbers)} scores where {sum(lengths.values()):.6g} are announced")  # noqa: TRY301
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError) as error:
         raise StorageError(f"Per-image scores in the study database are damaged ({error}); evaluate again.") from error
     ends = np.cumsum(list(lengths.values()), dtype=int).tolist()
     return {name: numbers[end - length : end] for (name, length), end in zip(lengths.items(), ends, strict=True)}

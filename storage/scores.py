@@ -155,7 +155,11 @@ class ScoreFile(SqliteFile):
                 f"{self._path} is of the kind {about.get('application')!r}, not {_APPLICATION!r}; choose another "
                 "folder for the results."
             )
-        if found := differences(json.loads(about["identity"]), identity, where="in the file"):
+        try:
+            stored = dict(json.loads(about["identity"]))
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise StorageError(f"{self._path} is damaged ({error}); choose another folder for the results.") from error
+        if found := differences(stored, identity, where="in the file"):
             more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise StorageError(
                 f"{self._path} holds scores of something else: {'; '.join(found[:5])}{more}; choose another folder "

@@ -205,7 +205,7 @@ class Store(ABC):
     def _damaged_rows(self) -> Iterator[None]:
         try:
             yield
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError, OverflowError) as error:
             raise StorageError(
                 f"The study database {self.location} has a damaged row ({error}); restore it."
             ) from error

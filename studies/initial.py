@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ecad_automl.arrays import read_arrays
 from ecad_automl.errors import StorageError
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
@@ -67,16 +68,16 @@ class Initial:
         if data is None:
             return cls()
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                sources, origins = (tuple(map(str, archive[name])) for name in ("sources", "origins"))
-                seeds = _unpacked(archive["seeds"], len(origins), steps, layout)
-                named = {name: Schedule(layout, bits) for name, bits in zip(origins, seeds, strict=True)}
-                if "log_drop" not in archive:
-                    return cls(sources, named)
-                log_drop = archive["log_drop"]
-                compute = _unpacked(archive["compute"], len(log_drop), steps, layout)
-                return cls(sources, named, Prior(compute, log_drop))
-        # A broken archive raises whatever the zip, zlib and NumPy readers raise.
+            archive = read_arrays(data)
+            sources, origins = (tuple(map(str, archive[name])) for name in ("sources", "origins"))
+            seeds = _unpacked(archive["seeds"], len(origins), steps, layout)
+            named = {name: Schedule(layout, bits) for name, bits in zip(origins, seeds, strict=True)}
+            if "log_drop" not in archive:
+                return cls(sources, named)
+            log_drop = archive["log_drop"]
+            compute = _unpacked(archive["compute"], len(log_drop), steps, layout)
+            return cls(sources, named, Prior(compute, log_drop))
+        # Arrays of other kinds than these fail in many ways.
         except Exception as error:
             raise StorageError(
                 f"What the study {study!r} in {store.location} started from cannot be read ({type(error).__name__}: "

@@ -22,6 +22,8 @@ __all__ = ["folder_statistics", "read_statistics", "set_distances", "statistics_
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _BATCH = 32
+#: Largest picture that is read: 8,192 x 8,192.
+_MOST_PIXELS = 2**26
 
 
 def set_distances(
@@ -128,19 +130,29 @@ def _dataset(folder: Path, files: Sequence[Path]) -> str:
     return f"{folder.resolve().name}-{digest.hexdigest()[:12]}"
 
 
+def _check_pixels(file: Path, size: tuple[int, int]) -> None:
+    """Before any pixel is unpacked: a small file can claim to be a very large picture."""
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise EvaluationError(
+            f"The picture {file} has {size[0]} x {size[1]} pixels, more than the {_MOST_PIXELS} that are read; remove "
+            "it or make it smaller."
+        )
+
+
 def _pictures(files: Sequence[Path], side: int) -> Iterator[tuple[int, Tensor]]:
     """How many are read, and the latest of them as ``(n, 3, side, side)`` in [0, 1]."""
     import numpy as np
     import torch
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     for start in range(0, len(files), _BATCH):
         batch = []
         for file in files[start : start + _BATCH]:
             try:
                 with Image.open(file) as picture:
+                    _check_pixels(file, picture.size)
                     fitted = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
-            except (OSError, UnidentifiedImageError) as error:
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise EvaluationError(f"The picture {file} cannot be read ({error}); remove or restore it.") from error
             batch.append(torch.from_numpy(np.asarray(fitted, dtype=np.float32) / 255).permute(2, 0, 1))
         yield start + len(batch), torch.stack(batch)

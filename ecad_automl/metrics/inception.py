@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch.nn import functional
 from ecad_automl.errors import EvaluationError
 from ecad_automl.metrics.inception_network import InceptionV3
 from ecad_automl.rewards.weights import Weights, hash_state
+from ecad_automl.tensor_file import read_tensor_file
 
 __all__ = ["RESIZES", "InceptionFeatures", "resize_like_tensorflow"]
 
@@ -144,17 +144,12 @@ def _cached() -> Path:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        state = read_tensor_file(path)
+    except (OSError, ValueError) as error:
         raise EvaluationError(
-            f"The weights {str(path)!r} cannot be read ({str(error).splitlines()[0]}); the file {Path(_URL).name} of "
-            "torch-fidelity is expected."
+            f"The weights {str(path)!r} cannot be read ({error}); the file {Path(_URL).name} of torch-fidelity is "
+            "expected."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise EvaluationError(f"The file {str(path)!r} holds no state dict; that of an Inception v3 is expected.")

@@ -12,6 +12,7 @@ from ecad_automl.errors import RewardError
 from ecad_automl.metrics.pairs import check_pairs, torchmetrics_part
 from ecad_automl.rewards.protocol import Floats
 from ecad_automl.rewards.weights import Weights, hash_state
+from ecad_automl.tensor_file import only_tensors
 
 __all__ = ["LPIPS"]
 
@@ -44,12 +45,13 @@ class LPIPS:
         make = torchmetrics_part(self.name, "torchmetrics.image.lpip", "LearnedPerceptualImagePatchSimilarity")
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
-            network = make(net_type=net).net
+            with only_tensors():  # torchvision would let its file of weights run code
+                network = make(net_type=net).net
         except ModuleNotFoundError as error:
             raise RewardError(
                 f"The metric 'lpips' needs torchvision ({error}); install it with pip install 'ecad-automl[metrics]'."
             ) from error
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise RewardError(
                 f"The weights of the {net!r} net of LPIPS cannot be had ({str(error).splitlines()[0]}); without a "
                 f"network, put the file that torchvision wants into {torch.hub.get_dir()}/checkpoints."

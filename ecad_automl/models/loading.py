@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.generation import GenerationSettings, encode_prompts, stack_prompts
+from ecad_automl.json_file import read_json_object
 from ecad_automl.layout import Layout
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.runtime import layout_of, layout_of_call
@@ -119,15 +120,45 @@ def model_revision(name: str, revision: str | None = None) -> str:
 def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.dtype) -> Any:
     from diffusers import DiffusionPipeline
 
+    _refuse_code(Path(source), name)
     try:
-        return DiffusionPipeline.from_pretrained(source, revision=revision, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        return DiffusionPipeline.from_pretrained(
+            source, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, ImportError) as error:
         # from_pretrained reports a missing, damaged or incomplete model by any of these.
         reason = " ".join(str(error).split())[:300]
         raise UnsupportedModelError(
             f"The model {name!r} could not be loaded ({reason}); give a complete pipeline folder with its weights, or "
             "a hub id that this machine can reach."
         ) from error
+
+
+def _refuse_code(folder: Path, name: str) -> None:
+    """A folder may bring Python files for its pipeline or a part of it, which diffusers would run.
+
+    Of a repository on the hub diffusers runs none unless it is told to; of folders, its versions differ.
+
+    Raises:
+        UnsupportedModelError: the index of the pipeline names such a file, or is no index.
+    """
+    if not folder.is_dir() or not (folder / "model_index.json").is_file():
+        return
+    try:
+        index = read_json_object(folder / "model_index.json", "pipeline index")
+    except ScheduleError as error:
+        raise UnsupportedModelError(f"The model {name!r} could not be loaded: {error}") from error
+    for part, value in index.items():
+        library = value[0] if isinstance(value, list) and value else None
+        if part == "_class_name":
+            own = not isinstance(value, str) or (folder / f"{value}.py").exists()
+        else:
+            own = isinstance(library, str) and (folder / part / f"{library}.py").exists()
+        if own:
+            raise UnsupportedModelError(
+                f"The model {name!r} brings Python code of its own for {part!r}, which is not run; give a folder whose "
+                "parts are all of diffusers or transformers."
+            )
 
 
 def _cached_commit(name: str, revision: str | None) -> str | None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import PromptError
+from ecad_automl.prompts.prompt_set import shown
 from ecad_automl.prompts.table import Table
 
 __all__ = [
     "INSTALL",
+    "MAX_COLUMNS",
     "MAX_PARQUET_BYTES",
     "MAX_PARQUET_ROWS",
     "MAX_TEXT_BYTES",
@@ -30,6 +33,8 @@ MAX_TEXT_BYTES = 2**28
 MAX_PARQUET_BYTES = 2**30
 #: Most rows of a parquet file: unpacked, repeated texts take more room than the file says.
 MAX_PARQUET_ROWS = 2**24
+#: Most columns of a table.
+MAX_COLUMNS = 2**12
 
 INSTALL = 'install the extra: pip install "ecad-automl[datasets]"'
 
@@ -106,6 +111,7 @@ def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -
                 continue
             if not names:
                 names = [cell.strip() for cell in row]
+                _check_names(names, path)
                 columns = [[] for _ in names]
                 continue
             if len(row) != len(names):
@@ -119,9 +125,6 @@ def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -
         raise PromptError(f"{path} is damaged at line {rows.line_num} ({error}); check the quotes there.") from error
     if not names:
         raise PromptError(f"{path} is empty; its first row must name the columns.")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise PromptError(f"{path} has more than one column named {twice[0]!r}; rename all but one.")
     return Table(tuple(names), dict(zip(names, columns, strict=True)))
 
 
@@ -140,7 +143,8 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
         if path.stat().st_size > MAX_PARQUET_BYTES:
             raise _too_large(path, MAX_PARQUET_BYTES)
         with parquet.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
+            _check_names(file.schema_arrow.names, path)
+            names = [field.name for field in file.schema_arrow if not _is_nested(field.type)]
             chosen = [name for name in names if name in wanted]
             if _unpacked_bytes(file.metadata, chosen) > MAX_PARQUET_BYTES:
                 raise _too_large(path, MAX_PARQUET_BYTES)
@@ -149,10 +153,23 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
                     f"{path} has {file.metadata.num_rows} rows, more than the {MAX_PARQUET_ROWS} that are read; cut it "
                     "down."
                 )
+        # Texts stay numbers into a list of distinct ones until it is known how long they are written out: a file of
+        # a few kilobytes can repeat one long text millions of times.
+        with parquet.ParquetFile(path, read_dictionary=chosen) as file:
             table = file.read(columns=chosen)
+            if sum(_written_out(table.column(name)) for name in chosen) > MAX_PARQUET_BYTES:
+                raise _too_large(path, MAX_PARQUET_BYTES)
             return Table(tuple(names), {name: table.column(name).to_pylist() for name in chosen})
     except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # pyarrow's own errors are of these
         raise _unreadable(path, error) from error
+
+
+def _check_names(names: Sequence[str], path: Path) -> None:
+    if len(names) > MAX_COLUMNS:
+        raise PromptError(f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; cut it down.")
+    twice, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise PromptError(f"{path} has more than one column named {shown(twice)}; rename all but one.")
 
 
 def _unpacked_bytes(metadata: Any, names: Collection[str]) -> int:
@@ -164,6 +181,37 @@ def _unpacked_bytes(metadata: Any, names: Collection[str]) -> int:
             if column.path_in_schema in names or column.path_in_schema.split(".")[0] in names:
                 total += column.total_uncompressed_size
     return total
+
+
+def _is_nested(kind: Any) -> bool:
+    """Whether a column holds lists or records, which are no prompts."""
+    from pyarrow import types
+
+    return bool(types.is_nested(kind.value_type if types.is_dictionary(kind) else kind))
+
+
+def _written_out(column: Any) -> int:
+    """Bytes of a column when every row has its own value."""
+    import pyarrow as pa
+    from pyarrow import compute, types
+
+    if not types.is_dictionary(column.type):
+        return int(column.nbytes)
+    total = 0
+    for chunk in column.chunks:
+        lengths = compute.binary_length(chunk.dictionary) if _has_length(chunk.dictionary.type) else None
+        if lengths is None:
+            total += 16 * len(chunk)
+        else:
+            total += compute.sum(compute.take(lengths.cast(pa.int64()), chunk.indices)).as_py() or 0
+    return total
+
+
+def _has_length(kind: Any) -> bool:
+    from pyarrow import types
+
+    checks = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(check(kind) for check in checks)
 
 
 def _parse_json(text: str, path: Path, first_line: int = 1) -> object:

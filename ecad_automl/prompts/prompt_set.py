@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,11 @@ __all__ = ["Entry", "PromptSet", "collect", "shown"]
 Entry = tuple[object, object]
 
 _SHOWN = 60
+
+#: Of lists and objects only the beginning is written, however long or deep they are.
+_REPR = reprlib.Repr()
+_REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 4, _SHOWN + 1, _SHOWN + 1
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _SHOWN
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,11 @@ def collect(name: str, source: str, entries: Sequence[Entry]) -> PromptSet:
 
 def shown(value: object) -> str:
     """A value as it stands in a message: in quotes where it is a text, and not too long."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    if isinstance(value, str):
+        text = value[: _SHOWN + 1]
+        text = repr(text) if text.isprintable() else ascii(text)
+    else:
+        text = _REPR.repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."
 
 

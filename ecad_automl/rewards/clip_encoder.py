@@ -88,7 +88,7 @@ class ClipEncoder:
         """
         source = _expanded(source)
         try:
-            kind = AutoConfig.from_pretrained(source).model_type
+            kind = AutoConfig.from_pretrained(source, trust_remote_code=False).model_type
         except (OSError, ValueError) as error:
             raise _unreadable("checkpoint", source, error) from error
         if kind != "clip":
@@ -173,7 +173,7 @@ def clip_tokenizer(source: str) -> Any:
         RewardError: there is none.
     """
     try:
-        return AutoTokenizer.from_pretrained(_expanded(source))
+        return AutoTokenizer.from_pretrained(_expanded(source), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _unreadable("tokenizer", source, error) from error
 

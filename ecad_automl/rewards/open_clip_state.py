@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.clip_encoder import check_keys
+from ecad_automl.tensor_file import read_tensor_file
 
 __all__ = ["clip_config", "clip_model", "read_state", "to_transformers"]
 
@@ -60,11 +59,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         RewardError: there is no such file, it holds more than tensors and plain values, or no state dict.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        held = read_tensor_file(path)
+    except (OSError, ValueError) as error:
         raise RewardError(
-            f"The weights {str(path)!r} cannot be read ({str(error).splitlines()[0]}); a file of tensors that "
-            "torch.save wrote is expected."
+            f"The weights {str(path)!r} cannot be read ({error}); a file of tensors that torch.save wrote is expected."
         ) from error
     state = held.get("state_dict", held) if isinstance(held, dict) else held
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ecad_automl.errors import ScheduleError
 
@@ -18,6 +18,11 @@ INDEX = "index.json"
 #: The model card.
 CARD = "README.md"
 
+#: Names of Windows' devices, whatever their suffix.
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³")}
+
+_LONGEST = 1024
+
 
 def schedule_paths(folder: Path) -> list[Path]:
     """The schedule files of a folder in the order of their names: all ``.json`` files but the index."""
@@ -29,9 +34,10 @@ def is_plain(name: str) -> bool:
     parts = name.split("/")
     return (
         name.endswith(".json")
+        and len(name) <= _LONGEST
         and not any(part in ("", ".", "..") for part in parts)
-        and "\\" not in name
-        and not PurePosixPath(name).is_absolute()
+        and not any(part.partition(".")[0].rstrip().upper() in _DEVICES or part[-1] in ". " for part in parts)
+        and not set(name) & set('\\:*?"<>|')
         and name.isprintable()
     )
 

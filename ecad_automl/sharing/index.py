@@ -197,7 +197,7 @@ def fetched_index(repo: str, path: Path) -> ScheduleIndex:
 
 def read_index(folder: Path) -> ScheduleIndex:
     """The index of a folder; see :func:`load_index`."""
-    return ScheduleIndex(str(folder), _read(folder / INDEX), lambda name: inside(folder, name))
+    return ScheduleIndex(str(folder), _read(inside(folder, INDEX)), lambda name: inside(folder, name))
 
 
 def entry_of(name: str, file: ScheduleFile) -> IndexEntry:
@@ -280,7 +280,7 @@ def _check_files(files: Mapping[str, ScheduleFile], folder: Path) -> list[IndexE
 def _read(path: Path) -> tuple[IndexEntry, ...]:
     if path.is_file() and (size := path.stat().st_size) > MAX_SCHEDULE_BYTES:
         raise ScheduleError(f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check it.")
-    data = read_json_object(path, _WHAT)
+    data = read_json_object(path, _WHAT, most_bytes=MAX_SCHEDULE_BYTES)
     schema = data.get("schema")
     if schema != INDEX_SCHEMA:
         raise ScheduleError(

@@ -11,7 +11,7 @@ from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule, save_schedule, software_versions
 from ecad_automl.sharing.card import collection_card, schedule_card
 from ecad_automl.sharing.card_file import check_card, write_card
-from ecad_automl.sharing.files import INDEX, SCHEDULE, is_plain, make_folder
+from ecad_automl.sharing.files import INDEX, SCHEDULE, inside, is_plain, make_folder
 from ecad_automl.sharing.hub import fetch_first, push_folder
 from ecad_automl.sharing.index import ScheduleIndex, fetched_index, read_index, save_schedules
 from ecad_automl.sharing.reference import local_path, parse_reference, reference_of
@@ -202,14 +202,14 @@ def _load_local(path: Path, filename: str | None) -> ScheduleFile:
             )
         return load_schedule(path)
     if filename is not None:
-        return load_schedule(path / filename)
+        return load_schedule(inside(path, filename))
     if (path / SCHEDULE).is_file() or not (path / INDEX).is_file():
         if not (path / SCHEDULE).exists():
             raise ScheduleError(
                 f"The folder {path} has neither {SCHEDULE} nor {INDEX}; name a schedule file in it, or write the "
                 "folder with Schedule.save_pretrained."
             )
-        return load_schedule(path / SCHEDULE)
+        return load_schedule(inside(path, SCHEDULE))
     return _only(read_index(path))
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.sharing.files import is_plain
 
 __all__ = ["HubReference", "local_path", "parse_reference", "reference_of"]
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_REVISION = re.compile(r"[^\s\\:*?\"<>|~^\0-\x1f\x7f]{1,255}")
 _REFERENCE = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:/(?P<file>[^@\\\0]+\.json))?(?:@(?P<revision>[^@\s]+))?")
 
 
@@ -42,7 +44,9 @@ def parse_reference(text: str) -> HubReference | None:
     found = _REFERENCE.fullmatch(text)
     if found is None or (found["file"] is None and found["repo"].endswith(".json")):
         return None
-    if found["file"] is not None and any(part in ("", ".", "..") for part in found["file"].split("/")):
+    if found["file"] is not None and not is_plain(found["file"]):
+        return None
+    if found["revision"] is not None and not _is_revision(found["revision"]):
         return None
     return HubReference(found["repo"], found["file"], found["revision"])
 
@@ -78,10 +82,20 @@ def reference_of(name: str, revision: str | None, filename: str | None) -> HubRe
             f"{name!r} is neither an existing file or folder nor a repository of the hub; give a path, 'owner/name', "
             "'owner/name@revision' or 'owner/name/file.json'."
         )
+    if revision is not None and not _is_revision(revision):
+        raise ScheduleError(f"{revision!r:.80} is no revision; give a branch, a tag or a commit.")
+    if filename is not None and not is_plain(filename):
+        raise ScheduleError(f"{filename!r:.80} is no file of a shared folder; give a relative path such as 'a.json'.")
     for told, given, what in ((reference.revision, revision, "revision"), (reference.file, filename, "filename")):
         if told is not None and given is not None and told != given:
             raise ScheduleError(f"{name!r} names {told!r}, but {what} is {given!r}; give only one of them.")
     return replace(reference, revision=reference.revision or revision, file=reference.file or filename)
+
+
+def _is_revision(text: str) -> bool:
+    """Whether git could have it; the local cache keeps revisions as paths."""
+    parts = text.split("/")
+    return _REVISION.fullmatch(text) is not None and not any(part in ("", ".", "..") for part in parts)
 
 
 def _exists(path: Path) -> bool:

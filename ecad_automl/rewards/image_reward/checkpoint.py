@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.image_reward.keys import HEAD_LAYERS, UNUSED, VISION, published_name
 from ecad_automl.rewards.image_reward.med_config import MedConfig
 from ecad_automl.rewards.image_reward.network import HEAD_WIDTH, Network, VisionSizes
+from ecad_automl.tensor_file import read_tensor_file
 
 __all__ = ["build_network", "read_state"]
 
@@ -34,14 +32,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_tensor_file(path)
     except FileNotFoundError as error:
         raise RewardError(f"There is no checkpoint of ImageReward at {path}; check the path.") from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, SafetensorError) as error:
-        # Both readers report a damaged file, or one that holds more than tensors, by any of these.
+    except (OSError, ValueError) as error:
         raise _unreadable(path, " ".join(str(error).split())[:200]) from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()

@@ -17,6 +17,7 @@ from ecad_automl.shapes.architecture import new_scheduler, new_text_encoder, new
 from ecad_automl.shapes.render import render
 from ecad_automl.shapes.training.progress import progress_bar, train
 from ecad_automl.shapes.world import Scene, random_caption, random_scene
+from ecad_automl.tensor_file import read_tensor_file
 
 _BATCH = 64
 _LEARNING_RATE = 1e-3
@@ -71,7 +72,7 @@ def _stored_chunks(path: Path, fingerprint: str) -> list[Tensor]:
     """Latents that this very autoencoder made earlier."""
     if not path.exists():
         return []
-    stored = torch.load(path, weights_only=True)
+    stored = read_tensor_file(path)
     if not isinstance(stored, dict) or stored.get("autoencoder") != fingerprint:
         return []
     return list(torch.split(stored["latents"], _ENCODE_BATCH))

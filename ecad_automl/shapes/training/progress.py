@@ -11,6 +11,8 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
+from ecad_automl.tensor_file import read_tensor_file
+
 __all__ = ["learning_rate_factor", "progress_bar", "train"]
 
 _CHECKPOINT_SECONDS = 60.0
@@ -91,7 +93,7 @@ def _load(path: Path, modules: Mapping[str, nn.Module], optimizers: Sequence[tor
     peaks = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
     done = 0
     if path.exists():
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_tensor_file(path)
         for name, module in modules.items():
             module.load_state_dict(state[name])
         for optimizer, stored in zip(optimizers, state["optimizers"], strict=True):

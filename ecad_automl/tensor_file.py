@@ -1,0 +1,60 @@
+"""The one place where weights are read that are no safetensors: as tensors and plain values, never as code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError  # noqa: TID251 - the error alone
+from typing import Any
+
+__all__ = ["only_tensors", "read_tensor_file"]
+
+_FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+def read_tensor_file(path: str | Path) -> Any:
+    """What a file of weights holds, on the CPU.
+
+    Args:
+        path: what ``torch.save`` wrote, or a file whose name ends in ``.safetensors``.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is damaged, or holds something else than tensors and plain values; one line says what.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251 - the rule points here
+    except OSError:
+        raise
+    # Both readers report a damaged file, or one that holds more than tensors, by errors of many kinds.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(reason) from error
+
+
+@contextmanager
+def only_tensors() -> Iterator[None]:
+    """Inside the block libraries read weights as :func:`read_tensor_file` does, whatever they ask ``torch.load`` for.
+
+    Raises:
+        ValueError: a file holds something else than tensors and plain values.
+    """
+    before = os.environ.get(_FORCED)
+    os.environ[_FORCED] = "1"
+    try:
+        yield
+    except UnpicklingError as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from error
+    finally:
+        if before is None:
+            del os.environ[_FORCED]
+        else:
+            os.environ[_FORCED] = before
