@@ -50,7 +50,7 @@ class StudyError(EcadError):
 
 
 class StorageError(EcadError):
-    """The SQLite file cannot be read, written or understood."""
+    """The study database cannot be reached, read, written or understood."""
 
 
 class NoAdapterWarning(UserWarning):

@@ -47,9 +47,14 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
 
 
 @contextmanager
-def optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECONDS) -> Iterator[RDBStorage]:
-    """:func:`open_optuna_storage` for the time of a block; its connections are closed at the end."""
-    storage = open_optuna_storage(location, busy_seconds=busy_seconds)
+def optuna_storage(location: str | Path, *, served: bool = False) -> Iterator[RDBStorage]:
+    """Optuna's storage for the time of a block; its connections are closed at the end.
+
+    Args:
+        location: a path or URL.
+        served: open it by :func:`open_served_storage`, not by :func:`open_optuna_storage`.
+    """
+    storage = open_served_storage(location) if served else open_optuna_storage(location)
     try:
         yield storage
     finally:

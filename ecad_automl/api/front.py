@@ -93,11 +93,11 @@ class Front(Sequence[FrontPoint]):
         """The front of a study that was searched before; needs no model and imports no torch.
 
         Args:
-            storage: path or ``sqlite:///`` URL of the study database.
+            storage: path or URL of the study database.
             study: its name; may be left out where the file holds just one.
 
         Raises:
-            StorageError: the file is missing or damaged.
+            StorageError: the database is missing, damaged or cannot be reached.
             StudyError: there is no such study, none was named where there are several, or it has no evaluation yet.
         """
         return cls(read_study(storage, study), storage)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ecad_automl.api.stored import find_study
 from ecad_automl.api.value_fault import value_fault
 from ecad_automl.errors import StorageError, StudyError
-from storage import Store
+from storage import Store, shown
 from studies.config import SETTINGS, Heuristics, SearchConfig
 
 __all__ = ["TABLES", "MethodTable", "SearchFile", "resolved_config", "table_keys"]
@@ -207,7 +207,7 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
     a list of prompts, for one, has no form in a file.
 
     Args:
-        storage: path or ``sqlite:///`` URL of the study database.
+        storage: path or URL of the study database.
         study: its name; may be left out where the file holds just one.
 
     Raises:
@@ -217,16 +217,17 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
     with Store.open(storage, read_only=True) as store:
         name, _ = find_study(store, storage, study)
         data = store.calibration(name, SETTINGS)
+    where = shown(storage)
     if data is None:
         raise StorageError(
-            f"The study {name!r} in {storage} keeps no settings, since it was last searched before they were kept; "
+            f"The study {name!r} in {where} keeps no settings, since it was last searched before they were kept; "
             "search on to have them."
         )
     try:
         kept = json.loads(data)
         if kept["schema"] != _SCHEMA:
             raise StorageError(
-                f"The settings of the study {name!r} in {storage} are of the schema {kept['schema']!r}, not {_SCHEMA}; "
+                f"The settings of the study {name!r} in {where} are of the schema {kept['schema']!r}, not {_SCHEMA}; "
                 "upgrade ecad-automl."
             )
         # A version that had more settings may have kept them.
@@ -237,6 +238,5 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
         return SearchFile.model_validate(known)
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise StorageError(
-            f"The settings of the study {name!r} in {storage} cannot be read ({type(error).__name__}); restore "
-            "the file."
+            f"The settings of the study {name!r} in {where} cannot be read ({type(error).__name__}); restore the file."
         ) from error

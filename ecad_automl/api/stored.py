@@ -10,7 +10,17 @@ from typing import Any
 from ecad_automl.errors import StudyError
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
-from storage import BaselineRecord, Costly, EvaluationRecord, GenerationRecord, Store, by_gmacs, by_latency, front
+from storage import (
+    BaselineRecord,
+    Costly,
+    EvaluationRecord,
+    GenerationRecord,
+    Store,
+    by_gmacs,
+    by_latency,
+    front,
+    shown,
+)
 
 __all__ = ["StoredStudy", "StudyCost", "find_study", "read_study"]
 
@@ -91,8 +101,12 @@ class StoredStudy:
 def read_study(storage: str | Path, name: str | None) -> StoredStudy:
     """Read a study; without a name, the only one of the file.
 
+    Args:
+        storage: path or URL of the study database.
+        name: of the study.
+
     Raises:
-        StorageError: the file is missing or damaged.
+        StorageError: the database is missing, damaged or cannot be reached.
         StudyError: the study does not exist, was not named where there are several, or has no evaluations yet.
     """
     with Store.open(storage, read_only=True) as store:
@@ -116,13 +130,13 @@ def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str
     Raises:
         StudyError: the study does not exist, or was not named where there are several.
     """
-    names = store.studies()
+    names, where = store.studies(), shown(storage)
     listed = ", ".join(map(repr, names)) or "none"
     if name is None:
         if len(names) != 1:
-            raise StudyError(f"{storage} holds {len(names)} studies ({listed}); name one of them (--study).")
+            raise StudyError(f"{where} holds {len(names)} studies ({listed}); name one of them (--study).")
         name = names[0]
     identity = store.identity(name)
     if identity is None:
-        raise StudyError(f"{storage} holds no study {name!r}; it holds {listed}.")
+        raise StudyError(f"{where} holds no study {name!r}; it holds {listed}.")
     return name, identity

@@ -28,6 +28,12 @@ def dashboard(
     annotate: Annotated[
         bool, typer.Option("--annotate/--no-annotate", help="Write notes, pictures and plots of the front first.")
     ] = True,
+    artifacts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the pictures; by default FILE.artifacts, or DATABASE.artifacts here for a server."
+        ),
+    ] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the pages; else only write.")] = True,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
@@ -46,7 +52,7 @@ def dashboard(
     if images and not annotate:
         raise EvaluationError("--images makes pictures, and --no-annotate none; give one of them.")
     with Store.open(storage, read_only=True) as store:
-        path, names = store.path, store.studies()
+        names = store.studies()
     if study is not None and study not in names:
         from ecad_automl.cli.studies import read_study
 
@@ -55,25 +61,26 @@ def dashboard(
     with console.status("Reading the study ..."):
         from studies.dashboard import artifact_folder
 
-        folder = artifact_folder(path)
+        folder = artifacts or artifact_folder(storage)
     if annotate:
         from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
 
         wanted = names if study is None else [study]
-        annotate_studies(storage, path, wanted, folder, PictureOptions(images, model, device, batch_size), console)
+        annotate_studies(storage, wanted, folder, PictureOptions(images, model, device, batch_size), console)
     if serve:
-        _serve(path, folder, host, port, console)
+        _serve(storage, folder, host, port, console)
 
 
-def _serve(path: Path, folder: Path, host: str, port: int, console: Console) -> None:
-    from studies.dashboard import open_served_storage, serve
+def _serve(storage: str, folder: Path, host: str, port: int, console: Console) -> None:
+    from storage import open_served_storage
+    from studies.dashboard import serve
 
     console.print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
     faults: list[OSError | EcadError] = []
 
     def run() -> None:
         try:
-            serve(open_served_storage(path), folder, host, port)
+            serve(open_served_storage(storage), folder, host, port)
         except (OSError, EcadError) as error:
             faults.append(error)
 

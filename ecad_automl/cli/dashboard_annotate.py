@@ -14,8 +14,8 @@ from ecad_automl.cli.dashboard_pictures import draw_grids, draw_heatmaps, make_f
 from ecad_automl.cli.dashboard_study import TRIALS, figures_of, shown_front, spread
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StorageError, StudyError
-from storage import open_optuna_storage, sqlite_faults, writer_lock
-from studies.dashboard import Changes, StudyContent, TrialContent, annotate, open_served_storage, trial_facts
+from storage import optuna_storage, storage_faults, writer_lock
+from studies.dashboard import Changes, StudyContent, TrialContent, annotate, trial_facts
 
 __all__ = ["PictureOptions", "annotate_studies"]
 
@@ -38,7 +38,7 @@ class PictureOptions:
 
 
 def annotate_studies(
-    storage: str, path: Path, names: Sequence[str], folder: Path, options: PictureOptions, console: Console
+    storage: str, names: Sequence[str], folder: Path, options: PictureOptions, console: Console
 ) -> None:
     """Write notes, pictures and plots of studies, and say what was done.
 
@@ -46,7 +46,6 @@ def annotate_studies(
 
     Args:
         storage: the study database, as the user named it.
-        path: the same as a path.
         names: of the studies; those without an evaluation are passed over.
         folder: for pictures.
         options: how to make images.
@@ -64,11 +63,11 @@ def annotate_studies(
             console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
         try:
-            with writer_lock(path):
+            with writer_lock(storage, study.name):
                 pass  # a running search, before anything that takes long
-            content = _content(storage, path, study, folder, options, console)
-            with writer_lock(path), sqlite_faults(path):
-                changes = annotate(open_optuna_storage(path), study.name, content, folder)
+            content = _content(storage, study, folder, options, console)
+            with writer_lock(storage, study.name), storage_faults(storage), optuna_storage(storage) as trials:
+                changes = annotate(trials, study.name, content, folder)
         except StorageError as error:
             if options.images:
                 raise
@@ -83,13 +82,11 @@ def annotate_studies(
         console.print(_told(name, changes, folder), highlight=False, markup=False, soft_wrap=True)
 
 
-def _content(
-    storage: str, path: Path, study: StoredStudy, folder: Path, options: PictureOptions, console: Console
-) -> StudyContent:
+def _content(storage: str, study: StoredStudy, folder: Path, options: PictureOptions, console: Console) -> StudyContent:
     numbers = [record.trial for record in spread(study.front(), TRIALS) if record.trial is not None]
     confirmation = read_confirmation(storage, study.name)
-    with sqlite_faults(path):
-        facts = trial_facts(open_served_storage(path), study.name, numbers)
+    with storage_faults(storage), optuna_storage(storage, served=True) as trials:
+        facts = trial_facts(trials, study.name, numbers)
     shown = shown_front(study, confirmation, facts)
     make_folder(folder)
     heatmaps = draw_heatmaps(study, shown, folder, console)

@@ -12,6 +12,7 @@ from ecad_automl.cli.dashboard_study import Shown, half_width
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.sharing.markdown import code, plain, table
 from storage import BaselineRecord, EvaluationRecord
+from storage import shown as shown_location
 from studies.confirmation import Confirmation
 from studies.dashboard.content import Artifact, Kind
 from studies.quality import worst_of_interest
@@ -222,7 +223,7 @@ def _savings(study: StoredStudy, record: EvaluationRecord) -> str:
 
 
 def _where(study: StoredStudy, storage: str) -> str:
-    return f"--storage {shlex.quote(storage)} --study {shlex.quote(study.name)}"
+    return f"--storage {shlex.quote(shown_location(storage))} --study {shlex.quote(study.name)}"
 
 
 def _export(study: StoredStudy, storage: str, choice: str) -> str:

@@ -24,7 +24,7 @@ from ecad_automl.report import (
 from ecad_automl.schedule import Schedule
 from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, software_versions
 from ecad_automl.sharing.snippet import apply_snippet, literal
-from storage import BaselineRecord, EvaluationRecord, database_path
+from storage import BaselineRecord, EvaluationRecord, shown
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
 
@@ -45,7 +45,7 @@ def report_data(storage: str, study: StoredStudy) -> ReportData:
         study: what was read of it.
 
     Raises:
-        StorageError: the file cannot be read.
+        StorageError: the database cannot be read.
     """
     confirmation = read_confirmation(storage, study.name)
     trials = {record.genome: record.trial for record in study.evaluations if record.trial is not None}
@@ -64,7 +64,7 @@ def report_data(storage: str, study: StoredStudy) -> ReportData:
         uncached_reward=study.uncached.reward,
         steps=study.steps,
         layout=study.layout,
-        schedules=_schedules(study, confirmed, read_trial_notes(database_path(storage), study.name)),
+        schedules=_schedules(study, confirmed, read_trial_notes(storage, study.name)),
         runs=_runs(study, confirmation, confirmed),
         hypervolume=convergence(study),
         generations=tuple(
@@ -209,7 +209,7 @@ def _half(record: EvaluationRecord | BaselineRecord) -> float | None:
 
 
 def _usage(storage: str, study: StoredStudy) -> Usage:
-    where = f"\\\n  --storage {shlex.quote(storage)} --study {shlex.quote(study.name)}"
+    where = f"\\\n  --storage {shlex.quote(shown(storage))} --study {shlex.quote(study.name)}"
     return Usage(
         export=f"ecad-automl export {where} \\\n  --trial {{trial}} --out schedules",
         file=f"schedules/{file_name_of(study.name)}-{{speedup}}x-trial{{trial}}.json",
