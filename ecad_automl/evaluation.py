@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -19,7 +19,7 @@ from ecad_automl.runtime import Prefixes, ScheduleHandle, SharingReport, apply_s
 from ecad_automl.schedule import Schedule
 from ecad_automl.statistics import MeanDifference, paired_difference
 
-__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "without_progress_bar"]
+__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "judged", "without_progress_bar"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,21 @@ class Evaluation:
         return float(self.scores.mean()) if self.expected is None else self.expected
 
 
+def judged(scores: Floats, uncached: Floats, seconds: float, others: Mapping[str, Floats] | None = None) -> Evaluation:
+    """What scores say of a schedule.
+
+    Args:
+        scores: ``(prompts, seeds)`` rewards; NaN for images that were not made.
+        uncached: ``(prompts, seeds)`` rewards of the uncached run, on the same noise.
+        seconds: wall time of generation and scoring.
+        others: scores by further metrics.
+    """
+    difference = paired_difference(scores, uncached)
+    # Whoever knows more of the images than that the others are alike may expect something else.
+    expected = float(uncached.mean()) + difference.mean if np.isnan(scores).any() else None
+    return Evaluation(scores, difference, seconds, expected, others or {})
+
+
 def check_prompts(prompts: Sequence[str]) -> list[str]:
     """The prompts, stripped.
 
@@ -77,6 +92,7 @@ class Evaluator:
     The noise of an image depends on its seed alone, so every schedule starts from the same latents and differences
     between schedules are paired. Images are made in fixed batches, by prompt and seed: the same evaluator gives the
     same images for the same schedule on the same machine; made in parts, the same up to the rounding of other batches.
+    Where the device runs out of memory, batches are halved.
 
     Args:
         pipe: a diffusers pipeline.
@@ -120,6 +136,9 @@ class Evaluator:
         self.others = dict(others or {})
         self.settings = settings
         self.batch_size = batch_size
+        #: What whoever runs this should be told: how the size of batches changed.
+        self.notes: list[str] = []
+        self._scored_together = batch_size
         self._encoded = encode_prompts(pipe, self.prompts, settings)
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
         #: The prompt and the seed of each image.
@@ -163,53 +182,47 @@ class Evaluator:
         """The uncached run, generated once."""
         if self._baseline is None:
             start = time.perf_counter()
-            scores, others = self._score(self.reference_images, self._all)
-            difference = paired_difference(self._by_prompt(scores), self._by_prompt(scores))
-            seconds = time.perf_counter() - start
-            self._baseline = Evaluation(
-                self._by_prompt(scores),
-                difference,
-                seconds,
-                others={name: self._by_prompt(values) for name, values in others.items()},
-            )
+            found = self._score(self.reference_images, self._all)
+            self._baseline = self._evaluation(found, time.perf_counter() - start, found[self.reward.name])
         return self._baseline
 
     def evaluate(self, schedule: Schedule) -> Evaluation:
         """Generate and score under a schedule."""
-        return self._evaluate(lambda: self.generate(schedule))
+        self.baseline()
+        start = time.perf_counter()
+        found = self.scores(schedule, self._all)
+        return self._evaluation(found, time.perf_counter() - start)
 
-    def evaluate_parts(self, schedule: Schedule, parts: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-        """Generate and score part by part; whoever has seen enough stops asking.
+    def scores(self, schedule: Schedule, images: Sequence[int]) -> dict[str, Floats]:
+        """Generate and score some images.
+
+        Images are made and scored in batches, in the order given: those of two calls that divide a list of images
+        where a batch ends have the same scores as those of one call, bit for bit.
 
         Args:
             schedule: what to run under.
-            parts: numbers of images, counted by prompt and then seed from 0; together each image once.
+            images: numbers of ``n`` images, counted by prompt and then seed from 0.
 
-        Yields:
-            After each part the evaluation so far; the last one is complete.
+        Returns:
+            ``(n,)`` scores by the name of the reward and of each further metric.
 
         Raises:
-            EvaluationError: the parts do not hold each image once, or one is empty.
+            EvaluationError: there are no such images, or not even one at a time fits into the memory of the device.
+            RewardError: a reward gave something other than one finite number per image.
         """
-        if sorted(image for part in parts for image in part) != list(self._all) or not all(map(len, parts)):
+        if not images or not 0 <= min(images) <= max(images) < len(self._all) or len(set(images)) != len(images):
             raise EvaluationError(
-                f"Parts of {[len(part) for part in parts]} images were asked for; together they must hold each of the "
-                f"{len(self._all)} images once, and none may be empty."
+                f"The images {list(images)} were asked for; they must be at least one of the {len(self._all)}, each "
+                "once."
             )
-        self.baseline()
-        scores, seconds = np.full(len(self._all), np.nan), 0.0
-        others = {name: scores.copy() for name in self.others}
-        for part in parts:
-            start = time.perf_counter()
-            scores[list(part)], found = self._score(self._generate(schedule, part), part)
-            for name, values in found.items():
-                others[name][list(part)] = values
-            seconds += time.perf_counter() - start
-            yield self._evaluation(scores.copy(), {name: values.copy() for name, values in others.items()}, seconds)
+        return self._score(self._generate(schedule, images), images)
 
     def evaluate_steps(self, steps: int) -> Evaluation:
         """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
-        return self._evaluate(lambda: self.generate(None, steps=steps))
+        self.baseline()
+        start = time.perf_counter()
+        found = self._score(self.generate(None, steps=steps), self._all)
+        return self._evaluation(found, time.perf_counter() - start)
 
     def generate(self, schedule: Schedule | None, *, steps: int | None = None) -> Tensor:
         """Images under a schedule, or uncached.
@@ -245,44 +258,64 @@ class Evaluator:
         return torch.cat(list(self._batches(settings, [self._items[image] for image in images])))
 
     def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        done = 0
         with without_progress_bar(self.pipe), remembered_texts(self.pipe, self._texts):
-            for start in range(0, len(items), self.batch_size):
-                chunk = items[start : start + self.batch_size]
-                yield generate_batch(
-                    self.pipe, [self._encoded[prompt] for prompt, _ in chunk], [seed for _, seed in chunk], settings
-                )
+            while done < len(items):
+                chunk = items[done : done + self.batch_size]
+                images = self._batch(settings, chunk)
+                # Out of the handler, which holds on to everything that was being made.
+                if images is None:
+                    self._halve_batches()
+                    continue
+                yield images
+                done += len(chunk)
 
-    def _evaluate(self, generate: Callable[[], Tensor]) -> Evaluation:
-        self.baseline()
-        start = time.perf_counter()
-        scores, others = self._score(generate(), self._all)
-        return self._evaluation(scores, others, time.perf_counter() - start)
+    def _batch(self, settings: GenerationSettings, chunk: Sequence[tuple[int, int]]) -> Tensor | None:
+        """The images of one pipeline call; None where the device has too little memory."""
+        encoded, seeds = [self._encoded[prompt] for prompt, _ in chunk], [seed for _, seed in chunk]
+        try:
+            return generate_batch(self.pipe, encoded, seeds, settings)
+        except torch.OutOfMemoryError:
+            return None
 
-    def _evaluation(self, flat: Floats, others: Mapping[str, Floats], seconds: float) -> Evaluation:
-        """From scores of all images, NaN for those that were not made."""
-        uncached, scores = self.baseline().scores, self._by_prompt(flat)
-        difference = paired_difference(scores, uncached)
-        # Whoever knows more of the images than that the others are alike may expect something else.
-        expected = float(uncached.mean()) + difference.mean if np.isnan(scores).any() else None
-        by_prompt = {name: self._by_prompt(values) for name, values in others.items()}
-        return Evaluation(scores, difference, seconds, expected, by_prompt)
+    def _halve_batches(self) -> None:
+        if self.batch_size == 1:
+            raise EvaluationError(
+                "Not even one image at a time fits into the memory of the device; use a narrower dtype, a smaller "
+                "resolution or another device."
+            )
+        self.close()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.batch_size = (self.batch_size + 1) // 2
+        self.notes.append(
+            f"The device ran out of memory, so there are {self.batch_size} images per call from here; scores may "
+            "differ from earlier ones by rounding."
+        )
 
-    def _by_prompt(self, scores: Floats) -> Floats:
-        """``(prompts, seeds)`` from scores of all images."""
-        return scores.reshape(len(self.prompts), -1)
+    def _evaluation(self, found: Mapping[str, Floats], seconds: float, uncached: Floats | None = None) -> Evaluation:
+        """From ``(n,)`` scores of all images by each metric."""
+        by_prompt = {name: values.reshape(len(self.prompts), -1) for name, values in found.items()}
+        scores = by_prompt.pop(self.reward.name)
+        against = self.baseline().scores if uncached is None else uncached.reshape(scores.shape)
+        return judged(scores, against, seconds, by_prompt)
 
-    def _score(self, images: Tensor, numbers: Sequence[int]) -> tuple[Floats, dict[str, Floats]]:
+    def _score(self, images: Tensor, numbers: Sequence[int]) -> dict[str, Floats]:
         """``(n,)`` scores of images that have these numbers: by the reward, and by further metrics."""
-        prompts = [self.prompts[self._items[number][0]] for number in numbers]
-
-        def scored(name: str, reward: Reward | PairedReward) -> Floats:
-            if isinstance(reward, PairedReward):
-                found = reward.score_pairs(images, self.reference_images[list(numbers)], prompts)
-            else:
-                found = reward.score(images, prompts)
-            return check_scores(name, found, len(prompts))
-
-        return scored(self.reward.name, self.reward), {name: scored(name, each) for name, each in self.others.items()}
+        scorers = {self.reward.name: self.reward, **self.others}
+        found: dict[str, list[Floats]] = {name: [] for name in scorers}
+        # In the batches in which they are made: what is scored together may be told apart by rounding.
+        for start in range(0, len(numbers), self._scored_together):
+            chunk = list(numbers[start : start + self._scored_together])
+            made = images[start : start + len(chunk)]
+            prompts = [self.prompts[self._items[number][0]] for number in chunk]
+            for name, scorer in scorers.items():
+                if isinstance(scorer, PairedReward):
+                    scores = scorer.score_pairs(made, self.reference_images[chunk], prompts)
+                else:
+                    scores = scorer.score(made, prompts)
+                found[name].append(check_scores(name, scores, len(chunk)))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def generate_batch(

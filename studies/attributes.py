@@ -7,6 +7,7 @@ __all__ = [
     "DIFFERENCE",
     "DIFFERENCE_ERROR",
     "EXPECTED_VALUES",
+    "FAILURE",
     "FEASIBLE",
     "FILTERED",
     "GENERATION",
@@ -29,6 +30,8 @@ __all__ = [
 GENOME = "genome"
 #: Set on failed trials that were cut off, so that their genomes may be asked again.
 INTERRUPTED = "interrupted"
+#: Set on failed trials that could not be scored: the traceback, or why.
+FAILURE = "failure"
 #: 0 for seeds; Optuna keeps it under a name of its own, by which nobody can sort.
 GENERATION = "generation"
 #: What made the schedule: the name of a heuristic or seed, or "bred".

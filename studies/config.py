@@ -64,6 +64,9 @@ class SearchConfig:
         race: the evaluation of a bred candidate is stopped after the most telling of its images where its expected gain
             for each remaining one is below this share of what the latest candidates brought for each of theirs; 0 stops
             none.
+        asynchronous: with several workers, whether candidates are proposed as results arrive, so that no worker waits.
+            False finishes each generation first; what a study finds then depends neither on the number of workers nor
+            on which of them was faster.
         trust: banded rank correlation below which the surrogate is not used for a generation.
         seed: of all randomness.
 
@@ -83,6 +86,7 @@ class SearchConfig:
     heuristics: Heuristics = "fora"
     adaptive: bool = True
     race: float = 1.0
+    asynchronous: bool = True
     trust: float = 0.1
     seed: int = 0
 

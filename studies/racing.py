@@ -76,22 +76,32 @@ class Race:
         if bred:
             self._gains.append((self._volume - before, made))
 
-    def parts(self) -> list[list[int]]:
-        """The numbers of the images to make first, and those of the rest; all at once where no race can be held."""
+    def anchors(self) -> Anchors | None:
+        """The images to make first, as whole evaluations so far tell; None where no race can be held yet."""
+        if self._anchors is None:
+            drops = np.array(self._drops).reshape(-1, len(self._uncached))
+            # A drop beyond the range of interest is another matter: such schedules spoil all images.
+            of_interest = drops.mean(axis=1) < 2 * self._scale.unit
+            self._anchors = find_anchors(drops[of_interest][-_MOST_WHOLE:], self._scale)
+        return self._anchors
+
+    def parts(self, anchors: Anchors | None) -> list[list[int]]:
+        """The numbers of the images to make first, and those of the rest; all at once where there are no anchors."""
         images = np.arange(len(self._uncached))
-        anchors = self._find_anchors()
         if anchors is None:
             return [images.tolist()]
         return [anchors.images.tolist(), np.setdiff1d(images, anchors.images).tolist()]
 
-    def expected(self, scores: Floats) -> float:
+    def expected(self, anchors: Anchors, scores: Floats) -> float:
         """The mean reward over all images to expect, from ``(prompts, seeds)`` scores, NaN but for the anchors."""
-        return self._scale.uncached - self._told(scores)[0]
+        return self._scale.uncached - self._told(anchors, scores)[0]
 
-    def goes_on(self, cost: float, scores: Floats, forecast: DropForecast | None = None) -> bool:
+    def goes_on(self, anchors: Anchors, cost: float, scores: Floats, forecast: DropForecast | None = None) -> bool:
         """Whether a candidate should get more images.
 
         Args:
+            anchors: the images that were made first. Others may be anchors by now, where several candidates are
+                evaluated at a time.
             cost: of the candidate.
             scores: ``(prompts, seeds)``, NaN but for the anchors.
             forecast: of this one candidate, before any image was made.
@@ -99,7 +109,7 @@ class Race:
         left = int(np.isnan(scores).sum())
         if not left or len(self._gains) < _FEWEST:
             return True
-        drop, std = self._told(scores)
+        drop, std = self._told(anchors, scores)
         mean = self._scale.of(np.array([self._scale.uncached - drop]))
         variance = np.array([std**2])
         if forecast is not None:
@@ -113,17 +123,7 @@ class Race:
         brought, images = map(sum, zip(*self._gains, strict=True))
         return gain / left >= self._least * brought / images
 
-    def _told(self, scores: Floats) -> tuple[float, float]:
+    def _told(self, anchors: Anchors, scores: Floats) -> tuple[float, float]:
         """The mean drop to expect, and the standard deviation of its logarithm."""
-        anchors = self._find_anchors()
-        assert anchors is not None
         drops = (self._uncached - scores.ravel())[anchors.images]
         return anchors.expected_drop(drops), anchors.error
-
-    def _find_anchors(self) -> Anchors | None:
-        if self._anchors is None:
-            drops = np.array(self._drops).reshape(-1, len(self._uncached))
-            # A drop beyond the range of interest is another matter: such schedules spoil all images.
-            of_interest = drops.mean(axis=1) < 2 * self._scale.unit
-            self._anchors = find_anchors(drops[of_interest][-_MOST_WHOLE:], self._scale)
-        return self._anchors

@@ -67,17 +67,22 @@ class ScheduleNSGAIISampler(NSGAIISampler):
         stored = trial.system_attrs.get(self._get_generation_key())
         if stored is not None:
             return int(stored)
-        generation = 0 if attributes.GENOME in trial.user_attrs else self.open_generation(study)
+        generation = 0 if attributes.GENOME in trial.user_attrs else self.open_generation(study, use_cache=True)
         study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
         return generation
 
-    def open_generation(self, study: Study) -> int:
+    def open_generation(self, study: Study, *, use_cache: bool = False) -> int:
         """The generation that the next bred trial is of: the last one until it has ``batch`` trials, then a new one.
 
         Trials that are being evaluated count as those that have been; those that failed do not.
+
+        Args:
+            study: the study.
+            use_cache: whether trials may be those that Optuna read when it was last asked for one.
         """
         key, last, members = self._get_generation_key(), 1, 0
-        for trial in study._get_trials(deepcopy=False, states=(*EVALUATED, TrialState.RUNNING), use_cache=True):
+        states = (*EVALUATED, TrialState.RUNNING)
+        for trial in study._get_trials(deepcopy=False, states=states, use_cache=use_cache):
             generation = trial.system_attrs.get(key, 0)
             if generation > last:
                 last, members = generation, 1

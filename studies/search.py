@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import groupby
+from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from ecad_automl.errors import EvaluationError, RewardError, StudyError
+from ecad_automl.errors import RewardError
 from ecad_automl.evaluation import Evaluation, Evaluator
+from ecad_automl.execution import Executor, LocalExecutor, Outcome, Task, Worker
 from ecad_automl.layout import Layout
 from ecad_automl.rewards import Constraint
-from ecad_automl.schedule import Schedule
-from ecad_automl.statistics import MeanDifference
 from storage import EvaluationRecord, GenerationRecord, Store
 from studies import attributes
+from studies.bounds import Bounds
+from studies.breeder import Breeder, Request
 from studies.calibration import Calibration, calibrate, evaluation_record
 from studies.config import SearchConfig
-from studies.cost import LATENCY_MS, Cost, mac_cost
+from studies.cost import Cost, mac_cost
+from studies.figures import Figures
+from studies.flight import Flight, divided
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
-from studies.operators import operator_odds
-from studies.proposer import Evaluated, Plan, Room, propose
-from studies.quality import Scale
+from studies.proposer import Pending, Plan
 from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
-from studies.seeds import first_schedules, harm_of
-from studies.status import SPEEDUPS, SearchObserver, SearchStatus, SilentObserver
+from studies.seeds import first_schedules
+from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.study import enqueue_seeds, open_study, release, release_stale
-from studies.trials import (
-    EVALUATED,
-    constrained,
-    evaluated_trials,
-    image_share,
-    is_feasible,
-    schedule_of,
-    values_of,
-)
-from studies.trust import Trust, forecast_of, measure_trust
-from surrogate import DropForecast, FeatureContext, hypervolume_gain, staircase
+from studies.telling import tell
+from studies.trials import EVALUATED, evaluated_trials, image_share, is_feasible, schedule_of, values_of
+from studies.trust import Trust, forecast_of
+from surrogate import DropForecast
 
 __all__ = ["Search"]
 
 #: Candidates that may fail one after another before the search gives up.
 _FAILURES = 3
+#: Times that one candidate is tried.
+_TRIES = 3
+#: Seconds between two looks at a generation that is being planned while a worker has nothing to do.
+_GLANCE = 0.02
 
 
 class Search:
@@ -59,10 +58,11 @@ class Search:
     Every evaluation is in the store before Optuna is told, so a crash between the two costs nothing; candidates that
     were being evaluated are proposed again. The random stream of a generation depends on the seed and the number of
     the generation alone, and what it learns from on a set of evaluations, not on when they were made: an interrupted
-    and resumed study proposes what an uninterrupted one would have.
+    and resumed study proposes what an uninterrupted one would have. With several workers this holds where the config
+    is not asynchronous; an asynchronous search uses results as they arrive, and no worker waits for another.
 
     Args:
-        evaluator: generates and scores.
+        evaluator: generates and scores what the calibration needs, and candidates too unless an executor does.
         layout: the slots of the evaluator's transformer, with MACs.
         store: our tables.
         optuna_storage: Optuna's, in the same file.
@@ -72,6 +72,7 @@ class Search:
         cost: what is minimized; MACs if None.
         constraints: what schedules must meet to be on the front; the evaluator measures their metrics.
         observer: is told of progress.
+        executor: starts what evaluates candidates, once the calibration is done; None has the evaluator do it.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Search:
         cost: Cost | None = None,
         constraints: Sequence[Constraint] = (),
         observer: SearchObserver | None = None,
+        executor: Callable[[], Executor] | None = None,
     ) -> None:
         self._evaluator = evaluator
         self._layout = layout
@@ -97,13 +99,19 @@ class Search:
         self._identity = identity
         self._config = config
         self._cost = cost or mac_cost(layout)
-        self._constraints = tuple(constraints)
+        self._constraints = constraints
         self._observer = observer or SilentObserver()
-        self._seconds: list[float] = []
+        self._start_executor = executor or self._local
         self._trust = Trust()
         self._race: Race | None = None
-        self._calibration: Calibration | None = None
-        self._initial = Initial()
+        self._flights: list[Flight] = []
+        self._flight_of: dict[int, Flight] = {}
+        self._numbers = count()
+        self._failures = 0
+        self._seeds_left = 0
+        self._planning: tuple[int, Request, Future[Plan]] | None = None
+        #: What the race does not know yet: candidates of a generation that is not over.
+        self._withheld: list[tuple[int, str, float, NDArray[np.float64], bool]] = []
 
     def run(self) -> SearchStatus:
         """Search until the study holds the images of as many whole evaluations as the budget says.
@@ -112,267 +120,330 @@ class Search:
             StudyError: the study's name belongs to another study, or no new candidates can be bred.
             RewardError: candidate after candidate got no usable score.
             StorageError: the file cannot be written.
+            EvaluationError: no worker can be had.
         """
         self._store.claim_study(self._name, self._identity)
-        sampler = ScheduleNSGAIISampler(
+        self._sampler = ScheduleNSGAIISampler(
             self._layout, self._steps, batch=self._config.batch, parents=self._config.parents, propose=self._propose
         )
-        self._study = open_study(self._optuna_storage, self._name, sampler, self._cost.name)
-        self._sampler = sampler
+        self._study = open_study(self._optuna_storage, self._name, self._sampler, self._cost.name)
         if left := release_stale(self._study):
             self._observer.message(
                 f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
             )
-        status = self._tell_status("uncached run")
-        calibration = calibrate(
-            self._evaluator, self._layout, self._store, self._name, self._cost, progress=self._tell_status
-        )
-        self._calibration = calibration
-        self._check_constraints()
-        self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
-        self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
-        if self._config.race:
-            self._race = self._race_so_far(calibration.scale)
+        calibration = self._calibrate()
+        self._race_so_far(calibration)
         enqueue_seeds(
             self._study,
             first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
         )
-        failures = 0
-        while status.images < self._config.evaluations:
-            after = self._one()
-            failures, status = (failures + 1, status) if after is None else (0, after)
-            if failures >= _FAILURES:
-                raise RewardError(
-                    f"{failures} candidates in a row could not be scored (see the messages above); the search stopped, "
-                    "with everything evaluated before kept. Mend the reward or the model, then run the same command."
-                )
+        self._seeds_left = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        with ExitStack() as stack:
+            planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))
+            executor = stack.enter_context(closing(self._start_executor()))
+            try:
+                self._evaluate_candidates(executor, planner)
+            except BaseException:
+                # Ctrl-C among others: these are asked again by the next run.
+                with uninterrupted():
+                    for flight in self._flights:
+                        release(self._study, flight.frozen)
+                raise
         return self._tell_status("done")
 
-    def _one(self) -> SearchStatus | None:
-        """Evaluate one candidate; None where it could not be scored.
+    def _local(self) -> Executor:
+        return LocalExecutor(Worker(self._evaluator, self._layout, self._steps))
+
+    def _calibrate(self) -> Calibration:
+        trials = self._study.get_trials(deepcopy=False, states=EVALUATED)
+        generation = max(map(self._generation, trials), default=0)
+        begin = SearchStatus(len(trials), self._config.evaluations, generation, images=sum(map(image_share, trials)))
+
+        def progress(text: str) -> None:
+            self._observer.update(replace(begin, text=text))
+
+        progress("uncached run")
+        calibration = calibrate(self._evaluator, self._layout, self._store, self._name, self._cost, progress=progress)
+        self._scale = calibration.scale
+        self._uncached = self._evaluator.baseline().scores
+        self._bounds = Bounds(self._constraints, self._evaluator.baseline())
+        self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
+        self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
+        self._breeder = Breeder(
+            self._layout,
+            self._steps,
+            self._config,
+            self._cost,
+            calibration,
+            self._initial,
+            self._bounds,
+            self._generation,
+        )
+        self._figures = Figures(self._scale, self._config.evaluations)
+        for trial in trials:
+            self._count(trial, *values_of(trial), whole=trial.state is TrialState.COMPLETE, share=image_share(trial))
+        return calibration
+
+    def _count(self, trial: FrozenTrial, reward: float, cost: float, *, whole: bool, share: float) -> None:
+        feasible = is_feasible(trial)
+        self._figures.add(self._generation(trial), reward, cost, share=share, whole=whole, feasible=feasible)
+
+    def _race_so_far(self, calibration: Calibration) -> None:
+        """What earlier runs of this study have evaluated, in the order in which a race learns of it."""
+        if not self._config.race:
+            return
+        uncached = self._uncached.astype(np.float32).astype(np.float64)
+        self._race = Race(uncached, calibration.scale.reference, self._config.race)
+        for trial in evaluated_trials(self._study):
+            genome = trial.user_attrs[attributes.GENOME]
+            record = self._store.evaluation(self._name, genome)
+            if record is not None:
+                self._withhold(self._generation(trial), genome, values_of(trial)[1], record, is_feasible(trial))
+
+    # Candidates on their way
+
+    def _evaluate_candidates(self, executor: Executor, planner: ThreadPoolExecutor) -> None:
+        self._figures.tick()
+        while True:
+            self._ask_for_more(executor, planner)
+            if not self._flights and not self._wanted():
+                return
+            idle = len(self._flight_of) < executor.workers and self._planning is not None
+            for outcome in executor.wait(_GLANCE if idle else None):
+                self._take(executor, outcome)
+            if idle and not self._flight_of and self._planning is not None:
+                self._planning[2].exception()  # nothing else to wait for
+
+    def _wanted(self) -> bool:
+        """Whether the budget has room for another candidate, if all that are on their way get all their images."""
+        return self._figures.images + len(self._flights) < self._config.evaluations
+
+    def _ask_for_more(self, executor: Executor, planner: ThreadPoolExecutor) -> None:
+        """Ask for candidates while workers have nothing to do, and share out what there is to make."""
+        new: list[Flight] = []
+        while (
+            len(self._flight_of) + len(new) < executor.workers and self._wanted() and self._is_open(executor, planner)
+        ):
+            flight = self._ask()
+            if flight is not None:
+                new.append(flight)
+        idle = executor.workers - len(self._flight_of)
+        for flight in new:
+            self._submit(executor, flight, max(1, idle // len(new)))
+        if executor.workers > 1 and self._wanted():
+            self._is_open(executor, planner)  # has the next generation planned before a worker waits for it
+
+    def _is_open(self, executor: Executor, planner: ThreadPoolExecutor) -> bool:
+        """Whether another candidate can be asked for now."""
+        if self._seeds_left:
+            return True
+        generation = self._open_generation()
+        if any(flight.generation != generation for flight in self._flights):
+            if not self._config.asynchronous:
+                return False
+            if generation == 1 and self._figures.evaluations < len(self._flights):
+                return False  # half of the seeds: from fewer there is little to learn
+        if executor.workers == 1 or not self._config.asynchronous or self._sampler.plan(generation) is not None:
+            return True
+        return self._planned_aside(generation, planner)
+
+    def _open_generation(self) -> int:
+        """What the sampler will say: the last generation until it is full, then a new one."""
+        last = max([1, self._figures.generation, *(flight.generation for flight in self._flights)])
+        members = self._figures.members(last) + sum(flight.generation == last for flight in self._flights)
+        return last + (members >= self._config.batch)
+
+    def _planned_aside(self, generation: int, planner: ThreadPoolExecutor) -> bool:
+        """Have another thread plan the generation, so that results are taken meanwhile; whether it is done."""
+        if self._planning is None or self._planning[0] != generation:
+            request = self._request(generation, self._overlapping_elite())
+            self._planning = generation, request, planner.submit(request.plan)
+        _, request, future = self._planning
+        if not future.done():
+            return False
+        self._planning = None
+        self._sampler.prepare(generation, self._noted(generation, request.trust, future.result()))
+        return True
+
+    def _ask(self) -> Flight | None:
+        """The next candidate; None where it needs no images, since the store has its scores.
 
         Ctrl-C takes effect while images are made, which is nearly always, and is held back while records are written.
         """
-        begin = time.perf_counter()
         with uninterrupted():
             trial = self._study.ask(descriptor_space(self._layout, self._steps))
             frozen = self._optuna_storage.get_trial(trial._trial_id)
             schedule = schedule_of(frozen, self._layout, self._steps)
+            cost, generation = float(self._cost.of([schedule])[0]), self._generation(frozen)
+            self._seeds_left -= generation == 0
+            self._let_race_know(generation)
+            anchors = self._race.anchors() if self._race is not None and generation > 0 else None
+            parts = [list(range(self._uncached.size))]
+            if self._race is not None and anchors is not None:
+                parts = self._race.parts(anchors)
+            flight = Flight(trial, frozen, schedule, cost, generation, self._uncached, parts, anchors)
             record = self._store.evaluation(self._name, schedule.to_hex())
-            bred = self._generation(frozen) > 0
-        asked = time.perf_counter()
-        try:
-            evaluation = None if record is not None else self._evaluate(schedule, frozen)
-        except (RewardError, EvaluationError) as error:
-            self._observer.message(f"Trial {trial.number} failed: {error}")
-            with uninterrupted():
-                self._study.tell(trial, state=TrialState.FAIL)
+            if record is None:
+                self._flights.append(flight)
+                return flight
+            # Of the calibration, or of a run that was killed before it could tell.
+            self._finish(flight, record)
             return None
-        except BaseException:
-            # Ctrl-C among others: the candidate is asked again by the next run.
-            with uninterrupted():
-                release(self._study, frozen)
-            raise
-        evaluated = time.perf_counter()
+
+    def _submit(self, executor: Executor, flight: Flight, workers: int) -> None:
+        """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
+        part = flight.parts.pop(0)
+        for images in divided(part, self._evaluator.batch_size, workers):
+            self._send(executor, flight, images)
+
+    def _send(self, executor: Executor, flight: Flight, images: tuple[int, ...]) -> None:
+        task = Task(next(self._numbers), flight.schedule.to_hex(), images)
+        flight.out.add(task.number)
+        self._flight_of[task.number] = flight
+        executor.submit(task)
+
+    def _take(self, executor: Executor, outcome: Outcome) -> None:
+        """What became of a task: more images, another try, or an end of its candidate."""
+        flight = self._flight_of.pop(outcome.task.number)
+        for note in outcome.notes:
+            self._observer.message(note)
+        flight.take(outcome)
+        if flight.failed:
+            return
+        if outcome.failure is not None:
+            flight.tries += 1
+            if outcome.failure.final or flight.tries >= _TRIES:
+                self._give_up(flight, outcome.failure.message, outcome.failure.traceback)
+            else:
+                self._send(executor, flight, outcome.task.images)
+            return
+        if flight.out:
+            return
+        evaluation = flight.evaluation(self._evaluator.reward.name)
+        if flight.parts:
+            assert self._race is not None
+            assert flight.anchors is not None
+            if self._race.goes_on(flight.anchors, flight.cost, evaluation.scores, self._forecast(flight)):
+                self._submit(executor, flight, max(1, executor.workers - len(self._flight_of)))
+                return
+            expected = self._race.expected(flight.anchors, evaluation.scores)
+            evaluation = flight.evaluation(self._evaluator.reward.name, expected)
+        self._failures = 0
         with uninterrupted():
-            if evaluation is not None:
-                origin = str(frozen.user_attrs[attributes.ORIGIN])
-                metric = self._evaluator.reward.name
-                record = evaluation_record(origin, schedule, evaluation, metric, self._cost, trial.number)
-            assert record is not None
-            # One that was found stored is of the calibration, or of a run that was killed before it could tell.
-            record = replace(record, trial=trial.number, feasible=self._feasible(record))
-            self._store.save_evaluation(self._name, record)
-            if self._race is not None:
-                cost = float(self._cost.of([schedule])[0])
-                self._race.add(cost, self._scores(record), bred=bred, feasible=record.feasible)
-            self._tell(trial, frozen, schedule, record)
-            told = time.perf_counter()
-            self._seconds.append(told - begin)
-            trials = self._study.get_trials(deepcopy=False)
-            status = self._status("evaluating", trials)
-            self._close_generation(frozen, trials, status, overhead=told - begin - (evaluated - asked))
-        self._observer.update(status)
-        return status
+            self._flights.remove(flight)
+            self._finish(flight, self._record(flight, evaluation))
 
-    def _tell(self, trial: Trial, frozen: FrozenTrial, schedule: Schedule, record: EvaluationRecord) -> None:
-        # Optuna takes no attributes after tell.
-        values = [record.reward, float(self._cost.of([schedule])[0])]
-        if not record.complete:
-            share = float(np.isfinite(self._scores(record)).mean())
-            trial.set_user_attr(attributes.EXPECTED_VALUES, values)
-            trial.set_user_attr(attributes.IMAGE_SHARE, share)
-        trial.set_user_attr(attributes.GENERATION, self._generation(frozen))
-        predicted = frozen.user_attrs.get(attributes.PREDICTED_REWARD)
-        if record.complete and predicted is not None:
-            trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
-        trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
-        trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
-        trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
-        trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
-        trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
-        if self._cost.name == LATENCY_MS:
-            trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(self._cost.of_steps(self._steps) / values[1], 4))
-        if record.complete and self._constraints:
-            for constraint in self._constraints:
-                trial.set_constraint(str(constraint), -constraint.room(_mean(record, constraint.metric)))
-            means = {constraint.metric: _mean(record, constraint.metric) for constraint in self._constraints}
-            trial.set_user_attr(attributes.CONSTRAINED, means)
-            trial.set_user_attr(attributes.FEASIBLE, record.feasible)
-        if record.complete:
-            self._study.tell(trial, values)
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED)
+    def _give_up(self, flight: Flight, message: str, traceback: str) -> None:
+        flight.failed = True
+        tries = f" {flight.tries} times" if flight.tries > 1 else ""
+        self._observer.message(f"Trial {flight.trial.number} failed{tries}: {message}")
+        with uninterrupted():
+            self._flights.remove(flight)
+            flight.trial.set_user_attr(attributes.FAILURE, traceback or message)
+            self._study.tell(flight.trial, state=TrialState.FAIL)
+        self._failures += 1
+        if self._failures >= _FAILURES:
+            raise RewardError(
+                f"{self._failures} candidates in a row could not be scored (see the messages above); the search "
+                "stopped, with everything evaluated before kept. Mend the reward or the model, then run the same "
+                "command."
+            )
 
-    def _feasible(self, record: EvaluationRecord) -> bool:
-        """Whether a whole evaluation meets all constraints; of a stopped one nobody knows."""
-        return not record.complete or all(
-            constraint.room(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
+    def _record(self, flight: Flight, evaluation: Evaluation) -> EvaluationRecord:
+        origin = str(flight.frozen.user_attrs[attributes.ORIGIN])
+        metric = self._evaluator.reward.name
+        return evaluation_record(origin, flight.schedule, evaluation, metric, self._cost, flight.trial.number)
+
+    def _finish(self, flight: Flight, record: EvaluationRecord) -> None:
+        """Keep what was found, then tell Optuna."""
+        begin = time.perf_counter()
+        record = replace(record, trial=flight.trial.number, feasible=self._bounds.met(record))
+        self._store.save_evaluation(self._name, record)
+        share = 1.0 if record.complete else float(np.isfinite(self._scores(record)).mean())
+        self._withhold(flight.generation, record.genome, flight.cost, record, record.feasible)
+        tell(self._study, flight, record, share, self._bounds, self._cost, self._steps)
+        self._figures.add(
+            flight.generation,
+            record.reward,
+            flight.cost,
+            share=share,
+            whole=record.complete,
+            feasible=record.feasible,
         )
+        self._figures.tick()
+        self._close_generation(flight.generation, time.perf_counter() - begin)
+        self._tell_status("evaluating")
 
-    def _check_constraints(self) -> None:
-        """The uncached run must meet them, for nothing else is sure to.
+    # What the race knows
 
-        Raises:
-            StudyError: it does not.
-        """
-        baseline = self._evaluator.baseline()
-        for constraint in self._constraints:
-            mean = float(baseline.others[constraint.metric].mean())
-            if constraint.room(mean) <= 0:
-                raise StudyError(
-                    f"The uncached run has a mean {constraint.metric} of {mean:g}, so it leaves no room for the "
-                    f"constraint {constraint}; choose a bound that it meets."
-                )
+    def _withhold(self, generation: int, genome: str, cost: float, record: EvaluationRecord, feasible: bool) -> None:
+        """Have the race learn of an evaluation: at once, or with its generation where the order must not matter."""
+        if self._race is None:
+            return
+        if self._config.asynchronous:
+            self._race.add(cost, self._scores(record), bred=generation > 0, feasible=feasible)
+        else:
+            self._withheld.append((generation, genome, cost, self._scores(record), feasible))
 
-    def _evaluate(self, schedule: Schedule, trial: FrozenTrial) -> Evaluation:
-        """Whole, or until the candidate is not worth more images."""
-        if self._race is None or self._generation(trial) == 0:
-            return self._evaluator.evaluate(schedule)
-        parts = self._race.parts()
-        if len(parts) == 1:
-            return self._evaluator.evaluate(schedule)
-        cost = float(self._cost.of([schedule])[0])
-        for evaluation in self._evaluator.evaluate_parts(schedule, parts):
-            if not self._race.goes_on(cost, evaluation.scores, self._forecast(trial)):
-                return self._stopped(evaluation, self._race.expected(evaluation.scores))
-        return evaluation
+    def _let_race_know(self, generation: int) -> None:
+        """Of all generations before this one."""
+        if self._race is None or not any(each[0] < generation for each in self._withheld):
+            return
+        ready = sorted((each for each in self._withheld if each[0] < generation), key=lambda each: each[:2])
+        self._withheld = [each for each in self._withheld if each[0] >= generation]
+        for of_generation, _, cost, scores, feasible in ready:
+            self._race.add(cost, scores, bred=of_generation > 0, feasible=feasible)
 
-    def _stopped(self, evaluation: Evaluation, expected: float) -> Evaluation:
-        """With what is to be expected of all images in place of what its own are like, which are no fair sample."""
-        assert self._calibration is not None
-        difference = MeanDifference(expected - self._calibration.scale.uncached_reward, math.nan)
-        return replace(evaluation, expected=expected, difference=difference)
-
-    def _forecast(self, trial: FrozenTrial) -> DropForecast | None:
+    def _forecast(self, flight: Flight) -> DropForecast | None:
         """What the surrogate had foretold of a candidate, if anything."""
-        assert self._calibration is not None
-        if attributes.PREDICTED_REWARD not in trial.user_attrs:
+        if attributes.PREDICTED_REWARD not in flight.frozen.user_attrs:
             return None
-        return forecast_of([trial], self._calibration.scale)
-
-    def _race_so_far(self, scale: Scale) -> Race:
-        """What earlier runs of this study have evaluated, in the order in which they did."""
-        uncached = self._evaluator.baseline().scores.astype(np.float32).astype(np.float64)
-        race = Race(uncached, scale.reference, self._config.race)
-        for trial in evaluated_trials(self._study):
-            record = self._store.evaluation(self._name, trial.user_attrs[attributes.GENOME])
-            if record is not None:
-                bred = self._generation(trial) > 0
-                race.add(values_of(trial)[1], self._scores(record), bred=bred, feasible=is_feasible(trial))
-        return race
+        return forecast_of([flight.frozen], self._scale)
 
     def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
         """``(prompts, seeds)``, as the store keeps them: what is decided by them must not change by resuming."""
         kept = np.asarray(record.scores[self._evaluator.reward.name], dtype=np.float64)
-        scores = np.full((len(self._evaluator.prompts), len(self._evaluator.seeds)), np.nan)
+        scores = np.full(self._uncached.shape, np.nan)
         # Earlier versions kept the first seeds alone where not all images were made.
         found = kept.reshape(len(scores), -1)
         scores[:, : found.shape[1]] = found
         return scores
 
+    # Generations
+
     def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
         """The candidates of a generation, from all that earlier generations evaluated."""
-        earlier = [trial for trial in evaluated_trials(self._study) if self._generation(trial) < generation]
-        earlier.sort(key=lambda trial: (self._generation(trial), str(trial.user_attrs[attributes.GENOME])))
-        values = np.array([values_of(trial) for trial in earlier])
-        evaluated = Evaluated(
-            tuple(schedule_of(trial, self._layout, self._steps) for trial in earlier),
-            values[:, 0],
-            values[:, 1],
-            np.array([image_share(trial) for trial in earlier]),
-            np.array([is_feasible(trial) for trial in earlier]),
-            self._rooms(earlier),
-        )
-        assert self._calibration is not None
-        self._trust = measure_trust(earlier, self._config.trust, self._calibration.scale)
-        if self._trust.doubted:
+        request = self._request(generation, elite)
+        return self._noted(generation, request.trust, request.plan())
+
+    def _request(self, generation: int, elite: Sequence[FrozenTrial]) -> Request:
+        pending = [
+            Pending(flight.schedule, flight.cost, flight.frozen.user_attrs.get(attributes.PREDICTED_REWARD))
+            for flight in self._flights
+        ]
+        return self._breeder.request(generation, evaluated_trials(self._study), elite, pending)
+
+    def _noted(self, generation: int, trust: Trust, plan: Plan) -> Plan:
+        self._trust = trust
+        if trust.doubted:
             self._observer.message(
                 f"Generation {generation} goes without the surrogate: its rank correlation at equal cost is "
-                f"{self._trust.rank_correlation:.2f}, below {self._config.trust:.2f} by more than chance."
+                f"{trust.rank_correlation:.2f}, below {self._config.trust:.2f} by more than chance."
             )
-        parents = sorted((schedule_of(trial, self._layout, self._steps) for trial in elite), key=Schedule.to_hex)
-        return propose(
-            self._layout,
-            FeatureContext(
-                self._layout.block_index,
-                self._layout.component_index,
-                self._layout.slot_macs,
-                harm_of(self._calibration.drift, self._config),
-            ),
-            evaluated,
-            parents,
-            self._config,
-            self._cost,
-            self._calibration.scale,
-            np.random.default_rng([self._config.seed, generation]),
-            trusted=not self._trust.doubted,
-            stretch=self._trust.stretch,
-            prior=self._initial.prior,
-            odds=operator_odds(self._gains(earlier)) if self._config.adaptive else None,
-        )
+        return plan
 
-    def _rooms(self, earlier: Sequence[FrozenTrial]) -> list[Room]:
-        """What each constraint left to evaluated candidates."""
-        baseline = self._evaluator.baseline()
-        return [
-            Room(
-                np.array([constraint.room(constrained(trial, constraint.metric)) for trial in earlier]),
-                constraint.room(float(baseline.others[constraint.metric].mean())),
-            )
-            for constraint in self._constraints
-        ]
+    def _overlapping_elite(self) -> list[FrozenTrial]:
+        """Of all that was evaluated: where generations overlap, none of them is a whole population."""
+        complete = [trial for trial in evaluated_trials(self._study) if trial.state is TrialState.COMPLETE]
+        complete.sort(key=lambda trial: str(trial.user_attrs[attributes.GENOME]))
+        return list(self._sampler._elite_population_selection_strategy(self._study, complete))
 
-    def _gains(self, earlier: Sequence[FrozenTrial]) -> Iterator[tuple[str, float]]:
-        """Of each bred trial its operators and the hypervolume that it added to the front of earlier generations."""
-        assert self._calibration is not None
-        reference = self._calibration.scale.reference
-        rewards: list[float] = []
-        costs: list[float] = []
-        for generation, group in groupby(earlier, key=self._generation):
-            trials = list(group)
-            values = np.array([values_of(trial) for trial in trials])
-            whole = np.array([trial.state is TrialState.COMPLETE and is_feasible(trial) for trial in trials])
-            if generation:
-                gains = hypervolume_gain(values[:, 0], values[:, 1], staircase(rewards, costs, reference)) * whole
-                for trial, gain in zip(trials, gains, strict=True):
-                    yield str(trial.user_attrs[attributes.OPERATOR]), float(gain)
-            rewards += values[whole, 0].tolist()
-            costs += values[whole, 1].tolist()
-
-    def _close_generation(
-        self, trial: FrozenTrial, trials: Sequence[FrozenTrial], status: SearchStatus, overhead: float
-    ) -> None:
+    def _close_generation(self, generation: int, overhead: float) -> None:
         """After the last trial of a generation, store its figures."""
-        generation = self._generation(trial)
-        if generation == 0:
-            open_still = any(other.state is TrialState.WAITING for other in trials)
-        else:
-            mine = [t for t in trials if t.state in EVALUATED and self._generation(t) == generation]
-            open_still = len(mine) < self._config.batch
-        if open_still:
+        if self._figures.members(generation) < self._config.batch if generation else self._seeds_left > 0:
             return
         plan = self._sampler.plan(generation)
+        status = self._status("evaluating")
         self._store.save_generation(
             self._name,
             GenerationRecord(
@@ -390,41 +461,9 @@ class Search:
         return int(trial.system_attrs.get(self._sampler._get_generation_key(), 0))
 
     def _tell_status(self, text: str) -> SearchStatus:
-        with uninterrupted():
-            status = self._status(text, self._study.get_trials(deepcopy=False))
+        status = self._status(text)
         self._observer.update(status)
         return status
 
-    def _status(self, text: str, all_trials: Sequence[FrozenTrial]) -> SearchStatus:
-        evaluated = [trial for trial in all_trials if trial.state in EVALUATED]
-        trials = [trial for trial in evaluated if trial.state is TrialState.COMPLETE]
-        images = sum(map(image_share, evaluated))
-        hypervolume, best = None, {}
-        usable = [trial for trial in trials if is_feasible(trial)]
-        if usable and self._calibration is not None:
-            scale = self._calibration.scale
-            hypervolume = scale.hypervolume([t.values[0] for t in usable], [t.values[1] for t in usable])
-            for speedup in SPEEDUPS:
-                rewards = [t.values[0] for t in usable if round(scale.full_cost / t.values[1], 4) >= speedup]
-                best[speedup] = max(rewards) - scale.uncached_reward if rewards else None
-        left = None
-        if self._seconds:
-            per_image = sum(self._seconds[-20:]) / sum(map(image_share, evaluated[-len(self._seconds[-20:]) :]))
-            left = per_image * (self._config.evaluations - images)
-        return SearchStatus(
-            evaluations=len(evaluated),
-            budget=self._config.evaluations,
-            generation=max((self._generation(t) for t in evaluated), default=0),
-            stopped=len(evaluated) - len(trials),
-            images=images,
-            hypervolume=hypervolume,
-            best=best,
-            rank_correlation=self._trust.rank_correlation,
-            coverage=self._trust.coverage,
-            seconds_left=left,
-            text=text,
-        )
-
-
-def _mean(record: EvaluationRecord, metric: str) -> float:
-    return float(record.scores[metric].mean(dtype=np.float64))
+    def _status(self, text: str) -> SearchStatus:
+        return self._figures.status(text, self._trust)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ecad_automl.errors import EvaluationError, PromptError, RewardError
-from ecad_automl.evaluation import Evaluator, check_prompts
+from ecad_automl.evaluation import Evaluator, check_prompts, judged
 from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
 from ecad_automl.schedule import Schedule
@@ -153,45 +153,85 @@ def test_useless_settings_are_refused(tiny_model: Any, changes: dict[str, Any], 
 
 
 @pytest.mark.parametrize("reward", [Brightness(), load_reward("fidelity")])
-def test_part_by_part_gives_the_scores_of_all_at_once(tiny_model: Any, reward: Any) -> None:
+def test_some_images_have_the_scores_that_they_have_among_all(tiny_model: Any, reward: Any) -> None:
     runner = evaluator(tiny_model, seeds=[3, 1, 2], reward=reward, batch_size=2)
     schedule = half_reused(tiny_model)
-    at_once = runner.evaluate(schedule)
-    parts = [[7, 0, 4], [1, 2, 3, 5, 6, 8]]
-    first, whole = runner.evaluate_parts(schedule, parts)
-    assert not first.complete
+    at_once = runner.evaluate(schedule).scores.ravel()
+    for images in ([7, 0, 4], [1, 2, 3, 5, 6, 8]):
+        scores = runner.scores(schedule, images)
+        assert list(scores) == [reward.name]
+        assert np.allclose(scores[reward.name], at_once[images], atol=1e-4)
+
+
+@pytest.mark.parametrize("reward", [Brightness(), load_reward("fidelity")])
+def test_images_divided_where_a_batch_ends_have_the_same_scores_bit_for_bit(tiny_model: Any, reward: Any) -> None:
+    schedule, order = half_reused(tiny_model), [5, 0, 3, 1, 4, 2]
+    whole = evaluator(tiny_model, reward=reward, batch_size=2).scores(schedule, order)[reward.name]
+    other = evaluator(tiny_model, reward=reward, batch_size=2)
+    parts = [other.scores(schedule, part)[reward.name] for part in (order[4:], order[:4])]
+    assert np.concatenate(parts[::-1]).tolist() == whole.tolist()
+
+
+def test_scores_of_some_images_foretell_those_of_all_by_their_difference() -> None:
+    uncached = np.array([[1.0, 2.0], [3.0, 5.0]])
+    scores = np.array([[0.5, np.nan], [2.0, np.nan]])
+    some = judged(scores, uncached, 1.0)
+    assert not some.complete
+    assert some.difference.mean == pytest.approx(-0.75)
+    assert some.reward == pytest.approx(uncached.mean() - 0.75)
+    whole = judged(uncached - 1, uncached, 1.0)
     assert whole.complete
-    made = np.flatnonzero(~np.isnan(first.scores.ravel()))
-    assert made.tolist() == sorted(parts[0])
-    assert np.allclose(first.scores.ravel()[made], at_once.scores.ravel()[made], atol=1e-4)
-    assert np.allclose(whole.scores, at_once.scores, atol=1e-4)
-    # Of the whole is expected, if nothing else is known, the uncached mean and the difference so far.
-    uncached = runner.baseline().scores
-    by_prompt = np.nanmean(first.scores - uncached, axis=1)
-    assert first.difference.mean == pytest.approx(by_prompt.mean())
-    assert first.reward == pytest.approx(uncached.mean() + by_prompt.mean())
-    assert whole.reward == pytest.approx(at_once.reward, abs=1e-4)
+    assert whole.reward == pytest.approx(uncached.mean() - 1)
 
 
-def test_whoever_stops_asking_pays_for_no_more_images(tiny_model: Any) -> None:
+def test_only_the_images_asked_for_are_made(tiny_model: Any) -> None:
     runner = evaluator(tiny_model, batch_size=3)
     runner.baseline()
     calls: list[int] = []
     counting = tiny_model.pipe.transformer.register_forward_pre_hook(lambda *_: calls.append(1))
-    parts = [[0, 2, 4], [1, 3, 5]]
-    next(runner.evaluate_parts(half_reused(tiny_model), parts))
+    runner.scores(half_reused(tiny_model), [0, 2, 4])
     one = len(calls)
-    list(runner.evaluate_parts(half_reused(tiny_model), parts))
+    runner.scores(half_reused(tiny_model), [0, 2, 4, 1, 3, 5])
     counting.remove()
     assert len(calls) == 3 * one
 
 
-@pytest.mark.parametrize(
-    "parts", [[], [[0, 1, 2]], [[0, 1, 2], [2, 3, 4, 5]], [[], [0, 1, 2, 3, 4, 5]], [[0, 1, 2, 3, 4, 6]]]
-)
-def test_parts_that_do_not_make_each_image_once_are_refused(tiny_model: Any, parts: list[list[int]]) -> None:
-    with pytest.raises(EvaluationError, match="each of the 6 images once"):
-        next(evaluator(tiny_model).evaluate_parts(half_reused(tiny_model), parts))
+@pytest.mark.parametrize("images", [[], [0, 6], [-1], [2, 2]])
+def test_images_that_do_not_exist_are_refused(tiny_model: Any, images: list[int]) -> None:
+    with pytest.raises(EvaluationError, match="at least one of the 6, each once"):
+        evaluator(tiny_model).scores(half_reused(tiny_model), images)
+
+
+def test_batches_are_halved_until_they_fit_into_the_memory(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ecad_automl.evaluation as module
+
+    expected = evaluator(tiny_model, batch_size=1).scores(half_reused(tiny_model), range(6))["brightness"]
+    real, sizes = module.generate_batch, []
+
+    def small(pipe: Any, encoded: Any, seeds: Any, settings: Any) -> Any:
+        sizes.append(len(encoded))
+        if len(encoded) > 1:
+            raise torch.OutOfMemoryError
+        return real(pipe, encoded, seeds, settings)
+
+    monkeypatch.setattr(module, "generate_batch", small)
+    runner = evaluator(tiny_model, batch_size=4)
+    scores = runner.scores(half_reused(tiny_model), range(6))["brightness"]
+    assert sizes == [4, 2, 1, 1, 1, 1, 1, 1]
+    assert np.allclose(scores, expected, atol=1e-4)
+    assert ["2 images per call" in note for note in runner.notes] == [True, False]
+    assert "1 images per call" in runner.notes[1]
+
+
+def test_a_device_too_small_for_one_image_is_named(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ecad_automl.evaluation as module
+
+    def none(*_: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(module, "generate_batch", none)
+    with pytest.raises(EvaluationError, match="Not even one image at a time fits"):
+        evaluator(tiny_model).scores(half_reused(tiny_model), [0])
 
 
 def test_schedules_share_their_first_steps_and_give_the_same_images(any_tiny_model: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +53,8 @@ class DriftEvaluator:
     prompts: Sequence[str] = ("a", "b", "c")
     seeds: Sequence[int] = (0,)
     asked: list[Schedule] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    batch_size: int = 8
 
     def __post_init__(self) -> None:
         self.settings = SimpleNamespace(steps=STEPS)
@@ -71,16 +73,13 @@ class DriftEvaluator:
     def images_per_evaluation(self) -> int:
         return len(self.prompts) * len(self.seeds)
 
-    def evaluate_parts(self, schedule: Schedule, parts: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-        whole = self.evaluate(schedule)
-        made: list[int] = []
-        for part in parts:
-            made += part
-            scores = np.full(whole.scores.size, np.nan)
-            scores[made] = whole.scores.ravel()[made]
-            scores = scores.reshape(whole.scores.shape)
-            expected = None if len(made) == scores.size else float(np.nanmean(scores))
-            yield Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01, expected)
+    def scores(self, schedule: Schedule, images: Sequence[int]) -> dict[str, Any]:
+        if not images or schedule not in self.asked:
+            self.asked.append(schedule)
+            self.before(schedule)
+        whole = self._score(schedule)
+        of_all = {self.reward.name: whole.scores, **whole.others}
+        return {name: values.ravel()[list(images)] for name, values in of_all.items()}
 
     def _score(self, schedule: Schedule) -> Evaluation:
         steps, slots = np.arange(STEPS)[:, None], np.arange(len(self.layout))[None]

@@ -32,7 +32,7 @@ def race(least: float = 1.0, seeds: int = 16, bred: int = 10) -> Race:
 
 def seen(found: Race, drop: float, seed: int = 77) -> np.ndarray:
     """The anchors' scores alone."""
-    first, rest = found.parts()
+    first, rest = found.parts(found.anchors())
     partial = scores(drop, seed).ravel()
     partial[rest] = np.nan
     assert sorted([*first, *rest]) == list(range(24))
@@ -41,27 +41,28 @@ def seen(found: Race, drop: float, seed: int = 77) -> np.ndarray:
 
 def test_a_hopeless_candidate_is_stopped_and_a_promising_one_goes_on() -> None:
     found = race()
-    assert not found.goes_on(5.0, seen(found, 0.3))
-    assert found.goes_on(5.0, seen(found, 0.1))
+    assert not found.goes_on(found.anchors(), 5.0, seen(found, 0.3))
+    assert found.goes_on(found.anchors(), 5.0, seen(found, 0.1))
 
 
 def test_few_images_decide_and_tell_what_all_would() -> None:
     found = race()
-    first, rest = found.parts()
+    first, rest = found.parts(found.anchors())
     assert len(first) < len(rest)
     for drop in (0.05, 0.2, 0.5):
-        assert found.expected(seen(found, drop)) == pytest.approx(scores(drop, 77).mean(), rel=0.25)
+        assert found.expected(found.anchors(), seen(found, drop)) == pytest.approx(scores(drop, 77).mean(), rel=0.25)
 
 
 def test_nobody_is_stopped_before_it_is_known_how_images_go_together_or_what_candidates_bring() -> None:
-    assert race(seeds=8, bred=0).parts() == [list(range(24))]
+    assert race(seeds=8, bred=0).parts(None) == [list(range(24))]
+    assert race(seeds=8, bred=0).anchors() is None
     fresh = race(bred=0)
-    assert fresh.goes_on(5.0, seen(fresh, 0.9))
+    assert fresh.goes_on(fresh.anchors(), 5.0, seen(fresh, 0.9))
 
 
 def test_a_share_of_zero_stops_nobody() -> None:
     found = race(least=0.0)
-    assert found.goes_on(5.0, seen(found, 5.0))
+    assert found.goes_on(found.anchors(), 5.0, seen(found, 5.0))
 
 
 def test_what_the_surrogate_foretold_counts_too() -> None:
@@ -72,16 +73,16 @@ def test_what_the_surrogate_foretold_counts_too() -> None:
         return DropForecast(scale, scale.of(np.array([reward])), np.array([std]))
 
     doubtful = seen(found, 0.25)
-    assert not found.goes_on(5.0, doubtful)
-    assert found.goes_on(5.0, doubtful, foretold(-0.05, std=0.02))
-    assert not found.goes_on(5.0, doubtful, foretold(-0.05, std=50.0))
+    assert not found.goes_on(found.anchors(), 5.0, doubtful)
+    assert found.goes_on(found.anchors(), 5.0, doubtful, foretold(-0.05, std=0.02))
+    assert not found.goes_on(found.anchors(), 5.0, doubtful, foretold(-0.05, std=50.0))
 
 
 def test_schedules_that_spoil_every_image_do_not_count_for_how_images_go_together() -> None:
     found, spoiled = race(), race()
     for number in range(10):
         spoiled.add(0.5, -5.0 - np.random.default_rng(number).random((6, 4)), bred=False)
-    assert spoiled.parts() == found.parts()
+    assert spoiled.parts(spoiled.anchors()) == found.parts(found.anchors())
 
 
 def test_a_racing_search_spends_its_images_on_more_candidates(bench: Any) -> None:

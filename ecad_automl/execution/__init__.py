@@ -1,0 +1,14 @@
+"""Where candidates are evaluated: in this process, in others beside it, or on the machines of a Ray cluster.
+
+Whoever drives a search submits tasks and waits for outcomes, and cares neither where they are done nor whether a worker
+was lost on the way.
+"""
+
+from __future__ import annotations
+
+from ecad_automl.execution.local import LocalExecutor
+from ecad_automl.execution.protocol import Executor, Failure, Outcome, Task
+from ecad_automl.execution.setup import WorkerSetup
+from ecad_automl.execution.worker import Worker
+
+__all__ = ["Executor", "Failure", "LocalExecutor", "Outcome", "Task", "Worker", "WorkerSetup"]

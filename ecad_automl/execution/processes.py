@@ -1,0 +1,116 @@
+"""Workers that are processes of this machine, each in a pool of its own, so that one that dies takes no other along."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import wait as wait_for
+from typing import Any
+
+from ecad_automl.execution.fleet import Fleet, WorkerLostError
+from ecad_automl.execution.protocol import Outcome, Task
+from ecad_automl.execution.setup import WorkerSetup
+from ecad_automl.execution.worker import Worker
+
+__all__ = ["process_fleet"]
+
+
+def process_fleet(setup: WorkerSetup, workers: int, devices: Sequence[str] = ()) -> Fleet:
+    """Workers in processes of this machine.
+
+    Args:
+        setup: what they load.
+        workers: how many.
+        devices: torch devices that workers take in turn; none leaves all to the device of the setup.
+
+    Raises:
+        EvaluationError: fewer than one worker.
+    """
+    return Fleet(_Processes(setup, devices), workers)
+
+
+class _Processes:
+    def __init__(self, setup: WorkerSetup, devices: Sequence[str]) -> None:
+        self._setup = setup
+        self._devices = list(devices)
+        self._idle_devices = list(devices)
+        self._device_of: dict[int, str] = {}
+
+    def start(self, name: str) -> ProcessPoolExecutor:
+        del name
+        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
+        if self._devices:
+            if not self._idle_devices:
+                self._idle_devices = list(self._devices)
+            self._device_of[id(pool)] = self._idle_devices.pop(0)
+        return pool
+
+    def load(self, worker: ProcessPoolExecutor, name: str) -> Future[None]:
+        device = self._device_of.get(id(worker), self._setup.device)
+        return worker.submit(_load, replace(self._setup, device=device), name)
+
+    def run(self, worker: ProcessPoolExecutor, task: Task) -> Future[Outcome]:
+        try:
+            return worker.submit(_run, task)
+        except BrokenProcessPool as error:  # it died while it had nothing to do
+            failed: Future[Outcome] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def ready(self, calls: Sequence[Future[Any]], timeout: float | None) -> list[Future[Any]]:
+        return list(wait(calls, timeout, FIRST_COMPLETED).done)
+
+    def result(self, call: Future[Any]) -> Any:
+        try:
+            return call.result()
+        except BrokenProcessPool as error:
+            raise WorkerLostError(
+                "Its process ended on its own or was killed; too little memory is a usual cause."
+            ) from error
+
+    def stop(self, worker: ProcessPoolExecutor) -> None:
+        device = self._device_of.pop(id(worker), None)
+        if device is not None:
+            self._idle_devices.insert(0, device)
+        processes = list((worker._processes or {}).values())
+        worker.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+
+    def close(self) -> None:
+        """Nothing is left once all workers are stopped."""
+
+
+#: What this process has loaded, where it is a worker.
+_LOADED: list[Worker] = []
+
+
+def _prepare() -> None:
+    """Ctrl-C is for the search to handle; and a worker ends with the search, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    with suppress(OSError):
+        wait_for([sentinel])
+    os._exit(1)
+
+
+def _load(setup: WorkerSetup, name: str) -> None:
+    _LOADED[:] = [setup.build(name)]
+
+
+def _run(task: Task) -> Outcome:
+    return _LOADED[0].run(task)

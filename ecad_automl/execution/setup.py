@@ -1,0 +1,96 @@
+"""What a worker in another process needs to evaluate as the search itself would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ecad_automl.errors import EvaluationError
+from ecad_automl.execution.worker import Worker
+
+__all__ = ["WorkerSetup"]
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """How to load a model and its rewards by name, and what to evaluate on. Small, and can be pickled.
+
+    Args:
+        model: see :func:`~ecad_automl.models.load_model`, as are the revision, dtype and device.
+        prompts: the prompts.
+        seeds: the seeds of each prompt.
+        reward: name of what to score with, see :func:`~ecad_automl.rewards.load_reward`.
+        metrics: names of further metrics.
+        generation: the settings of generation, see :class:`~ecad_automl.generation.GenerationSettings`.
+        batch_size: images per pipeline call.
+        scheduler: class in diffusers; None is the model's own.
+        revision: revision of a hub model.
+        dtype: name of the type of weights.
+        device: torch device; None is CUDA where there is one.
+        threads: threads of torch in each worker; None leaves torch to choose.
+        weights: what the weights of the model must be known by, see :func:`~ecad_automl.models.model_revision`.
+    """
+
+    model: str
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    reward: str
+    metrics: Sequence[str]
+    generation: Any
+    batch_size: int
+    scheduler: str | None = None
+    revision: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    weights: str | None = None
+
+    def build(self, name: str) -> Worker:
+        """Load everything; takes as long as loading the pipeline does.
+
+        Args:
+            name: of the worker.
+
+        Raises:
+            EvaluationError: the weights are others than those of the search.
+            EcadError: the model or a reward cannot be loaded.
+        """
+        import torch
+
+        from ecad_automl.allocator import keep_freed_memory
+        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.models import load_model, model_layout
+        from ecad_automl.rewards import load_reward, maximized
+
+        keep_freed_memory()
+        _be_quiet()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        model = load_model(self.model, revision=self.revision, dtype=self.dtype, device=self.device)
+        if self.weights is not None and model.revision != self.weights:
+            raise EvaluationError(
+                f"The worker {name} has the model {self.model} in revision {model.revision}, but the search has it in "
+                f"{self.weights}; give all machines the same files, or name a --revision."
+            )
+        model = model.with_scheduler(self.scheduler)
+        evaluator = Evaluator(
+            model.pipe,
+            self.prompts,
+            self.seeds,
+            maximized(load_reward(self.reward, device=self.device)),
+            self.generation,
+            batch_size=self.batch_size,
+            others={metric: load_reward(metric, device=self.device) for metric in self.metrics},
+        )
+        return Worker(evaluator, model_layout(model), self.generation.steps, name)
+
+
+def _be_quiet() -> None:
+    """Progress bars of many workers in one terminal would say nothing."""
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()

@@ -1,0 +1,55 @@
+"""Does tasks with a loaded pipeline."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import Protocol
+
+from ecad_automl.errors import EcadError
+from ecad_automl.execution.protocol import Failure, Floats, Outcome, Task
+from ecad_automl.layout import Layout
+from ecad_automl.schedule import Schedule
+
+__all__ = ["Scorer", "Worker"]
+
+
+class Scorer(Protocol):
+    """The part of :class:`~ecad_automl.evaluation.Evaluator` that tasks need."""
+
+    notes: list[str]
+
+    def scores(self, schedule: Schedule, images: tuple[int, ...]) -> dict[str, Floats]:
+        """``(n,)`` scores of some images by each metric."""
+        ...
+
+
+class Worker:
+    """Turns what goes wrong in a task into an outcome: one bad candidate ends no search.
+
+    Args:
+        scorer: generates and scores.
+        layout: the slots of its transformer.
+        steps: denoising steps.
+        name: stands in outcomes.
+    """
+
+    def __init__(self, scorer: Scorer, layout: Layout, steps: int, name: str = "") -> None:
+        self._scorer = scorer
+        self._layout = layout
+        self._steps = steps
+        self._name = name
+
+    def run(self, task: Task) -> Outcome:
+        """Do a task."""
+        start = time.perf_counter()
+        scores: dict[str, Floats] = {}
+        failure = None
+        try:
+            scores = self._scorer.scores(Schedule.from_hex(self._layout, self._steps, task.genome), task.images)
+        except EcadError as error:
+            failure = Failure(str(error), final=True)
+        except Exception as error:  # noqa: BLE001 - whatever a pipeline or a reward raises
+            failure = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+        notes, self._scorer.notes = tuple(self._scorer.notes), []
+        return Outcome(task, scores, time.perf_counter() - start, self._name, failure, notes)

@@ -1,0 +1,71 @@
+"""The constraints of a study: what schedules keep, and what room they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from optuna.trial import FrozenTrial, Trial
+
+from ecad_automl.errors import StudyError
+from ecad_automl.evaluation import Evaluation
+from ecad_automl.rewards import Constraint
+from storage import EvaluationRecord
+from studies import attributes
+from studies.proposer import Room
+from studies.trials import constrained
+
+__all__ = ["Bounds"]
+
+
+class Bounds:
+    """All constraints of one study.
+
+    Args:
+        constraints: what schedules must meet to be on the front.
+        uncached: the uncached run, which measured their metrics.
+
+    Raises:
+        StudyError: the uncached run does not meet one, and nothing else is sure to.
+    """
+
+    def __init__(self, constraints: Sequence[Constraint], uncached: Evaluation) -> None:
+        self._constraints = tuple(constraints)
+        self._uncached = {each.metric: float(uncached.others[each.metric].mean()) for each in self._constraints}
+        for constraint in self._constraints:
+            mean = self._uncached[constraint.metric]
+            if constraint.room(mean) <= 0:
+                raise StudyError(
+                    f"The uncached run has a mean {constraint.metric} of {mean:g}, so it leaves no room for the "
+                    f"constraint {constraint}; choose a bound that it meets."
+                )
+
+    def met(self, record: EvaluationRecord) -> bool:
+        """Whether a whole evaluation meets all constraints; of a stopped one nobody knows."""
+        return not record.complete or all(
+            constraint.room(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
+        )
+
+    def rooms(self, trials: Sequence[FrozenTrial]) -> list[Room]:
+        """What each constraint left to evaluated candidates."""
+        return [
+            Room(
+                np.array([constraint.room(constrained(trial, constraint.metric)) for trial in trials]),
+                constraint.room(self._uncached[constraint.metric]),
+            )
+            for constraint in self._constraints
+        ]
+
+    def write(self, trial: Trial, record: EvaluationRecord) -> None:
+        """Put into a trial what a whole evaluation measured, as Optuna and as people read it."""
+        if not record.complete or not self._constraints:
+            return
+        for constraint in self._constraints:
+            trial.set_constraint(str(constraint), -constraint.room(_mean(record, constraint.metric)))
+        means = {constraint.metric: _mean(record, constraint.metric) for constraint in self._constraints}
+        trial.set_user_attr(attributes.CONSTRAINED, means)
+        trial.set_user_attr(attributes.FEASIBLE, record.feasible)
+
+
+def _mean(record: EvaluationRecord, metric: str) -> float:
+    return float(record.scores[metric].mean(dtype=np.float64))

@@ -1,0 +1,115 @@
+"""What a search has reached so far, kept up as evaluations come in."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+
+from studies.quality import Scale
+from studies.status import SPEEDUPS, SearchStatus
+from studies.trust import Trust
+
+__all__ = ["Figures"]
+
+#: The time that is left is told from so many of the latest evaluations.
+_LATEST = 20
+
+
+class Figures:
+    """Counts, the front and the pace of one study.
+
+    Args:
+        scale: rewards and costs of interest.
+        budget: whole evaluations, by images.
+    """
+
+    def __init__(self, scale: Scale, budget: int) -> None:
+        self._scale = scale
+        self._budget = budget
+        self._evaluations = 0
+        self._stopped = 0
+        self._images = 0.0
+        self._members: Counter[int] = Counter()
+        self._front: list[tuple[float, float]] = []
+        self._hypervolume: float | None = None
+        self._best: dict[float, float | None] = dict.fromkeys(SPEEDUPS)
+        self._finished: deque[tuple[float, float]] = deque(maxlen=_LATEST + 1)
+
+    @property
+    def evaluations(self) -> int:
+        """Schedules evaluated, stopped ones included."""
+        return self._evaluations
+
+    @property
+    def generation(self) -> int:
+        """The last one of which a schedule was evaluated; 0 are the seeds."""
+        return max(self._members, default=0)
+
+    @property
+    def images(self) -> float:
+        """In units of one whole evaluation."""
+        return self._images
+
+    def members(self, generation: int) -> int:
+        """How many of a generation were evaluated."""
+        return self._members[generation]
+
+    def add(self, generation: int, reward: float, cost: float, *, share: float, whole: bool, feasible: bool) -> None:
+        """Note an evaluated candidate.
+
+        Args:
+            generation: of the candidate.
+            reward: mean, or what is to be expected of it.
+            cost: of the candidate.
+            share: of the images that were made.
+            whole: whether the evaluation was not stopped.
+            feasible: whether it meets the constraints.
+        """
+        self._evaluations += 1
+        self._stopped += not whole
+        self._images += share
+        self._members[generation] += 1
+        if not whole or not feasible:
+            return
+        for speedup in SPEEDUPS:
+            if round(self._scale.full_cost / cost, 4) >= speedup:
+                difference = reward - self._scale.uncached_reward
+                before = self._best[speedup]
+                self._best[speedup] = difference if before is None else max(before, difference)
+        if not any(r >= reward and c <= cost for r, c in self._front):
+            self._front = [(r, c) for r, c in self._front if not (reward >= r and cost <= c)] + [(reward, cost)]
+            rewards, costs = zip(*self._front, strict=True)
+            self._hypervolume = self._scale.hypervolume(rewards, costs)
+
+    def tick(self) -> None:
+        """Note the time: when candidates begin, and whenever one is done."""
+        self._finished.append((time.monotonic(), self._images))
+
+    def status(self, text: str, trust: Trust) -> SearchStatus:
+        """All of it, for people.
+
+        Args:
+            text: what is being done.
+            trust: in the surrogate.
+        """
+        return SearchStatus(
+            evaluations=self._evaluations,
+            budget=self._budget,
+            generation=self.generation,
+            stopped=self._stopped,
+            images=self._images,
+            hypervolume=self._hypervolume,
+            best=dict(self._best) if self._hypervolume is not None else {},
+            rank_correlation=trust.rank_correlation,
+            coverage=trust.coverage,
+            seconds_left=self._seconds_left(),
+            text=text,
+        )
+
+    def _seconds_left(self) -> float | None:
+        if len(self._finished) < 2:
+            return None
+        (begin, before), (end, after) = self._finished[0], self._finished[-1]
+        if after <= before:
+            return None
+        return max(0.0, self._budget - after) * (end - begin) / (after - before)
