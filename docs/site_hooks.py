@@ -77,7 +77,15 @@ def command_line() -> str:
         text = get_docs_for_click(obj=command, ctx=context, name="ecad-automl")
     # The page has a title of its own, and what stands above the first command is on it in other words.
     _, *commands = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    return "".join(re.sub(r"^## `ecad-automl (.*)`$", r"## \1", part, flags=re.MULTILINE) for part in commands)
+    text = re.sub(r"^## `ecad-automl (.*)`$", r"## \1", "".join(commands), flags=re.MULTILINE)
+    text = text.replace("```console\n$ ", "```text\n")
+    return re.sub(r"^(\* `[^`]*`: )(.*)$", lambda line: line[1] + _literal(line[2]), text, flags=re.MULTILINE)
+
+
+def _literal(text: str) -> str:
+    """The help of an option, in which stars are stars; what stands in backticks is literal anyway."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"([*_])", r"\\\1", part) for part in parts)
 
 
 def _targets(text: str) -> Iterator[str]:
