@@ -23,7 +23,7 @@ __all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
 #: Factor on the difference of pixels, so that it can be seen.
 AMPLIFICATION = 4
 #: Changes with the look of the pictures, so that older ones are drawn anew.
-_LOOK = "1"
+_LOOK = "2"
 
 Images = NDArray[np.float32]
 
