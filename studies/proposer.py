@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Bits, Schedule
+from studies.binary.pool import Pool, in_order
 from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.operators import Grid, breed
@@ -29,8 +30,6 @@ __all__ = ["Evaluated", "Pending", "Plan", "Proposal", "Room", "propose"]
 
 #: Fewest evaluated schedules from which a surrogate is fitted.
 _FIRST_FIT = 12
-#: Times that the parents may breed a pool's worth of children to fill the pool with distinct ones.
-_ROUNDS = 10
 
 
 @dataclass(frozen=True)
@@ -153,43 +152,39 @@ def propose(
     """
     start = time.perf_counter()
     grid = Grid(layout.block_index, layout.component_index)
-    pool = _Pool(layout, [*evaluated.schedules, *(candidate.schedule for candidate in pending)])
+    known = [*evaluated.schedules, *(candidate.schedule for candidate in pending)]
+    pool = Pool(lambda child: Schedule(layout, child), known)
     parent_bits = np.stack([parent.effective for parent in parents])
-    for _ in range(_ROUNDS):
-        pool.add(*breed(parent_bits, grid, rng, config.pool, odds), limit=config.pool)
-        if len(pool.schedules) == config.pool:
-            break
+    pool.fill(lambda: breed(parent_bits, grid, rng, config.pool, odds), config.pool)
+    schedules, operators = pool.candidates, pool.operators
     # Drawn before anything else looks at the pool: these measure the surrogate on candidates it did not choose.
-    lottery = rng.permutation(len(pool.schedules))
+    lottery = rng.permutation(len(schedules))
     if not config.surrogate or len(evaluated.schedules) < _FIRST_FIT:
-        plain = tuple(Proposal(pool.schedules[i], pool.operators[i], filtered=False) for i in lottery)
+        order, _ = in_order(lottery, config.unfiltered, None)
+        plain = tuple(Proposal(schedules[i], operators[i], filtered=False) for i in order)
         return Plan(plain, surrogate_used=False, seconds=time.perf_counter() - start)
 
     model = Surrogate(context, config.seed, prior, scale.span)
     model.fit(evaluated.compute(), evaluated.reward, evaluated.share)
-    forecast = model.predict(np.stack([schedule.effective for schedule in pool.schedules])).stretched(stretch)
-    drawn = lottery[: config.unfiltered]
-    chosen: list[int] = []
-    if trusted:
+    forecast = model.predict(np.stack([schedule.effective for schedule in schedules])).stretched(stretch)
+
+    def choose(rest: NDArray[np.intp]) -> NDArray[np.intp]:
         front = evaluated.front()
         foretold = [candidate for candidate in pending if candidate.reward is not None]
-        rest = np.setdiff1d(np.arange(len(pool.schedules)), drawn)
-        costs = cost.of(pool.schedules)
-        feasible = _feasibility(evaluated, pool.schedules, context, config.seed)
-        picks = choose_batch(
+        feasible = _feasibility(evaluated, schedules, context, config.seed)
+        return choose_batch(
             ConstrainedForecast(forecast, feasible).subset(rest),
-            costs[rest],
+            cost.of(schedules)[rest],
             np.append(evaluated.reward[front], [each.reward for each in foretold]),
             np.append(evaluated.cost[front], [each.cost for each in foretold]),
             scale.reference,
-            config.batch - len(drawn),
+            config.batch - min(config.unfiltered, len(lottery)),
         )
-        chosen = [int(rest[i]) for i in picks]
-    filtered = set(chosen)
-    order = [*chosen, *(int(i) for i in lottery if int(i) not in filtered)]
+
+    order, filtered = in_order(lottery, config.unfiltered, choose if trusted else None)
     reward, std = forecast.reward, forecast.std
     proposals = tuple(
-        Proposal(pool.schedules[i], pool.operators[i], i in filtered, float(reward[i]), float(std[i])) for i in order
+        Proposal(schedules[i], operators[i], i in filtered, float(reward[i]), float(std[i])) for i in order
     )
     return Plan(proposals, surrogate_used=trusted, seconds=time.perf_counter() - start)
 
@@ -209,22 +204,3 @@ def _feasibility(
             model.fit(known[measured], room.values[measured])
             probability *= probability_above(model.predict(compute), 0.0)
     return probability
-
-
-class _Pool:
-    """Distinct candidates that were not evaluated before, each with the names of the operators that made it."""
-
-    def __init__(self, layout: Layout, known: Collection[Schedule]) -> None:
-        self._layout = layout
-        self._seen = set(known)
-        self.schedules: list[Schedule] = []
-        self.operators: list[str] = []
-
-    def add(self, children: Bits, names: Sequence[str], limit: int | None = None) -> None:
-        """Add what is new of ``(n, steps, slots)``, until there are ``limit``."""
-        for child, name in zip(children, names, strict=True):
-            schedule = Schedule(self._layout, child)
-            if schedule not in self._seen and (limit is None or len(self.schedules) < limit):
-                self._seen.add(schedule)
-                self.schedules.append(schedule)
-                self.operators.append(name)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
 
 from ecad_automl.schedule import Schedule
 from studies import attributes
+from studies.binary.stale import enqueue, release, release_stale
 from studies.sampler import ScheduleNSGAIISampler
 
 __all__ = [
     "REWARD",
     "enqueue_seeds",
     "open_study",
+    "release",
     "release_stale",
 ]
 
@@ -49,29 +49,4 @@ def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
     for origin, schedule in seeds.items():
         genome = schedule.to_hex()
         if genome not in known:
-            _enqueue(study, {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False})
-
-
-def release_stale(study: Study) -> int:
-    """Fail the trials that an earlier process left running, and queue seeds among them again.
-
-    Returns:
-        How many there were.
-    """
-    stale = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-    for trial in stale:
-        release(study, trial)
-    return len(stale)
-
-
-def release(study: Study, trial: FrozenTrial) -> None:
-    """Fail a trial that was cut off, so that its schedule can be asked again."""
-    kept = dict(trial.user_attrs)
-    study._storage.set_trial_user_attr(trial._trial_id, attributes.INTERRUPTED, True)
-    study.tell(trial.number, state=TrialState.FAIL)
-    if kept.get(attributes.ORIGIN, "bred") != "bred":
-        _enqueue(study, kept)
-
-
-def _enqueue(study: Study, found: dict[str, Any]) -> None:
-    study.enqueue_trial({}, user_attrs=found)
+            enqueue(study, {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False})

@@ -1,15 +1,25 @@
-"""Learns from evaluated schedules which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
+"""Learns from evaluated candidates which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
 
 from surrogate.anchors import Anchors, find_anchors
+from surrogate.bits import bit_features, segments
 from surrogate.drop import LogDrop
 from surrogate.feasibility import ConstrainedForecast, probability_above
 from surrogate.features import FeatureContext, feature_names, features, group_drift
 from surrogate.forecast import DropForecast, Forecast, GaussianForecast
 from surrogate.harm import HarmModel, fit_harm
-from surrogate.hypervolume import Reference, Staircase, hypervolume, hypervolume_gain, non_dominated, staircase
+from surrogate.hypervolume import (
+    Reference,
+    Staircase,
+    hypervolume,
+    hypervolume_gain,
+    non_dominated,
+    reference_of,
+    staircase,
+)
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
 from surrogate.prefilter import choose_batch, expected_hypervolume_gain
 from surrogate.prior import Prior
+from surrogate.table import FEWEST_SAMPLES, TableSurrogate
 from surrogate.trust import (
     TrustFigures,
     banded_rank_correlation,
@@ -20,6 +30,7 @@ from surrogate.trust import (
 from surrogate.uncertainty import interval_stretch
 
 __all__ = [
+    "FEWEST_SAMPLES",
     "FEWEST_SCHEDULES",
     "Anchors",
     "ConstrainedForecast",
@@ -33,8 +44,10 @@ __all__ = [
     "Reference",
     "Staircase",
     "Surrogate",
+    "TableSurrogate",
     "TrustFigures",
     "banded_rank_correlation",
+    "bit_features",
     "choose_batch",
     "expected_hypervolume_gain",
     "feature_names",
@@ -49,6 +62,8 @@ __all__ = [
     "interval_stretch",
     "non_dominated",
     "probability_above",
+    "reference_of",
+    "segments",
     "staircase",
     "trust_figures",
 ]

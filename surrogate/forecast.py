@@ -53,6 +53,14 @@ class GaussianForecast:
         """See :class:`Forecast`."""
         return self.reward + self.std
 
+    def subset(self, chosen: NDArray[np.intp]) -> GaussianForecast:
+        """The forecast of some of the candidates."""
+        return GaussianForecast(self.reward[chosen], self.std[chosen])
+
+    def stretched(self, factor: float) -> GaussianForecast:
+        """The forecast with standard deviations so many times as large."""
+        return GaussianForecast(self.reward, factor * self.std)
+
     def improvement(self, levels: Floats) -> Floats:
         """Expected improvement (Jones, Schonlau and Welch 1998, equation 15).
 

@@ -7,7 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Reference", "Staircase", "hypervolume", "hypervolume_gain", "non_dominated", "staircase"]
+__all__ = [
+    "Reference",
+    "Staircase",
+    "hypervolume",
+    "hypervolume_gain",
+    "non_dominated",
+    "reference_of",
+    "staircase",
+]
 
 Floats = NDArray[np.float64]
 
@@ -82,6 +90,26 @@ def non_dominated(reward: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
     mask = np.zeros(len(order), dtype=np.bool_)
     mask[order] = keep
     return mask
+
+
+def reference_of(reward: ArrayLike, cost: ArrayLike, margin: float = 0.1) -> Reference:
+    """A reference where nobody has given one: a little worse than the worst point of the front in each objective.
+
+    The margin is a share of the front's extent, as in BoTorch's ``infer_reference_point`` (after Ishibuchi et al. 2011
+    and 2018); in an objective where the front has no extent, of that of all points, and 1 where these have none.
+
+    Args:
+        reward: ``(n,)`` finite, higher is better; at least one.
+        cost: ``(n,)`` finite, lower is better.
+        margin: share of the extent.
+    """
+    rewards, costs = np.asarray(reward, dtype=np.float64), np.asarray(cost, dtype=np.float64)
+    front = non_dominated(rewards, costs)
+    extents = [float(np.ptp(values[front]) or np.ptp(values) or 1.0) for values in (rewards, costs)]
+    return Reference(
+        float(rewards[front].min()) - margin * extents[0],
+        float(costs[front].max()) + margin * extents[1],
+    )
 
 
 def staircase(reward: ArrayLike, cost: ArrayLike, reference: Reference) -> Staircase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,10 +27,12 @@ class Neighborhood:
 
     Args:
         x: ``(n, features)`` of the evaluated schedules, not negative.
+        scale: of the features; roots by default. Features of any sign need another one.
     """
 
-    def __init__(self, x: Floats) -> None:
-        roots = np.sqrt(x)
+    def __init__(self, x: Floats, scale: Callable[[Floats], Floats] = np.sqrt) -> None:
+        self._scale = scale
+        roots = scale(x)
         self._mean = roots.mean(axis=0)
         # A feature that never varied says nothing of how far away a schedule is.
         self._unit = np.where(roots.std(axis=0) > 0, roots.std(axis=0), np.inf) * np.sqrt(x.shape[1])
@@ -38,7 +40,7 @@ class Neighborhood:
 
     def distance(self, x: Floats) -> Floats:
         """``(m,)``: from ``(m, features)`` to the nearest ones evaluated."""
-        return _nearest((np.sqrt(x) - self._mean) / self._unit, self._points)
+        return _nearest((self._scale(x) - self._mean) / self._unit, self._points)
 
     def distance_left_out(self, folds: NDArray[np.intp]) -> Floats:
         """``(n,)``: from each evaluated schedule to the nearest ones of other folds, ``folds`` being ``(n,)``."""

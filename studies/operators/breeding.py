@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from studies.operators.credit import SEPARATOR
 from studies.operators.crossover import CROSSOVERS
-from studies.operators.grid import Bits, Grid
+from studies.operators.grid import Bits, Crossover, Grid, Mutation
 from studies.operators.mutation import MUTATIONS
 
 __all__ = ["breed"]
@@ -24,6 +24,8 @@ def breed(
     rng: np.random.Generator,
     count: int,
     weights: Mapping[str, float] | None = None,
+    crossovers: Mapping[str, Crossover] = CROSSOVERS,
+    mutations: Mapping[str, Mutation] = MUTATIONS,
 ) -> tuple[Bits, list[str]]:
     """Children of randomly paired parents: half of them by crossover, most of them mutated.
 
@@ -33,27 +35,29 @@ def breed(
         rng: source of randomness.
         count: how many children.
         weights: odds of each operator by name; all alike by default.
+        crossovers: those to use, by name; those of schedules by default.
+        mutations: those to use, by name; those of schedules by default.
 
     Returns:
-        ``(count, steps, slots)`` bool whose first steps are all True, and for each child the names of the operators
+        ``(count, steps, slots)`` bool whose fixed rows are all True, and for each child the names of the operators
         that made it, joined by ``+``.
     """
     parents = np.asarray(parents, dtype=np.bool_).copy()
-    parents[:, 0] = True
-    crossovers, crossover_odds = _odds(CROSSOVERS, weights)
-    mutations, mutation_odds = _odds(MUTATIONS, weights)
+    parents[:, : grid.fixed] = True
+    crossover_names, crossover_odds = _odds(crossovers, weights)
+    mutation_names, mutation_odds = _odds(mutations, weights)
     children = np.empty((count, *parents.shape[1:]), dtype=np.bool_)
     names: list[str] = []
     for index in range(count):
         pair = rng.choice(len(parents), size=2, replace=len(parents) < 2)
         child, used = parents[pair[0]], []
         if len(parents) > 1 and rng.random() < CROSSOVER_RATE:
-            name = str(rng.choice(crossovers, p=crossover_odds))
-            child = CROSSOVERS[name](child, parents[pair[1]], grid, rng)
+            name = str(rng.choice(crossover_names, p=crossover_odds))
+            child = crossovers[name](child, parents[pair[1]], grid, rng)
             used.append(name)
         if not used or rng.random() < MUTATION_RATE:
-            name = str(rng.choice(mutations, p=mutation_odds))
-            child = MUTATIONS[name](child, grid, rng)
+            name = str(rng.choice(mutation_names, p=mutation_odds))
+            child = mutations[name](child, grid, rng)
             used.append(name)
         children[index] = child
         names.append(SEPARATOR.join(used))

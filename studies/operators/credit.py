@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-__all__ = ["SEPARATOR", "operator_odds"]
+import numpy as np
+from numpy.typing import NDArray
+
+from surrogate import Reference, hypervolume_gain, staircase
+
+__all__ = ["SEPARATOR", "generation_gains", "operator_odds"]
 
 #: Between the names of the operators that made a child together.
 SEPARATOR = "+"
@@ -39,3 +44,27 @@ def operator_odds(children: Iterable[tuple[str, float]]) -> dict[str, float]:
             counts[name] += 1
     odds = {name: (gains[name] + _PRIOR) / (counts[name] + _PRIOR) for name in gains}
     return {name: min(max(value, 1 / _MOST), _MOST) for name, value in odds.items()}
+
+
+def generation_gains(
+    generation: NDArray[np.intp],
+    reward: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    reference: Reference,
+) -> NDArray[np.float64]:
+    """The hypervolume that each candidate, alone, added to the front of the generations before its own.
+
+    Args:
+        generation: ``(n,)`` number of each candidate's generation.
+        reward: ``(n,)`` finite, higher is better.
+        cost: ``(n,)`` finite, lower is better.
+        reference: of the hypervolume.
+
+    Returns:
+        ``(n,)``, not negative.
+    """
+    gains = np.zeros(len(generation))
+    for number in np.unique(generation):
+        before, mine = generation < number, generation == number
+        gains[mine] = hypervolume_gain(reward[mine], cost[mine], staircase(reward[before], cost[before], reference))
+    return gains

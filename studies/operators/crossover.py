@@ -6,7 +6,7 @@ import numpy as np
 
 from studies.operators.grid import Bits, Crossover, Grid
 
-__all__ = ["CROSSOVERS", "multipoint", "rectangle", "slotwise", "stepwise"]
+__all__ = ["CROSSOVERS", "multipoint", "rectangle", "slotwise", "stepwise", "uniform"]
 
 POINTS = 4
 
@@ -38,6 +38,11 @@ def slotwise(first: Bits, second: Bits, grid: Grid, rng: np.random.Generator) ->
     return np.where(rng.random((1, first.shape[1])) < 0.5, second, first)
 
 
+def uniform(first: Bits, second: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+    """Each bit comes from either parent."""
+    return np.where(rng.random(first.shape) < 0.5, second, first)
+
+
 def _within(index: np.ndarray, size: int, rng: np.random.Generator) -> Bits:
     """Which of ``index`` lie in a random non-empty range of ``range(size)``."""
     start, stop = np.sort(rng.choice(size + 1, size=2, replace=False))
@@ -51,4 +56,4 @@ CROSSOVERS: dict[str, Crossover] = {
     "stepwise": stepwise,
     "slotwise": slotwise,
 }
-"""All crossovers by name."""
+"""All crossovers of schedules by name. Bit by bit they would tear apart what belongs together."""

@@ -1,4 +1,4 @@
-"""What an operator needs to know of a layout."""
+"""What an operator needs to know of a layout, or of any grid of bits."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Grid:
     Args:
         block_index: ``(slots,)`` position of each slot's block, as in ``Layout.block_index``.
         component_index: ``(slots,)`` position of each slot's component, as in ``Layout.component_index``.
+        fixed: how many of the first rows no mutation changes: those that are True in every schedule.
 
     Raises:
         ScheduleError: the two differ in length, or are empty.
@@ -30,6 +31,7 @@ class Grid:
 
     block_index: NDArray[np.intp]
     component_index: NDArray[np.intp]
+    fixed: int = 1
 
     def __post_init__(self) -> None:
         if not len(self.block_index) or len(self.block_index) != len(self.component_index):

@@ -1,4 +1,4 @@
-"""Mutations: small changes of one schedule that leave its first step as it is."""
+"""Mutations: small changes of one schedule, or grid of bits, that leave its fixed rows (the first step) as they are."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ EXPECTED_FLIPS = 3.0
 EXPECTED_MOVES = 3.0
 
 
-def flip_bits(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+def flip_bits(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Flips each bit with a probability that makes three flips on average, and at least one bit."""
     child = compute.copy()
-    later = child[1:]
+    later = child[grid.fixed :]
     if not later.size:
         return child
     flips = rng.random(later.shape) < EXPECTED_FLIPS / later.size
@@ -37,12 +37,12 @@ def flip_bits(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # n
     return child
 
 
-def move_compute(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+def move_compute(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Moves computes to a free neighboring step of the same slot; the count in every slot stays the same."""
     child = compute.copy()
     for _ in range(_repeats(rng)):
         shift = int(rng.choice((-1, 1)))
-        later = child[1:]
+        later = child[grid.fixed :]
         free = np.zeros_like(later)
         if shift == 1:
             free[:-1] = later[:-1] & ~later[1:]
@@ -61,40 +61,40 @@ def swap(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     for _ in range(_repeats(rng)):
         component = rng.integers(grid.components)
         mine = grid.component_index == component
-        on = np.flatnonzero(child[1:] & mine)
-        off = np.flatnonzero(~child[1:] & mine)
+        on = np.flatnonzero(child[grid.fixed :] & mine)
+        off = np.flatnonzero(~child[grid.fixed :] & mine)
         if len(on) and len(off):
-            child[1:].flat[rng.choice(on)] = False
-            child[1:].flat[rng.choice(off)] = True
+            child[grid.fixed :].flat[rng.choice(on)] = False
+            child[grid.fixed :].flat[rng.choice(off)] = True
     return child
 
 
-def copy_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+def copy_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """A step takes the row of a neighboring step."""
     child = compute.copy()
-    if len(child) > 2:
-        step = int(rng.integers(1, len(child)))
-        neighbors = [other for other in (step - 1, step + 1) if 1 <= other < len(child)]
+    if len(child) > grid.fixed + 1:
+        step = int(rng.integers(grid.fixed, len(child)))
+        neighbors = [other for other in (step - 1, step + 1) if grid.fixed <= other < len(child)]
         child[step] = child[rng.choice(neighbors)]
     return child
 
 
-def swap_steps(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+def swap_steps(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Two neighboring steps exchange their rows: what is recomputed together stays together; the MACs stay the same."""
     child = compute.copy()
     # Equal neighbors are passed over: exchanging them changes nothing.
-    unequal = 1 + np.flatnonzero((child[1:-1] != child[2:]).any(axis=1))
+    unequal = grid.fixed + np.flatnonzero((child[grid.fixed : -1] != child[grid.fixed + 1 :]).any(axis=1))
     if len(unequal):
         step = int(rng.choice(unequal))
         child[[step, step + 1]] = child[[step + 1, step]]
     return child
 
 
-def toggle_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+def toggle_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Computes or reuses everything at one step."""
     child = compute.copy()
-    if len(child) > 1:
-        step = int(rng.integers(1, len(child)))
+    if len(child) > grid.fixed:
+        step = int(rng.integers(grid.fixed, len(child)))
         child[step] = not child[step].all()
     return child
 
@@ -102,8 +102,8 @@ def toggle_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  #
 def toggle_blocks(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Computes or reuses a band of adjacent blocks with all their components at one step."""
     child = compute.copy()
-    if len(child) > 1:
-        band, step = _band(grid, rng), _step(child, rng)
+    if len(child) > grid.fixed:
+        band, step = _band(grid, rng), _step(child, grid, rng)
         child[step, band] = not child[step, band].all()
     return child
 
@@ -124,17 +124,17 @@ def copy_slot(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
 def toggle_band(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Turns one component on or off over a band of adjacent blocks at one step."""
     child = compute.copy()
-    if len(child) > 1:
+    if len(child) > grid.fixed:
         band = _band(grid, rng) & (grid.component_index == rng.integers(grid.components))
-        child[_step(child, rng), band] = bool(rng.integers(2))
+        child[_step(child, grid, rng), band] = bool(rng.integers(2))
     return child
 
 
-def toggle_run(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
+def toggle_run(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Turns one slot on or off over a range of steps."""
     child = compute.copy()
-    if len(child) > 1:
-        start, stop = np.sort(rng.choice(np.arange(1, len(child) + 1), size=2, replace=False))
+    if len(child) > grid.fixed:
+        start, stop = np.sort(rng.choice(np.arange(grid.fixed, len(child) + 1), size=2, replace=False))
         child[start:stop, rng.integers(child.shape[1])] = bool(rng.integers(2))
     return child
 
@@ -146,12 +146,12 @@ def _band(grid: Grid, rng: np.random.Generator) -> Bits:
     return band
 
 
-def _step(compute: Bits, rng: np.random.Generator) -> int:
-    """Any step but the first; half of the time one that computes something, since in sparse schedules few do."""
-    busy = 1 + np.flatnonzero(compute[1:].any(axis=1))
+def _step(compute: Bits, grid: Grid, rng: np.random.Generator) -> int:
+    """Any step that is not fixed; half of the time one that computes something, since in sparse schedules few do."""
+    busy = grid.fixed + np.flatnonzero(compute[grid.fixed :].any(axis=1))
     if len(busy) and rng.random() < 0.5:
         return int(rng.choice(busy))
-    return int(rng.integers(1, len(compute)))
+    return int(rng.integers(grid.fixed, len(compute)))
 
 
 def _repeats(rng: np.random.Generator) -> int:

@@ -1,0 +1,18 @@
+"""Searching the front of two objectives over packed binary genomes: an Optuna sampler. Knows no schedules."""
+
+from studies.binary.descriptors import Descriptor, default_descriptors
+from studies.binary.genome import genome_of, pack_bits, unpack_bits
+from studies.binary.sampler import PackedBinarySampler, enqueue_bits, suggest_bits
+from studies.binary.stale import release_stale
+
+__all__ = [
+    "Descriptor",
+    "PackedBinarySampler",
+    "default_descriptors",
+    "enqueue_bits",
+    "genome_of",
+    "pack_bits",
+    "release_stale",
+    "suggest_bits",
+    "unpack_bits",
+]

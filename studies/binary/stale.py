@@ -1,0 +1,43 @@
+"""Trials that a crash has left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from studies import attributes
+
+__all__ = ["enqueue", "release", "release_stale"]
+
+
+def release_stale(study: Study) -> int:
+    """Fail the trials that an earlier process left running, and queue seeds among them again.
+
+    Call it before a study goes on, and only while no other process works on it: their trials look the same.
+
+    Args:
+        study: bred by a sampler of genomes.
+
+    Returns:
+        How many there were.
+    """
+    stale = study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+    for trial in stale:
+        release(study, trial)
+    return len(stale)
+
+
+def release(study: Study, trial: FrozenTrial) -> None:
+    """Fail a trial that was cut off, so that its genome can be asked again."""
+    kept = dict(trial.user_attrs)
+    study._storage.set_trial_user_attr(trial._trial_id, attributes.INTERRUPTED, True)
+    study.tell(trial.number, state=TrialState.FAIL)
+    if kept.get(attributes.ORIGIN, "bred") != "bred":
+        enqueue(study, kept)
+
+
+def enqueue(study: Study, found: dict[str, Any]) -> None:
+    """Queue a trial with these attributes, its genome among them."""
+    study.enqueue_trial({}, user_attrs=found)
