@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ecad_automl.errors import EvaluationError
 from ecad_automl.evaluation import Evaluator
+from ecad_automl.execution import Execution, Executor, WorkerSetup
 from ecad_automl.layout import Layout
-from ecad_automl.models import LoadedModel, model_layout
+from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedule_file import relevant_scheduler_config
 from storage import Store, optuna_storage, storage_faults, writer_lock
@@ -53,6 +57,8 @@ class SearchJob:
         prompt_split: how the prompts were split from others that are held out, kept for whoever confirms the front.
         settings: how the user asked for this search, kept in the study in place of those of earlier runs.
         wait: seconds to wait at most for another search on the same file, or on the same study of a server.
+        execution: where candidates are evaluated.
+        reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
     model: LoadedModel
@@ -70,6 +76,8 @@ class SearchJob:
     prompt_split: bytes | None = None
     settings: bytes | None = None
     wait: float = 0.0
+    execution: Execution = field(default_factory=Execution)
+    reward_given: str | None = None
 
 
 def run_search(job: SearchJob, observer: SearchObserver | None = None) -> SearchStatus:
@@ -121,8 +129,53 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             cost=cost,
             constraints=[constraint for constraint, _ in job.constraints],
             observer=observer,
+            executor=_workers(job),
         )
         return search.run()
+
+
+def _workers(job: SearchJob) -> Callable[[], Executor] | None:
+    """What starts the workers; None where the search evaluates by itself.
+
+    Raises:
+        EvaluationError: workers elsewhere could not load what the search has.
+    """
+    if job.execution.executor == "local":
+        return None
+    model, pipe = job.model, job.model.pipe
+    if model.revision.startswith(CHANGED):
+        raise EvaluationError(
+            f"The pipeline {model.name} was changed in memory, and workers load it from disk; save it with "
+            "save_pretrained and search with that folder."
+        )
+    if job.reward_given is None:
+        raise EvaluationError(
+            f"The reward {job.reward.name} was given as an object, and workers load rewards by name; give a name such "
+            "as 'fidelity' or your own 'module:attribute'."
+        )
+    setup = WorkerSetup(
+        model=model.name,
+        prompts=list(job.prompts),
+        seeds=list(job.seeds),
+        reward=job.reward_given,
+        metrics=[constraint.metric for constraint, _ in job.constraints],
+        generation=model.settings,
+        batch_size=job.batch_size,
+        scheduler=type(pipe.scheduler).__name__,
+        revision=None if Path(model.name).expanduser().is_dir() else model.revision,
+        dtype=str(pipe.transformer.dtype).removeprefix("torch."),
+        device=str(pipe.device),
+        weights=model.revision,
+    )
+
+    def start() -> Executor:
+        if pipe.device.type == "cuda":
+            # Calibrated by now: a worker may need the memory.
+            pipe.to("cpu")
+            torch.cuda.empty_cache()
+        return job.execution.start(setup)
+
+    return start
 
 
 def _cost(job: SearchJob, layout: Layout, store: Store, observer: SearchObserver) -> Cost:

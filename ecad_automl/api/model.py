@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.models.loading import LoadedModel, load_model, model_revision
+from ecad_automl.models.loading import CHANGED, LoadedModel, load_model, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.shapes import WEIGHTS
 
@@ -21,7 +21,7 @@ __all__ = ["as_model"]
 _ELEMENTS = 256
 
 
-def as_model(given: Any) -> LoadedModel:
+def as_model(given: Any, *, revision: str | None = None, dtype: str | None = None) -> LoadedModel:
     """A model ready to generate.
 
     Of a pipeline the name is the folder or hub id that it was loaded from. Its revision is that of this source, as for
@@ -30,6 +30,8 @@ def as_model(given: Any) -> LoadedModel:
 
     Args:
         given: a diffusers pipeline, the name of a model as for :func:`~ecad_automl.load_model`, or what that gave.
+        revision: of a model that is named, see there.
+        dtype: likewise.
 
     Raises:
         UnsupportedModelError: it is none of these, or a pipeline that cannot be searched.
@@ -37,7 +39,7 @@ def as_model(given: Any) -> LoadedModel:
     if isinstance(given, LoadedModel):
         return given
     if isinstance(given, str | Path):
-        return load_model(str(given))
+        return load_model(str(given), revision=revision, dtype=dtype)
     if not isinstance(getattr(given, "transformer", None), torch.nn.Module) or not callable(given):
         raise UnsupportedModelError(
             f"The model is a {type(given).__name__}, but a diffusers pipeline with a transformer is expected, or the "
@@ -63,7 +65,7 @@ def _revision(pipe: Any, name: str) -> str:
         tensor = state[key]
         digest.update(f"{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(_some(tensor).contiguous().view(torch.uint8).numpy().tobytes())
-    return "weights-" + digest.hexdigest()
+    return CHANGED + digest.hexdigest()
 
 
 def _source(name: str) -> Path | None:

@@ -18,9 +18,12 @@ from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of
 from ecad_automl.shapes import WEIGHTS
 
-__all__ = ["LoadedModel", "default_settings", "load_model", "model_layout", "model_revision"]
+__all__ = ["CHANGED", "LoadedModel", "default_settings", "load_model", "model_layout", "model_revision"]
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+#: How the revision of a pipeline begins whose weights are not those of its source.
+CHANGED = "weights-"
 
 _HASHED_PIECES = 3
 _HASHED_BYTES = 65_536

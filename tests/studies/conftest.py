@@ -13,6 +13,7 @@ import pytest
 
 from ecad_automl.drift import Drift
 from ecad_automl.evaluation import Evaluation
+from ecad_automl.execution import Executor
 from ecad_automl.layout import Layout, Slot
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedule import Schedule, staleness
@@ -127,6 +128,7 @@ class Bench:
         cost: Cost | None = None,
         constraints: Sequence[Constraint] = (),
         floor: float = -0.1,
+        executor: Callable[[], Executor] | None = None,
         **settings: Any,
     ) -> SearchStatus:
         config = SearchConfig(**{"evaluations": 60, "batch": 6, "parents": 10, "pool": 60, **settings})
@@ -146,6 +148,7 @@ class Bench:
                 cost=cost,
                 constraints=constraints,
                 observer=self.observer,
+                executor=executor,
             )
             return search.run()
 

@@ -1,0 +1,87 @@
+"""Which workers a search asks for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from ecad_automl.errors import EvaluationError
+from ecad_automl.execution.protocol import Executor
+from ecad_automl.execution.setup import WorkerSetup
+
+__all__ = ["Execution", "ExecutorName"]
+
+ExecutorName = Literal["local", "processes", "ray"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where candidates are evaluated.
+
+    Args:
+        executor: "local" is the process of the search, "processes" are others of this machine, which take its GPUs in
+            turn, "ray" are actors of a Ray cluster.
+        workers: how many candidates, or parts of one, are evaluated at a time; 1 where it is local.
+        address: of a running Ray cluster, such as ``auto``; None starts one on this machine.
+        gpus_per_worker: GPUs that Ray reserves for each worker; by default 1 where the search itself is on a GPU.
+
+    Raises:
+        EvaluationError: a value is out of range, or goes with another executor.
+    """
+
+    executor: ExecutorName = "local"
+    workers: int = 1
+    address: str | None = None
+    gpus_per_worker: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.executor not in get_args(ExecutorName):
+            known = ", ".join(get_args(ExecutorName))
+            raise EvaluationError(f"The executor {self.executor!r} is unknown; choose one of {known}.")
+        if self.workers < 1:
+            raise EvaluationError(f"There are to be {self.workers} workers; at least 1 is needed.")
+        if self.executor == "local" and self.workers > 1:
+            raise EvaluationError(
+                f"The executor 'local' is one process, so it cannot have {self.workers} workers; choose 'processes' "
+                "or 'ray'."
+            )
+        if self.executor != "ray" and (self.address is not None or self.gpus_per_worker is not None):
+            raise EvaluationError(
+                f"An address and GPUs per worker are for the executor 'ray', not for {self.executor!r}; leave them out."
+            )
+        if self.gpus_per_worker is not None and self.gpus_per_worker < 0:
+            raise EvaluationError(f"There are to be {self.gpus_per_worker:g} GPUs per worker; it must not be negative.")
+
+    def start(self, setup: WorkerSetup) -> Executor:
+        """Start the workers; they load in the background.
+
+        Args:
+            setup: what they load; its device is that of the search.
+
+        Raises:
+            EvaluationError: the executor is local, Ray is not installed, or its cluster has too little.
+        """
+        on_gpu = (setup.device or "cpu").startswith("cuda")
+        share = max(1, (os.cpu_count() or 1) // self.workers)
+        if self.executor == "processes":
+            from ecad_automl.execution.processes import process_fleet
+
+            return process_fleet(setup if on_gpu else replace(setup, threads=share), self.workers, _gpus(on_gpu))
+        if self.executor == "ray":
+            from ecad_automl.execution.ray_cluster import ray_fleet
+
+            gpus = float(on_gpu) if self.gpus_per_worker is None else self.gpus_per_worker
+            # Which of its GPUs a worker has is for Ray to say.
+            anywhere = replace(setup, device="cuda" if gpus else None)
+            cpus = 1 if gpus or self.address else share
+            return ray_fleet(anywhere, self.workers, address=self.address, gpus_per_worker=gpus, cpus_per_worker=cpus)
+        raise EvaluationError("The executor 'local' has no workers to start.")
+
+
+def _gpus(wanted: bool) -> list[str]:
+    if not wanted:
+        return []
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
