@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -14,10 +15,16 @@ from pydantic_core import ErrorDetails
 from ecad_automl.api.settings import TABLES, SearchFile, table_keys
 from ecad_automl.api.value_fault import shown, value_fault
 from ecad_automl.errors import StudyError
+from ecad_automl.presets import preset_path
 
-__all__ = ["read_search_file"]
+__all__ = ["preset_options", "read_search_file"]
 
 _MOST_BYTES = 2**20
+
+# A key of thousands of parts takes tomllib memory that grows with the square of their number.
+_MOST_PARTS = 16
+_PART = r"(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')"
+_LONG_KEY = re.compile(rf"(?<![\w-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_MOST_PARTS}}}")
 
 
 def read_search_file(path: str | Path) -> SearchFile:
@@ -36,10 +43,16 @@ def read_search_file(path: str | Path) -> SearchFile:
             message names the line where that can be told.
     """
     text = _text(Path(path).expanduser())
+    if _LONG_KEY.search(text):
+        raise StudyError(
+            f"The config file {path} has a key of more than {_MOST_PARTS} parts; its keys have one or two."
+        )
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"The config file {path} is no TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists in lists
+        raise StudyError(f"The config file {path} is TOML that cannot be read ({error}); check it.") from error
     try:
         return SearchFile.model_validate(data)
     except ValidationError as error:
@@ -48,6 +61,15 @@ def read_search_file(path: str | Path) -> SearchFile:
         line = _line(text, table, key)
         where = f"The config file {path}" + ("" if line is None else f", line {line}")
         raise StudyError(f"{where}: {_fault(first, table, key)}") from error
+
+
+def preset_options(name: str | None) -> dict[str, Any]:
+    """What a preset says, by the names of options' parameters; nothing without one.
+
+    Raises:
+        StudyError: there is no such preset.
+    """
+    return {} if name is None else read_search_file(preset_path(name)).options()
 
 
 def _text(path: Path) -> str:

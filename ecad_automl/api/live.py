@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from html import escape
 from importlib import import_module
 from types import TracebackType
@@ -11,10 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ecad_automl.api.terminal import redraws, say
+
 if TYPE_CHECKING:
     from studies import SearchJob, SearchStatus
 
 __all__ = ["LiveStatus", "outcome", "run_with_status"]
+
+_LOGGER = logging.getLogger("ecad_automl.api")
 
 
 class LiveStatus:
@@ -26,7 +31,7 @@ class LiveStatus:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if redraws(console) else None
         self._in_notebook = console.is_jupyter
         self._shown: Any = None
         self._printed = -1
@@ -44,17 +49,18 @@ class LiveStatus:
 
     def message(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, style="yellow")
+        say(self._console, text, style="yellow")
 
     def update(self, status: SearchStatus) -> None:
         """Show the status."""
+        _LOGGER.info("%s", _line(status))
         if self._live:
             self._live.update(_table(status))
         elif self._in_notebook:
             self._show(status)
         elif status.text != "evaluating" or status.evaluations - self._printed >= 10:
             self._printed = status.evaluations
-            self._console.print(_line(status), highlight=False)
+            say(self._console, _line(status))
 
     def _show(self, status: SearchStatus) -> None:
         """One table of the cell that is replaced: rich's own would need ipywidgets."""
@@ -84,7 +90,7 @@ def run_with_status(job: SearchJob, console: Console, again: str) -> SearchStatu
         with LiveStatus(console) as live:
             return run_search(job, live)
     except KeyboardInterrupt:
-        console.print(f"Stopped. Everything evaluated is kept; the same {again} goes on from here.")
+        say(console, f"Stopped. Everything evaluated is kept; the same {again} goes on from here.")
         raise
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from ecad_automl.api.terminal import say
 from ecad_automl.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ def known_schedules(
     from studies.known import read_known
 
     if has_started(storage, study):
-        console.print(f"The study {study!r} has begun; --init counts only when it begins, and is not read again.")
+        say(console, f"The study {study!r} has begun; --init counts only when it begins, and is not read again.")
         return []
     known = [read_known(source) for source in init]
     for source in known:
         evaluated = f", and {len(source.evaluated)} evaluations to learn from" if source.evaluated else ""
-        console.print(f"Starting from {source.name}: {len(source.seeds)} schedules{evaluated}.", highlight=False)
+        say(console, f"Starting from {source.name}: {len(source.seeds)} schedules{evaluated}.", keep=[source.name])
         for note in source.notes:
-            console.print(note, style="yellow", highlight=False, soft_wrap=True)
+            say(console, note, style="yellow")
     return known

@@ -2,50 +2,117 @@
 
 from __future__ import annotations
 
+import contextvars
+import errno
 import sys
+from importlib.metadata import version
+from typing import Annotated, cast
 
 import typer
 
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.cli.bench import bench
+from ecad_automl.cli.check import check
 from ecad_automl.cli.confirm import confirm
 from ecad_automl.cli.convert import convert
 from ecad_automl.cli.dashboard import dashboard
 from ecad_automl.cli.describe import describe
 from ecad_automl.cli.evaluate import evaluate
+from ecad_automl.cli.exit_codes import BAD_INPUT, EPILOG, STOPPED
 from ecad_automl.cli.export import export
 from ecad_automl.cli.front import front
 from ecad_automl.cli.generate import generate
+from ecad_automl.cli.output import leave_quietly
 from ecad_automl.cli.plot import plot
 from ecad_automl.cli.report import report
 from ecad_automl.cli.search import search
+from ecad_automl.cli.verbosity import Quiet, Verbose, chosen_verbosity, set_verbosity, with_verbosity
 from ecad_automl.errors import EcadError
+from ecad_automl.plain_text import printable
 
 __all__ = ["app", "main"]
 
-#: Exit codes: bad input, and stopped by Ctrl-C (128 + SIGINT, as shells have it).
-BAD_INPUT = 2
-STOPPED = 130
+#: The base of what is wrong with a command line; a class of Click's, of which typer has a copy of its own by now.
+_UsageError = cast("type[Exception]", typer.BadParameter.__base__)
+
+#: Faults of a disk or its permissions, not of the program.
+_OF_THE_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+)
 
 app = typer.Typer(
     name="ecad-automl",
-    help="Search for caching schedules that make diffusion transformers fast.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (search, front, confirm, export, evaluate, generate, bench, describe, plot, report, convert, dashboard):
-    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecad-automl {version('ecad-automl')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EPILOG)
+def _options(
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Search for caching schedules that make diffusion transformers fast."""
+    set_verbosity(chosen_verbosity(quiet=quiet, verbose=verbose))
+
+
+for command in (
+    *(search, front, confirm, export, evaluate, generate, bench, describe, plot, report, convert, dashboard),
+    check,
+):
+    app.command()(with_verbosity(command))
 
 
 def main() -> None:
     """Run the command line."""
     keep_freed_memory()
+    # What options set is forgotten at the end.
+    sys.exit(contextvars.copy_context().run(_run))
+
+
+def _run() -> int:
+    """The exit code."""
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
     except EcadError as error:
-        sys.stderr.write(f"Error: {error}\n")
-        sys.exit(BAD_INPUT)
+        return _fail(str(error))
+    except _UsageError as error:
+        return _fail(_usage(error))
+    except BrokenPipeError:
+        leave_quietly()
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = "" if error.filename is None else f" {error.filename}"
+        return _fail(f"The file or folder{where} cannot be used ({error.strerror}); check its place and the disk.")
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
-        sys.exit(STOPPED)
+        return STOPPED
+    return code if isinstance(code, int) else 0
+
+
+def _fail(sentence: str) -> int:
+    if sentence:
+        sys.stderr.write(f"Error: {printable(sentence)}\n")
+    return BAD_INPUT
+
+
+def _usage(error: Exception) -> str:
+    """What is wrong with the command line, and where it is explained; empty where help was printed instead."""
+    text = " ".join(getattr(error, "format_message", lambda: str(error))().split()).rstrip(".")
+    path = getattr(getattr(error, "ctx", None), "command_path", None)
+    if not text or path is None:
+        return text
+    return f"{text}{' See' if text.endswith('?') else '; see'} `{path} --help`."

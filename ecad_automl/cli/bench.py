@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ecad_automl.api.terminal import redraws, say
+from ecad_automl.cli.completion import complete_schedule
+from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
+from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.errors import EcadError, ScheduleError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
@@ -26,12 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
-_STOPPED = 130
-
 
 def bench(
     model: Model = "shapes",
-    schedule: Annotated[list[Path] | None, typer.Option(help="A schedule file; may be given several times.")] = None,
+    schedule: Annotated[
+        list[Path] | None,
+        typer.Option(help="A schedule file; may be given several times.", autocompletion=complete_schedule),
+    ] = None,
     batch_size: Annotated[
         list[int] | None, typer.Option(help="Images per pipeline call; may be given several times. [default: 1]")
     ] = None,
@@ -53,10 +58,10 @@ def bench(
     height: Annotated[int | None, typer.Option(help="Pixels; by default those of the schedules.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels; by default those of the schedules.")] = None,
     out: Out = Path("bench"),
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    json_output: Json = False,
 ) -> None:
     """Time a pipeline uncached and under schedules, in rounds that take turns; write a table, JSON and a picture.
 
@@ -69,9 +74,8 @@ def bench(
     _check_steps(files, steps)
     texts = PROMPTS if prompts is None else list(read_named(prompts).prompts)
     _check_folder(out)
-    # With --json, standard output is the document alone.
-    console = Console(stderr=json_output)
-    with console.status("Loading the model ..."):
+    console = messages()
+    with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.latency.bench import run_bench
         from ecad_automl.models import load_model
@@ -149,8 +153,12 @@ def _progress(console: Console, calls: int) -> Iterator[Progress]:
     """A bar over all calls; where output is no terminal, a line for each batch size."""
     from rich import progress
 
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeRemainingColumn())
-    with progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console, transient=True, disable=not redraws(console)) as bar:
         task = bar.add_task("warm-up", total=calls)
         told: set[int] = set()
         made = 0
@@ -159,15 +167,14 @@ def _progress(console: Console, calls: int) -> Iterator[Progress]:
             nonlocal made
             bar.update(task, description=f"{batch_size} per call: {what}", completed=made)
             made += calls
-            if not console.is_terminal and batch_size not in told:
+            if not redraws(console) and batch_size not in told:
                 told.add(batch_size)
-                console.print(f"Timing {batch_size} per call ...", highlight=False)
+                say(console, f"Timing {batch_size} per call ...")
 
         yield tell
 
 
 def _report(result: BenchResult, out: Path, console: Console, *, json_output: bool) -> None:
-    from ecad_automl.json_file import json_text
     from ecad_automl.latency.plot import plot_speedup
     from ecad_automl.latency.report import failures, table, write_json
 
@@ -175,16 +182,17 @@ def _report(result: BenchResult, out: Path, console: Console, *, json_output: bo
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "bench.json", result)
         plot_speedup(out / "bench.png", result)
+    shown = results(json_output=json_output)
     for batch in result.batches:
         if batch.rows:
-            console.print(table(batch, whole=result.whole))
+            shown.print(table(batch, whole=result.whole))
         for line in failures(batch):
-            console.print(f"Not timed, {batch.size} per call: {line}", highlight=False, soft_wrap=True)
+            say(console, f"Not timed, {batch.size} per call: {line}", style="yellow")
     if json_output:
-        typer.echo(json_text(result.to_dict()), nl=False)
-    for name in ("bench.json", "bench.png") if result.batches else ():
-        console.print(str(out / name), highlight=False, soft_wrap=True)
+        print_json(result.to_dict())
+    elif result.batches:
+        print_paths(out / "bench.json", out / "bench.png")
     if not result.complete:
         kept = "the rounds that were done are kept" if result.batches else "no round was done, so nothing was written"
-        console.print(f"Stopped; {kept}.")
-        raise typer.Exit(_STOPPED)
+        say(console, f"Stopped; {kept}.")
+        raise typer.Exit(STOPPED)

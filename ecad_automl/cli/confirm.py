@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from ecad_automl.cli.confirmed import print_confirmation
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import complete_reward
+from ecad_automl.cli.confirmed import show_confirmation
+from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Storage, Study
+from ecad_automl.cli.options import Device, Json, Moved, Storage, Study
+from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.prompts import Column, Prompts, Split, choose_prompts, held_out_prompts
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.errors import EvaluationError, RewardError, StudyError
-from storage import Store
+from storage import Store, shown
 from studies.confirmation import check_unseen, load_confirmation
 
 if TYPE_CHECKING:
@@ -42,12 +45,16 @@ def confirm(
     limit: Annotated[int | None, typer.Option(help="Take only the first so many prompts.")] = None,
     baselines: Annotated[bool, typer.Option(help="Also score FORA and runs of fewer steps.")] = True,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
-    model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
+    model: Moved = None,
     reward: Annotated[
         str | None,
-        typer.Option(help="The study's reward, where its name does not tell: module:attribute, clip=HUB-ID."),
+        typer.Option(
+            help="The study's reward, where its name does not tell: module:attribute, clip=HUB-ID.",
+            autocompletion=complete_reward,
+        ),
     ] = None,
     device: Device = None,
+    json_output: Json = False,
 ) -> None:
     """Score the front again, on prompts and seeds that the search never saw, and tell how much of it survives.
 
@@ -57,30 +64,32 @@ def confirm(
     chosen = _prompts(storage, found, prompts, column, split, limit)
     numbers = read_seeds(seeds) if seeds is not None else [max(found.identity["seeds"]) + 1]
     check_unseen(chosen, numbers, found.identity)
-    console = Console()
-    with console.status("Reading the study ..."):
+    console = messages()
+    with step(console, "Reading the study"):
         quiet_libraries()
         from studies.confirm import ConfirmationJob, pending_runs, run_confirmation
 
         job = ConfirmationJob(storage, found.name, chosen, numbers, baselines, batch_size)
         pending = pending_runs(job)
-    console.print(
-        f"Study [bold]{found.name}[/] in {storage}: {len(pending)} runs to score on {len(chosen)} prompts x "
-        f"{len(numbers)} seed{'s' * (len(numbers) > 1)} that the search did not use."
+    say(
+        console,
+        f"Study {found.name} in {shown(storage)}: {len(pending)} runs to score on {len(chosen)} prompts x "
+        f"{len(numbers)} seed{'s' * (len(numbers) > 1)} that the search did not use.",
+        keep=[shown(storage)],
     )
     if pending:
-        with console.status("Loading the model ..."):
+        with step(console, "Loading the model"):
             loaded, scorer = _load(found.identity, model, reward, device)
         try:
             with LiveProgress(console) as live:
                 run_confirmation(job, loaded, scorer, live)
         except KeyboardInterrupt:
-            console.print("Stopped. Every run that was scored is kept; the same command goes on from here.")
-            raise typer.Exit(130) from None
+            say(console, "Stopped. Every run that was scored is kept; the same command goes on from here.")
+            raise typer.Exit(STOPPED) from None
     with Store.open(storage, read_only=True) as store:
         confirmation = load_confirmation(store, found.name, job.sample)
     assert confirmation is not None
-    print_confirmation(console, found, confirmation)
+    show_confirmation(found, storage, confirmation, json_output=json_output)
 
 
 def read_seeds(text: str) -> list[int]:

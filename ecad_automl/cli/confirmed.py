@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.table import Table
-
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.output import new_table, print_json, results
+from ecad_automl.cli.runs import confirmation_document
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.errors import StudyError
 from ecad_automl.statistics import Interval
-from storage import Store
+from storage import Store, shown
 from studies.confirmation import Confirmation, load_confirmation
 from studies.verdicts import Verdict, mean_optimism
 
-__all__ = ["need_confirmation", "print_confirmation", "read_confirmation"]
+__all__ = ["need_confirmation", "read_confirmation", "sentences", "show_confirmation"]
 
 #: Drops grow by orders of magnitude along a front, so that one mean would be that of the harshest schedules.
 _BANDS = (("below 2x", 1.0, 2.0), ("2x to 5x", 2.0, 5.0), ("5x and more", 5.0, math.inf))
@@ -35,21 +35,26 @@ def need_confirmation(storage: str, study: str) -> Confirmation:
     """
     found = read_confirmation(storage, study)
     if found is None:
-        raise StudyError(f"The study {study!r} was not confirmed yet; run `ecad-automl confirm --storage {storage}`.")
+        raise StudyError(
+            f"The study {study!r} was not confirmed yet; run `ecad-automl confirm --storage {shown(storage)}`."
+        )
     return found
 
 
-def print_confirmation(console: Console, study: StoredStudy, found: Confirmation, *, baselines: bool = True) -> None:
+def show_confirmation(
+    study: StoredStudy, storage: str, found: Confirmation, *, baselines: bool = True, json_output: bool = False
+) -> None:
     """Print the front in the search and confirmed, what it is compared with, and how much of it survives."""
-    verdicts = found.verdicts
+    if json_output:
+        print_json(confirmation_document(study, storage, found, baselines=baselines))
+        return
+    console, verdicts = results(), found.verdicts
     images = f"{verdicts.prompts} unseen prompts" + (f" x {verdicts.seeds} seeds" if verdicts.seeds > 1 else "")
-    table = Table(title=f"Front of {study.name} on {images}", title_justify="left")
-    timed = study.cost.name == "latency"
-    for heading in (
-        *("trial", "origin", "speedup (time)" if timed else "speedup (MACs)", "in the search", "confirmed"),
-        *("on the front", "survives"),
-    ):
-        table.add_column(heading, justify="left" if heading in ("origin", "survives") else "right")
+    table = new_table()
+    cheaper = "as\nfast" if study.cost.name == "latency" else "fewer\nMACs"
+    for heading in ("\ntrial", "\norigin", cheaper, "in the\nsearch", "\nconfirmed", "on the\nfront", "\nsurvives"):
+        is_text = heading in ("\norigin", "\nsurvives")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     trials = {record.genome: record.trial for record in study.evaluations if record.trial is not None}
     full = study.cost.of(study.uncached)
     for verdict in verdicts.front:
@@ -58,15 +63,17 @@ def print_confirmation(console: Console, study: StoredStudy, found: Confirmation
         table.add_section()
         for verdict in verdicts.others:
             table.add_row(*_cells(verdict, trials, full))
+    say(console, f"Front of {study.name} on {images}", style="bold")
     console.print(table)
-    console.print(
+    say(
+        console,
         "Differences to uncached: paired means with 95 % intervals over prompts. On the front: share of resampled "
         "prompt sets. Beaten: by a run of at most its cost, by more than the 95 % interval of their paired difference "
         "(!: also after Holm's correction over all comparisons).",
         style="dim",
     )
     for sentence in sentences(found, full):
-        console.print(sentence, highlight=False)
+        say(console, sentence)
 
 
 def sentences(found: Confirmation, full_cost: float) -> list[str]:
@@ -115,7 +122,7 @@ def _cells(verdict: Verdict, trials: Mapping[str, int], full: float) -> list[str
         verdict.run.label,
         f"{full / verdict.run.cost:.2f}x",
         "" if searched is None else f"{float(searched.mean()):+.4f}",
-        f"{found.mean:+.4f} ± {found.half:.4f}",
+        f"{found.mean:+.4f} ±{found.half:.4f}",
         f"{verdict.front_share:.0%}",
         f"no: {by}{' !' * verdict.beaten_surely}" if by else "yes",
     ]

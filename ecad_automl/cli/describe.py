@@ -7,12 +7,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import complete_schedule
+from ecad_automl.cli.documents import ComputedSteps, DescriptionDocument, MeasuredFigure
+from ecad_automl.cli.options import Json
+from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleMetadata, load_schedule
+from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule
 
 __all__ = ["describe"]
 
@@ -20,27 +24,81 @@ _CACHED_BYTES = 2  # of an element in float16 or bfloat16
 
 
 def describe(
-    schedule: Annotated[Path, typer.Argument(help="Schedule file.")],
+    schedule: Annotated[Path, typer.Argument(help="Schedule file.", autocompletion=complete_schedule)],
     png: Annotated[Path | None, typer.Option(help="Also draw the heatmap into this PNG file.")] = None,
+    json_output: Json = False,
 ) -> None:
     """Show a schedule: MACs, shares, a heatmap in the terminal and, on request, as a picture."""
     file = load_schedule(schedule)
-    console = Console()
-    console.print(_facts(file.schedule, file.metadata, schedule.stem))
-    for index, component in enumerate(file.schedule.layout.components):
-        console.print(_heatmap(file.schedule, index, component))
-    console.print("Rows are blocks, columns are steps: █ computed, · reused.", style="dim")
+    name = file.metadata.name or schedule.stem
     if png is not None:
         from ecad_automl.plots import plot_heatmap
 
-        plot_heatmap(png, file.schedule, title=file.metadata.name or schedule.stem)
-        console.print(str(png), highlight=False, soft_wrap=True)
+        plot_heatmap(png, file.schedule, title=name)
+    if json_output:
+        print_json(_document(file, schedule, name, png))
+        return
+    console = results()
+    say(console, name, style="bold")
+    console.print(_facts(file.schedule, file.metadata))
+    for index, component in enumerate(file.schedule.layout.components):
+        console.print(_heatmap(file.schedule, index, component), soft_wrap=True)
+    say(console, "Rows are blocks, columns are steps: █ computed, · reused.", style="dim")
+    if png is not None:
+        print_paths(png)
 
 
-def _facts(schedule: Schedule, metadata: ScheduleMetadata, name: str) -> Table:
-    table = Table(show_header=False, title=metadata.name or name, title_justify="left")
+def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> DescriptionDocument:
+    schedule, metadata, layout = file.schedule, file.metadata, file.schedule.layout
+    components = {
+        component: float(schedule.effective[:, layout.component_index == index].mean())
+        for index, component in enumerate(layout.components)
+    }
+    return DescriptionDocument(
+        file=path,
+        name=name,
+        transformer=layout.transformer,
+        model=metadata.model,
+        revision=metadata.revision,
+        steps=schedule.steps,
+        blocks=len(layout.blocks),
+        slots=len(layout),
+        gmacs=schedule.gmacs,
+        uncached_gmacs=_uncached_gmacs(schedule),
+        run_gmacs=schedule.run_macs / 1e9 if schedule.run_macs < schedule.macs else None,
+        mac_speedup=schedule.mac_speedup,
+        cache_bytes=_cache_bytes(schedule),
+        computed=float(schedule.effective.mean()),
+        components=components,
+        objectives={
+            key: MeasuredFigure(**{field: getattr(measured, field) for field in MeasuredFigure.model_fields})
+            for key, measured in (metadata.objectives or {}).items()
+        },
+        rows=[
+            ComputedSteps(
+                block=slot.block, component=slot.component, steps=np.flatnonzero(schedule.effective[:, index]).tolist()
+            )
+            for index, slot in enumerate(layout.slots)
+        ],
+        png=png,
+    )
+
+
+def _uncached_gmacs(schedule: Schedule) -> float:
+    return schedule.steps * schedule.layout.step_macs / 1e9
+
+
+def _cache_bytes(schedule: Schedule) -> int | None:
+    """The cache at its largest, per image; None where the layout was counted by a version that does not tell."""
+    return schedule.cache_elements * _CACHED_BYTES or None
+
+
+def _facts(schedule: Schedule, metadata: ScheduleMetadata) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     layout = schedule.layout
-    full = schedule.steps * layout.step_macs / 1e9
+    full = _uncached_gmacs(schedule)
     rows = {
         "transformer": f"{layout.transformer}, {len(layout.blocks)} blocks, {len(layout)} slots",
         "model": " ".join(filter(None, (metadata.model, metadata.revision))) or "-",
@@ -65,9 +123,9 @@ def _of_a_run(schedule: Schedule) -> dict[str, str]:
     rows = {}
     if schedule.run_macs < schedule.macs:
         rows["  with text once"] = f"{schedule.run_macs / 1e9:.3f}, as apply_schedule runs it"
-    if schedule.cache_elements:
-        mebibytes = schedule.cache_elements * _CACHED_BYTES / 2**20
-        rows["cache at its largest"] = f"{mebibytes:.1f} MiB per image in 16 bits"
+    held = _cache_bytes(schedule)
+    if held is not None:
+        rows["cache at its largest"] = f"{held / 2**20:.1f} MiB per image in 16 bits"
     return rows
 
 

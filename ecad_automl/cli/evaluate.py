@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import complete_metrics, complete_schedule
+from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
+from ecad_automl.cli.output import messages, new_table, print_json, results, step
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts
 from ecad_automl.errors import EvaluationError, ScheduleError
@@ -35,7 +38,10 @@ _FIRST_BATCH, _LARGEST_BATCH = 8, 256
 
 def evaluate(
     schedule: Annotated[
-        list[Path] | None, typer.Option(help="Schedule file, or a folder of such; may be given several times.")
+        list[Path] | None,
+        typer.Option(
+            help="Schedule file, or a folder of such; may be given several times.", autocompletion=complete_schedule
+        ),
     ] = None,
     model: Model = BUNDLED,
     prompts: Prompts = None,
@@ -46,7 +52,8 @@ def evaluate(
         str,
         typer.Option(
             help="Comma-separated: image-reward, clip, hps, pickscore, lpips, psnr, ssim, latent-distance, fid, "
-            "fidelity, shapes; with =PATH or =HUB-ID for other weights."
+            "fidelity, shapes; with =PATH or =HUB-ID for other weights.",
+            autocompletion=complete_metrics,
         ),
     ] = "fidelity",
     images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
@@ -63,6 +70,7 @@ def evaluate(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    json_output: Json = False,
 ) -> None:
     """Score schedules and the uncached run on the same prompts and noises.
 
@@ -73,8 +81,8 @@ def evaluate(
     files = _schedules(schedule or [])
     chosen = choose_prompts(model, prompts, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
-    console = Console()
-    with console.status("Loading the model and the metrics ..."):
+    console = messages()
+    with step(console, "Loading the model and the metrics"):
         quiet_libraries()
         from ecad_automl.comparison import BatchSize, Contender, Sample, compare, load_judge, pending_images, summarize
         from ecad_automl.comparison.identity import check_fits, comparison_identity
@@ -99,13 +107,14 @@ def evaluate(
     identity = comparison_identity(loaded, sample, chosen.name)
     with writer_lock(path), ScoreFile.open(path, identity) as ledger:
         pending = pending_images(contenders, sample, judge, ledger)
-        console.print(
+        say(
+            console,
             f"{len(contenders) + 1} runs on {len(sample.prompts)} prompts x {images_per_prompt} images; {pending} "
             f"images to make. Scores are kept in {path}.",
-            soft_wrap=True,
+            keep=[path],
         )
         for name, weights in judge.weights().items():
-            console.print(f"{name} by {', '.join(map(str, weights))}", highlight=False, soft_wrap=True)
+            say(console, f"{name} by {', '.join(map(str, weights))}", keep=weights)
         if pending:
             try:
                 with LiveProgress(console, pause=5.0) as live:
@@ -121,17 +130,21 @@ def evaluate(
                         sink=_Pictures(out / "images") if save_images else None,
                     )
             except KeyboardInterrupt:
-                console.print("Stopped. Every batch that was scored is kept; the same command goes on from here.")
-                raise typer.Exit(130) from None
-        with console.status("Summing up ...") as status:
+                say(console, "Stopped. Every batch that was scored is kept; the same command goes on from here.")
+                raise typer.Exit(STOPPED) from None
+        with step(console, "Summing up") as status:
             size = (loaded.settings.height, loaded.settings.width)
             reference = _reference(fid_reference, judge, size, status)
             distances = set_distances(contenders, sample, judge, ledger, reference)
             found = summarize(contenders, sample, judge, ledger, distances)
-    _write(found, out, identity, judge.weights(), fid_reference)
-    console.print(_table(found))
-    console.print(_explanation(found, fid_reference), highlight=False)
-    console.print(f"Written: {out / 'evaluation.json'}, {out / 'evaluation.csv'}", highlight=False, soft_wrap=True)
+    written = _write(found, out, identity, judge.weights(), fid_reference)
+    if json_output:
+        print_json(written)
+        return
+    results().print(_table(found))
+    say(results(), _explanation(found, fid_reference))
+    for name in ("evaluation.json", "evaluation.csv"):
+        say(results(), f"Written: {out / name}", keep=[out / name])
 
 
 def _schedules(paths: Sequence[Path]) -> dict[str, ScheduleFile]:
@@ -215,7 +228,8 @@ class _Pictures:
 
 def _write(
     found: Sequence[RunSummary], out: Path, identity: dict[str, Any], weights: dict[str, Any], reference: str | None
-) -> None:
+) -> dict[str, Any]:
+    """Write all figures, and give what the JSON file holds."""
     from ecad_automl.comparison.report import csv_table, document
     from ecad_automl.json_file import json_text, write_text
     from ecad_automl.schedule_file import software_versions
@@ -226,19 +240,21 @@ def _write(
         "fid_reference": reference or "the uncached images",
         "versions": software_versions(),
     }
-    write_text(out / "evaluation.json", json_text(document(found, about)), "evaluation")
+    figures = document(found, about)
+    write_text(out / "evaluation.json", json_text(figures), "evaluation")
     write_text(out / "evaluation.csv", csv_table(found), "evaluation")
+    return figures
 
 
 def _table(found: Sequence[RunSummary]) -> Table:
     """A row for each run and metric; what is of the run alone stands in its first row."""
-    table = Table()
-    table.add_column("run", overflow="fold")
+    table = new_table()
+    table.add_column("run", overflow="fold", min_width=8)
     for name in ("MACs", "time"):
-        table.add_column(name, justify="right")
-    table.add_column("metric", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("metric", overflow="fold", min_width=8)
     for name in ("mean", "to uncached", "better"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for summary in found:
         table.add_section()
         time = "-" if summary.seconds is None else _time(summary.seconds, summary.speedup)

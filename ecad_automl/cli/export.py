@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ecad_automl.api.export import export_record
+from ecad_automl.api.terminal import say
 from ecad_automl.cli.confirmed import need_confirmation, read_confirmation
-from ecad_automl.cli.options import Out, Storage, Study
+from ecad_automl.cli.documents import ExportDocument, ExportedSchedule, interval_of
+from ecad_automl.cli.options import Json, Out, Storage, Study
+from ecad_automl.cli.output import messages, print_json, results, step
+from ecad_automl.cli.runs import run_facts
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StudyError
 from ecad_automl.schedule_file import ScheduleFile, load_schedule
@@ -27,7 +30,7 @@ from ecad_automl.sharing import (
     schedule_card,
     write_card,
 )
-from storage import EvaluationRecord, choose_by_drop, choose_by_speedup, choose_trial, knee
+from storage import EvaluationRecord, choose_by_drop, choose_by_speedup, choose_trial, knee, shown
 from studies.verdicts import Verdict
 
 __all__ = ["export", "export_record"]
@@ -57,6 +60,7 @@ def export(
         typer.Option(metavar="OWNER/NAME", help="Send the files to this repository of the Hugging Face hub."),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Only you may see that repository.")] = False,
+    json_output: Json = False,
 ) -> None:
     """Write schedules as JSON files: the one chosen by an option, or the whole front with an index of it.
 
@@ -84,51 +88,80 @@ def export(
         records = [knee(front, cost)] if knee_point else front
     if card:
         check_card(out, None)
-    console = Console()
+    console = results(json_output=json_output)
     paths: dict[str, Path] = {}
     for record in records:
         verdict = verdicts.get(record.genome)
         searched = found.evaluation(record.genome)
         path = paths[record.genome] = export_record(found, searched, out, verdict)
-        told = "" if verdict is None else f", {verdict.difference.mean:+.4f} ± {verdict.difference.half:.4f} confirmed"
-        _say(
+        told = "" if verdict is None else f", {verdict.difference.mean:+.4f} ±{verdict.difference.half:.4f} confirmed"
+        say(
             console,
             f"{path}: {_savings(found, record)}, reward {0.0 - searched.reward_drop:+.4f} to uncached{told}",
+            keep=[path],
         )
     files = {path.name: load_schedule(path) for path in paths.values()}
     whole = not chosen
-    if whole:
-        _say(console, f"{save_index(out, files)}: the list of these {len(files)}")
-    shown = paths[(knee(front, cost) if whole else records[0]).genome]
+    index = save_index(out, files) if whole else None
+    if index is not None:
+        say(console, f"{index}: the list of these {len(files)}", keep=[index])
+    example = paths[(knee(front, cost) if whole else records[0]).genome]
     if card:
-        text = collection_card(files, str(out)) if whole else schedule_card(files[shown.name], str(shown))
+        text = collection_card(files, str(out)) if whole else schedule_card(files[example.name], str(example))
         write_card(out, text, None)
-        _say(console, f"{out / CARD}: model card")
+        say(console, f"{out / CARD}: model card", keep=[out / CARD])
+    pushed = None
     if push_to_hub is not None:
-        _push(console, push_to_hub, files, whole=whole, private=private, card=card)
-    _say(console, f"\nTo apply {shown.name}:\n")
-    _say(console, apply_snippet(files[shown.name], str(shown), found.identity["prompts"][0]))
+        with step(messages(), f"Sending to {push_to_hub}"):
+            pushed, applied = _push(push_to_hub, files, whole=whole, private=private, card=card)
+        use = f'apply_schedule(pipe, "{applied}")'
+        say(console, f"Pushed: {pushed}\nAnyone who may see it: {use}", keep=[use])
+    snippet = apply_snippet(files[example.name], str(example), found.identity["prompts"][0])
+    # A program, whose lines stay as they are.
+    say(console, f"\nTo apply {example.name}:\n\n{snippet}", keep=[example.name, *snippet.splitlines()])
+    if json_output:
+        print_json(
+            ExportDocument(
+                study=found.name,
+                storage=shown(storage),
+                schedules=[
+                    _exported(found, found.evaluation(genome), path, verdicts.get(genome))
+                    for genome, path in paths.items()
+                ],
+                index=index,
+                card=out / CARD if card else None,
+                pushed=pushed,
+                snippet=snippet,
+            )
+        )
 
 
-def _say(console: Console, text: str) -> None:
-    """Print text as it is: names of studies and paths may look like markup."""
-    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+def _exported(study: StoredStudy, record: EvaluationRecord, path: Path, verdict: Verdict | None) -> ExportedSchedule:
+    """What the search and, where it was confirmed, unseen prompts say of a schedule."""
+    found = None if verdict is None else verdict.difference
+    return ExportedSchedule(
+        **run_facts(study, record),
+        file=path,
+        confirmed_difference=None if found is None else found.mean,
+        confirmed_interval=None if found is None else interval_of(found.mean, found.half),
+        survives=None if verdict is None else verdict.survives,
+    )
 
 
 def _push(
-    console: Console, repo: str, files: Mapping[str, ScheduleFile], *, whole: bool, private: bool, card: bool | None
-) -> None:
-    """Send a front as files with an index, and one schedule as that of the repository."""
+    repo: str, files: Mapping[str, ScheduleFile], *, whole: bool, private: bool, card: bool | None
+) -> tuple[str, str]:
+    """Send a front as files with an index, and one schedule as that of the repository.
+
+    Returns:
+        The address of the repository, and what ``apply_schedule`` takes.
+    """
     # A card that a person wrote is replaced from Python only.
     kept = False if card is False else None
     if whole:
-        address = push_schedules(repo, files, private=private or None, card=kept)
-        applied = f"{repo}/{next(iter(files))}"
-    else:
-        (file,) = files.values()
-        address = push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept)
-        applied = repo
-    _say(console, f'Pushed: {address}\nAnyone who may see it: apply_schedule(pipe, "{applied}")')
+        return push_schedules(repo, files, private=private or None, card=kept), f"{repo}/{next(iter(files))}"
+    (file,) = files.values()
+    return push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept), repo
 
 
 def _confirmed_front(front: list[EvaluationRecord], verdicts: Mapping[str, Verdict]) -> list[EvaluationRecord]:

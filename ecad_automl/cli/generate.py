@@ -9,10 +9,13 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import complete_schedule
+from ecad_automl.cli.documents import GeneratedRun, GenerationDocument
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Out, Revision
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
+from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.cli.prompts import BUNDLED, Prompts, read_named
 from ecad_automl.errors import PromptError
 
@@ -22,7 +25,7 @@ _SHAPES_PROMPTS = 6
 
 
 def generate(
-    schedule: Annotated[list[Path], typer.Argument(help="Schedule files.")],
+    schedule: Annotated[list[Path], typer.Argument(help="Schedule files.", autocompletion=complete_schedule)],
     model: Model = BUNDLED,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times.")] = None,
     prompts: Prompts = None,
@@ -32,6 +35,7 @@ def generate(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    json_output: Json = False,
 ) -> None:
     """Generate each prompt uncached and under each schedule; write the images and a picture of all side by side."""
     from ecad_automl.schedule_file import load_schedule
@@ -45,8 +49,8 @@ def generate(
         texts = world_prompts("held-out", _SHAPES_PROMPTS)
     files = [load_schedule(path) for path in schedule]
 
-    console = Console()
-    with console.status("Loading the model ..."):
+    console, shown = messages(), results(json_output=json_output)
+    with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.evaluation import Evaluator
         from ecad_automl.models import load_model
@@ -67,19 +71,27 @@ def generate(
             share_bytes=0,  # runs are timed, so each does all of its steps
         )
     runs = [("uncached", None), *((path.stem, file.schedule) for path, file in zip(schedule, files, strict=True))]
-    columns, first_seconds = {}, 0.0
-    with console.status("Warming up ...") as status:
+    columns: dict[str, NDArray[np.float32]] = {}
+    made: list[GeneratedRun] = []
+    with step(console, "Generating") as status:
+        status.update("Warming up ...")
         evaluator.generate_some(batch_size)
         for name, chosen in runs:
             status.update(f"Generating: {name} ...")
             start = time.perf_counter()
             images = evaluator.generate(chosen)
             seconds = time.perf_counter() - start
-            first_seconds = first_seconds or seconds
-            ratio, macs = first_seconds / seconds, 1.0 if chosen is None else chosen.mac_speedup
-            console.print(
+            ratio = made[0].seconds / seconds if made else 1.0
+            macs = 1.0 if chosen is None else chosen.mac_speedup
+            made.append(
+                GeneratedRun(
+                    name=name, images=len(texts), seconds=seconds, speedup=ratio, mac_speedup=macs, folder=out / name
+                )
+            )
+            say(
+                shown,
                 f"{name}: {len(texts)} images in {seconds:.2f} s, {ratio:.2f}x as fast; {macs:.2f}x fewer MACs",
-                highlight=False,
+                keep=[name],
             )
             heading = name if chosen is None else f"{macs:.2f}x fewer MACs\n{ratio:.2f}x as fast"
             columns[heading] = images.permute(0, 2, 3, 1).numpy()
@@ -88,7 +100,10 @@ def generate(
 
     grid = out / "side-by-side.png"
     image_grid(grid, columns, texts)
-    console.print(str(grid), highlight=False, soft_wrap=True)
+    if json_output:
+        print_json(GenerationDocument(prompts=texts, seed=seed, runs=made, side_by_side=grid))
+    else:
+        print_paths(grid)
 
 
 def _save(images: NDArray[np.float32], folder: Path) -> None:

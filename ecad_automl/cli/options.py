@@ -7,15 +7,35 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Dtype", "Model", "Out", "Revision", "Storage", "Study"]
+from ecad_automl.cli.completion import complete_dtype, complete_model, complete_study
+
+__all__ = ["Device", "Dtype", "Json", "Model", "Moved", "Out", "Revision", "Storage", "Study"]
 
 Model = Annotated[
     str,
-    typer.Option(help="'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256."),
+    typer.Option(
+        help="'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256.",
+        autocompletion=complete_model,
+    ),
+]
+Moved = Annotated[
+    str | None,
+    typer.Option(help="Where the study's model lies now, if it was moved.", autocompletion=complete_model),
 ]
 Revision = Annotated[str | None, typer.Option(help="Revision of a hub model.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, float16 or bfloat16; by default what suits the device.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="float32, float16 or bfloat16; by default what suits the device.", autocompletion=complete_dtype),
+]
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cuda:0; by default CUDA where there is one.")]
 Storage = Annotated[str, typer.Option(help="Study database: sqlite:///FILE or a path.")]
-Study = Annotated[str | None, typer.Option(help="Name of the study; may be left out where the file holds just one.")]
+Study = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of the study; may be left out where the file holds just one.", autocompletion=complete_study
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Folder for what is written; made where it does not exist.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document instead of text; see docs/command-line.md.")
+]

@@ -6,31 +6,47 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
+from ecad_automl.api.export import file_name_of
 from ecad_automl.api.plot import draw_front
 from ecad_automl.cli.confirmed import read_confirmation
-from ecad_automl.cli.options import Out, Storage, Study
+from ecad_automl.cli.documents import PlotDocument
+from ecad_automl.cli.options import Json, Out, Storage, Study
+from ecad_automl.cli.output import messages, print_json, print_paths, step
+from ecad_automl.cli.report_data import convergence
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.plots.front import Point
+from storage import shown
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
 
 __all__ = ["plot"]
 
 
-def plot(storage: Storage = "sqlite:///ecad.db", study: Study = None, out: Out = Path("plots")) -> None:
+def plot(
+    storage: Storage = "sqlite:///ecad.db",
+    study: Study = None,
+    out: Out = Path("plots"),
+    json_output: Json = False,
+) -> None:
     """Draw the front beside its baselines, hypervolume against evaluations and, if any, the confirmed front."""
     found = read_study(storage, study)
     confirmation = read_confirmation(storage, found.name)
-    console = Console()
-    picture = out / f"{found.name}-front.png"
-    draw_front(found, picture)
-    paths = [picture, _convergence(found, out)]
-    if confirmation is not None and confirmation.verdicts.front:
-        paths.append(_confirmed(found, confirmation, out))
-    for path in paths:
-        console.print(str(path), highlight=False, soft_wrap=True)
+    picture = out / f"{file_name_of(found.name)}-front.png"
+    confirmed = None
+    with step(messages(), "Drawing"):
+        draw_front(found, picture)
+        hypervolume = _convergence(found, out)
+        if confirmation is not None and confirmation.verdicts.front:
+            confirmed = _confirmed(found, confirmation, out)
+    if json_output:
+        print_json(
+            PlotDocument(
+                study=found.name, storage=shown(storage), front=picture, hypervolume=hypervolume, confirmed=confirmed
+            )
+        )
+    else:
+        print_paths(*filter(None, (picture, hypervolume, confirmed)))
 
 
 def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
@@ -44,7 +60,7 @@ def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
     verdicts = found.verdicts
     others = [verdict for verdict in verdicts.others if verdict.run.key != found.uncached]
     searched = [Point(v.run.cost, float(v.run.searched.mean())) for v in verdicts.front if v.run.searched is not None]
-    path = out / f"{study.name}-confirmed.png"
+    path = out / f"{file_name_of(study.name)}-confirmed.png"
     plot_confirmation(
         path,
         searched=searched,
@@ -63,15 +79,8 @@ def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
 
 def _convergence(study: StoredStudy, out: Path) -> Path:
     from ecad_automl.plots import plot_convergence
-    from studies.quality import Scale, worst_of_interest
 
-    cheapest = min(study.evaluations, key=study.cost.of)
-    shorter = [record.reward for record in study.baselines.values()]
-    floor = worst_of_interest(study.uncached.reward, shorter, cheapest.reward)
-    scale = Scale(study.uncached.reward, floor, study.cost.of(study.uncached))
-    rewards = [r.reward for r in study.evaluations]
-    costs = [study.cost.of(r) for r in study.evaluations]
-    curve = np.array([[scale.hypervolume(rewards[:n], costs[:n]) for n in range(1, len(rewards) + 1)]])
-    path = out / f"{study.name}-hypervolume.png"
+    curve = np.array([convergence(study)])
+    path = out / f"{file_name_of(study.name)}-hypervolume.png"
     plot_convergence(path, {"this study": curve}, title=f"{study.name}: hypervolume against evaluations")
     return path

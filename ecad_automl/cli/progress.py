@@ -1,7 +1,8 @@
-"""A bar for work that goes on for long; where output is no terminal, lines."""
+"""A bar for work that goes on for long; where output cannot be replaced, lines."""
 
 from __future__ import annotations
 
+import logging
 import time
 from types import TracebackType
 from typing import Self
@@ -9,7 +10,11 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ecad_automl.api.terminal import redraws, say
+
 __all__ = ["LiveProgress"]
+
+_LOGGER = logging.getLogger("ecad_automl.cli")
 
 
 class LiveProgress:
@@ -25,13 +30,13 @@ class LiveProgress:
         self._pause = pause
         self._last = -float("inf")
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if redraws(self._console):
             self._bar.start()
         return self
 
@@ -42,12 +47,13 @@ class LiveProgress:
 
     def message(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, style="yellow")
+        say(self._console, text, style="yellow")
 
     def update(self, done: int, total: int, text: str) -> None:
         """Show how many parts are done, and what the text says of the present one."""
-        if self._console.is_terminal:
+        _LOGGER.info("%d of %d done: %s", done, total, text)
+        if redraws(self._console):
             self._bar.update(self._task, completed=done, total=total, description=text)
         elif done >= total or time.monotonic() - self._last >= self._pause:
             self._last = time.monotonic()
-            self._console.print(f"{done}/{total} {text}", highlight=False)
+            say(self._console, f"{done}/{total} {text}")

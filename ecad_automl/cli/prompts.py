@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import complete_prompts
+from ecad_automl.cli.output import messages
 from ecad_automl.errors import EvaluationError, PromptError
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ BUNDLED = "shapes"
 
 Prompts = Annotated[
     str | None,
-    typer.Option(help="File (txt, json, csv, tsv, parquet), hub data set id, or a set such as drawbench=FILE."),
+    typer.Option(
+        help="File (txt, json, csv, tsv, parquet), hub data set id, or a set such as drawbench=FILE.",
+        autocompletion=complete_prompts,
+    ),
 ]
 Column = Annotated[str | None, typer.Option(help="Column of the prompts, where it is not called prompt or the like.")]
 Split = Annotated[str | None, typer.Option(help="Split of a data set.")]
@@ -56,7 +61,7 @@ def read_named(
         raise EvaluationError(f"The limit is {limit} prompts; at least 1 is needed.")
     found = read_prompt_set(text, column=column, split=split, limit=limit)
     for note in found.notes:
-        Console(stderr=True).print(note, style="yellow", highlight=False, soft_wrap=True)
+        say(messages(), note, style="yellow")
     return found
 
 

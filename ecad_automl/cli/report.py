@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from ecad_automl.cli.options import Device, Storage, Study
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.documents import ReportDocument
+from ecad_automl.cli.exit_codes import STOPPED
+from ecad_automl.cli.options import Device, Json, Moved, Storage, Study
+from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.json_file import write_text
 from ecad_automl.report import Images, ReportData
+from storage import shown
 
 __all__ = ["Format", "report"]
 
@@ -40,9 +44,10 @@ def report(
         Format | None, typer.Option(help="html or md; by default as --out ends, else html.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; report.html or report.md by default.")] = None,
-    model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
+    model: Moved = None,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
     device: Device = None,
+    json_output: Json = False,
 ) -> None:
     """Write a study as one HTML file that works offline, or as Markdown with PNG pictures in a folder beside it.
 
@@ -53,7 +58,7 @@ def report(
     path = out or Path(f"report.{chosen.value}")
     found = read_study(storage, study)
     _check(path, images, image_schedules)
-    console = Console()
+    console = messages()
     from ecad_automl.cli.report_data import report_data
 
     data = report_data(storage, found)
@@ -61,16 +66,31 @@ def report(
         try:
             made = _images(data, found, images, image_schedules, prompts, model, device, batch_size)
         except KeyboardInterrupt:
-            console.print("Stopped; no report was written.")
-            raise typer.Exit(130) from None
+            say(console, "Stopped; no report was written.")
+            raise typer.Exit(STOPPED) from None
         data = replace(data, images=made)
-    if chosen is Format.HTML:
-        from ecad_automl.report import html_page
+    pictures: list[Path] = []
+    with step(console, "Writing the report"):
+        if chosen is Format.HTML:
+            from ecad_automl.report import html_page
 
-        write_text(path, html_page(data), "report")
+            write_text(path, html_page(data), "report")
+        else:
+            pictures = _write_markdown(data, path)
+    if json_output:
+        print_json(
+            ReportDocument(
+                study=found.name,
+                storage=shown(storage),
+                format=chosen.value,
+                file=path,
+                pictures=pictures,
+                image_prompts=0 if data.images is None else len(data.images.prompts),
+                image_schedules=0 if data.images is None else len(data.images.schedules),
+            )
+        )
     else:
-        _write_markdown(data, path)
-    console.print(str(path), highlight=False, soft_wrap=True)
+        print_paths(path)
 
 
 def _check(path: Path, images: int, image_schedules: int) -> None:
@@ -121,8 +141,8 @@ def _images(
     )
 
 
-def _write_markdown(data: ReportData, path: Path) -> None:
-    """The pictures are all drawn before the first is put in its place; the text comes last."""
+def _write_markdown(data: ReportData, path: Path) -> list[Path]:
+    """The pictures are all drawn before the first is put in its place; the text comes last. Gives the pictures."""
     from ecad_automl.report import markdown_text, write_pictures
 
     folder = path.with_name(f"{path.stem}-files")
@@ -138,3 +158,4 @@ def _write_markdown(data: ReportData, path: Path) -> None:
     write_text(
         path, markdown_text(data, {name: f"{folder.name}/{file.name}" for name, file in pictures.items()}), "report"
     )
+    return list(pictures.values())

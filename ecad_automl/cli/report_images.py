@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_model import load_study_model
@@ -49,8 +49,8 @@ def make_images(
         UnsupportedModelError: it cannot be loaded.
         EvaluationError: it gives images that are none.
     """
-    console = Console()
-    with console.status("Loading the model ..."):
+    console = messages()
+    with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.evaluation import Evaluator
         from ecad_automl.rewards import load_reward

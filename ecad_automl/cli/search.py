@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.console import Console
 
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import complete_cost, complete_heuristics, complete_preset, complete_reward
+from ecad_automl.cli.documents import SearchDocument
+from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Model, Revision, Storage, Study
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Revision, Storage, Study
+from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts, split_record
 from ecad_automl.errors import EvaluationError, PromptError
+from storage import shown
 
 if TYPE_CHECKING:
     from studies.config import Heuristics
@@ -20,6 +26,11 @@ __all__ = ["search"]
 
 _SHAPES_PROMPTS = 24
 _METHOD = "settings without an option"
+#: Options that a study keeps as they were said; all others can be seen from the search itself.
+_AS_SAID = (
+    *("prompts", "column", "split", "limit", "calibration_prompts"),
+    *("revision", "dtype", "device", "scheduler", "constraint", "init"),
+)
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -36,10 +47,9 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
 def _read_preset(context: typer.Context, name: str | None) -> str | None:
     """The settings of a preset, under those of a config file."""
     if name is not None:
-        from ecad_automl.api.config_file import read_search_file
-        from ecad_automl.presets import preset_path
+        from ecad_automl.api.config_file import preset_options
 
-        context.default_map = {**read_search_file(preset_path(name)).options(), **(context.default_map or {})}
+        context.default_map = {**preset_options(name), **(context.default_map or {})}
     return name
 
 
@@ -58,14 +68,20 @@ def search(
     reward: Annotated[
         str | None,
         typer.Option(
-            help="Such as image-reward, clip=HUB-ID, 0.8*image-reward+0.2*clip, or your own module:attribute."
+            help="Such as image-reward, clip=HUB-ID, 0.8*image-reward+0.2*clip, or your own module:attribute.",
+            autocompletion=complete_reward,
         ),
     ] = None,
     constraint: Annotated[
         list[str] | None,
         typer.Option(help="Bound that a schedule must keep, such as 'fidelity>=-0.05'; may be given several times."),
     ] = None,
-    cost: Annotated[str, typer.Option(help="What to minimize: gmacs, or latency as timed on this machine.")] = "gmacs",
+    cost: Annotated[
+        str,
+        typer.Option(
+            help="What to minimize: gmacs, or latency as timed on this machine.", autocompletion=complete_cost
+        ),
+    ] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
     population: Annotated[int, typer.Option(help="Schedules per generation.")] = 8,
     init: Annotated[
@@ -85,7 +101,11 @@ def search(
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     heuristics: Annotated[
-        str, typer.Option(help="Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.")
+        str,
+        typer.Option(
+            help="Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.",
+            autocompletion=complete_heuristics,
+        ),
     ] = "fora",
     race: Annotated[
         bool, typer.Option(help="Stop candidates that promise little after the most telling images.")
@@ -104,6 +124,7 @@ def search(
             "a config file and other options override it.",
             is_eager=True,
             callback=_read_preset,
+            autocompletion=complete_preset,
         ),
     ] = None,
     config: Annotated[
@@ -114,11 +135,13 @@ def search(
             callback=_read_config,
         ),
     ] = None,
+    json_output: Json = False,
 ) -> None:
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
+    from ecad_automl.api.job import announcement, keep_settings
     from ecad_automl.api.live import outcome, run_with_status
     from ecad_automl.api.rewards import measured_constraints
-    from ecad_automl.api.settings import MethodTable, SearchFile
+    from ecad_automl.api.settings import MethodTable
     from ecad_automl.api.starting import known_schedules, latency_settings, noise_seeds, study_name
 
     method: MethodTable = context.meta.get(_METHOD, MethodTable())
@@ -146,12 +169,12 @@ def search(
         parts = split_prompts(found, calibration_prompts)
         chosen, aside = list(parts.calibration.prompts), split_record(parts, prompts, column, split, limit)
 
-    console = Console()
+    console = messages()
     for source in (config, preset and f"the preset {preset}"):
         if source is not None:
-            console.print(f"Settings are those of {source} where nothing before it says otherwise.", highlight=False)
+            say(console, f"Settings are those of {source} where nothing before it says otherwise.", keep=[source])
     known = known_schedules(init or [], storage, name, console)
-    with console.status("Loading the model ..."):
+    with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward, maximized
@@ -161,10 +184,6 @@ def search(
         constraints = measured_constraints(constraint or [], device)
         loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_scheduler(scheduler)
         loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
-    generation = {key: getattr(loaded.settings, key) for key in ("steps", "guidance_scale", "height", "width")}
-    resolved = SearchFile.from_options(
-        {**context.params, **generation, "study": name, "reward": reward}, MethodTable.from_config(settings)
-    )
     job = SearchJob(
         loaded,
         chosen,
@@ -179,14 +198,26 @@ def search(
         init_limit=init_limit,
         constraints=constraints,
         prompt_split=aside,
-        settings=resolved.to_bytes(),
     )
-    console.print(
-        f"Study [bold]{job.study}[/] in {storage}: {len(chosen)} prompts x {images_per_prompt} images, "
-        f"{loaded.settings.steps} steps, reward {scorer.name}, cost {cost}, {evaluations} evaluations."
-    )
+    said = {name: value for name, value in context.params.items() if name in _AS_SAID and value is not None}
+    job = keep_settings(job, {**said, "reward": reward})
+    say(console, announcement(job), keep=[shown(storage)])
     try:
         status = run_with_status(job, console, "command")
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    console.print(f"{outcome(status)}\nNext: [bold]ecad-automl front --storage {storage}[/]")
+        raise typer.Exit(STOPPED) from None
+    if json_output:
+        print_json(
+            SearchDocument(
+                study=name,
+                storage=shown(storage),
+                evaluations=status.evaluations,
+                stopped=status.stopped,
+                hypervolume=status.hypervolume,
+                best={f"{speedup:g}": value for speedup, value in status.best.items()},
+            )
+        )
+        return
+    say(results(), outcome(status))
+    command = f"ecad-automl front --storage {shlex.quote(shown(storage))}"
+    say(console, f"Next: {command}", keep=[command])

@@ -130,9 +130,9 @@ def test_the_settings_of_the_latest_run_are_kept_and_search_again(
     assert found.to_dict()["method"]["step-seeds"] == 2
     assert found.model.guidance_scale is not None
     (tmp_path / "again.toml").write_text(found.to_toml())
-    code, out, _ = run_cli("search", "--config", tmp_path / "again.toml", "--evaluations", 5)
+    code, _, err = run_cli("search", "--config", tmp_path / "again.toml", "--evaluations", 5)
     assert code == 0
-    assert "Study tiny" in out
+    assert "Study tiny" in err
     assert resolved_config(tmp_path / "s.db").search.evaluations == 5
 
 

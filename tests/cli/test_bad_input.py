@@ -13,7 +13,9 @@ Cli = Callable[..., tuple[int, str, str]]
 
 
 def one_sentence(err: str) -> bool:
-    return err.startswith("Error: ") and len(err.strip().splitlines()) == 1
+    """Progress and messages may stand before it."""
+    lines = err.strip().splitlines()
+    return lines[-1].startswith("Error: ") and err.count("Error: ") == 1 and "Traceback" not in err
 
 
 def test_help_imports_neither_torch_nor_optuna() -> None:

@@ -152,7 +152,7 @@ def test_ctrl_c_keeps_every_run_and_the_same_command_goes_on(
         first = asked_of(patch, stop_at=2)
         code, out, err = run_cli(*arguments)
     assert code == 130, err
-    assert "the same command goes on" in out
+    assert "the same command goes on" in err
     kept = stored(database)
     assert len(kept) == 3
     assert set(first) < kept.keys()

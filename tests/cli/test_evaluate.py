@@ -67,9 +67,9 @@ def test_the_same_command_makes_no_image_again(
         raise AssertionError("images were made again")
 
     monkeypatch.setattr("ecad_automl.evaluation.generate_batch", refuse)
-    code, out, _ = run_cli(*arguments)
+    code, _, err = run_cli(*arguments)
     assert code == 0
-    assert "0 images to make" in out
+    assert "0 images to make" in err
     assert (tmp_path / "out" / "evaluation.csv").read_text() == before
 
 
@@ -157,7 +157,7 @@ def test_a_killed_evaluation_goes_on(start_cli: Callable[..., Any], arguments: l
     before = kept()
     assert 20 <= before < 3 * 3 * 24
     again = start_cli(arguments)
-    out, err = again.communicate(timeout=240)
+    _, err = again.communicate(timeout=240)
     assert again.returncode == 0, err
-    assert f"{3 * 24} images to make" not in out
+    assert f"{3 * 24} images to make" not in err
     assert kept() == 3 * 3 * 24

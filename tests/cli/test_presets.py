@@ -44,14 +44,14 @@ def test_a_preset_runs_in_one_command_on_small_checkpoints_of_its_classes(
     prompts.write_text(json.dumps([{"id": f"00569{i}-0057", "prompt": text} for i, text in enumerate(PROMPTS)]))
     write_folder(image_reward, Sizes())
     write_words(image_reward)
-    code, out, err = run_cli(
+    code, _, err = run_cli(
         *("search", "--preset", preset, "--model", tiny_folders(family), "--storage", tmp_path / "study.db"),
         *("--prompts", f"imagerewarddb={prompts}", "--reward", f"image-reward={image_reward}", "--device", "cpu"),
         *("--study", "small", "--dtype", "float32", "--height", 16, "--width", 16, "--images-per-prompt", 1),
         *("--evaluations", 3, "--population", 3, "--steps", 4),
     )
     assert code == 0, err
-    assert "2 prompts x 1 images, 4 steps, reward image-reward" in " ".join(out.split())
+    assert "2 prompts x 1 images, 4 steps, reward image-reward" in " ".join(err.split())
     with Store.open(tmp_path / "study.db", read_only=True) as store:
         identity = store.identity("small") or {}
     options = read_search_file(preset_path(preset)).options()

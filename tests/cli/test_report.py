@@ -274,9 +274,9 @@ def test_images_are_of_the_uncached_run_and_of_schedules_of_the_front(
 ) -> None:
     database, _ = real_study
     monkeypatch.chdir(tmp_path)
-    code, said, error = run_cli("report", "--storage", database, "--images", "2")
+    code, _, error = run_cli("report", "--storage", database, "--images", "2")
     assert code == 0, error
-    assert "2/3 Images, 1.0" in said
+    assert "2/3 Images, 1.0" in error
     images = embedded(tmp_path / "report.html")["images"]
     assert images["prompts"] == [HOSTILE_PROMPT, "a dog"]
     assert sorted(images["schedules"]) == ["0", "1"]
@@ -312,7 +312,7 @@ def test_stopped_while_images_are_made_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "report.html").write_text("an earlier one")
     monkeypatch.setattr(Evaluator, "generate", stop)
-    code, said, _ = run_cli("report", "--storage", database, "--images", "1")
+    code, _, said = run_cli("report", "--storage", database, "--images", "1")
     assert code == 130
     assert "Stopped; no report was written." in said
     assert (tmp_path / "report.html").read_text() == "an earlier one"

@@ -1,0 +1,100 @@
+"""Results go to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.documents import Document
+from ecad_automl.cli.exit_codes import BROKEN_PIPE
+from ecad_automl.cli.verbosity import Verbosity, current_verbosity
+from ecad_automl.plain_text import PlainConsole
+
+__all__ = ["leave_quietly", "messages", "new_table", "print_json", "print_paths", "results", "step"]
+
+_LOGGER = logging.getLogger("ecad_automl.cli")
+
+
+class _Pipe(PlainConsole):
+    """A console whose reader may go away."""
+
+    def on_broken_pipe(self) -> None:
+        """End without a word; rich's own exit code would be that of a crash."""
+        leave_quietly()
+
+
+def results(*, json_output: bool = False) -> Console:
+    """Where results go; with ``--json`` the document alone is a result, and this console is silent."""
+    return _Pipe(quiet=json_output)
+
+
+def messages() -> Console:
+    """Where progress and messages go."""
+    return _Pipe(stderr=True, quiet=current_verbosity() is Verbosity.QUIET)
+
+
+@contextmanager
+def step(console: Console, what: str) -> Iterator[Status]:
+    """Show what is done while it is, and log how long it took.
+
+    Args:
+        console: where messages go.
+        what: such as "Loading the model".
+    """
+    start = time.monotonic()
+    with console.status(f"{what} ...") as status:
+        yield status
+    _LOGGER.info("%s: %.2f s", what, time.monotonic() - start)
+
+
+def new_table() -> Table:
+    """A table without lines between its columns: more of them fit 80 columns, and it can be cut by column."""
+    return Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+
+
+def print_paths(*paths: Path) -> None:
+    """A line for each file that was written, and nothing else in it."""
+    for path in paths:
+        say(results(), str(path), keep=[path])
+
+
+def print_json(document: Document | Mapping[str, Any]) -> None:
+    """Print a document as JSON; what is no finite number is null."""
+    from ecad_automl.json_file import json_text
+
+    plain = document.to_dict() if isinstance(document, Document) else document
+    sys.stdout.write(json_text(_finite(plain)))
+    sys.stdout.flush()
+
+
+def leave_quietly() -> NoReturn:
+    """End where nobody reads the output any more; what is left of it goes nowhere.
+
+    Raises:
+        SystemExit: always.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    raise SystemExit(BROKEN_PIPE)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
