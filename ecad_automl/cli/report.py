@@ -19,7 +19,7 @@ from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.json_file import write_text
-from ecad_automl.report import Images, ReportData
+from ecad_automl.report.data import Images, ReportData
 from storage import shown
 
 __all__ = ["Format", "report"]

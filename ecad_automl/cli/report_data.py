@@ -11,7 +11,7 @@ from ecad_automl.cli.confirmed import read_confirmation, sentences
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.trial_notes import TrialNote, read_trial_notes
 from ecad_automl.generation import GenerationSettings
-from ecad_automl.report import (
+from ecad_automl.report.data import (
     Confirmed,
     ConfirmedFront,
     GenerationFigures,
@@ -30,7 +30,7 @@ from studies.verdicts import Verdict
 
 __all__ = ["convergence", "report_data"]
 
-#: Stands for the file of a schedule, see :class:`~ecad_automl.report.Usage`.
+#: Stands for the file of a schedule, see :class:`~ecad_automl.report.data.Usage`.
 _FILE = "{file}"
 
 #: Origins that are published heuristics, see :func:`ecad_automl.heuristics.default_heuristics`.

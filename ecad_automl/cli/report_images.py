@@ -13,7 +13,7 @@ from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_model import load_study_model
-from ecad_automl.report import Images, ReportData, ScheduleFigures
+from ecad_automl.report.data import Images, ReportData, ScheduleFigures
 
 if TYPE_CHECKING:
     from ecad_automl.schedule import Schedule

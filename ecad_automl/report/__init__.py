@@ -1,36 +1,12 @@
 """A study as something to read: one HTML file that works offline, or Markdown with PNG figures.
 
-Pure functions from plain data; knows neither the study database nor Optuna, and imports no torch.
+Pure functions from plain data, which :mod:`ecad_automl.report.data` describes; knows neither the study database nor
+Optuna, and imports no torch.
 """
 
-from ecad_automl.report.data import (
-    Confirmed,
-    ConfirmedFront,
-    GenerationFigures,
-    Images,
-    Kind,
-    ReportData,
-    ScheduleFigures,
-    StepsRun,
-    Usage,
-)
 from ecad_automl.report.images import data_uri
 from ecad_automl.report.markdown import markdown_text
 from ecad_automl.report.page import html_page
 from ecad_automl.report.pictures import write_pictures
 
-__all__ = [
-    "Confirmed",
-    "ConfirmedFront",
-    "GenerationFigures",
-    "Images",
-    "Kind",
-    "ReportData",
-    "ScheduleFigures",
-    "StepsRun",
-    "Usage",
-    "data_uri",
-    "html_page",
-    "markdown_text",
-    "write_pictures",
-]
+__all__ = ["data_uri", "html_page", "markdown_text", "write_pictures"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecad_automl.layout import Layout, Slot
-from ecad_automl.report import (
+from ecad_automl.report.data import (
     Confirmed,
     ConfirmedFront,
     GenerationFigures,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecad_automl.report import Kind, ReportData, html_page
+from ecad_automl.report import html_page
+from ecad_automl.report.data import Kind, ReportData
 from tests.report.made_up import (
     COMPONENTS,
     HOSTILE_NAME,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecad_automl.report import ReportData, ScheduleFigures
 from ecad_automl.report.choice import spread_choice, usual_choice
+from ecad_automl.report.data import ReportData, ScheduleFigures
 from tests.report.made_up import made_up_report
 
 
