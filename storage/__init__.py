@@ -1,8 +1,10 @@
 """The study database, a file or on a server, with Optuna's tables and ours, and the front that is read from it."""
 
+from storage.backup import Backups, back_up, restore
+from storage.check import CheckedFile, check_database
 from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
 from storage.front import Costly, by_gmacs, by_latency, choose_by_drop, choose_by_speedup, choose_trial, front, knee
-from storage.location import database_path, is_server, may_exist, optuna_url, shown, split_study
+from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, shown, split_study
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
@@ -11,7 +13,9 @@ from storage.store import Store
 
 __all__ = [
     "BUSY_SECONDS",
+    "Backups",
     "BaselineRecord",
+    "CheckedFile",
     "ConfirmationRecord",
     "Costly",
     "EvaluationRecord",
@@ -20,8 +24,11 @@ __all__ = [
     "Scores",
     "Store",
     "WriterLock",
+    "back_up",
+    "backup_path",
     "by_gmacs",
     "by_latency",
+    "check_database",
     "choose_by_drop",
     "choose_by_speedup",
     "choose_trial",
@@ -34,6 +41,7 @@ __all__ = [
     "open_served_storage",
     "optuna_storage",
     "optuna_url",
+    "restore",
     "shown",
     "split_study",
     "sqlite_faults",

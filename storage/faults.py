@@ -107,5 +107,9 @@ def storage_faults(location: str | Path) -> AbstractContextManager[None]:
 
 def _sqlite_cause(error: BaseException | None) -> sqlite3.Error | None:
     while error is not None and not isinstance(error, sqlite3.Error):
+        if isinstance(error, UnicodeDecodeError):  # what sqlite3 raises where a message quotes damaged bytes
+            damage = sqlite3.DatabaseError(f"damaged text: {error}")
+            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            return damage
         error = error.__cause__
     return error

@@ -12,7 +12,7 @@ from typing import Protocol
 from ecad_automl.errors import StorageError
 from storage.location import database_path, is_server
 
-__all__ = ["Lock", "WriterLock", "hold", "writer_lock"]
+__all__ = ["Lock", "WriterLock", "hold", "is_locked", "writer_lock"]
 
 #: Seconds between two tries to get a lock that another process holds.
 _POLL = 0.5
@@ -84,6 +84,29 @@ def writer_lock(
             return
     with hold(lock, wait=wait, waiting=waiting):
         yield lock
+
+
+def is_locked(database: Path) -> bool:
+    """Whether a search holds the lock of a SQLite file, which is left as it is; False where nothing is locked.
+
+    Args:
+        database: the file.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        handle = os.open(database.with_name(f"{database.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ecad_automl.cli.options import Device, Storage
 from ecad_automl.errors import EcadError, EvaluationError, StorageError
+from ecad_automl.plain_text import PlainConsole
 from storage import Store
 
 __all__ = ["dashboard"]
@@ -57,7 +58,7 @@ def dashboard(
         from ecad_automl.cli.studies import read_study
 
         read_study(storage, study)  # its message lists those that exist
-    console = Console()
+    console = PlainConsole()
     with console.status("Reading the study ..."):
         from studies.dashboard import artifact_folder
 
