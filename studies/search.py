@@ -228,8 +228,9 @@ class Search:
             if flight is not None:
                 new.append(flight)
         idle = executor.workers - len(self._flight_of)
-        for flight in new:
-            self._submit(executor, flight, max(1, idle // len(new)))
+        for index, flight in enumerate(new):
+            share = idle * (index + 1) // len(new) - idle * index // len(new)
+            self._submit(executor, flight, max(1, share))
         if executor.workers > 1 and self._wanted():
             self._is_open(executor, planner)  # has the next generation planned before a worker waits for it
 

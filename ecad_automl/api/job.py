@@ -52,6 +52,11 @@ def keep_settings(job: SearchJob, said: Mapping[str, Any]) -> SearchJob:
         "heuristics": config.heuristics,
         "race": config.race > 0,
         "surrogate": config.surrogate,
+        "executor": job.execution.executor,
+        "workers": job.execution.workers,
+        "address": job.execution.address,
+        "gpus_per_worker": job.execution.gpus_per_worker,
+        "asynchronous": config.asynchronous,
     }
     resolved = SearchFile.from_options({**options, **said}, MethodTable.from_config(config))
     _LOGGER.info("settings: %s", resolved.to_dict())

@@ -21,6 +21,7 @@ from ecad_automl.api.rewards import as_reward, measured_constraints
 from ecad_automl.api.starting import known_schedules, latency_settings, noise_seeds, study_name
 from ecad_automl.api.terminal import say
 from ecad_automl.errors import PromptError, UnsupportedModelError
+from ecad_automl.execution import Execution
 from ecad_automl.models import LoadedModel
 from ecad_automl.plain_text import PlainConsole
 from ecad_automl.prompts import PromptSet, read_prompt_set
@@ -63,6 +64,7 @@ def search(
     init_limit: int = 24,
     progress: bool = True,
     config: SearchConfig | None = None,
+    execution: Execution | None = None,
 ) -> Front:
     """Search for the best schedules at every cost, or go on where an earlier search stopped.
 
@@ -102,6 +104,8 @@ def search(
         init_limit: schedules to take over from them at most.
         progress: whether to show how it goes. Without, what the user should know is logged as warnings.
         config: all further settings of the search; in place of those of a preset.
+        execution: where candidates are evaluated, if not in this process. Workers elsewhere load the model and the
+            reward by name, so they must be given so.
 
     Returns:
         The front of the study.
@@ -147,6 +151,8 @@ def search(
         init=known,
         init_limit=init_limit,
         constraints=bounds,
+        execution=execution or Execution(),
+        reward_given=reward if isinstance(reward, str) else None,
     )
     said = {
         "prompts": str(prompts) if isinstance(prompts, str | Path) else None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from ecad_automl.api.stored import find_study
 from ecad_automl.api.value_fault import value_fault
 from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.execution.settings import ExecutorName
 from storage import Store, shown
 from studies.config import SETTINGS, Heuristics, SearchConfig
 
@@ -85,6 +86,16 @@ class SearchTable(_Table):
     surrogate: bool | None = None
 
 
+class ExecutionTable(_Table):
+    """Where candidates are evaluated."""
+
+    executor: ExecutorName | None = None
+    workers: Count | None = None
+    address: str | None = None
+    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
+    asynchronous: bool | None = None
+
+
 class MethodTable(_Table):
     """Settings of :class:`~studies.config.SearchConfig` that have no option of their own; its fields follow that."""
 
@@ -112,7 +123,7 @@ class MethodTable(_Table):
 
 
 #: What the command has an option for, if of another name, or in part.
-_WITH_OPTION = ("evaluations", "batch", "surrogate", "heuristics", "race", "seed")
+_WITH_OPTION = ("evaluations", "batch", "surrogate", "heuristics", "race", "seed", "asynchronous")
 _WITHOUT_OPTION = {name: kind for name, kind in get_type_hints(SearchConfig).items() if name not in _WITH_OPTION}
 if TYPE_CHECKING:
     _Method = MethodTable
@@ -138,6 +149,7 @@ class SearchFile(BaseModel):
     prompts: PromptsTable = PromptsTable()
     reward: RewardTable = RewardTable()
     search: SearchTable = SearchTable()
+    execution: ExecutionTable = ExecutionTable()
     method: _Method = _Method()
 
     @classmethod
@@ -166,7 +178,7 @@ class SearchFile(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """What was said of the options, by the names of their parameters."""
-        tables = (self.model, self.prompts, self.reward, self.search)
+        tables = (self.model, self.prompts, self.reward, self.search, self.execution)
         return {name: value for table in tables for name, value in table.model_dump(exclude_none=True).items()}
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -191,6 +203,7 @@ TABLES: Mapping[str, type[_Table]] = {
     "prompts": PromptsTable,
     "reward": RewardTable,
     "search": SearchTable,
+    "execution": ExecutionTable,
     "method": _Method,
 }
 

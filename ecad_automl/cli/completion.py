@@ -15,6 +15,7 @@ from ecad_automl.errors import EcadError
 __all__ = [
     "complete_cost",
     "complete_dtype",
+    "complete_executor",
     "complete_heuristics",
     "complete_metrics",
     "complete_model",
@@ -101,6 +102,11 @@ def complete_dtype(incomplete: str) -> list[str]:
 def complete_heuristics(incomplete: str) -> list[str]:
     """Sets of published heuristics."""
     return _beginning(["fora", "all", "none"], incomplete)
+
+
+def complete_executor(incomplete: str) -> list[str]:
+    """Where candidates are evaluated."""
+    return _beginning(["local", "processes", "ray"], incomplete)
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:

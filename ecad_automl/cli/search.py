@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.completion import complete_cost, complete_heuristics, complete_preset, complete_reward
+from ecad_automl.cli.completion import (
+    complete_cost,
+    complete_executor,
+    complete_heuristics,
+    complete_preset,
+    complete_reward,
+)
 from ecad_automl.cli.documents import SearchDocument
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
@@ -20,6 +26,7 @@ from ecad_automl.errors import EvaluationError, PromptError
 from storage import shown
 
 if TYPE_CHECKING:
+    from ecad_automl.execution.settings import ExecutorName
     from studies.config import Heuristics
 
 __all__ = ["search"]
@@ -117,6 +124,28 @@ def search(
     scheduler: Annotated[
         str | None, typer.Option(help="Class of diffusers' schedulers; by default the model's own.")
     ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            help="Where candidates are evaluated: local (this process), processes of this machine, or ray.",
+            autocompletion=complete_executor,
+        ),
+    ] = "local",
+    workers: Annotated[int, typer.Option(help="Candidates evaluated at a time by the executor.")] = 1,
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster, such as auto; by default one starts on this machine.")
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="With ray: GPUs of each worker; by default 1 where the search is on a GPU.")
+    ] = None,
+    asynchronous: Annotated[
+        bool,
+        typer.Option(
+            "--asynchronous/--generational",
+            help="With several workers: propose as results arrive, or finish each generation first, which finds the "
+            "same whatever the number of workers.",
+        ),
+    ] = True,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -143,6 +172,7 @@ def search(
     from ecad_automl.api.rewards import measured_constraints
     from ecad_automl.api.settings import MethodTable
     from ecad_automl.api.starting import known_schedules, latency_settings, noise_seeds, study_name
+    from ecad_automl.execution import Execution
 
     method: MethodTable = context.meta.get(_METHOD, MethodTable())
     settings = method.config(
@@ -152,7 +182,9 @@ def search(
         seed=seed,
         race=race,
         heuristics=cast("Heuristics", heuristics),
+        asynchronous=asynchronous,
     )
+    execution = Execution(cast("ExecutorName", executor), workers, address, gpus_per_worker)
     latency = latency_settings(cost, latency_batch_size, latency_schedules)
     if init_limit < 0:
         raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")
@@ -198,6 +230,8 @@ def search(
         init_limit=init_limit,
         constraints=constraints,
         prompt_split=aside,
+        execution=execution,
+        reward_given=reward,
     )
     said = {name: value for name, value in context.params.items() if name in _AS_SAID and value is not None}
     job = keep_settings(job, {**said, "reward": reward})

@@ -65,10 +65,17 @@ def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too(
     from ecad_automl.cli.app import app
 
     command = typer.main.get_command(app)
-    options = {param.name for param in command.commands["search"].params} - {"config", "preset", "help"}  # type: ignore[attr-defined]
+    options = {param.name for param in command.commands["search"].params} - {
+        "config",
+        "preset",
+        "help",
+        "json_output",
+        "quiet",
+        "verbose",
+    }  # type: ignore[attr-defined]
     keys = {key.replace("-", "_") for table, keys in table_keys().items() if table != "method" for key in keys}
     assert keys == options
-    of_options = {"evaluations", "batch", "surrogate", "heuristics", "race", "seed"}
+    of_options = {"evaluations", "batch", "surrogate", "heuristics", "race", "seed", "asynchronous"}
     settings = {item.name.replace("_", "-") for item in fields(SearchConfig) if item.name not in of_options}
     assert set(table_keys()["method"]) == settings | {"race-share"}
 
