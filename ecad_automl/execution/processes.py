@@ -79,12 +79,9 @@ class _Processes:
         device = self._device_of.pop(id(worker), None)
         if device is not None:
             self._idle_devices.insert(0, device)
-        processes = list((worker._processes or {}).values())
-        worker.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
+        for process in list((worker._processes or {}).values()):
             process.kill()
-        for process in processes:
-            process.join()
+        worker.shutdown(cancel_futures=True)
 
     def close(self) -> None:
         """Nothing is left once all workers are stopped."""

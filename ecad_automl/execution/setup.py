@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 from ecad_automl.errors import EvaluationError
@@ -90,7 +91,10 @@ def _be_quiet() -> None:
     """Progress bars of many workers in one terminal would say nothing."""
     import diffusers
     import transformers
+    from tqdm import tqdm
 
+    # Its own is one of several processes, which nobody cleans up after a worker that is killed.
+    tqdm.set_lock(RLock())
     for library in (diffusers, transformers):
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
