@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 
 from storage import EvaluationRecord, Store
+from tests.servers import Server, mysql_server, postgresql_server
+
+__all__ = ["mysql_server", "postgresql_server"]
+
+SERVERS = ("postgresql", "mysql")
 
 
 @pytest.fixture
@@ -14,10 +19,41 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "study.db"
 
 
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Server:
+    """A database server of each kind that is installed."""
+    found: Server = request.getfixturevalue(f"{request.param}_server")
+    return found
+
+
+@pytest.fixture(params=("sqlite", *SERVERS))
+def location(request: pytest.FixtureRequest) -> str:
+    """Where a study database can be: a file, or an empty database on a server."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('path')}"
+    found: Server = request.getfixturevalue(f"{request.param}_server")
+    return found.empty_database()
+
+
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with Store.open(path) as opened:
+def store(location: str) -> Iterator[Store]:
+    with Store.open(location) as opened:
         yield opened
+
+
+@pytest.fixture
+def execute(location: str) -> Callable[[str], None]:
+    """Changes a database behind our back."""
+
+    def run(sql: str) -> None:
+        from sqlalchemy import create_engine, text
+
+        engine = create_engine(location)
+        with engine.begin() as connection:
+            connection.execute(text(sql))
+        engine.dispose()
+
+    return run
 
 
 @pytest.fixture

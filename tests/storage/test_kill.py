@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
-from storage import Store, open_optuna_storage
+from storage import Store, database_path, is_server, optuna_storage
 
 WRITER = """
 import sys
@@ -65,17 +64,18 @@ def kill_after(lines: int, delay: float, code: str, *arguments: str) -> list[int
     return said + [int(line) for line in rest.split("\n")[:-1]]
 
 
-def check(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+def check(location: str) -> None:
+    if not is_server(location):
+        with closing(sqlite3.connect(database_path(location))) as connection:
+            assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_killed_writer_loses_nothing_that_it_acknowledged(path: Path) -> None:
+def test_a_killed_writer_loses_nothing_that_it_acknowledged(location: str) -> None:
     start = 0
     for delay in (0.0, 0.0013, 0.0047, 0.011):
-        said = kill_after(5, delay, WRITER, str(path), str(start))
-        check(path)
-        with Store.open(path) as store:
+        said = kill_after(5, delay, WRITER, location, str(start))
+        check(location)
+        with Store.open(location) as store:
             kept = store.evaluations("study")
             (generation,) = store.generations("study")
         by_genome = {record.genome: record for record in kept}
@@ -91,14 +91,13 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_search_killed_between_evaluation_and_tell_keeps_the_evaluation(path: Path) -> None:
+def test_a_search_killed_between_evaluation_and_tell_keeps_the_evaluation(location: str) -> None:
     for delay in (0.0, 0.005, 0.02):
-        said = kill_after(3, delay, OPTUNA_WRITER, str(path))
-        check(path)
-        storage = open_optuna_storage(path)
-        trials = storage.get_all_trials(storage.get_study_id_from_name("study"))
-        storage.engine.dispose()
-        with Store.open(path) as store:
+        said = kill_after(3, delay, OPTUNA_WRITER, location)
+        check(location)
+        with optuna_storage(location) as storage:
+            trials = storage.get_all_trials(storage.get_study_id_from_name("study"))
+        with Store.open(location) as store:
             kept = {record.trial: record.reward for record in store.evaluations("study")}
         told = {trial.number: trial.values[0] for trial in trials if trial.state.is_finished()}
         assert set(said) <= set(told)

@@ -55,3 +55,30 @@ def test_an_error_inside_frees_the_lock(path: Path) -> None:
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="check that its folder exists"), writer_lock(tmp_path / "none" / "a.db"):
         pytest.fail("a lock without a file")
+
+
+def test_who_waits_gets_the_lock_when_it_is_free_and_is_told_of_it_once(path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    said: list[str] = []
+
+    def waiting(text: str) -> None:
+        said.append(text)
+        child.kill()
+        child.communicate(timeout=60)
+
+    with writer_lock(path, wait=120, waiting=waiting):
+        assert said == [f"Another search (process {child.pid}) is running on {path}; waiting for it to end."]
+        assert path.with_name("study.db.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_who_waits_for_too_short_is_refused(path: Path) -> None:
+    said: list[str] = []
+    with (
+        writer_lock(path),
+        pytest.raises(StorageError, match="is running on"),
+        writer_lock(path, wait=0.2, waiting=said.append),
+    ):
+        pytest.fail("the lock was given twice")
+    assert len(said) == 1

@@ -26,7 +26,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, **options: float) -> Iterator[RDBStorage]:
+def opened(path: str | Path, **options: float) -> Iterator[RDBStorage]:
     storage = open_optuna_storage(path, **options)
     try:
         yield storage
@@ -41,8 +41,8 @@ def create(storage: RDBStorage) -> optuna.Study:
     )
 
 
-def test_optuna_and_our_tables_share_a_file_with_interleaved_writes(path: Path, make_evaluation: Make) -> None:
-    with Store.open(path, busy_seconds=5) as store, opened(path, busy_seconds=5) as storage:
+def test_optuna_and_our_tables_share_a_database_with_interleaved_writes(location: str, make_evaluation: Make) -> None:
+    with Store.open(location, busy_seconds=5) as store, opened(location, busy_seconds=5) as storage:
         study = create(storage)
         for index in range(12):
             trial = study.ask()
@@ -54,7 +54,7 @@ def test_optuna_and_our_tables_share_a_file_with_interleaved_writes(path: Path, 
         trials = {trial.number: trial.values[0] for trial in study.get_trials()}
         assert {record.trial: record.reward for record in store.evaluations("study")} == trials
         assert len(trials) == 12
-    with Store.open(path, read_only=True) as store, opened(path) as storage:
+    with Store.open(location, read_only=True) as store, opened(location) as storage:
         assert len(create(storage).trials) == len(store.evaluations("study")) == 12
 
 

@@ -12,11 +12,10 @@ from ecad_automl.errors import StorageError, StudyError
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store
 
 Make = Callable[..., EvaluationRecord]
+Execute = Callable[[str], None]
 
-
-def execute(path: Path, sql: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(sql)
+#: One byte, as each database writes it.
+BYTE = {"sqlite": "x'00'", "mysql+pymysql": "x'00'", "postgresql+psycopg": "decode('00', 'hex')"}
 
 
 def test_an_evaluation_comes_back_as_it_was(store: Store, make_evaluation: Make) -> None:
@@ -120,11 +119,11 @@ def test_calibration_bytes_come_back(store: Store) -> None:
     assert store.calibration("study", "other") is None
 
 
-def test_a_study_of_the_same_identity_goes_on(path: Path) -> None:
+def test_a_study_of_the_same_identity_goes_on(location: str) -> None:
     identity = {"model": "a", "size": (256, 256), "seed": np.int64(3), "layout": {"slots": [{"macs": 1}]}}
-    with Store.open(path) as store:
+    with Store.open(location) as store:
         store.claim_study("study", identity)
-    with Store.open(path) as store:
+    with Store.open(location) as store:
         store.claim_study("study", dict(reversed(identity.items())))
         assert store.studies() == ["study"]
         assert store.identity("study") == {
@@ -169,7 +168,8 @@ def test_what_is_not_there_is_not_made_where_that_is_not_asked(path: Path) -> No
         with pytest.raises(StorageError, match=r"There is no study database at .*study\.db"):
             Store.open(path, **options)
     assert not path.exists()
-    execute(path, "create table other (x)")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table other (x)")
     for options in ({"create": False}, {"read_only": True}):
         with pytest.raises(StorageError, match="holds no study of ecad-automl"):
             Store.open(path, **options)
@@ -177,36 +177,36 @@ def test_what_is_not_there_is_not_made_where_that_is_not_asked(path: Path) -> No
         assert store.studies() == []
 
 
-def test_a_reader_sees_what_a_writer_committed(store: Store, path: Path, make_evaluation: Make) -> None:
-    with Store.open(path, read_only=True) as reader:
+def test_a_reader_sees_what_a_writer_committed(store: Store, location: str, make_evaluation: Make) -> None:
+    with Store.open(location, read_only=True) as reader:
         store.save_evaluation("study", make_evaluation("aa"))
         assert [record.genome for record in reader.evaluations("study")] == ["aa"]
         store.save_evaluation("study", make_evaluation("bb"))
         assert [record.genome for record in reader.evaluations("study")] == ["aa", "bb"]
 
 
-def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
-    Store.open(path).close()
-    execute(path, "update ecad_meta set value = '2'")
+def test_a_database_of_a_newer_version_is_refused(location: str, execute: Execute) -> None:
+    Store.open(location).close()
+    execute("update ecad_meta set value = '2'")
     with pytest.raises(StorageError, match=r"newer ecad-automl \(schema 2, this one reads 1\); upgrade"):
-        Store.open(path)
-    execute(path, "update ecad_meta set value = 'two'")
+        Store.open(location)
+    execute("update ecad_meta set value = 'two'")
     with pytest.raises(StorageError, match="schema version 'two'"):
-        Store.open(path)
-    execute(path, "delete from ecad_meta")
+        Store.open(location)
+    execute("delete from ecad_meta")
     with pytest.raises(StorageError, match="schema version None"):
-        Store.open(path)
+        Store.open(location)
 
 
-def test_damaged_rows_are_a_storage_error(path: Path, make_evaluation: Make) -> None:
-    with Store.open(path) as store:
+def test_damaged_rows_are_a_storage_error(location: str, execute: Execute, make_evaluation: Make) -> None:
+    with Store.open(location) as store:
         store.claim_study("study", {"seed": 0})
         store.save_evaluation("study", make_evaluation())
         store.save_generation("study", GenerationRecord(0, 1))
-    execute(path, "update ecad_studies set identity = '{'")
-    execute(path, "update ecad_evaluations set scores = x'00'")
-    execute(path, "update ecad_generations set figures = null")
-    with Store.open(path) as store:
+    execute("update ecad_studies set identity = '{'")
+    execute(f"update ecad_evaluations set scores = {BYTE[location.partition(':')[0]]}")
+    execute("update ecad_generations set figures = null")
+    with Store.open(location) as store:
         for read in (
             lambda: store.identity("study"),
             lambda: store.evaluations("study"),
@@ -225,8 +225,8 @@ def test_an_error_inside_a_write_leaves_nothing_of_it(store: Store, make_evaluat
     assert [record.genome for record in store.evaluations("study")] == ["aa", "bb"]
 
 
-def test_a_closed_store_says_so(path: Path, make_evaluation: Make) -> None:
-    store = Store.open(path)
+def test_a_closed_store_says_so(location: str, make_evaluation: Make) -> None:
+    store = Store.open(location)
     store.close()
     store.close()
     with pytest.raises(StorageError, match="closed"):
@@ -242,7 +242,8 @@ def test_a_file_from_before_there_were_constraints_is_read(
     path = tmp_path / "old.db"
     with Store.open(path) as store:
         store.save_evaluation("study", make_evaluation())
-    execute(path, "alter table ecad_evaluations drop column feasible")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("alter table ecad_evaluations drop column feasible")
     with Store.open(path, read_only=read_only) as store:
         assert [record.feasible for record in store.evaluations("study")] == [True]
         if not read_only:
