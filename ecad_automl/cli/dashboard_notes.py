@@ -22,6 +22,9 @@ __all__ = ["schedule_note", "study_note"]
 _PROMPTS = 6
 _ROWS = 24
 _FOLDER = "schedules"
+#: Characters of a line of code, and of a prompt in it, that fit beside the list of trials.
+_LINE = 76
+_PROMPT = 56
 #: What a picture shows, for those who do not see it.
 _SHOWN = {
     Kind.GRID: "Images of the first prompts: uncached, cached, and their difference",
@@ -74,7 +77,7 @@ def study_note(study: StoredStudy, shown: Sequence[Shown], confirmation: Confirm
     counted = f"{len(study.evaluations)} schedules evaluated, {len(front)} on the front."
     confirm = code(f"ecad-automl confirm {_where(study, storage)}")
     parts = [
-        f"# {plain(study.name)}",
+        f"# {code(study.name)}",
         f"{counted} Its trials have notes and pictures; plots stand on the first page of the study.",
         _setting(study),
         _prompts(study),
@@ -129,7 +132,7 @@ def _survival(shown: Shown) -> str:
     verdict = shown.verdict
     if verdict is None or verdict.beaten_by is None:
         return "survives"
-    return f"beaten by {plain(verdict.beaten_by.label)}"
+    return f"beaten by {_cell(verdict.beaten_by.label)}"
 
 
 def _origin(shown: Shown) -> str:
@@ -163,7 +166,7 @@ def _setting(study: StoredStudy) -> str:
 
 def _prompts(study: StoredStudy) -> str:
     prompts = [str(prompt) for prompt in study.identity["prompts"]]
-    shown = [f"- {plain(_short(prompt, 160))}" for prompt in prompts[:_PROMPTS]]
+    shown = [f"- {code(_short(prompt, 160))}" for prompt in prompts[:_PROMPTS]]
     more = len(prompts) - len(shown)
     return "\n".join(["Prompts:", "", *shown, *([f"- and {more} more"] if more > 0 else [])])
 
@@ -227,13 +230,17 @@ def _where(study: StoredStudy, storage: str) -> str:
 
 
 def _export(study: StoredStudy, storage: str, choice: str) -> str:
-    return " ".join(["ecad-automl export", _where(study, storage), *([choice] if choice else []), f"--out {_FOLDER}"])
+    first = f"ecad-automl export --storage {shlex.quote(shown_location(storage))}"
+    rest = " ".join([f"--study {shlex.quote(study.name)}", *([choice] if choice else []), f"--out {_FOLDER}"])
+    # A line that is longer than the page would push the whole page aside.
+    return f"{first} {rest}" if len(first) + len(rest) < _LINE else f"{first} \\\n  {rest}"
 
 
 def _apply(study: StoredStudy, record: EvaluationRecord) -> str:
     """The file is named as ``ecad-automl export`` names it."""
     path = f"{_FOLDER}/{file_name_of(study.name)}-{study.speedup(record):.2f}x-trial{record.trial}.json"
-    prompt = json.dumps(_short(str(study.identity["prompts"][0]), 200), ensure_ascii=False)
+    prompts = (json.dumps(str(prompt), ensure_ascii=False) for prompt in study.identity["prompts"])
+    prompt = next((prompt for prompt in prompts if len(prompt) <= _PROMPT and prompt.isprintable()), '"your prompt"')
     return (
         "from ecad_automl import apply_schedule\n\n"
         f"with apply_schedule(pipe, {json.dumps(path, ensure_ascii=False)}):\n    image = pipe({prompt}).images[0]"
@@ -260,4 +267,6 @@ def _interval(mean: float, half: float | None) -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return table([f"{text}{_GAP}" for text in headings], [[f"{text}{_GAP}" for text in row] for row in rows])
+    lines = table([f"{text}{_GAP}" for text in headings], [[f"{text}{_GAP}" for text in row] for row in rows])
+    heading, rule, *rest = lines.splitlines()
+    return "\n".join([heading, rule.replace("---", ":---"), *rest])  # headings as their columns, to the left

@@ -225,7 +225,7 @@ def compute_plot(shares: ComputeShares) -> str:
 def _lowest(front: Sequence[Dot]) -> float:
     """A little below the front up to five times; schedules that are far worse than most do not count."""
     near = [dot.difference for dot in front if dot.speedup <= 5] or [max(dot.difference for dot in front)]
-    worst = max(min(near), 5 * min(float(np.median(near)), -1e-6))
+    worst = max(min(near), 8 * min(float(np.median(near)), -1e-6))
     return worst - 0.4 * max(-worst, 1e-6)
 
 

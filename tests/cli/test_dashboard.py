@@ -90,7 +90,8 @@ def test_the_commands_in_a_note_export_the_file_that_it_applies(
     monkeypatch.chdir(tmp_path)
     record = read_study(database, NAME).front()[0]
     note = note_of(database, record.trial)
-    command = next(line for line in note.splitlines() if line.startswith("ecad-automl export"))
+    lines = note.replace("\\\n", " ").splitlines()
+    command = next(line for line in lines if line.startswith("ecad-automl export"))
     assert run_cli(*shlex.split(command)[1:])[0] == 0
     applied = next(line for line in note.splitlines() if line.startswith("with apply_schedule"))
     (file,) = (tmp_path / "schedules").glob("*.json")
