@@ -1,0 +1,160 @@
+"""Whole searches with workers in other processes, of which one, all or the search itself is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import Store
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Arguments = Callable[[Path, int], list[str]]
+
+RAY = ("--executor", "ray", "--workers", "2", "--generational")
+PROCESSES = ("--executor", "processes", "--workers", "2", "--generational")
+
+
+def records(folder: Path) -> dict[str, Any]:
+    if not (folder / "study.db").exists():
+        return {}
+    with Store.open(folder / "study.db", read_only=True) as store:
+        return {
+            record.genome: (record.complete, record.reward, record.scores["fidelity"].tolist())
+            for record in store.evaluations("tiny")
+        }
+
+
+def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 180
+    while len(records(folder)) < count:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def children(process: int) -> Iterator[int]:
+    """All descendants that run."""
+    try:
+        direct = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return
+    for child in map(int, direct):
+        yield child
+        yield from children(child)
+
+
+def command_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    return out + err
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the search finds in one process."""
+    from tests.cli.conftest import _search_arguments, _start
+
+    folder = tmp_path_factory.mktemp("alone")
+    finish(_start([*_search_arguments(folder, tiny_pixart_folder, 26), "--generational"]))
+    return records(folder)
+
+
+@pytest.mark.slow
+def test_processes_find_bit_for_bit_the_same_though_one_and_then_the_search_is_killed(
+    tmp_path: Path, start_cli: Start, search_arguments: Arguments, alone: dict[str, Any]
+) -> None:
+    process = start_cli([*search_arguments(tmp_path, 26), *PROCESSES])
+    wait_for(tmp_path, 8, process)
+    workers = [child for child in children(process.pid) if "spawn_main" in command_of(child)]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    wait_for(tmp_path, 14, process)
+    workers = [child for child in children(process.pid) if "spawn_main" in command_of(child)]
+    process.kill()
+    out, err = process.communicate()
+    assert "was lost and is replaced" in out + err
+    deadline = time.monotonic() + 30
+    while any("spawn_main" in command_of(worker) for worker in workers):
+        assert time.monotonic() < deadline, "workers end with their search"
+        time.sleep(0.05)
+    finish(start_cli([*search_arguments(tmp_path, 26), *PROCESSES]))
+    assert records(tmp_path) == alone
+
+
+@pytest.mark.slow
+def test_actors_of_ray_find_bit_for_bit_the_same_though_the_head_is_killed(
+    tmp_path: Path,
+    start_cli: Start,
+    search_arguments: Arguments,
+    alone: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # a minute by default
+    pytest.importorskip("ray", reason="the package ray is not installed")
+    process = start_cli([*search_arguments(tmp_path, 26), *RAY])
+    wait_for(tmp_path, 10, process)
+    # All that Ray has started: its head with the scheduler, and the actors.
+    for child in list(children(process.pid)):
+        os.kill(child, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode not in (0, None), out + err
+    before = records(tmp_path)
+    finish(start_cli([*search_arguments(tmp_path, 26), *RAY]))
+    assert before.items() <= records(tmp_path).items()
+    assert records(tmp_path) == alone
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_workers_too(tmp_path: Path, start_cli: Start, search_arguments: Arguments) -> None:
+    process = start_cli([*search_arguments(tmp_path, 200), *PROCESSES[:4]])
+    wait_for(tmp_path, 8, process)
+    started = list(children(process.pid))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "Stopped" in out + err
+    assert "Traceback" not in out + err
+    assert not [child for child in started if "spawn_main" in command_of(child)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--executor", "slurm"], "The executor 'slurm' is unknown; choose one of local, processes, ray."),
+        (["--workers", "3"], "'local' is one process, so it cannot have 3 workers"),
+        (["--executor", "processes", "--workers", "0"], "at least 1 is needed"),
+        (["--executor", "processes", "--address", "auto"], "are for the executor 'ray', not for 'processes'"),
+        (["--executor", "ray", "--gpus-per-worker", "-1"], "-1 GPUs per worker; it must not be negative"),
+    ],
+)
+def test_useless_executors_are_refused_in_one_sentence(
+    tmp_path: Path, run_cli: Any, search_arguments: Arguments, options: list[str], message: str
+) -> None:
+    code, out, err = run_cli(*search_arguments(tmp_path, 20), *options)
+    assert code == 2, out + err
+    assert message in err
+    assert not (tmp_path / "study.db").exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_without_enough_gpus_is_named(tmp_path: Path, run_cli: Any, search_arguments: Arguments) -> None:
+    pytest.importorskip("ray", reason="the package ray is not installed")
+    code, _, err = run_cli(
+        *search_arguments(tmp_path, 20), "--executor", "ray", "--workers", "2", "--gpus-per-worker", "40"
+    )
+    assert code == 2
+    assert "2 workers take 80 GPUs together, but the Ray cluster has 0" in err
