@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ecad_automl.errors import StorageError
 from storage import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -22,13 +23,14 @@ PROCESSES = ("--executor", "processes", "--workers", "2", "--generational")
 
 
 def records(folder: Path) -> dict[str, Any]:
-    if not (folder / "study.db").exists():
+    try:
+        with Store.open(folder / "study.db", read_only=True) as store:
+            return {
+                record.genome: (record.complete, record.reward, record.scores["fidelity"].tolist())
+                for record in store.evaluations("tiny")
+            }
+    except StorageError:  # the file is being made
         return {}
-    with Store.open(folder / "study.db", read_only=True) as store:
-        return {
-            record.genome: (record.complete, record.reward, record.scores["fidelity"].tolist())
-            for record in store.evaluations("tiny")
-        }
 
 
 def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
