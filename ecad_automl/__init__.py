@@ -11,11 +11,13 @@ from ecad_automl.schedule_file import load_schedule, save_schedule
 
 if TYPE_CHECKING:
     from ecad_automl.api import Front, search
+    from ecad_automl.execution import Execution
     from ecad_automl.models import load_model
     from ecad_automl.runtime import apply_schedule
 
 __all__ = [
     "EcadError",
+    "Execution",
     "Front",
     "Layout",
     "Schedule",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Execution": "ecad_automl.execution",
     "Front": "ecad_automl.api",
     "apply_schedule": "ecad_automl.runtime",
     "load_model": "ecad_automl.models",
