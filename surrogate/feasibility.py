@@ -7,17 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate.forecast import DropForecast
+from surrogate.forecast import DropForecast, GaussianForecast
 
 __all__ = ["ConstrainedForecast", "probability_above"]
 
 Floats = NDArray[np.float64]
 
 
-def probability_above(forecast: DropForecast, level: float) -> Floats:
+def probability_above(forecast: DropForecast | GaussianForecast, level: float) -> Floats:
     """``(n,)``: the probability that each reward is at least a level."""
     from scipy.special import ndtr
 
+    if isinstance(forecast, GaussianForecast):
+        above: Floats = ndtr((forecast.reward - level) / np.maximum(forecast.std, 1e-12))
+        return above
     bound = forecast.scale.of(np.array([level]))
     probability: Floats = ndtr((bound - forecast.log_drop) / np.maximum(forecast.log_std, 1e-9))
     return probability
@@ -35,7 +38,7 @@ class ConstrainedForecast:
         feasible: ``(n,)`` probabilities.
     """
 
-    forecast: DropForecast
+    forecast: DropForecast | GaussianForecast
     feasible: Floats
 
     @property

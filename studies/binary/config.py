@@ -28,6 +28,7 @@ class BinaryConfig:
     batch: int = 8
     parents: int = 24
     pool: int = 400
+    rounds: int = 1
     unfiltered: int = 1
     surrogate: bool = True
     adaptive: bool = True
@@ -38,7 +39,7 @@ class BinaryConfig:
 
     def __post_init__(self) -> None:
         least = {"bits": (self.bits, 1), "initial": (self.initial, 2), "batch": (self.batch, 1), "seed": (self.seed, 0)}
-        for name, (value, bound) in {**least, "parents": (self.parents, 2)}.items():
+        for name, (value, bound) in {**least, "parents": (self.parents, 2), "rounds": (self.rounds, 1)}.items():
             if value < bound:
                 raise StudyError(f"{name} is {value}; it must be at least {bound}.")
         if self.shape is not None and (min(self.shape) < 1 or self.shape[0] * self.shape[1] != self.bits):

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.errors import StudyError
 from studies import attributes
 from studies.binary.config import BinaryConfig
 from studies.binary.genome import Bits, pack_bits, unpack_all
-from studies.binary.objectives import Roles, exact_values
+from studies.binary.model import FIRST_FIT, Model, Past
+from studies.binary.objectives import Roles
 from studies.binary.operators import grid_of, operators_of
 from studies.binary.pool import Pool, in_order
-from studies.binary.trust import Trust, trust_in
+from studies.binary.trust import Trust
 from studies.operators import breed, generation_gains, operator_odds
 from surrogate import (
+    ConstrainedForecast,
     GaussianForecast,
-    TableSurrogate,
-    bit_features,
     choose_batch,
     non_dominated,
 )
 
-__all__ = ["BinaryPlan", "Past", "first_plan", "next_plan", "predicted"]
+__all__ = ["BinaryPlan", "first_plan", "next_plan", "predicted"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
-#: Fewest evaluated genomes from which a surrogate is fitted.
-_FIRST_FIT = 12
 #: A search space of so many bits at most is small enough to look at all of it.
 _SMALL = 12
-#: The value that is told to Optuna may differ from an exact one by this part: what is kept as float32, say.
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -55,30 +51,6 @@ class BinaryPlan:
     surrogate_used: bool = False
     trust: Mapping[int, Trust] = field(default_factory=dict)
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class Past:
-    """All that was evaluated before a generation, in an order that does not depend on when.
-
-    Args:
-        bits: ``(n, bits)``.
-        values: ``(n, 2)`` finite, as told to Optuna.
-        feasible: ``(n,)``: whether each meets the constraints of its trial.
-        generation: ``(n,)``.
-        operators: ``n`` names of the operators that bred each; empty for those that were not bred.
-        foretold: ``(n, 2, 2)``: of each objective the prediction that each trial carries and its standard deviation;
-            NaN where it has none.
-        tried: genomes that are not to be tried again, those of failed trials among them.
-    """
-
-    bits: Bits
-    values: Floats
-    feasible: NDArray[np.bool_]
-    generation: Integers
-    operators: Sequence[str]
-    foretold: Floats
-    tried: frozenset[str]
 
 
 def predicted(index: int) -> tuple[str, str]:
@@ -111,7 +83,9 @@ def next_plan(config: BinaryConfig, roles: Roles, generation: int, past: Past, p
     """
     start = time.perf_counter()
     rng = np.random.default_rng([config.seed, generation])
-    reference = roles.reference(past.values, config.reference) if len(past.values) else None
+    # Infeasible trials say how good others may be only where there are no feasible ones.
+    of_interest = past.values[past.feasible] if past.feasible.any() else past.values
+    reference = roles.reference(of_interest, config.reference) if len(of_interest) else None
     reward, cost = roles.split(past.values)
     odds: Mapping[str, float] | None = None
     if config.adaptive and reference is not None:
@@ -120,47 +94,59 @@ def next_plan(config: BinaryConfig, roles: Roles, generation: int, past: Past, p
         gains[usable] = generation_gains(past.generation[usable], reward[usable], cost[usable], reference)
         odds = operator_odds((name, float(gain)) for name, gain in zip(past.operators, gains, strict=True) if name)
     pool = Pool(pack_bits, past.tried)
+    offspring = _offspring(config, odds, rng)
     if len(parents):
-        shape = (1, config.bits) if config.shape is None else config.shape
-        crossovers, mutations = operators_of(config.shape)
-        grid = grid_of(config.bits, config.shape)
-
-        def offspring() -> tuple[Bits, list[str]]:
-            children, names = breed(
-                parents.reshape(-1, *shape), grid, rng, config.pool, odds, crossovers=crossovers, mutations=mutations
-            )
-            return children.reshape(-1, config.bits), names
-
-        pool.fill(offspring, config.pool)
+        pool.fill(lambda: offspring(parents), config.pool)
     _top_up(pool, config, rng, 2 * config.batch)
+    if not len(pool):
+        return BinaryPlan(())
     # Drawn before anything else looks at the pool: these measure the surrogate on candidates it did not choose.
     lottery = rng.permutation(len(pool))
-    if not config.surrogate or reference is None or len(reward) < _FIRST_FIT:
+    if not config.surrogate or reference is None or len(reward) < FIRST_FIT:
         order, filtered = in_order(lottery, config.unfiltered, None)
         return BinaryPlan(_listed(pool, order, filtered, {}), seconds=time.perf_counter() - start)
 
-    trust = _trust(config, roles, past)
-    bits = unpack_all(pool.candidates, config.bits)
-    forecasts = _forecasts(config, past, bits, trust)
-    trusted = not any(each.doubted for each in trust.values())
+    model = Model(config, roles, past)
+    trusted = not any(each.doubted for each in model.trust.values())
+    front = np.flatnonzero(past.feasible)
+    front = front[non_dominated(reward[front], cost[front])]
+    forecast = model.predict(unpack_all(pool.candidates, config.bits))
 
-    def choose(rest: Integers) -> Integers:
-        front = np.flatnonzero(past.feasible)
-        front = front[non_dominated(reward[front], cost[front])]
-        of_reward = roles.signed(roles.reward, forecasts[roles.reward]).subset(rest)
-        of_cost = roles.signed(roles.cost, forecasts[roles.cost]).subset(rest)
-        return choose_batch(
-            of_reward,
-            of_cost.reward if roles.cost in config.exact else of_cost,
-            reward[front],
-            cost[front],
-            reference,
-            config.batch - min(config.unfiltered, len(lottery)),
-        )
+    def choose(rest: Integers, count: int) -> Integers:
+        of_reward, of_cost = (roles.signed(i, forecast.objectives[i]).subset(rest) for i in (roles.reward, roles.cost))
+        known = of_cost.reward if roles.cost in config.exact else of_cost
+        expected = ConstrainedForecast(of_reward, forecast.feasible[rest])
+        return choose_batch(expected, known, reward[front], cost[front], reference, count)
 
-    order, filtered = in_order(lottery, config.unfiltered, choose if trusted else None)
-    foretold = {index: forecasts[index] for index in trust}
-    return BinaryPlan(_listed(pool, order, filtered, foretold), trusted, trust, time.perf_counter() - start)
+    for _ in range(config.rounds - 1 if trusted else 0):
+        # The most promising children breed in turn, beside the parents.
+        best = unpack_all((pool.candidates[i] for i in choose(np.arange(len(pool)), config.parents)), config.bits)
+        before = len(pool)
+        pool.fill(partial(offspring, np.concatenate([parents, best])), before + config.pool)
+        if len(pool) == before:
+            break
+        forecast = forecast.joined(model.predict(unpack_all(pool.candidates[before:], config.bits)))
+    lottery = np.concatenate([lottery, np.arange(len(lottery), len(pool))])
+    count = config.batch - min(config.unfiltered, len(lottery))
+    order, filtered = in_order(lottery, config.unfiltered, partial(choose, count=count) if trusted else None)
+    foretold = {index: forecast.objectives[index] for index in model.trust}
+    return BinaryPlan(_listed(pool, order, filtered, foretold), trusted, model.trust, time.perf_counter() - start)
+
+
+def _offspring(
+    config: BinaryConfig, odds: Mapping[str, float] | None, rng: np.random.Generator
+) -> Callable[[Bits], tuple[Bits, list[str]]]:
+    """From parents ``(p, bits)`` to a pool's worth of children and the names of the operators that made them."""
+    shape = (1, config.bits) if config.shape is None else config.shape
+    crossovers, mutations = operators_of(config.shape)
+    grid = grid_of(config.bits, config.shape)
+
+    def offspring(parents: Bits) -> tuple[Bits, list[str]]:
+        rows = parents.reshape(-1, *shape)
+        children, names = breed(rows, grid, rng, config.pool, odds, crossovers=crossovers, mutations=mutations)
+        return children.reshape(-1, config.bits), names
+
+    return offspring
 
 
 def _top_up(pool: Pool[str], config: BinaryConfig, rng: np.random.Generator, size: int) -> None:
@@ -173,57 +159,6 @@ def _top_up(pool: Pool[str], config: BinaryConfig, rng: np.random.Generator, siz
     else:
         found = rng.random((size, config.bits)) < rng.random((size, 1))
     pool.add(found, ["random"] * len(found), size)
-
-
-def _trust(config: BinaryConfig, roles: Roles, past: Past) -> dict[int, Trust]:
-    """How far the predictions of each objective that is not exact held, at equal values of the other one."""
-    found = {}
-    signed = np.array(roles.signs) * past.values
-    for index in (0, 1):
-        if index not in config.exact:
-            mean, std = roles.signs[index] * past.foretold[:, index, 0], past.foretold[:, index, 1]
-            known = np.isfinite(mean)
-            found[index] = trust_in(
-                mean[known], std[known], signed[known, index], signed[known, 1 - index], config.trust
-            )
-    return found
-
-
-def _forecasts(config: BinaryConfig, past: Past, bits: Bits, trust: Mapping[int, Trust]) -> dict[int, GaussianForecast]:
-    """Of both objectives, in the units in which they are told to Optuna."""
-    found = {}
-    for index, values in exact_values(config.exact, bits).items():
-        found[index] = GaussianForecast(values, np.zeros(len(values)))
-    for index, values in exact_values(config.exact, past.bits).items():
-        _check_exact(index, values, past.values[:, index])
-    if trust:
-        known, new = _features(config, past.bits), _features(config, bits)
-        for index, each in trust.items():
-            model = TableSurrogate(config.seed % 2**28).fit(known, past.values[:, index])
-            found[index] = model.predict(new).stretched(each.stretch)
-    return found
-
-
-def _check_exact(index: int, values: Floats, told: Floats) -> None:
-    scale = max(float(np.abs(told).max()), 1e-12)
-    wrong = np.flatnonzero(np.abs(values - told) > _TOLERANCE * scale)
-    if len(wrong):
-        raise StudyError(
-            f"The function of the exact objective {index} gives {values[wrong[0]]:g} for a genome that was evaluated "
-            f"to {told[wrong[0]]:g}; leave out of 'exact' what is not known exactly."
-        )
-
-
-def _features(config: BinaryConfig, bits: Bits) -> Floats:
-    if config.features is None:
-        return bit_features(bits, config.shape)
-    found = np.asarray(config.features(bits), dtype=np.float64)
-    if found.ndim != 2 or len(found) != len(bits) or not np.isfinite(found).all():
-        raise StudyError(
-            f"'features' gave an array of the shape {found.shape} for {len(bits)} genomes; it must give "
-            "(genomes, features), all finite."
-        )
-    return found
 
 
 def _listed(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -17,8 +18,9 @@ from studies.binary.base import GenomeSampler
 from studies.binary.config import BinaryConfig
 from studies.binary.descriptors import Descriptor, default_descriptors
 from studies.binary.genome import Bits, genome_of, pack_bits, unpack_all, unpack_bits
+from studies.binary.model import Past
 from studies.binary.objectives import Exact, Roles
-from studies.binary.planning import BinaryPlan, Past, first_plan, next_plan, predicted
+from studies.binary.planning import BinaryPlan, first_plan, next_plan, predicted
 from studies.binary.stale import enqueue
 
 __all__ = ["PackedBinarySampler", "enqueue_bits", "suggest_bits"]
@@ -31,6 +33,9 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
     LightGBM on what it leaves) chooses the batch with the largest expected gain of hypervolume. The objective function
     gets its bits by :func:`suggest_bits`. The genome is one attribute of the trial, and the trial's parameters are
     readable descriptors of it, so storages and dashboards stay quick with thousands of bits.
+
+    Constraints are those of Optuna (``trial.set_constraint``): parents are selected by them, the front is that of
+    trials which meet them, and surrogates tell how probable it is that a child does.
 
     A study goes on from any Optuna storage: make the sampler with the same arguments again. Proposals depend on the
     seed and on what was evaluated alone, as long as one trial runs at a time.
@@ -48,6 +53,8 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
             that it did not choose.
         surrogate: False breeds without one: plain NSGA-II with the operators and without duplicates.
         adaptive: whether operators are used the more often the more their children have added to the front.
+        rounds: pools that are bred for each generation, each but the first also from the children so far of which the
+            surrogate expects most. More of them exploit the surrogate, errors included.
         trust: rank correlation of predicted and measured values, at equal values of the other objective, below which
             the surrogate is not used for a generation.
         features: from ``(n, bits)`` bool to ``(n, features)`` finite numbers, which the surrogate learns from instead
@@ -73,6 +80,7 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
         batch: int = 8,
         parents: int = 24,
         pool: int = 400,
+        rounds: int = 1,
         unfiltered: int = 1,
         surrogate: bool = True,
         adaptive: bool = True,
@@ -90,6 +98,7 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
             batch=batch,
             parents=parents,
             pool=pool,
+            rounds=rounds,
             unfiltered=unfiltered,
             surrogate=surrogate,
             adaptive=adaptive,
@@ -191,7 +200,7 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
         return Past(
             bits=unpack_all((trial.user_attrs[attributes.GENOME] for trial in learned), self._config.bits),
             values=np.array([trial.values for trial in learned], dtype=np.float64).reshape(-1, 2),
-            feasible=np.array([all(v <= 0 for v in trial.constraints.values()) for trial in learned], dtype=np.bool_),
+            constraints=_constraints([trial.constraints for trial in learned]),
             generation=np.array([trial.system_attrs[key] for trial in learned], dtype=np.intp),
             operators=[str(trial.user_attrs.get(attributes.OPERATOR, "")) for trial in learned],
             foretold=np.array(foretold, dtype=np.float64).reshape(-1, 2, 2),
@@ -201,6 +210,13 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
                 if not trial.user_attrs.get(attributes.INTERRUPTED)
             ),
         )
+
+
+def _constraints(told: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+    """``(n, constraints)``, in the order of their names; NaN where one was not told."""
+    names = sorted({name for each in told for name in each})
+    rows = [[each.get(name, np.nan) for name in names] for each in told]
+    return np.array(rows, dtype=np.float64).reshape(len(told), len(names))
 
 
 def suggest_bits(trial: Trial | FrozenTrial) -> Bits:
