@@ -2,7 +2,7 @@
 
 They show a real study of the bundled model, that of ``make demo``, in Chromium. The study is copied first; notes in the
 pictures name it as a user in its folder would. Images of the dashboard are taken from the folder of pictures beside the
-database where ``ecad-automl dashboard --images 4`` has left them there, and else made.
+database where ``ecad-automl dashboard --images 3`` has left them there, and else made.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ IMAGES = Path(__file__).parent / "images"
 PICTURES = (
     "dashboard-note.png",
     "dashboard-trial.png",
+    "dashboard-pictures.png",
     "dashboard-plots.png",
     "report-light.png",
     "report-dark.png",
@@ -42,7 +43,7 @@ _BROWSER = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background
 _SPEEDUP = 3.0
 #: Milliseconds; a machine that does other work is slow.
 _LONGEST = 300_000
-_PROMPTS = 4
+_PROMPTS = 3
 #: The dashboard shows plots in the order of a set of their names; with this seed of hashes the front comes first.
 _HASH_SEED = "0"
 
@@ -97,24 +98,31 @@ def _chosen(database: Path) -> int:
 def _dashboard(browser: Any, database: Path, number: int, out: Path) -> None:
     _cli(database, "dashboard", "--images", str(_PROMPTS), "--no-serve")
     with _served(database) as address:
-        page = browser.new_page(viewport={"width": 1100, "height": 1180}, device_scale_factor=1.25)
+        page = browser.new_page(viewport={"width": 1100, "height": 1300}, device_scale_factor=1.25)
         page.set_default_timeout(_LONGEST)
         page.goto(f"{address}/dashboard/studies/1/note")
-        page.get_by_text("What it is compared with").wait_for()
-        page.screenshot(path=out / "dashboard-note.png")
-        # The pane of a trial scrolls by itself, so the window is made as high as it.
-        page.set_viewport_size({"width": 1100, "height": 2400})
+        front = page.get_by_role("heading", name="Front", exact=True)
+        front.wait_for()
+        bottom = front.bounding_box()["y"] - 8
+        page.screenshot(path=out / "dashboard-note.png", clip={"x": 0, "y": 0, "width": 1100, "height": bottom})
+        # The pane of a trial scrolls by itself, so the window is made as high as it; the list of trials is left out.
+        page.set_viewport_size({"width": 1280, "height": 3000})
         page.goto(f"{address}/dashboard/studies/1/trials?numbers={number}")
         page.get_by_text(f"Trial {number} (trial_id").first.wait_for()
         page.wait_for_function(
             "() => { const all = [...document.querySelectorAll('img')];"
             " return all.length > 1 && all.every(image => image.complete && image.naturalWidth > 0); }"
         )
-        note = page.get_by_text("Note", exact=True).first.locator("xpath=following::*[.//img][1]").bounding_box()
-        page.screenshot(
-            path=out / "dashboard-trial.png",
-            clip={"x": 0, "y": 0, "width": 1100, "height": note["y"] + note["height"] + 16},
-        )
+        page.wait_for_timeout(1000)
+        heading = page.get_by_text(f"Trial {number} (trial_id").last.bounding_box()
+        grid, heatmap = (image.bounding_box() for image in page.locator("p img").all()[:2])
+        left, width = heading["x"] - 16, grid["width"] + 64
+        for name, top, bottom in (
+            ("trial", heading["y"] - 12, grid["y"] - 8),
+            ("pictures", grid["y"] - 8, heatmap["y"] + heatmap["height"] + 8),
+        ):
+            clip = {"x": left, "y": top, "width": width, "height": bottom - top}
+            page.screenshot(path=out / f"dashboard-{name}.png", clip=clip)
         page.set_viewport_size({"width": 1240, "height": 1200})
         page.goto(f"{address}/dashboard/studies/1")
         page.wait_for_function("() => document.querySelectorAll('[id^=\"user-defined-plot\"] .main-svg').length >= 4")
