@@ -58,7 +58,9 @@ def keep_settings(job: SearchJob, said: Mapping[str, Any]) -> SearchJob:
         "gpus_per_worker": job.execution.gpus_per_worker,
         "asynchronous": config.asynchronous,
     }
-    resolved = SearchFile.from_options({**options, **said}, MethodTable.from_config(config))
+    # The URL of a database may have a password.
+    sources = {"init": [shown(source) for source in said.get("init") or []]}
+    resolved = SearchFile.from_options({**options, **said, **sources}, MethodTable.from_config(config))
     _LOGGER.info("settings: %s", resolved.to_dict())
     return replace(job, settings=resolved.to_bytes())
 

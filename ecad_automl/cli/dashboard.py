@@ -45,8 +45,8 @@ def dashboard(
     """Open a study database in optuna-dashboard; Ctrl-C ends it.
 
     Before that, every schedule of the front gets a heatmap and a note, with --images also images uncached, cached and
-    their difference, and the study a note and plots. Pictures lie in FILE.artifacts beside the database. What exists is
-    not made again.
+    their difference, and the study a note and plots. Pictures lie in FILE.artifacts beside the database, or in
+    DATABASE.artifacts here for one on a server. What exists is not made again.
     """
     if not 0 <= images <= _MOST_IMAGES:
         raise EvaluationError(f"Images of {images} prompts were asked for; give a number from 0 to {_MOST_IMAGES}.")

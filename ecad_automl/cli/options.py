@@ -28,14 +28,17 @@ Dtype = Annotated[
     typer.Option(help="float32, float16 or bfloat16; by default what suits the device.", autocompletion=complete_dtype),
 ]
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cuda:0; by default CUDA where there is one.")]
-Storage = Annotated[str, typer.Option(help="Study database: sqlite:///FILE or a path.")]
+Storage = Annotated[
+    str,
+    typer.Option(
+        help="Study database: a path, sqlite:///FILE, postgresql+psycopg://USER@HOST/DB or mysql+pymysql://USER@HOST/DB."
+    ),
+]
 Study = Annotated[
     str | None,
     typer.Option(
-        help="Name of the study; may be left out where the file holds just one.", autocompletion=complete_study
+        help="Name of the study; may be left out where the database holds just one.", autocompletion=complete_study
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for what is written; made where it does not exist.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document instead of text; see docs/command-line.md.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

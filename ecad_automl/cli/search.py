@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -164,6 +165,13 @@ def search(
             callback=_read_config,
         ),
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Wait while another search runs on the same file, or on the same study of a server; else refuse.",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
@@ -230,6 +238,7 @@ def search(
         init_limit=init_limit,
         constraints=constraints,
         prompt_split=aside,
+        wait=math.inf if wait else 0.0,
         execution=execution,
         reward_given=reward,
     )

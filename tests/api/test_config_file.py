@@ -70,6 +70,7 @@ def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too(
         "preset",
         "help",
         "json_output",
+        "wait",
         "quiet",
         "verbose",
     }  # type: ignore[attr-defined]
