@@ -18,7 +18,7 @@ from ecad_automl.layout import Layout
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedule_file import relevant_scheduler_config
-from storage import Store, optuna_storage, storage_faults, writer_lock
+from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.initial import initial_of, is_started
@@ -57,6 +57,7 @@ class SearchJob:
         prompt_split: how the prompts were split from others that are held out, kept for whoever confirms the front.
         settings: how the user asked for this search, kept in the study in place of those of earlier runs.
         wait: seconds to wait at most for another search on the same file, or on the same study of a server.
+        backup_every: generations between two backups of the study file; 0 makes none.
         execution: where candidates are evaluated.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
@@ -76,6 +77,7 @@ class SearchJob:
     prompt_split: bytes | None = None
     settings: bytes | None = None
     wait: float = 0.0
+    backup_every: int = 1
     execution: Execution = field(default_factory=Execution)
     reward_given: str | None = None
 
@@ -130,6 +132,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             constraints=[constraint for constraint, _ in job.constraints],
             observer=observer,
             executor=_workers(job),
+            after_generation=Backups(job.storage, job.backup_every).after_generation,
         )
         return search.run()
 

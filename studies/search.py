@@ -73,6 +73,8 @@ class Search:
         constraints: what schedules must meet to be on the front; the evaluator measures their metrics.
         observer: is told of progress.
         executor: starts what evaluates candidates, once the calibration is done; None has the evaluator do it.
+        after_generation: is called with the number of a generation whose figures are stored, as for a backup; what it
+            gives is told.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Search:
         constraints: Sequence[Constraint] = (),
         observer: SearchObserver | None = None,
         executor: Callable[[], Executor] | None = None,
+        after_generation: Callable[[int], str | None] | None = None,
     ) -> None:
         self._evaluator = evaluator
         self._layout = layout
@@ -102,6 +105,7 @@ class Search:
         self._constraints = constraints
         self._observer = observer or SilentObserver()
         self._start_executor = executor or self._local
+        self._after_generation = after_generation or (lambda _: None)
         self._trust = Trust()
         self._race: Race | None = None
         self._flights: list[Flight] = []
@@ -457,6 +461,11 @@ class Search:
                 seconds={"propose": plan.seconds if plan else 0.0, "last overhead": overhead},
             ),
         )
+        # Candidates of this generation that are late are in the next backup.
+        if not any(flight.generation == generation for flight in self._flights) and (
+            note := self._after_generation(generation)
+        ):
+            self._observer.message(note)
 
     def _generation(self, trial: FrozenTrial) -> int:
         return int(trial.system_attrs.get(self._sampler._get_generation_key(), 0))

@@ -52,6 +52,7 @@ def keep_settings(job: SearchJob, said: Mapping[str, Any]) -> SearchJob:
         "heuristics": config.heuristics,
         "race": config.race > 0,
         "surrogate": config.surrogate,
+        "backup_every": job.backup_every,
         "executor": job.execution.executor,
         "workers": job.execution.workers,
         "address": job.execution.address,

@@ -84,6 +84,7 @@ class SearchTable(_Table):
     heuristics: Heuristics | None = None
     race: bool | None = None
     surrogate: bool | None = None
+    backup_every: Annotated[int, Field(ge=0)] | None = None
 
 
 class ExecutionTable(_Table):

@@ -172,6 +172,9 @@ def search(
             help="Wait while another search runs on the same file, or on the same study of a server; else refuse.",
         ),
     ] = False,
+    backup_every: Annotated[
+        int, typer.Option(help="Generations between two backups of the study file, FILE.backup; 0 makes none.")
+    ] = 1,
     json_output: Json = False,
 ) -> None:
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
@@ -239,6 +242,7 @@ def search(
         constraints=constraints,
         prompt_split=aside,
         wait=math.inf if wait else 0.0,
+        backup_every=backup_every,
         execution=execution,
         reward_given=reward,
     )
