@@ -6,8 +6,9 @@ A comment directly before a fence says why a block is not run, and one anywhere 
     <!-- setup: cp "$STUDY" shapes.db -->
     <!-- setup python: from ecad_automl import load_model; pipe = load_model("shapes").pipe -->
 
-``$STUDY`` is the database of a short search on ``shapes``. All else on a page runs in its order, in one empty folder:
-what has no language, or that of a shell, by ``bash``, and Python in one process. ``text`` is what a command prints.
+``$STUDY`` is the database of a short search on ``shapes`` with 6 steps. All else on a page runs in its order, in one
+empty folder: what has no language, or that of a shell, by ``bash``, and Python in one process. ``text`` is what a
+command prints.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ _KINDS: Mapping[str, Kind] = {
     "toml": "toml",
     "json": "json",
 }
-_COMMENT = re.compile(r"<!-- (not run|setup|setup python): (.+?) -->\s*", re.DOTALL)
+_COMMENT = re.compile(r"<!--\s+(not run|setup|setup python):\s(.+?)\s-->\s*", re.DOTALL)
+_MEANT = re.compile(r"<!--\s*(not[ -]?run|set[ -]?up)", re.IGNORECASE)
 _FENCE = re.compile(r"^[\s>]*(`{3,}|~{3,})", re.MULTILINE)
 _MARKDOWN = MarkdownIt("commonmark")
 
@@ -126,6 +128,8 @@ def _blocks(page: str, tokens: Sequence[Token], above: int) -> Iterator[Block]:
                 reason, end = match[2], last
             else:
                 yield Block(page, line, "shell" if match[1] == "setup" else "python", match[2], hidden=True)
+        elif token.type == "html_block" and _MEANT.match(token.content):
+            raise ValueError(f"{page}:{line}: a comment that nobody understands; write <!-- not run: why -->.")
     if reason is not None:
         raise ValueError(f"{page}:{above + end}: the mark 'not run' does not stand directly before a block.")
 

@@ -30,7 +30,8 @@ import os
 import ecad_automl
 from ecad_automl.shapes.world import prompts
 
-ecad_automl.search("shapes", prompts("calibration", 2), reward="shapes", storage=os.environ["STUDY"], evaluations=8)
+model = ecad_automl.load_model("shapes").with_settings(steps=6)
+ecad_automl.search(model, prompts("calibration", 4), reward="shapes", storage=os.environ["STUDY"], evaluations=8)
 """
 
 MARKED = [block for page in PAGES for block in page_blocks(page) if block.reason is not None]
@@ -87,7 +88,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory, tiny_pixart_folder: Path) -> 
 
 @pytest.fixture(scope="session")
 def study(warm: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A short search on the bundled model, ``$STUDY`` on pages."""
+    """A short search on the bundled model, with 6 steps: ``$STUDY`` on pages."""
     script = tmp_path_factory.mktemp("study") / "steps.json"
     script.write_text(json.dumps([asdict(Block("study", 1, "python", STUDY))]))
     done = warm(script.parent, "run-page", str(script))
@@ -174,6 +175,7 @@ def test_options_and_python_names_in_the_prose_of_pages_exist() -> None:
         | {"--help"}
         for name, command in group.commands.items()  # type: ignore[attr-defined]
     }
+    options[""] = {word for parameter in group.params for word in parameter.opts}
     unknown = []
     for page, path in PAGES.items():
         for span in code_spans(path.read_text(encoding="utf-8")):
@@ -198,7 +200,9 @@ def test_options_that_are_added_to_commands_exist() -> None:
 PAGE = """\
 # Page
 
-<!-- setup: echo made > before.txt -->
+<!-- setup:
+echo made > before.txt
+-->
 
 ```
 test -f before.txt
@@ -238,12 +242,12 @@ assert (word, Path("after.txt").read_text()) == ("made", "one\\n")
 def test_blocks_are_found_wherever_markdown_has_them() -> None:
     assert [(block.line, block.kind, block.reason, block.hidden) for block in parse("page", PAGE)] == [
         (3, "shell", None, True),
-        (6, "shell", None, False),
-        (12, "python", None, False),
-        (20, "shell", None, False),
-        (27, "shell", "needs a\n     whole day", False),
-        (31, "text", None, False),
-        (35, "python", None, False),
+        (8, "shell", None, False),
+        (14, "python", None, False),
+        (22, "shell", None, False),
+        (29, "shell", "needs a\n     whole day", False),
+        (33, "text", None, False),
+        (37, "python", None, False),
     ]
 
 
@@ -254,6 +258,7 @@ def test_blocks_are_found_wherever_markdown_has_them() -> None:
         ("Text\n\n    make venv\n", "page:3: code that is only indented"),
         ("<!-- not run: why -->\n\n```\nmake venv\n```\n", "page:1: the mark 'not run' does not stand directly before"),
         ("<!-- not run: why -->\n", "page:1: the mark 'not run' does not stand directly before"),
+        ("<!-- not run -->\n```\nmake venv\n```\n", "page:1: a comment that nobody understands"),
         ('=== "Tab"\n    ```\n    make venv\n    ```\n', "page: not every fence is a block of its own"),
     ],
 )
