@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import errno
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, cast
 
@@ -43,9 +44,10 @@ _OF_THE_DISK = (
 
 app = typer.Typer(
     name="ecad-automl",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    # Help of rich cuts long names of options on narrow terminals.
+    rich_markup_mode=None,
 )
 
 
@@ -57,6 +59,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback(epilog=EPILOG)
 def _options(
+    context: typer.Context,
     quiet: Quiet = False,
     verbose: Verbose = False,
     _version: Annotated[
@@ -64,14 +67,30 @@ def _options(
     ] = False,
 ) -> None:
     """Search for caching schedules that make diffusion transformers fast."""
+    if context.invoked_subcommand is None:
+        sys.stderr.write(f"{context.get_help()}\n")
+        raise typer.Exit(BAD_INPUT)
     set_verbosity(chosen_verbosity(quiet=quiet, verbose=verbose))
 
 
-for command in (
-    *(search, front, confirm, export, evaluate, generate, bench, describe, plot, report, convert, dashboard),
-    check,
-):
-    app.command()(with_verbosity(command))
+#: What the list of commands says of each, in a line that is not cut.
+_COMMANDS: dict[Callable[..., None], str] = {
+    search: "Search for the best schedules at every cost.",
+    front: "List the best schedules and what to compare with.",
+    confirm: "Score the front on prompts that were not searched.",
+    export: "Write schedules as files, or send them to the hub.",
+    evaluate: "Score schedules by metrics, beside uncached images.",
+    generate: "Generate images uncached and under schedules.",
+    bench: "Time a pipeline uncached and under schedules.",
+    describe: "Show what a schedule computes.",
+    plot: "Draw a study.",
+    report: "Write a study as one page of HTML, or as Markdown.",
+    convert: "Convert schedule files of the ECAD authors and ours.",
+    dashboard: "Open a study in optuna-dashboard.",
+    check: "Check that a study database is whole.",
+}
+for command, line in _COMMANDS.items():
+    app.command(short_help=line)(with_verbosity(command))
 
 
 def main() -> None:
@@ -90,13 +109,18 @@ def _run() -> int:
         return _fail(str(error))
     except _UsageError as error:
         return _fail(_usage(error))
+    except SystemExit as left:
+        # Typer and rich have exit codes of their own for a reader that went away.
+        if isinstance(left.__context__, BrokenPipeError):
+            leave_quietly()
+        raise
     except BrokenPipeError:
         leave_quietly()
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
-        where = "" if error.filename is None else f" {error.filename}"
-        return _fail(f"The file or folder{where} cannot be used ({error.strerror}); check its place and the disk.")
+        what = "Output" if error.filename is None else f"The file or folder {error.filename}"
+        return _fail(f"{what} cannot be written ({error.strerror}); check its place and the disk.")
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")
         return STOPPED
@@ -104,15 +128,14 @@ def _run() -> int:
 
 
 def _fail(sentence: str) -> int:
-    if sentence:
-        sys.stderr.write(f"Error: {printable(sentence)}\n")
+    sys.stderr.write(f"Error: {printable(sentence)}\n")
     return BAD_INPUT
 
 
 def _usage(error: Exception) -> str:
-    """What is wrong with the command line, and where it is explained; empty where help was printed instead."""
+    """What is wrong with the command line, and where it is explained."""
     text = " ".join(getattr(error, "format_message", lambda: str(error))().split()).rstrip(".")
     path = getattr(getattr(error, "ctx", None), "command_path", None)
-    if not text or path is None:
+    if path is None:
         return text
     return f"{text}{' See' if text.endswith('?') else '; see'} `{path} --help`."

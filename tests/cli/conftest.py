@@ -69,3 +69,33 @@ def _start(arguments: Sequence[str], largest_file: int | None = None) -> subproc
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
         preexec_fn=prepare,  # noqa: PLW1509 - it starts no thread
     )
+
+
+@pytest.fixture
+def made_database(tmp_path: Path) -> Path:
+    """A study of four made-up schedules, confirmed on unseen prompts; no model belongs to it."""
+    from tests.cli.made_up_study import IDENTITY, SCHEDULES, save_confirmations, save_study
+
+    path = tmp_path / "made.db"
+    save_study(path, IDENTITY, SCHEDULES)
+    save_confirmations(path)
+    return path
+
+
+@pytest.fixture
+def run_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the installed command in a process of its own; what is written is kept, so it is no terminal."""
+    return _run_process
+
+
+def _run_process(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    unset = {"COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "PYTHONWARNINGS"}
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    command = Path(sys.executable).with_name("ecad-automl")
+    return subprocess.run(
+        [command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**kept, **environment},
+    )

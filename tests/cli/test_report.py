@@ -11,83 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ecad_automl.cli.studies import read_study
 from ecad_automl.heuristics import fora
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
-from storage import BaselineRecord, ConfirmationRecord, EvaluationRecord, Store, open_optuna_storage
+from ecad_automl.layout import Layout
+from storage import open_optuna_storage
 from studies.quality import Scale, worst_of_interest
+from tests.cli.made_up_study import IDENTITY, SCHEDULES, STEPS, reusing, save_confirmations, save_study
 from tests.report.made_up import HOSTILE_PROMPT
 
 pytest.importorskip("plotly", reason="plotly is not installed")
 
 Cli = Callable[..., tuple[int, str, str]]
-
-STEPS = 4
-LAYOUT = Layout(
-    "MadeUpTransformer",
-    tuple(Slot(f"blocks.{block}", component, macs=10**9) for block in range(2) for component in ("attn1", "ff")),
-)
-FULL = Schedule.all_compute(LAYOUT, STEPS)
-GENERATION = {
-    "steps": STEPS,
-    "guidance_scale": 4.5,
-    "height": 16,
-    "width": 16,
-    "max_sequence_length": 8,
-    "extra": {"clean_caption": False},
-}
-IDENTITY = {
-    "model": "made/up",
-    "revision": "abc",
-    "layout": LAYOUT.to_dict(),
-    "dtype": "float16",
-    "scheduler": "EulerDiscreteScheduler",
-    "scheduler_config": {},
-    "generation": GENERATION,
-    "prompts": [HOSTILE_PROMPT, "a dog"],
-    "seeds": [0],
-    "reward": "made-up",
-}
-
-
-def save_study(path: Path, identity: dict[str, Any], schedules: dict[str, Schedule]) -> None:
-    """A study whose rewards fall with the share that is reused."""
-    with Store.open(path) as store:
-        store.claim_study("made", identity)
-        full = Schedule.all_compute(next(iter(schedules.values())).layout, STEPS)
-        store.save_baseline("made", BaselineRecord("uncached", STEPS, full.gmacs, 1.0, scores=_scores(1.0)))
-        store.save_baseline("made", BaselineRecord("2 steps", 2, full.gmacs / 2, 0.4, 0.6, 0.1, scores=_scores(0.4)))
-        for trial, (origin, schedule) in enumerate({"uncached": full, **schedules}.items()):
-            drop = 1 - float(schedule.effective.mean())
-            record = EvaluationRecord(
-                *(schedule.to_hex(), schedule.gmacs, 1.0 - drop, drop, 0.01),
-                *(_scores(1.0 - drop), 1.0, origin, trial),
-                complete=origin != "stopped",
-                created=f"2026-01-0{1 + trial}T00:00:00+00:00",
-            )
-            store.save_evaluation("made", record)
-
-
-def _scores(mean: float) -> dict[str, np.ndarray]:
-    return {"made-up": np.array([mean - 0.1, mean + 0.1], dtype=np.float32)}
-
-
-def reusing(*cells: tuple[int, int], layout: Layout = LAYOUT) -> Schedule:
-    compute = np.ones((STEPS, len(layout)), dtype=np.bool_)
-    for step, slot in cells:
-        compute[step, slot] = False
-    return Schedule(layout, compute)
-
-
-SCHEDULES = {
-    "fora-2": fora(LAYOUT, STEPS, 2),
-    "bred": reusing((1, 0), (2, 1)),
-    "stopped": reusing((1, 0), (2, 1), (3, 2)),
-}
 
 
 @pytest.fixture
@@ -162,13 +98,7 @@ def test_the_command_of_a_report_exports_the_file_that_its_snippet_applies(
 
 
 def test_confirmed_figures_stand_beside_those_of_the_search(database: Path, tmp_path: Path, run_cli: Cli) -> None:
-    runs = {FULL.to_hex(): ("uncached", STEPS, FULL.gmacs, 1.0), "2 steps": ("2 steps", 2, FULL.gmacs / 2, 0.9)}
-    worse = SCHEDULES["fora-2"]
-    runs[worse.to_hex()] = ("fora-2", STEPS, worse.gmacs, 0.2)
-    with Store.open(database) as store:
-        for run, (origin, steps, gmacs, mean) in runs.items():
-            scores = {"made-up": np.linspace(mean - 0.01, mean + 0.01, 5, dtype=np.float32)}
-            store.save_confirmation("made", ConfirmationRecord("s", run, origin, steps, 5, 1, gmacs, scores=scores))
+    save_confirmations(database)
     out = tmp_path / "page.html"
     assert run_cli("report", "--storage", database, "--out", out)[0] == 0
     data = embedded(out)
