@@ -86,6 +86,7 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
         "ecad_automl.sharing",
         "storage",
         "studies",
+        "studies.binary",
         "surrogate",
     )
     missing = []
