@@ -92,7 +92,7 @@ def _limit(axes: object, front: Sequence[Point], uncached: Point) -> None:
 
     Where hardly anything is that cheap, the cheapest schedules are far down, and do not matter either.
     """
-    cheap = max(uncached.cost / 5, 1.5 * min(point.cost for point in front))
+    cheap = max(uncached.cost / 5, 1.2 * min(point.cost for point in front))
     dear = [point.reward for point in front if point.cost >= cheap] or [p.reward for p in front]
     lowest, highest = min(dear), max([uncached.reward, *(p.reward + p.error for p in front)])
     span = max(highest - lowest, 1e-9)

@@ -161,7 +161,7 @@ function frontShapes({ axis, selected }) {
 /** What matters: from a little below the front at five times the speed, as in the pictures of `plot`. */
 function frontRange() {
   const cheapest = Math.min(...front.map((index) => columns.cost[index]));
-  const least = Math.max(data.cost.full / 5, 1.5 * cheapest);
+  const least = Math.max(data.cost.full / 5, 1.2 * cheapest);
   const dear = front.filter((index) => columns.cost[index] >= least);
   const shown = dear.length ? dear : front;
   const ends = (index) => {
