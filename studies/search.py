@@ -21,6 +21,7 @@ from ecad_automl.execution import Executor, LocalExecutor, Outcome, Task, Worker
 from ecad_automl.layout import Layout
 from ecad_automl.rewards import Constraint
 from storage import EvaluationRecord, GenerationRecord, Store
+from storage.sole_writer import SoleWriterStorage
 from studies import attributes
 from studies.bounds import Bounds
 from studies.breeder import Breeder, Request
@@ -65,7 +66,7 @@ class Search:
         evaluator: generates and scores what the calibration needs, and candidates too unless an executor does.
         layout: the slots of the evaluator's transformer, with MACs.
         store: our tables.
-        optuna_storage: Optuna's, in the same file.
+        optuna_storage: Optuna's, in the same file; nobody else may write to the study meanwhile.
         name: of the study.
         identity: what its results depend on.
         config: the settings.
@@ -97,7 +98,7 @@ class Search:
         self._layout = layout
         self._steps = evaluator.settings.steps
         self._store = store
-        self._optuna_storage = optuna_storage
+        self._optuna_storage = SoleWriterStorage(optuna_storage)
         self._name = name
         self._identity = identity
         self._config = config
