@@ -3,8 +3,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from ecad_automl.api import read_search_file
 from ecad_automl.api.settings import table_keys
 
@@ -13,16 +11,6 @@ GUIDE = Path(__file__).parents[2] / "docs" / "python.md"
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
-@pytest.mark.slow
-def test_the_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = blocks("python")
-    assert len(found) == 6
-    monkeypatch.chdir(tmp_path)
-    exec(compile("\n".join(found), str(GUIDE), "exec"), {})
-    assert (tmp_path / "front.png").exists()
-    assert len(list((tmp_path / "chosen").glob("*.json"))) == 1
 
 
 def test_the_config_file_of_the_guide_can_be_read(tmp_path: Path) -> None:

@@ -152,12 +152,13 @@ def cheaper(page: str, arguments: Sequence[str], paths: Mapping[str, str]) -> li
 
     Args:
         page: where they stand.
-        arguments: those of the page, the command first.
+        arguments: those of the page.
         paths: what ``$PIXART`` and the like are.
     """
     other = {value: paths.get(instead.removeprefix("$"), instead) for value, instead in OTHER_VALUES.items()}
     given = [other.get(argument, argument) for argument in arguments]
-    added = [*ADDED_OPTIONS.get(given[0] if given else "", ())]
+    command = next((argument for argument in given if not argument.startswith("-")), "")
+    added = [*ADDED_OPTIONS.get(command, ())]
     if page in ALL_STEPS and "--steps" in added:
         at = added.index("--steps")
         del added[at : at + 2]

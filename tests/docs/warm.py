@@ -81,11 +81,15 @@ def run_steps(steps: Sequence[Mapping[str, Any]]) -> int:
     return 0
 
 
-def check_install(arguments: Sequence[str]) -> None:
+def check_install(arguments: Sequence[str], *, installed: bool = True) -> None:
     """In place of ``pip``: what it was to install is here already.
 
+    Args:
+        arguments: those of pip.
+        installed: whether what the project's extras need must be installed too; else they only must exist.
+
     Raises:
-        LookupError: a package or extra that does not exist, or is not installed.
+        LookupError: an extra that does not exist, or a package that is not installed.
         ValueError: pip is asked for something else.
     """
     if arguments[:1] != ["install"]:
@@ -94,17 +98,18 @@ def check_install(arguments: Sequence[str]) -> None:
         if argument not in {"-e", "--editable", "-q", "--quiet"}:
             # The folder of a clone is the project itself.
             wanted = Requirement(re.sub(r"^\.(?=\[|$)", "ecad-automl", argument))
-            _check_installed(wanted)
+            if installed or wanted.name == "ecad-automl":
+                _check_installed(wanted, with_extras=installed)
 
 
-def _check_installed(wanted: Requirement) -> None:
+def _check_installed(wanted: Requirement, *, with_extras: bool = True) -> None:
     found = distribution(wanted.name)
     known = found.metadata.get_all("Provides-Extra") or []
     if unknown := wanted.extras - set(known):
         raise LookupError(f"{wanted.name} has no extra {', '.join(unknown)}; it has {', '.join(known)}.")
     if found.version not in wanted.specifier:
         raise LookupError(f"{wanted} is wanted, but {found.version} is installed.")
-    for needed in map(Requirement, found.requires or ()):
+    for needed in map(Requirement, found.requires or ()) if with_extras else ():
         marker = needed.marker
         if marker and any(not marker.evaluate({"extra": ""}) and marker.evaluate({"extra": e}) for e in wanted.extras):
             _check_installed(needed)
