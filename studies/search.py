@@ -277,7 +277,8 @@ class Search:
         Ctrl-C takes effect while images are made, which is nearly always, and is held back while records are written.
         """
         with uninterrupted():
-            trial = self._study.ask(descriptor_space(self._layout, self._steps))
+            space = descriptor_space(self._layout, self._steps)
+            trial = self._study.ask(space) if self._seeds_left else self._sampler.new_trial(self._study)
             frozen = self._optuna_storage.get_trial(trial._trial_id)
             schedule = schedule_of(frozen, self._layout, self._steps)
             cost, generation = float(self._cost.of([schedule])[0]), self._generation(frozen)

@@ -29,16 +29,17 @@ def tell(
         steps: denoising steps.
     """
     trial, schedule = flight.trial, flight.schedule
+    if attributes.GENERATION not in flight.frozen.user_attrs:  # a seed
+        trial.set_user_attr(attributes.GENERATION, flight.generation)
+        trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
+        trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
     values = [record.reward, flight.cost]
     if not record.complete:
         trial.set_user_attr(attributes.EXPECTED_VALUES, values)
         trial.set_user_attr(attributes.IMAGE_SHARE, share)
-    trial.set_user_attr(attributes.GENERATION, flight.generation)
     predicted = flight.frozen.user_attrs.get(attributes.PREDICTED_REWARD)
     if record.complete and predicted is not None:
         trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
-    trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
-    trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
     trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
     trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
     trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
