@@ -28,7 +28,7 @@ class BinaryConfig:
     batch: int = 8
     parents: int = 24
     pool: int = 400
-    rounds: int = 1
+    rounds: int = 5
     unfiltered: int = 1
     surrogate: bool = True
     adaptive: bool = True

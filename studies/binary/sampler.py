@@ -80,7 +80,7 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
         batch: int = 8,
         parents: int = 24,
         pool: int = 400,
-        rounds: int = 1,
+        rounds: int = 5,
         unfiltered: int = 1,
         surrogate: bool = True,
         adaptive: bool = True,

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.operators import CROSSOVERS, MUTATIONS, operator_odds
+from studies.operators import CROSSOVERS, MUTATIONS, generation_gains, operator_odds
+from surrogate import Reference, hypervolume
 
 NAMES = st.sampled_from([*CROSSOVERS, *MUTATIONS, "stepwise+flip", "drift+band"])
 
@@ -39,3 +41,15 @@ def test_where_nothing_was_gained_all_are_alike() -> None:
 @given(st.lists(st.tuples(NAMES, st.floats(0, 10)), max_size=60))
 def test_odds_are_bounded(children: list[tuple[str, float]]) -> None:
     assert all(1 / 3 <= odds <= 3 for odds in operator_odds(children).values())
+
+
+@given(st.integers(0, 2**32))
+def test_gains_are_over_the_front_of_earlier_generations(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    generation, reference = rng.integers(0, 4, 20), Reference(0.0, 1.0)
+    reward, cost = rng.random((2, 20))
+    gains = generation_gains(generation, reward, cost, reference)
+    for index in range(20):
+        before = generation < generation[index]
+        alone = hypervolume([*reward[before], reward[index]], [*cost[before], cost[index]], reference)
+        assert gains[index] == pytest.approx(alone - hypervolume(reward[before], cost[before], reference))

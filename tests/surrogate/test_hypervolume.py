@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from surrogate import Reference, hypervolume, hypervolume_gain, non_dominated, staircase
+from surrogate import Reference, hypervolume, hypervolume_gain, non_dominated, reference_of, staircase
 
 REFERENCE = Reference(reward=0.0, cost=8.0)
 
@@ -67,3 +67,19 @@ def test_no_points_have_no_hypervolume() -> None:
 
 def test_points_outside_the_reference_do_not_count() -> None:
     assert hypervolume([5.0, -1.0], [8.0, 1.0], REFERENCE) == 0.0
+
+
+@given(points.filter(len))
+def test_a_reference_without_one_given_is_worse_than_the_whole_front(pairs: list[tuple[int, int]]) -> None:
+    reward, cost = split(pairs)
+    found = reference_of(reward, cost)
+    front = non_dominated(reward, cost)
+    assert found.reward < reward[front].min()
+    assert found.cost > cost[front].max()
+    # Every point of the front counts.
+    assert len(staircase(reward, cost, found).levels) == 1 + len(set(cost[front]))
+
+
+def test_a_reference_is_a_tenth_of_the_extent_of_the_front_away() -> None:
+    assert reference_of([0.0, 10.0, -50.0], [1.0, 3.0, 90.0]) == pytest.approx((-1.0, 3.2))
+    assert reference_of([2.0], [3.0]) == pytest.approx((1.9, 3.1))

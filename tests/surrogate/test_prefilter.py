@@ -66,6 +66,36 @@ def test_certain_rewards_gain_exactly_what_they_add(seed: int, size: int) -> Non
     assert certain == pytest.approx(hypervolume_gain(reward, cost, front), abs=1e-12)
 
 
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_expected_gain_for_an_uncertain_cost_is_that_of_monte_carlo(size: int) -> None:
+    rng = np.random.default_rng(size)
+    front = staircase(*random_front(rng, size), REFERENCE)
+    reward = GaussianForecast(rng.random(20), rng.uniform(0.02, 0.5, 20))
+    cost = GaussianForecast(rng.uniform(-0.1, 1.1, 20), rng.uniform(0.0, 0.5, 20))
+    expected = expected_hypervolume_gain(reward, cost, front)
+    draws = np.array(
+        [
+            hypervolume_gain(rng.normal(reward.reward, reward.std), rng.normal(cost.reward, cost.std), front)
+            for _ in range(20_000)
+        ]
+    )
+    error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert (np.abs(expected - draws.mean(axis=0)) <= 5 * error + 1e-5).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 6))
+def test_a_certain_cost_is_a_known_one(seed: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    front_reward, front_cost = random_front(rng, size)
+    front = staircase(front_reward, front_cost, REFERENCE)
+    forecast, cost = GaussianForecast(rng.random(12), rng.random(12)), rng.random(12)
+    certain = GaussianForecast(cost, np.zeros(12))
+    known = expected_hypervolume_gain(forecast, cost, front)
+    assert expected_hypervolume_gain(forecast, certain, front) == pytest.approx(known, abs=1e-12)
+    picks = choose_batch(forecast, cost, front_reward, front_cost, REFERENCE, 5)
+    assert choose_batch(forecast, certain, front_reward, front_cost, REFERENCE, 5).tolist() == picks.tolist()
+
+
 def test_expected_gain_grows_with_mean_and_uncertainty() -> None:
     front = staircase(*random_front(np.random.default_rng(0), 6), REFERENCE)
     cost = np.full(50, 0.4)
