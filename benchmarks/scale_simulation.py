@@ -55,21 +55,22 @@ def run(
     population: Annotated[
         int | None, typer.Option(help="Schedules per generation; by default that of a search.")
     ] = None,
+    mode: Annotated[list[str], typer.Option(help="May be given several times.")] = ["asynchronous", "generational"],  # noqa: B006
     seeds: int = 1,
 ) -> None:
     """Simulate the cases that are not kept yet."""
     kept = json.loads(CASES.read_text()) if CASES.exists() else {"cases": {}}
     for seed in range(seeds):
         for count in workers:
-            for mode in ("asynchronous", "generational"):
+            for each in mode:
                 size = "" if population is None else f", population {population}"
-                name = f"{count} workers, {mode}, {seconds:g} s{size}, seed {seed}"
+                name = f"{count} workers, {each}, {seconds:g} s{size}, seed {seed}"
                 if name in kept["cases"]:
                     continue
                 budget = max(least, rounds * count)
-                case = _simulate(count, seconds, budget, population, seed, asynchronous=mode == "asynchronous")
+                case = _simulate(count, seconds, budget, population, seed, asynchronous=each == "asynchronous")
                 kept["machine"] = machine()
-                kept["cases"][name] = {"workers": count, "mode": mode, "seconds": seconds, "seed": seed, **case}
+                kept["cases"][name] = {"workers": count, "mode": each, "seconds": seconds, "seed": seed, **case}
                 CASES.write_text(json.dumps(kept, indent=1) + "\n")
                 Console().print(name, case)
 
