@@ -44,7 +44,7 @@ class Landscape:
 LANDSCAPES = {
     "shapes": Landscape(),
     "shapes-euler-14": Landscape(steps=14, guidance_scale=4.5, scheduler="EulerDiscreteScheduler"),
-    "shapes-ddim-30": Landscape(steps=30, guidance_scale=2.0, scheduler="DDIMScheduler"),
+    "shapes-unipc-24": Landscape(steps=24, guidance_scale=3.0, scheduler="UniPCMultistepScheduler"),
 }
 
 
