@@ -44,7 +44,7 @@ ADDED_OPTIONS: Mapping[str, Sequence[str]] = {
     "search": ("--evaluations", "4", "--population", "2", "--limit", "2", "--steps", "6", "--latency-schedules", "3"),
     "confirm": ("--limit", "2"),
     "evaluate": ("--limit", "2"),
-    "bench": ("--warmup", "0", "--repeats", "1"),
+    "bench": ("--warmup", "1", "--repeats", "1"),
     "dashboard": ("--no-serve",),  # else it runs until Ctrl-C
 }
 #: Pages that call the model with its own number of steps, so that a search must have it too.

@@ -6,7 +6,9 @@ and standard streams of whoever asked, as if it had been started from there.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import json
 import os
 import re
@@ -15,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +25,7 @@ from importlib import import_module
 from importlib.metadata import distribution
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NoReturn
 
 from packaging.requirements import Requirement
 
@@ -141,7 +144,7 @@ def _exit_code(arguments: list[str]) -> int:
     return 1
 
 
-def _serve_one(connection: socket.socket) -> None:
+def _serve_one(connection: socket.socket) -> NoReturn:
     """Become the process that was asked for."""
     header, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
     size = int.from_bytes(header, "big")
@@ -154,10 +157,16 @@ def _serve_one(connection: socket.socket) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     code = _exit_code(request["arguments"])
+    # As the interpreter ends, but without taking all modules apart, which takes longer than many a command.
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
     connection.sendall(bytes([code]))
+    os._exit(code)
 
 
 def _serve(address: str) -> None:
@@ -167,11 +176,11 @@ def _serve(address: str) -> None:
     # diffusers and transformers import their classes at their first use.
     resolve_name("diffusers:PixArtAlphaPipeline")
     resolve_name("transformers:T5EncoderModel")
+    gc.freeze()
     for handled in _listen(address):
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _serve_one(handled)
-            return
         handled.close()
 
 
