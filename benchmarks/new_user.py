@@ -1,8 +1,8 @@
 """A new user's path, timed: from an empty folder over the commands of README to a pipeline that runs under a schedule.
 
 Clones the repository, installs it into a virtual environment, runs the block of README that searches the bundled model,
-and then README's own lines that apply a schedule, with the file that was exported. At the end the schedule's promise is
-checked: multiply-accumulates are counted by PyTorch in a run with it and in one without, and both are timed.
+and then the lines that ``ecad-automl export`` prints for applying the schedule. At the end its promise is checked:
+multiply-accumulates are counted by PyTorch in a run with it and in one without, and both are timed.
 
 Packages are downloaded first, into a cache of their own, since that depends on the network; installing then takes them
 from there. What serves pages until it is stopped is not run.
@@ -38,33 +38,28 @@ _SERVES = ("ecad-automl dashboard",)
 #: Off the way to an applied schedule: they tell more of what was found.
 _ASIDE = ("ecad-automl front", "ecad-automl confirm")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_SCHEDULE = re.compile(r'"schedules/[^"]+\.json"')
+_SNIPPET = re.compile(r"^from ecad_automl import apply_schedule.*", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"apply_schedule\(pipe, (\"[^\"]+\")\)")
 _ROUNDS = 7
 
-#: Before README's lines, which expect a pipeline; after them, what is checked.
-_BEFORE = """
-from pathlib import Path
-
-from ecad_automl import load_model
-
-pipe = load_model("shapes").pipe
-"""
+#: After the lines that were printed, which define a pipeline.
 _AFTER = f"""
 import json
 import statistics
 import time
+from pathlib import Path
 
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl import load_schedule
 
-promised = load_schedule(SCHEDULE).mac_speedup
-image.save("image.png")
+promised = load_schedule(SCHEDULE).schedule.mac_speedup
+arguments = load_model("shapes").settings.call_arguments()
 
 
 def call():
-    pipe("a small solid blue square on a white background")
+    pipe("a small solid blue square on a white background", **arguments)
 
 
 def macs():
@@ -142,17 +137,17 @@ def commands(readme: str) -> list[str]:
     raise ValueError(f"README has no block with {_SEARCHES!r}.")
 
 
-def application(readme: str, schedule: str) -> str:
-    """A script of README's lines that apply a schedule, with a file that exists, and of what is checked then.
+def application(printed: str) -> str:
+    """A script of the lines that an export printed, and of what is checked then.
 
     Raises:
-        ValueError: README has no such lines.
+        ValueError: it printed none.
     """
-    for language, block in _BLOCK.findall(readme):
-        if language == "python" and "apply_schedule(pipe" in block and _SCHEDULE.search(block):
-            lines = _SCHEDULE.sub(lambda _: "SCHEDULE", block)
-            return f"{_BEFORE}\nSCHEDULE = {schedule!r}\n\n{lines}\n{_AFTER}"
-    raise ValueError("README has no lines that apply a schedule by its file.")
+    lines = _SNIPPET.search(printed)
+    file = None if lines is None else _FILE.search(lines[0])
+    if lines is None or file is None:
+        raise ValueError("The export printed no lines that apply its schedule.")
+    return f"{lines[0]}\n\nSCHEDULE = {file[1]}\n{_AFTER}"
 
 
 def main(
@@ -198,13 +193,13 @@ def _walk(repository: str, folder: Path, torch: str | None) -> dict[str, Any]:
     steps.append(_several("download of packages", downloads, clone, env))
     shutil.rmtree(folder / "wheels")
     steps.append(_several("installation", installs, clone, env))
+    printed = clone / "printed.txt"
     steps += [
-        _run(line, shlex.split(line), clone, env, on_the_way=not line.startswith(_ASIDE))
+        _run(line, shlex.split(line), clone, env, on_the_way=not line.startswith(_ASIDE), printed=printed)
         for line in lines
         if not line.startswith((_INSTALLS, *_SERVES))
     ]
-    (file,) = sorted((clone / "schedules").glob("*.json"))
-    (clone / "apply.py").write_text(application(readme, f"schedules/{file.name}"))
+    (clone / "apply.py").write_text(application(printed.read_text()))
     steps.append(_run("apply_schedule, with the check", ["python", "apply.py"], clone, env))
     return {
         "machine": machine(),
@@ -241,8 +236,24 @@ def _several(name: str, calls: Sequence[Sequence[str]], folder: Path, env: Mappi
     )
 
 
-def _run(name: str, call: Sequence[str], folder: Path, env: Mapping[str, str], *, on_the_way: bool = True) -> Step:
+def _run(
+    name: str,
+    call: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    *,
+    on_the_way: bool = True,
+    printed: Path | None = None,
+) -> Step:
     """Run a command to its end; what it writes is shown.
+
+    Args:
+        name: see :class:`Step`.
+        call: the command.
+        folder: to run it in.
+        env: its environment.
+        on_the_way: see :class:`Step`.
+        printed: what it writes to its standard output is added to this file.
 
     Raises:
         SystemExit: it failed.
@@ -251,7 +262,18 @@ def _run(name: str, call: Sequence[str], folder: Path, env: Mapping[str, str], *
     before = os.times()
     # Looked up here, since the search for a program goes by the path of this process.
     program = shutil.which(call[0], path=env["PATH"]) or call[0]
-    code = subprocess.run([program, *call[1:]], check=False, cwd=folder, env=dict(env), stdout=sys.stderr).returncode
+    with subprocess.Popen(
+        [program, *call[1:]], cwd=folder, env=dict(env), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        lines = []
+        for line in running.stdout:
+            sys.stderr.write(line)
+            lines.append(line)
+    code = running.returncode
+    if printed is not None:
+        with printed.open("a") as file:
+            file.writelines(lines)
     after = os.times()
     if code:
         raise SystemExit(f"{shlex.join(call)} failed with exit code {code}.")
@@ -278,7 +300,8 @@ def table(found: Mapping[str, Any]) -> str:
     )
     checked = (
         f"`{result['schedule']}` promises {result['MAC speedup promised']:.2f}x fewer MACs; "
-        f"{result['MAC speedup counted']:.2f}x were counted. Whole calls of the pipeline, one image each, were "
+        f"{result['MAC speedup counted']:.2f}x were counted, since what depends on the text alone is "
+        f"computed once a run. Whole calls of the pipeline, one image each, were "
         f"{wall['median']:.2f} times as fast ({min(wall['all']):.2f} to {max(wall['all']):.2f}, {len(wall['all'])} "
         f"rounds) and took {processor['median']:.2f} times less processor time ({min(processor['all']):.2f} to "
         f"{max(processor['all']):.2f})."

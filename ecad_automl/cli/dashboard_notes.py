@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -10,7 +9,9 @@ from collections.abc import Sequence
 from ecad_automl.api.export import file_name_of
 from ecad_automl.cli.dashboard_study import Shown, half_width
 from ecad_automl.cli.studies import StoredStudy
+from ecad_automl.cli.study_snippet import study_snippet
 from ecad_automl.sharing.markdown import code, plain, table
+from ecad_automl.sharing.snippet import PROMPT
 from storage import BaselineRecord, EvaluationRecord
 from storage import shown as shown_location
 from studies.confirmation import Confirmation
@@ -24,7 +25,7 @@ _ROWS = 24
 _FOLDER = "schedules"
 #: Characters of a line of code, and of a prompt in it, that fit beside the list of trials.
 _LINE = 76
-_PROMPT = 56
+_PROMPT = 64
 #: What a picture shows, for those who do not see it.
 _SHOWN = {
     Kind.GRID: "Images of the first prompts: uncached, cached, and their difference",
@@ -239,12 +240,8 @@ def _export(study: StoredStudy, storage: str, choice: str) -> str:
 def _apply(study: StoredStudy, record: EvaluationRecord) -> str:
     """The file is named as ``ecad-automl export`` names it."""
     path = f"{_FOLDER}/{file_name_of(study.name)}-{study.speedup(record):.2f}x-trial{record.trial}.json"
-    prompts = (json.dumps(str(prompt), ensure_ascii=False) for prompt in study.identity["prompts"])
-    prompt = next((prompt for prompt in prompts if len(prompt) <= _PROMPT and prompt.isprintable()), '"your prompt"')
-    return (
-        "from ecad_automl import apply_schedule\n\n"
-        f"with apply_schedule(pipe, {json.dumps(path, ensure_ascii=False)}):\n    image = pipe({prompt}).images[0]"
-    )
+    prompt = next((text for text in map(str, study.identity["prompts"]) if len(text) <= _PROMPT), PROMPT)
+    return study_snippet(study, path, prompt)
 
 
 def _fenced(text: str, language: str) -> str:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from ecad_automl.api.export import file_name_of
 from ecad_automl.cli.confirmed import read_confirmation, sentences
 from ecad_automl.cli.studies import StoredStudy
+from ecad_automl.cli.study_snippet import study_snippet
 from ecad_automl.cli.trial_notes import TrialNote, read_trial_notes
-from ecad_automl.generation import GenerationSettings
 from ecad_automl.report.data import (
     Confirmed,
     ConfirmedFront,
@@ -21,9 +21,8 @@ from ecad_automl.report.data import (
     StepsRun,
     Usage,
 )
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, software_versions
-from ecad_automl.sharing.snippet import apply_snippet, literal
+from ecad_automl.schedule_file import software_versions
+from ecad_automl.sharing.snippet import literal
 from storage import BaselineRecord, EvaluationRecord, shown
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
@@ -213,19 +212,6 @@ def _usage(storage: str, study: StoredStudy) -> Usage:
     return Usage(
         export=f"ecad-automl export {where} \\\n  --trial {{trial}} --out schedules",
         file=f"schedules/{file_name_of(study.name)}-{{speedup}}x-trial{{trial}}.json",
-        snippet=_snippet(study),
+        snippet=study_snippet(study, _FILE).replace(literal(_FILE), _FILE),  # a literal when the schedule is chosen
         images=f"ecad-automl report {where} \\\n  --images 4",
     )
-
-
-def _snippet(study: StoredStudy) -> str:
-    """Python that applies a schedule of the study; ``{file}`` stands for the file as a string literal."""
-    identity, settings = study.identity, GenerationSettings(**study.identity["generation"])
-    metadata = ScheduleMetadata(
-        model=identity["model"],
-        revision=identity["revision"],
-        dtype=identity["dtype"],
-        call={name: value for name, value in settings.call_arguments().items() if name != "num_inference_steps"},
-    )
-    file = ScheduleFile(Schedule.all_compute(study.layout, study.steps), metadata)
-    return apply_snippet(file, _FILE).replace(literal(_FILE), _FILE).rstrip()

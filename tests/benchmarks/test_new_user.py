@@ -18,11 +18,19 @@ def test_readme_has_the_commands_from_installing_to_exporting() -> None:
     assert beginnings.index("ecad-automl search") < beginnings.index("ecad-automl export")
 
 
-def test_readmes_lines_are_run_with_the_file_that_was_exported() -> None:
-    script = application(README, "schedules/shapes-2.50x-trial7.json")
+def test_the_lines_that_an_export_prints_are_run_and_checked() -> None:
+    printed = (
+        "schedules/a.json: 2.50x fewer MACs\n\nTo apply a.json:\n\n"
+        "from ecad_automl import apply_schedule, load_model\n\n"
+        'pipe = load_model("shapes").pipe\n\n'
+        'with apply_schedule(pipe, "schedules/a.json"):\n    image = pipe("a circle").images[0]\n'
+    )
+    script = application(printed)
     compile(script, "apply.py", "exec")
-    assert "SCHEDULE = 'schedules/shapes-2.50x-trial7.json'" in script
-    assert "with apply_schedule(pipe, SCHEDULE):" in script
+    assert script.startswith("from ecad_automl import apply_schedule")
+    assert 'SCHEDULE = "schedules/a.json"' in script
+    with pytest.raises(ValueError, match="printed no lines"):
+        application("schedules/a.json: 2.50x fewer MACs\n")
 
 
 def test_a_readme_without_the_block_is_told() -> None:
