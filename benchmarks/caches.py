@@ -1,0 +1,344 @@
+"""The caches of diffusers and of cache-dit at several settings each, put on a pipeline for a while.
+
+Many caches need a pipeline that names its guidance branch and resets them, or tells its timestep, which PixArt and
+Stable Diffusion 3 do not. What is done here in its place is what a user would have to do too: see :func:`helped`.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import importlib.util
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+__all__ = [
+    "CACHE_DIT",
+    "DIFFUSERS",
+    "Setting",
+    "cache_dit_on",
+    "cache_dit_settings",
+    "calibrate_magcache",
+    "diffusers_on",
+    "diffusers_settings",
+    "has_cache_dit",
+    "helped",
+    "installed",
+    "names_branches",
+    "timestep_of",
+    "transformer_macs",
+]
+
+DIFFUSERS, CACHE_DIT = "diffusers", "cache-dit"
+
+#: Timesteps between which a cache may reuse, if it may everywhere.
+_EVERYWHERE = (-1, 10**6)
+#: Modules that TaylorSeer is to forecast: by default it looks for names that end in ``attn``, which PixArt has not.
+COMPONENTS = [r"(single_)?transformer_blocks\.\d+\.(attn\d?|ff|ff_context|proj_mlp|proj_out)"]
+
+
+#: The masks of steps that cache-dit brings, from gentle to harsh.
+POLICIES = ("slow", "medium", "fast", "ultra")
+#: The threshold at which caches that decide by the images are also tried on single ones.
+_ONE_BY_ONE = 0.2
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A cache at one setting of its knobs.
+
+    Args:
+        library: diffusers or cache-dit.
+        cache: its name.
+        knob: how it is set.
+        put_on: puts it on a pipeline whose transformer is thrown away afterwards.
+        dynamic: whether what it computes depends on the images.
+        also_each: whether it is worth a look how it decides for single images.
+    """
+
+    library: str
+    cache: str
+    knob: str
+    put_on: Callable[[Any], None]
+    dynamic: bool = False
+    also_each: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the setting."""
+        return f"{self.library} {self.cache}, {self.knob}"
+
+
+def has_cache_dit() -> bool:
+    """Whether cache-dit is installed."""
+    return importlib.util.find_spec("cache_dit") is not None
+
+
+@contextmanager
+def installed(pipe: Any, setting: Setting) -> Iterator[None]:
+    """The pipeline with a cache on a copy of its transformer, and afterwards without."""
+    own, kind = pipe.transformer, type(pipe)
+    before = dict(vars(kind))
+    pipe.transformer = copy.deepcopy(own)
+    try:
+        setting.put_on(pipe)
+        yield
+    finally:
+        pipe.transformer = own
+        # cache-dit replaces the call of the pipeline's class, and marks it.
+        for name in set(vars(kind)) - set(before):
+            delattr(kind, name)
+        if vars(kind).get("__call__") is not before.get("__call__"):
+            kind.__call__ = before["__call__"]
+
+
+def helped(pipe: Any) -> None:
+    """Before a call: what a pipeline that knows of caches does itself.
+
+    Such a pipeline resets the hooks at the end of a call, and names the guidance branch around each forward. PixArt and
+    Stable Diffusion 3 compute both branches in one forward, so one name does for all; where branches have forwards of
+    their own, one name would mix them up.
+    """
+    from diffusers.hooks import HookRegistry
+    from diffusers.hooks.hooks import CacheContext, StateManager
+
+    transformer = pipe.transformer
+    if names_branches(pipe):
+        return
+    registry = HookRegistry.check_if_exists_or_initialize(transformer)
+    registry.reset_stateful_hooks(recurse=True)
+    for module in transformer.modules():
+        own = vars(module).get("_diffusers_hook")
+        for hook in own.hooks.values() if own is not None else ():
+            for manager in vars(hook).values():
+                if isinstance(manager, StateManager):
+                    manager.set_context(CacheContext("all"))
+
+
+def names_branches(pipe: Any) -> bool:
+    """Whether a pipeline tells its transformer's caches which guidance branch it computes."""
+    return "cache_context" in inspect.getsource(type(pipe).__call__)
+
+
+def timestep_of(pipe: Any) -> Callable[[], float]:
+    """Tells the timestep of the step that is being computed, also of pipelines that do not."""
+    scheduler = pipe.scheduler
+    given = [float("inf")]
+    if not hasattr(type(pipe), "current_timestep") and not hasattr(scheduler, "step_index"):
+
+        def note(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            given[0] = float(torch.as_tensor(kwargs.get("timestep", args[-1])).max())
+
+        pipe.transformer.register_forward_pre_hook(note, with_kwargs=True)
+
+    def timestep() -> float:
+        if hasattr(type(pipe), "current_timestep"):
+            return float(pipe.current_timestep)
+        if hasattr(scheduler, "step_index"):
+            return float(scheduler.timesteps[scheduler.step_index or 0])
+        return given[0]
+
+    return timestep
+
+
+def diffusers_on(apply: str, config: str, options: Mapping[str, Any]) -> Callable[[Any], None]:
+    """Puts one of diffusers' caches on a pipeline.
+
+    Args:
+        apply: ``enable_cache``, which only some transformers have, or the function below it.
+        config: class of its configuration.
+        options: of the configuration; functions are called with the pipeline and give the value.
+    """
+
+    def put_on(pipe: Any) -> None:
+        hooks = importlib.import_module("diffusers.hooks")
+        made = getattr(hooks, config)(
+            **{name: value(pipe) if callable(value) else value for name, value in options.items()}
+        )
+        if apply == "enable_cache":
+            pipe.transformer.enable_cache(made)
+        else:
+            getattr(hooks, apply)(pipe.transformer, made)
+            # What has run before remembers which modules have hooks; enable_cache makes it forget too.
+            hooks.HookRegistry.check_if_exists_or_initialize(pipe.transformer).invalidate_child_registries_cache()
+
+    return put_on
+
+
+def cache_dit_on(forecast: int = 0, **options: Any) -> Callable[[Any], None]:
+    """Puts cache-dit on a pipeline, with the first block computed in every step.
+
+    Args:
+        forecast: order of its TaylorSeer, 0 for none.
+        **options: of its ``DBCacheConfig``.
+    """
+    os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")  # it writes to the standard output
+    library = importlib.import_module("cache_dit")
+
+    def put_on(pipe: Any) -> None:
+        config = library.DBCacheConfig(Fn_compute_blocks=1, Bn_compute_blocks=0, **options)
+        forecaster = library.TaylorSeerCalibratorConfig(taylorseer_order=forecast) if forecast else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            library.enable_cache(pipe, cache_config=config, calibrator_config=forecaster)
+
+    return put_on
+
+
+def _put(apply: str, config: str, **options: Any) -> Callable[[Any], None]:
+    return diffusers_on(apply, config, options)
+
+
+def diffusers_settings(steps: int, mag_ratios: Sequence[float] | None, *, distilled: bool = False) -> list[Setting]:
+    """The settings of diffusers' caches.
+
+    Args:
+        steps: denoising steps of a run.
+        mag_ratios: what :func:`calibrate_magcache` found; MagCache is left out without.
+        distilled: whether the model has guidance without a second branch.
+    """
+    found: list[Setting] = []
+    for threshold in (0.1, 0.15, 0.2, 0.3, 0.5):
+        put = _put("apply_first_block_cache", "FirstBlockCacheConfig", threshold=threshold)
+        each = threshold == _ONE_BY_ONE
+        found.append(Setting(DIFFUSERS, "FirstBlockCache", f"threshold {threshold}", put, True, each))
+    for self_range, cross_range, window, told in (
+        (2, 3, (100, 800), "timesteps 100 to 800"),
+        (2, 3, _EVERYWHERE, "all steps"),
+        (3, 6, _EVERYWHERE, "all steps"),
+        (5, 10, _EVERYWHERE, "all steps"),
+    ):
+        put = _put(
+            "apply_pyramid_attention_broadcast",
+            "PyramidAttentionBroadcastConfig",
+            spatial_attention_block_skip_range=self_range,
+            cross_attention_block_skip_range=cross_range,
+            spatial_attention_timestep_skip_range=window,
+            cross_attention_timestep_skip_range=window,
+            current_timestep_callback=timestep_of,
+        )
+        found.append(Setting(DIFFUSERS, "PAB", f"ranges {self_range} and {cross_range}, {told}", put))
+    for attention, branch in ((2, 2), (2, 5)):
+        put = _put(
+            "apply_faster_cache",
+            "FasterCacheConfig",
+            spatial_attention_block_skip_range=attention,
+            unconditional_batch_skip_range=branch,
+            current_timestep_callback=timestep_of,
+            attention_weight_callback=lambda _pipe: lambda _module: 0.5,
+            tensor_format="BCHW",
+            is_guidance_distilled=distilled,
+        )
+        found.append(Setting(DIFFUSERS, "FasterCache", f"attention {attention}, branch {branch}", put))
+    for order, interval in ((1, 2), (1, 3), (2, 2), (2, 3)):
+        put = _put(
+            "apply_taylorseer_cache",
+            "TaylorSeerCacheConfig",
+            cache_interval=interval,
+            max_order=order,
+            cache_identifiers=COMPONENTS,
+            taylor_factors_dtype=torch.float32,
+        )
+        found.append(Setting(DIFFUSERS, f"TaylorSeer, order {order}", f"interval {interval}", put))
+    for interval in (2, 3, 4):
+        put = _put(
+            "apply_taylorseer_cache",
+            "TaylorSeerCacheConfig",
+            cache_interval=interval,
+            use_lite_mode=True,
+            taylor_factors_dtype=torch.float32,
+        )
+        found.append(Setting(DIFFUSERS, "TaylorSeer lite", f"interval {interval}", put))
+    for threshold, most in ((0.06, 3), (0.12, 3), (0.24, 3), (0.5, 4), (1.0, 7)) if mag_ratios is not None else ():
+        put = _put(
+            "apply_mag_cache",
+            "MagCacheConfig",
+            threshold=threshold,
+            max_skip_steps=most,
+            num_inference_steps=steps,
+            mag_ratios=list(mag_ratios or ()),
+        )
+        found.append(Setting(DIFFUSERS, "MagCache", f"threshold {threshold}, at most {most} steps", put))
+    return found
+
+
+def cache_dit_settings(steps: int, masks: Mapping[str, Sequence[int]] | None = None) -> list[Setting]:
+    """The settings of cache-dit.
+
+    Args:
+        steps: denoising steps of a run.
+        masks: further masks of the steps to compute, by name.
+    """
+    found: list[Setting] = []
+    for forecast, named in ((0, "DBCache"), (1, "DBCache + TaylorSeer")):
+        for warm, threshold in ((4, 0.1), (4, 0.15), (4, 0.2), (4, 0.3), (2, 0.5)):
+            made = cache_dit_on(forecast, max_warmup_steps=warm, residual_diff_threshold=threshold)
+            knob = f"warm-up {warm}, threshold {threshold}"
+            each = threshold == _ONE_BY_ONE and not forecast
+            found.append(Setting(CACHE_DIT, named, knob, made, True, each))
+    library = importlib.import_module("cache_dit")
+    presets = {policy: library.steps_mask(mask_policy=policy, total_steps=steps) for policy in POLICIES}
+    for name, mask in {**presets, **(masks or {})}.items():
+        kind = "own step mask" if name in presets else "searched step mask"
+        for forecast, named in ((0, kind), (1, f"{kind} + TaylorSeer")):
+            made = cache_dit_on(
+                forecast,
+                max_warmup_steps=steps,
+                steps_computation_mask=list(mask),
+                steps_computation_policy="static",
+            )
+            found.append(Setting(CACHE_DIT, named, name, made))
+    return found
+
+
+def transformer_macs(pipe: Any, call: Callable[[], object]) -> int:
+    """MACs that the transformer really does in a call."""
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        call()
+    flops = counter.get_flop_counts()[type(pipe.transformer).__name__]
+    return int(sum(flops.values()) // 2)
+
+
+def _attention(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+# PyTorch's counter knows the fused attention of CUDA but not that of the CPU.
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+def calibrate_magcache(pipe: Any, call: Callable[[], object], steps: int) -> list[float]:
+    """The ratios that MagCache needs, of one uncached call.
+
+    Args:
+        pipe: the pipeline.
+        call: runs it.
+        steps: of the call.
+    """
+    from diffusers.hooks import mag_cache
+
+    found: list[float] = []
+    hook = mag_cache.MagCacheBlockHook
+    keep = hook._perform_calibration_step  # it prints the ratios and does not give them back
+
+    def noted(self: Any, state: Any, residual: torch.Tensor) -> None:
+        keep(self, state, residual)
+        found[:] = state.calibration_ratios
+
+    put = _put("apply_mag_cache", "MagCacheConfig", calibrate=True, num_inference_steps=steps + 1)
+    hook._perform_calibration_step = noted
+    try:
+        with installed(pipe, Setting(DIFFUSERS, "MagCache", "calibration", put)):
+            helped(pipe)
+            call()
+    finally:
+        hook._perform_calibration_step = keep
+    return found
