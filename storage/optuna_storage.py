@@ -33,7 +33,13 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
             Optuna.
     """
     if is_server(location):
-        return _on_server(location, busy_seconds)
+        from storage.lock import hold
+        from storage.server_faults import server_faults
+        from storage.server_lock import ServerLock
+
+        # Two that make the tables at the same time would disturb each other.
+        with server_faults(location), hold(ServerLock(location, "", schema=True), wait=busy_seconds):
+            return _on_server(location, busy_seconds)
     from sqlalchemy import event
 
     path = database_path(location)
@@ -74,30 +80,25 @@ def open_served_storage(location: str | Path) -> RDBStorage:
     if not is_server(location):
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
         return _made(location, options, as_it_is=True)
-    from storage.server import connect_arguments, set_up_connections
     from storage.server_faults import server_faults
 
     with server_faults(location):
-        options = {"pool_pre_ping": True, "connect_args": connect_arguments(location)}
-        storage = _made(location, options, as_it_is=True)
-        set_up_connections(storage.engine)
-        with storage.engine.connect():  # otherwise the first page would say what is wrong
-            return storage
+        return _on_server(location, as_it_is=True)
 
 
-def _on_server(location: str | Path, busy_seconds: float) -> RDBStorage:
-    from storage.lock import hold
+def _on_server(location: str | Path, busy_seconds: float = BUSY_SECONDS, *, as_it_is: bool = False) -> RDBStorage:
+    from sqlalchemy.pool import NullPool
+
     from storage.server import connect_arguments, set_up_connections
-    from storage.server_faults import server_faults
-    from storage.server_lock import ServerLock
 
-    # Two that make the tables at the same time would disturb each other.
-    with server_faults(location), hold(ServerLock(location, "", schema=True), wait=busy_seconds):
-        storage = _made(location, {"pool_pre_ping": True, "connect_args": connect_arguments(location)})
-        # As for a file, see _sync_less.
-        set_up_connections(storage.engine, busy_seconds=busy_seconds, durable=False)
-        storage.engine.dispose()  # connections made before
-        return storage
+    arguments = connect_arguments(location)
+    # Optuna's own, when it fails, leaves open what it has in a pool.
+    _made(location, {"poolclass": NullPool, "connect_args": arguments}, as_it_is=as_it_is)
+    storage = _made(location, {"pool_pre_ping": True, "connect_args": arguments}, as_it_is=True)
+    # As for a file, see _sync_less.
+    set_up_connections(storage.engine, busy_seconds=busy_seconds, durable=False)
+    storage.engine.dispose()  # connections made before
+    return storage
 
 
 def _made(location: str | Path, options: dict[str, Any], *, as_it_is: bool = False) -> RDBStorage:
