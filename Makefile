@@ -7,7 +7,7 @@ DEMO_EVALUATIONS ?= 96
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
-.PHONY: demo test test-references lint format docs docs-serve venv clean
+.PHONY: demo test test-references fuzz audit lint format docs docs-serve venv clean
 
 venv: .venv/installed
 
@@ -63,5 +63,22 @@ docs: venv
 docs-serve: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
+# Every parser for so many seconds, guided by coverage; the figures go to benchmarks/results/fuzz.md.
+FUZZ_SECONDS ?= 20
+fuzz: venv
+	$(BIN)/pip install --quiet --editable ".[fuzz]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)
+
+# What is installed as a CycloneDX document, sbom.json, and what is known of its vulnerabilities.
+AUDIT := .audit/bin
+audit: venv .audit/installed
+	$(AUDIT)/cyclonedx-py environment --output-reproducible --output-file sbom.json $(BIN)/python
+	$(AUDIT)/python scripts/audit.py $(BIN)/python
+
+.audit/installed:
+	$(PYTHON) -m venv .audit
+	$(AUDIT)/pip install --quiet "pip-audit>=2.10" "cyclonedx-bom>=7.5"
+	touch $@
+
 clean:
-	rm -rf .venv .references demo site
+	rm -rf .venv .audit sbom.json .references demo site

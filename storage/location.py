@@ -9,7 +9,8 @@ from ecad_automl.errors import StorageError
 
 __all__ = ["backup_path", "database_path", "is_server", "may_exist", "optuna_url", "server_url", "shown", "split_study"]
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+# Also of schemes that nobody can have: what is mistyped must not show its password either.
+_URL = re.compile(r"(?P<scheme>[^/:@]+)://(?P<rest>.*)", re.DOTALL)
 
 #: By the first part of a scheme: the dialect and driver of SQLAlchemy that is used, and tested.
 _SERVERS = {
@@ -79,7 +80,7 @@ def database_path(location: str | Path) -> Path:
     text = str(location)
     match = _URL.fullmatch(text) if isinstance(location, str) else None
     if match:
-        scheme = match["scheme"].lower()
+        scheme = "".join(match["scheme"].split()).lower()
         if is_server(location):
             raise StorageError(
                 f"The storage {shown(location)} is on a server, but a SQLite file is needed here; give a path such as "
@@ -153,7 +154,8 @@ def shown(location: str | Path) -> str:
     rest = re.sub(r"^([^:/@]*):.*@", r"\1@", match["rest"], flags=re.DOTALL)
     rest, mark, query = rest.partition("?")
     kept = [item for item in query.split("&") if not re.match(r"[^=]*(pass(?!file)|pwd)", item, re.IGNORECASE)]
-    return f"{match['scheme']}://{rest}{mark if any(kept) else ''}{'&'.join(kept)}"
+    text = f"{match['scheme']}://{rest}{mark if any(kept) else ''}{'&'.join(kept)}"
+    return " ".join(text.split())
 
 
 def split_study(location: str) -> tuple[str, str]:

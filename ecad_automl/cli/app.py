@@ -128,7 +128,7 @@ def _run() -> int:
 
 
 def _fail(sentence: str) -> int:
-    sys.stderr.write(f"Error: {printable(sentence)}\n")
+    sys.stderr.write(f"Error: {printable(' '.join(sentence.splitlines()))}\n")
     return BAD_INPUT
 
 

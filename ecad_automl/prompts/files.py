@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import PromptError
-from ecad_automl.prompts.prompt_set import shown
+from ecad_automl.prompts.prompt_set import listed, shown
 from ecad_automl.prompts.table import Table
 
 __all__ = [
@@ -117,7 +117,7 @@ def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -
             if len(row) != len(names):
                 raise PromptError(
                     f"Line {rows.line_num} of {path} ends a row of {len(row)} cells, but the first row names "
-                    f"{len(names)} columns ({', '.join(names)}); put cells that hold the delimiter in quotes."
+                    f"{len(names)} columns ({listed(names)}); put cells that hold the delimiter in quotes."
                 )
             for column, cell in zip(columns, row, strict=True):
                 column.append(cell)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ecad_automl.errors import PromptError
 
-__all__ = ["Entry", "PromptSet", "collect", "shown"]
+__all__ = ["Entry", "PromptSet", "collect", "listed", "shown"]
 
 #: The text of a prompt and its category, as a file holds them: of any type, not yet checked.
 Entry = tuple[object, object]
@@ -147,6 +147,12 @@ def shown(value: object) -> str:
     else:
         text = _REPR.repr(value)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Names as they stand in a message, and not too many."""
+    first = ", ".join(name if len(name) <= _SHOWN and name.isprintable() else shown(name) for name in names[:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _clean(text: str) -> str:

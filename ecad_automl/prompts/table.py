@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ecad_automl.errors import PromptError
-from ecad_automl.prompts.prompt_set import Entry
+from ecad_automl.prompts.prompt_set import Entry, listed
 
 __all__ = ["CATEGORY_COLUMNS", "PROMPT_COLUMNS", "Table", "choose_columns", "table_entries"]
 
@@ -44,7 +44,8 @@ def choose_columns(names: Sequence[str], column: str | None, where: str) -> tupl
     found = next((name for name in candidates if name in names), None)
     if found is None:
         wanted = f"column {column!r}" if column is not None else f"column of prompts ({', '.join(PROMPT_COLUMNS)})"
-        raise PromptError(f"{where} has no {wanted}; its columns are {', '.join(map(str, names))}: name one of them.")
+        known = listed(list(map(str, names)))
+        raise PromptError(f"{where} has no {wanted}; its columns are {known}: name one of them.")
     category = next((name for name in CATEGORY_COLUMNS if name in names and name != found), None)
     return found, category
 
