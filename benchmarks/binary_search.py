@@ -23,7 +23,7 @@ from rich.console import Console
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
-MARKS = (24, 50, 100, 150, 200)
+MARKS = (24, 50, 75, 100, 120)
 INITIAL = 24
 #: Of the instances of random problems. Others were looked at when the sampler's defaults were chosen.
 INSTANCE = 0
@@ -237,7 +237,7 @@ SAMPLERS: dict[str, Callable[[Problem, int, int], Floats]] = {
 
 
 def main(
-    evaluations: int = 200,
+    evaluations: int = 120,
     seeds: int = 5,
     work: Path = Path("runs/binary_search"),
     results: Path = RESULTS,

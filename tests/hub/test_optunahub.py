@@ -35,7 +35,7 @@ def test_the_example_of_the_package_runs(
     """As it would after publication, when the hub has the folder."""
     monkeypatch.setattr("optunahub.load_module", lambda package: {NAME: module}[package])
     found = runpy.run_path(str(PACKAGE / "example.py"), run_name="__main__")
-    assert len(found["study"].trials) == 100
+    assert len(found["study"].trials) == 50
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(found["study"].best_trials)
     assert all(line.startswith("weight ") for line in lines)

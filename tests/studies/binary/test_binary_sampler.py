@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,23 +20,22 @@ EXACT = {1: lambda bits: bits @ WEIGHTS}
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"surrogate": False}, {"exact": EXACT}, {"shape": (4, 5)}, {"rounds": 3}],
-    ids=["both modeled", "no surrogate", "exact weight", "grid", "rounds"],
+    [{}, {"surrogate": False}, {"exact": EXACT}, {"shape": (4, 5)}, {"rounds": 1}],
+    ids=["both modeled", "no surrogate", "exact weight", "grid", "one round"],
 )
 def test_no_genome_is_evaluated_twice_and_the_same_seed_finds_the_same(search: Search, settings: Any) -> None:
-    study = search(**settings)
-    found = genomes(study)
-    assert len(set(found)) == len(found) == 38
-    assert genomes(search(**settings)) == found
-    assert genomes(search(**settings, seed=1)) != found
+    found = genomes(search(26, **settings))
+    assert len(set(found)) == len(found) == 26
+    assert genomes(search(26, **settings)) == found
+    assert genomes(search(15, **settings, seed=1)) != found[:15]
 
 
 def test_generations_have_their_size_and_one_of_each_batch_is_drawn_by_chance(search: Search) -> None:
-    study = search(38)
+    study = search(32)
     key = PackedBinarySampler._get_generation_key()
     generation = [trial.system_attrs[key] for trial in study.trials]
-    assert generation == [0] * 14 + [g for g in (1, 2, 3, 4) for _ in range(6)]
-    for number in (1, 2, 3, 4):
+    assert generation == [0] * 14 + [g for g in (1, 2, 3) for _ in range(6)]
+    for number in (1, 2, 3):
         batch = [trial.user_attrs for trial in study.trials if trial.system_attrs[key] == number]
         assert [each["filtered"] for each in batch] == [True] * 5 + [False]
         assert all({"predicted_0", "predicted_std_0", "predicted_1", "operator"} <= set(each) for each in batch)
@@ -54,7 +50,7 @@ def test_the_first_generation_is_spread_over_shares_of_ones(search: Search) -> N
 
 
 def test_the_front_is_that_of_optuna_and_so_is_its_hypervolume(search: Search) -> None:
-    study = search()
+    study = search(26)
     values = np.array([trial.values for trial in study.trials])
     best = {trial.number for trial in study.best_trials}
     assert set(np.flatnonzero(non_dominated(values[:, 0], values[:, 1])).tolist()) == best
@@ -246,7 +242,8 @@ def test_own_features_and_reference_are_used(search: Search) -> None:
         return bits @ np.stack([WEIGHTS, np.arange(BITS)], axis=1)
 
     study = search(20, features=features, reference=(0.0, float(WEIGHTS.sum())))
-    assert asked == [14, 60]
+    # What was evaluated, then the pool of each round.
+    assert asked == [14, 60, 60]
     assert len(study.trials) == 20
 
 
@@ -262,17 +259,5 @@ def test_a_sampler_can_be_copied_as_optuna_users_do(search: Search) -> None:
 
     study = search(20)
     study.sampler = pickle.loads(pickle.dumps(study.sampler))
-    study.optimize(objective, n_trials=6)
-    assert genomes(study) == genomes(search(26))
-
-
-def test_torch_and_diffusers_are_not_imported(tmp_path: Path) -> None:
-    code = (
-        "import sys, optuna\n"
-        "from studies.binary import PackedBinarySampler, suggest_bits\n"
-        "optuna.logging.set_verbosity(optuna.logging.ERROR)\n"
-        "study = optuna.create_study(directions=['maximize', 'minimize'], sampler=PackedBinarySampler(9, initial=12))\n"
-        "study.optimize(lambda t: ((b := suggest_bits(t))[:4].sum(), b.sum()), n_trials=14)\n"
-        "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    study.optimize(objective, n_trials=4)
+    assert genomes(study) == genomes(search(24))

@@ -1,4 +1,4 @@
-"""Profit against weight of 100 items: 100 bits, two objectives, 100 evaluations."""
+"""Profit against weight of 100 items: 100 bits, two objectives, 50 evaluations."""
 
 import numpy as np
 import optuna
@@ -24,6 +24,6 @@ if __name__ == "__main__":
         seed=0,
     )
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    study.optimize(objective, n_trials=100)
+    study.optimize(objective, n_trials=50)
     for trial in sorted(study.best_trials, key=lambda trial: trial.values[1]):
         print(f"weight {trial.values[1]:5.0f}  profit {trial.values[0]:5.0f}")
