@@ -32,6 +32,8 @@ __all__ = ["BinaryPlan", "first_plan", "next_plan", "predicted"]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
+#: Candidates of a plan that are kept, in batches: spare ones are needed where evaluations fail.
+_KEPT = 20
 #: A search space of so many bits at most is small enough to look at all of it.
 _SMALL = 12
 
@@ -104,7 +106,9 @@ def next_plan(config: BinaryConfig, roles: Roles, generation: int, past: Past, p
     lottery = rng.permutation(len(pool))
     if not config.surrogate or reference is None or len(reward) < FIRST_FIT:
         order, filtered = in_order(lottery, config.unfiltered, None)
-        return BinaryPlan(_listed(pool, order, filtered, {}), seconds=time.perf_counter() - start)
+        return BinaryPlan(
+            _listed(pool, order[: _KEPT * config.batch], filtered, {}), seconds=time.perf_counter() - start
+        )
 
     model = Model(config, roles, past)
     trusted = not any(each.doubted for each in model.trust.values())
@@ -130,7 +134,8 @@ def next_plan(config: BinaryConfig, roles: Roles, generation: int, past: Past, p
     count = config.batch - min(config.unfiltered, len(lottery))
     order, filtered = in_order(lottery, config.unfiltered, partial(choose, count=count) if trusted else None)
     foretold = {index: forecast.objectives[index] for index in model.trust}
-    return BinaryPlan(_listed(pool, order, filtered, foretold), trusted, model.trust, time.perf_counter() - start)
+    candidates = _listed(pool, order[: _KEPT * config.batch], filtered, foretold)
+    return BinaryPlan(candidates, trusted, model.trust, time.perf_counter() - start)
 
 
 def _offspring(

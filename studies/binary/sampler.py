@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -111,14 +112,16 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
         super().__init__(batch=batch, parents=parents, initial=initial, use_cache=False)
         self._descriptors = dict(descriptors) if descriptors is not None else default_descriptors(bits, shape)
         self._lock = threading.RLock()
+        self._study: tuple[BaseStorage, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Optuna's users keep samplers in files; locks cannot be.
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        # Optuna's users keep samplers in files. Locks and studies cannot be there; plans are made again.
+        left_out = {"_lock", "_study", "_plans"}
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.RLock()
+        self._lock, self._study, self._plans = threading.RLock(), None, {}
 
     @property
     def config(self) -> BinaryConfig:
@@ -140,6 +143,10 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
     ) -> dict[str, Any]:
         """Give the trial a genome, and return the genome's descriptors; threads of one process get different ones."""
         with self._lock:
+            place = study._storage, study._study_id
+            if place != self._study:
+                # One sampler may serve several studies, one after the other.
+                self._study, self._plans = place, {}
             return super().sample_relative(study, trial, search_space)
 
     def sample_independent(

@@ -234,6 +234,16 @@ def test_functions_that_give_something_unfit_are_told(search: Search, settings: 
         search(20, **settings)
 
 
+def test_one_sampler_may_serve_several_studies() -> None:
+    shared = sampler(surrogate=False)
+    found = []
+    for sign in (1.0, -1.0, 1.0):
+        study = optuna.create_study(directions=["maximize", "minimize"], sampler=shared)
+        study.optimize(lambda trial, sign=sign: (sign * objective(trial)[0], objective(trial)[1]), n_trials=24)
+        found.append(genomes(study))
+    assert found[0] == found[2] != found[1]
+
+
 def test_own_features_and_reference_are_used(search: Search) -> None:
     asked = []
 
