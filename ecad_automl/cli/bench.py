@@ -187,7 +187,7 @@ def _report(result: BenchResult, out: Path, console: Console, *, json_output: bo
         if batch.rows:
             shown.print(table(batch, whole=result.whole))
         for line in failures(batch):
-            say(console, f"Not timed, {batch.size} per call: {line}", style="yellow")
+            say(shown, f"Not timed, {batch.size} per call: {line}")
     if json_output:
         print_json(result.to_dict())
     elif result.batches:

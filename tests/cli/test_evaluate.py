@@ -67,9 +67,10 @@ def test_the_same_command_makes_no_image_again(
         raise AssertionError("images were made again")
 
     monkeypatch.setattr("ecad_automl.evaluation.generate_batch", refuse)
-    code, _, err = run_cli(*arguments)
+    code, out, err = run_cli(*arguments, "--json")
     assert code == 0
     assert "0 images to make" in err
+    assert json.loads(out) == json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (tmp_path / "out" / "evaluation.csv").read_text() == before
 
 
@@ -113,7 +114,7 @@ def test_bad_input_gets_one_sentence(
 ) -> None:
     code, _, err = run_cli(*arguments, *more)
     assert code == 2
-    assert err.startswith("Error: ")
+    assert err.splitlines()[-1].startswith("Error: ")
     assert message in err
     assert not (tmp_path / "out" / "evaluation.json").exists()
 
