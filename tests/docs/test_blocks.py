@@ -29,9 +29,12 @@ import os
 
 import ecad_automl
 from ecad_automl.shapes.world import prompts
+from studies import SearchConfig
 
 model = ecad_automl.load_model("shapes").with_settings(steps=6)
-ecad_automl.search(model, prompts("calibration", 4), reward="shapes", storage=os.environ["STUDY"], evaluations=8)
+config = SearchConfig(batch=2)
+path = os.environ["STUDY"]
+ecad_automl.search(model, prompts("calibration", 4), reward="shapes", storage=path, evaluations=6, config=config)
 """
 
 WITH_CODE = [page for page, path in PAGES.items() if "```" in path.read_text(encoding="utf-8")]
