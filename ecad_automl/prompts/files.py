@@ -29,7 +29,7 @@ __all__ = [
 
 #: Largest text, JSON or CSV file that is read: the captions of COCO 2017, the largest known set, are 92 MB.
 MAX_TEXT_BYTES = 2**28
-#: Largest parquet file that is read; of its columns, only those that are needed. It bounds these unpacked, too.
+#: Largest parquet file that is read; of its columns, only those that are needed. It bounds these written out, too.
 MAX_PARQUET_BYTES = 2**30
 #: Most rows of a parquet file: unpacked, repeated texts take more room than the file says.
 MAX_PARQUET_ROWS = 2**24
@@ -146,20 +146,12 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
             _check_names(file.schema_arrow.names, path)
             names = [field.name for field in file.schema_arrow if not _is_nested(field.type)]
             chosen = [name for name in names if name in wanted]
-            if _unpacked_bytes(file.metadata, chosen) > MAX_PARQUET_BYTES:
-                raise _too_large(path, MAX_PARQUET_BYTES)
             if file.metadata.num_rows > MAX_PARQUET_ROWS:
                 raise PromptError(
                     f"{path} has {file.metadata.num_rows} rows, more than the {MAX_PARQUET_ROWS} that are read; cut it "
                     "down."
                 )
-        # Texts stay numbers into a list of distinct ones until it is known how long they are written out: a file of
-        # a few kilobytes can repeat one long text millions of times.
-        with parquet.ParquetFile(path, read_dictionary=chosen) as file:
-            table = file.read(columns=chosen)
-            if sum(_written_out(table.column(name)) for name in chosen) > MAX_PARQUET_BYTES:
-                raise _too_large(path, MAX_PARQUET_BYTES)
-            return Table(tuple(names), {name: table.column(name).to_pylist() for name in chosen})
+        return Table(tuple(names), _columns(path, chosen))
     except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # pyarrow's own errors are of these
         raise _unreadable(path, error) from error
 
@@ -167,20 +159,30 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
 def _check_names(names: Sequence[str], path: Path) -> None:
     if len(names) > MAX_COLUMNS:
         raise PromptError(f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; cut it down.")
-    twice, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        raise PromptError(f"{path} has more than one column named {shown(twice)}; rename all but one.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise PromptError(f"{path} has more than one column named {shown(twice[0])}; rename all but one.")
 
 
-def _unpacked_bytes(metadata: Any, names: Collection[str]) -> int:
+def _columns(path: Path, names: Sequence[str]) -> dict[str, list[object]]:
+    """Columns of a parquet file, read in parts until they are too large.
+
+    Texts stay numbers into a list of distinct ones until it is known how long they are written out: a file of a few
+    kilobytes can repeat one long text millions of times. What the file itself says of its columns is not asked: where
+    that is damaged, pyarrow ends the whole process.
+    """
+    from pyarrow import parquet
+
+    columns: dict[str, list[object]] = {name: [] for name in names}
     total = 0
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for number in range(row_group.num_columns):
-            column = row_group.column(number)
-            if column.path_in_schema in names or column.path_in_schema.split(".")[0] in names:
-                total += column.total_uncompressed_size
-    return total
+    with parquet.ParquetFile(path, read_dictionary=list(names)) as file:
+        for batch in file.iter_batches(columns=list(names)) if names else ():
+            total += sum(map(_written_out, batch.columns))
+            if total > MAX_PARQUET_BYTES:
+                raise _too_large(path, MAX_PARQUET_BYTES)
+            for name in names:
+                columns[name] += batch.column(name).to_pylist()
+    return columns
 
 
 def _is_nested(kind: Any) -> bool:
@@ -197,14 +199,10 @@ def _written_out(column: Any) -> int:
 
     if not types.is_dictionary(column.type):
         return int(column.nbytes)
-    total = 0
-    for chunk in column.chunks:
-        lengths = compute.binary_length(chunk.dictionary) if _has_length(chunk.dictionary.type) else None
-        if lengths is None:
-            total += 16 * len(chunk)
-        else:
-            total += compute.sum(compute.take(lengths.cast(pa.int64()), chunk.indices)).as_py() or 0
-    return total
+    if not _has_length(column.dictionary.type):
+        return 16 * len(column)
+    lengths = compute.binary_length(column.dictionary).cast(pa.int64())
+    return int(compute.sum(compute.take(lengths, column.indices)).as_py() or 0)
 
 
 def _has_length(kind: Any) -> bool:

@@ -5,6 +5,7 @@ A target returns whatever happens to be parsed, or raises an error of ours; :fun
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import sqlite3
@@ -44,6 +45,17 @@ __all__ = ["TARGETS", "Target", "run"]
 
 #: Longest message: names and values in it are cut.
 _LONGEST = 3000
+
+
+_ABORTED = (
+    "UEFSMRUEFRQVLBUEFRAVBhUGHDYAKAFiGAFhEREAAAAPOAIAAAAEAAIAAAAEAwEDAhUEGUw1ABgGc2NoZW1hFQIANUQYBnByb21wdBUCFQZMPA"
+    "AAADUEGARsaXN0FQIAFQwlAhgHZWxlbWVudCUATBwAAAAWBBkcGRwmABwVDBk1AAYQGTgGcHJvbXB0BGxpc3QHZWxlbWVudBUCFgQWiAEWkAEm"
+    "PCYIHDYAKAFiGAFhEREAGSwVBBUAFQIAFQAVEBUCADwWBBkmBAAZRgAAAAQAAAAWiAEWBCYIFpABABkcGAxBUlJPVzpzY2hlbWEY4AEvLy8vLz"
+    "ZBQUFBQVFBQUFBQUFBS0FBd0FCZ0FGQUFnQUNnQUFBQUFCQkFBTUFBQUFDQUFJQUFBQUJBQUlBQUFBQkFBQUFBRUFBQUFFQUFBQTFQLy8vd0FB"
+    "QVF3VUFBQUFIQUFBQUFRQUFBQUJBQUFBSkFBQUFBWUFBQUJ3Y205dGNIUUFBTWovLy84UUFCUUFDQUFHQUFjQURBQUFBQkFBRUFBQUFBQUFBUV"
+    "VRQUFBQUhBQUFBQVFBQUFBQUFBQUFCQUFBQUdsMFpXMEFBQUFBQkFBRUFBUUFBQUFBQUFBQQAYIHBhcnF1ZXQtY3BwLWFycm93IHZlcnNpb24g"
+    "MjYuMC4xGRwcAAAAygEAAFBBUjE="
+)
 
 
 @dataclass(frozen=True)
@@ -195,11 +207,13 @@ def _parquet_files() -> list[bytes]:
     for table in (
         pa.table({"prompt": ["a cat", "a dog"], "category": ["x", "y"]}),
         pa.table({"prompt": pa.array([["a"], ["b"]])}),
+        pa.table({}),
     ):
         with io.BytesIO() as file:
             parquet.write_table(table, file)
             made.append(file.getvalue())
-    return made
+    # Statistics that do not fit made pyarrow end the process.
+    return [*made, base64.b64decode(_ABORTED)]
 
 
 def _score_blobs() -> list[bytes]:
