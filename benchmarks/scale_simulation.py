@@ -64,10 +64,11 @@ def run(
         for count in workers:
             for each in mode:
                 size = "" if population is None else f", population {population}"
-                name = f"{count} workers, {each}, {seconds:g} s{size}, seed {seed}"
+                budget = max(least, rounds * count)
+                name = f"{count} workers, {budget} evaluations of {seconds:g} s, {each}{size}, seed {seed}"
                 if name in kept["cases"]:
                     continue
-                budget = max(least, rounds * count)
+
                 case = _simulate(count, seconds, budget, population, seed, asynchronous=each == "asynchronous")
                 kept["machine"] = machine()
                 kept["cases"][name] = {"workers": count, "mode": each, "seconds": seconds, "seed": seed, **case}
