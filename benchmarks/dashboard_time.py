@@ -3,7 +3,7 @@
 The study is made up, of PixArt-XL's 1,680 bits. Each page is opened several times in one browser: first after the
 server was started, when it has read nothing yet, then again. A page counts as loaded when what people look for is seen:
 on the list the study's name, on the study's page all plots that were saved for it, on a trial's page its note with all
-pictures. Without notes, it is the list of best trials, and the heading of the trial.
+pictures. Without notes, it is the first plot, and the heading of the trial.
 
 Beside seconds until then stands what server and page computed for it, which does not depend on what else the machine
 does. For comparison, the server is asked for a study also with Optuna's own storage under its pages.
@@ -40,6 +40,7 @@ _FIGURES = ("seconds", "computing seconds of the server", "computing seconds of 
 #: Seconds for which the dashboard does not look for new trials, and a little more.
 _KEPT = 10.5
 _PLOTS = "() => document.querySelectorAll('[id^=\"user-defined-plot\"] .main-svg').length >= 4"
+_FRONT = "() => document.querySelectorAll('.js-plotly-plot .main-svg').length > 0"
 _NOTE = (
     "() => [...document.querySelectorAll('img')].length > 0 && "
     "[...document.querySelectorAll('img')].every(image => image.complete && image.naturalWidth > 0)"
@@ -100,7 +101,7 @@ def _pages(database: Path, trials: int, repeats: int, *, annotated: bool) -> dic
             lambda page: (
                 page.wait_for_function(_PLOTS, timeout=_LONGEST)
                 if annotated
-                else page.get_by_text("Best Trials").first.wait_for(timeout=_LONGEST)
+                else page.wait_for_function(_FRONT, timeout=_LONGEST)
             ),
         ),
         "trial": (
