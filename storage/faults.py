@@ -42,14 +42,15 @@ def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
         path: the database file.
         error: what SQLite raised.
     """
+    said = " ".join(str(error).split())  # it may quote a statement of several lines
     code = getattr(error, "sqlite_errorcode", None)
     sentence = _SENTENCES.get(code & 0xFF) if code is not None else None
     damage = _DAMAGES.get(code & 0xFF) if code is not None else None
     if damage is not None and (advice := restore_advice(path)) is not None:
         sentence = f"{damage}; {advice}"
     if sentence is None:
-        return StorageError(f"The study database {path} cannot be used ({error}); check the file.")
-    return StorageError(f"The study database {path} {sentence} ({error}).")
+        return StorageError(f"The study database {path} cannot be used ({said}); check the file.")
+    return StorageError(f"The study database {path} {sentence} ({said}).")
 
 
 def restore_advice(path: Path) -> str | None:

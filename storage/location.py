@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
+from ecad_automl.home import expand_home
 
 __all__ = ["backup_path", "database_path", "is_server", "may_exist", "optuna_url", "server_url", "shown", "split_study"]
 
@@ -99,16 +100,20 @@ def database_path(location: str | Path) -> Path:
             )
     if text in ("", ":memory:", "."):
         raise StorageError(
-            f"The storage {str(location)!r} names no file, and a study that is not kept in one cannot go on; "
+            f"The storage {str(location)!r:.300} names no file, and a study that is not kept in one cannot go on; "
             "give a path such as study.db."
         )
     if "?" in text or "\0" in text:
         raise StorageError(
-            f"The storage {str(location)!r} has a question mark or null character in it, which a storage URL cannot "
-            "carry; use another name and no URL options."
+            f"The storage {str(location)!r:.300} has a question mark or null character in it, which a storage URL "
+            "cannot carry; use another name and no URL options."
         )
-    path = Path(text).expanduser().absolute()
-    if path.is_dir():
+    path = expand_home(text).absolute()
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise StorageError(f"The storage {str(path)!r:.300} cannot be used ({error.strerror}); check it.") from error
+    if is_folder:
         raise StorageError(f"The storage {path} is a folder; name a file in it, such as {path / 'study.db'}.")
     return path
 

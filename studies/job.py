@@ -14,6 +14,7 @@ import torch
 from ecad_automl.errors import EvaluationError
 from ecad_automl.evaluation import Evaluator
 from ecad_automl.execution import Execution, Executor, WorkerSetup
+from ecad_automl.home import expand_home
 from ecad_automl.layout import Layout
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
@@ -165,7 +166,7 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
         generation=model.settings,
         batch_size=job.batch_size,
         scheduler=type(pipe.scheduler).__name__,
-        revision=None if Path(model.name).expanduser().is_dir() else model.revision,
+        revision=None if expand_home(model.name).is_dir() else model.revision,
         dtype=str(pipe.transformer.dtype).removeprefix("torch."),
         device=str(pipe.device),
         weights=model.revision,

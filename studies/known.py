@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.ecad_format import read_ecad
 from ecad_automl.errors import EcadError, ScheduleError, StorageError, StudyError
+from ecad_automl.home import expand_home
 from ecad_automl.json_file import read_json_object
 from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
@@ -80,7 +81,7 @@ def read_known(location: str | Path) -> KnownSchedules:
     text = str(location)
     if "://" in text:
         return _study(text)
-    path = Path(text).expanduser()
+    path = expand_home(text)
     if path.is_dir():
         return _folder(path)
     file = path if path.exists() else Path(str(path).rpartition("#")[0] or path)

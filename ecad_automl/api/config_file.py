@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ecad_automl.api.settings import TABLES, SearchFile, table_keys
 from ecad_automl.api.value_fault import shown, value_fault
 from ecad_automl.errors import StudyError
+from ecad_automl.home import expand_home
 from ecad_automl.presets import preset_path
 
 __all__ = ["preset_options", "read_search_file"]
@@ -42,7 +43,7 @@ def read_search_file(path: str | Path) -> SearchFile:
         StudyError: there is no such file, or it is no TOML, or has an unknown key or a value of another kind; the
             message names the line where that can be told.
     """
-    text = _text(Path(path).expanduser())
+    text = _text(expand_home(path))
     if _LONG_KEY.search(text):
         raise StudyError(
             f"The config file {path} has a key of more than {_MOST_PARTS} parts; its keys have one or two."

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.home import expand_home
 from ecad_automl.models.loading import CHANGED, LoadedModel, load_model, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.shapes import WEIGHTS
@@ -70,7 +71,7 @@ def _revision(pipe: Any, name: str) -> str:
 
 def _source(name: str) -> Path | None:
     """The folder that a pipeline of this name was loaded from, if it is still there."""
-    folder = WEIGHTS if name == "shapes" else Path(name).expanduser()
+    folder = WEIGHTS if name == "shapes" else expand_home(name)
     if folder.is_dir():
         return folder
     if name.count("/") != 1:

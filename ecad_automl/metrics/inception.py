@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecad_automl.errors import EvaluationError
+from ecad_automl.home import expand_home
 from ecad_automl.metrics.inception_network import InceptionV3
 from ecad_automl.rewards.weights import Weights, hash_state
 from ecad_automl.tensor_file import read_tensor_file
@@ -53,7 +54,7 @@ class InceptionFeatures:
     ) -> None:
         if resize not in RESIZES:
             raise EvaluationError(f"There is no resizing {resize!r}; choose one of {', '.join(RESIZES)}.")
-        path = _cached() if source is None else Path(source).expanduser()
+        path = _cached() if source is None else expand_home(source)
         state = _read(path)
         network = InceptionV3()
         try:

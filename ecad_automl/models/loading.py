@@ -11,6 +11,7 @@ import torch
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.generation import GenerationSettings, encode_prompts, stack_prompts
+from ecad_automl.home import expand_home
 from ecad_automl.json_file import read_json_object
 from ecad_automl.layout import Layout
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
@@ -94,7 +95,7 @@ def load_model(
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
     if dtype not in _DTYPES:
         raise UnsupportedModelError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
-    folder = WEIGHTS if name == "shapes" else Path(name).expanduser()
+    folder = WEIGHTS if name == "shapes" else expand_home(name)
     local = name == "shapes" or folder.is_dir()
     if not local and (folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1):
         raise UnsupportedModelError(
@@ -114,7 +115,7 @@ def model_revision(name: str, revision: str | None = None) -> str:
         name: see :func:`load_model`.
         revision: hub revision that was asked for.
     """
-    folder = WEIGHTS if name == "shapes" else Path(name).expanduser()
+    folder = WEIGHTS if name == "shapes" else expand_home(name)
     if folder.is_dir():
         return _folder_revision(folder)
     return _cached_commit(name, revision) or revision or "main"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecad_automl.errors import PromptError
+from ecad_automl.home import expand_home
 from ecad_automl.prompts.files import (
     parse_table,
     read_json,
@@ -123,7 +124,7 @@ def _read(text: str, column: str | None, split: str | None) -> PromptSet:
     if bare in published_names() and bool(mark) == bool(revision):
         return _read_published_from_hub(bare, revision or None, column, split)
     if _is_path(text):
-        path = Path(text).expanduser()
+        path = expand_home(text)
         if path.is_dir():
             entries, source = load_entries(path, column, split)
             return collect(path.resolve().name, source, entries)
@@ -214,9 +215,9 @@ def _is_path(text: str) -> bool:
 
 
 def _existing(text: str) -> Path:
-    if not _is_path(text) or not Path(text).expanduser().is_file():
+    if not _is_path(text) or not expand_home(text).is_file():
         raise PromptError(f"There is no prompt file {text!r}; check the path.")
-    return Path(text).expanduser()
+    return expand_home(text)
 
 
 def _check_no_column(name: str, column: str | None) -> None:

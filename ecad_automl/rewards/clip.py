@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
+from ecad_automl.home import expand_home
 from ecad_automl.rewards.clip_encoder import (
     ClipEncoder,
     clip_tokenizer,
@@ -203,7 +204,7 @@ class HPSv2(_ClipReward):
 
 def _published_file(source: str) -> Path | None:
     """The open_clip file that is meant, from the hub if need be; None where a transformers checkpoint is."""
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if path.is_dir():
         return path / _HPS_FILE if (path / _HPS_FILE).is_file() else None
     if path.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer, CLIPModel
 
 from ecad_automl.errors import RewardError
+from ecad_automl.home import expand_home
 from ecad_automl.rewards.preprocessing import Images, to_pil
 from ecad_automl.rewards.weights import Weights, hash_state
 
@@ -204,14 +204,14 @@ def clip_preprocessing(source: str) -> Preprocess:
 
 def processor_files(source: str, otherwise: str) -> str:
     """Where tokenizer and preprocessing are: in the folder itself if it has them, else where the authors look."""
-    folder = Path(source).expanduser()
+    folder = expand_home(source)
     own = all(any((folder / name).is_file() for name in names) for names in (_TOKENIZER_FILES, _IMAGE_FILES))
     return source if own else otherwise
 
 
 def _expanded(source: str) -> str:
     """A folder below ``~`` by its whole path."""
-    return str(Path(source).expanduser()) if source.startswith("~") else source
+    return str(expand_home(source)) if source.startswith("~") else source
 
 
 def _normalized(features: Iterable[Any]) -> Tensor:

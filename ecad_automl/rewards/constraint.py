@@ -48,6 +48,7 @@ def parse_constraint(text: str) -> Constraint:
         bound = math.nan
     if match is None or not math.isfinite(bound):
         raise RewardError(
-            f"The constraint {text!r} cannot be read; write a metric, >= or <=, and a number, such as fidelity>=-0.05."
+            f"The constraint {text!r:.200} cannot be read; write a metric, >= or <=, and a number, such as "
+            "fidelity>=-0.05."
         )
     return Constraint(match["metric"], match["sign"] == ">=", bound)

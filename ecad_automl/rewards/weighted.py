@@ -57,7 +57,7 @@ def _parse_term(text: str, expression: str) -> Term:
     found = _TERM.fullmatch(text)
     if found is None:
         raise RewardError(
-            f"The term {text!r} of the reward {expression!r} cannot be read; terms are written as name, or "
+            f"The term {text!r:.200} of the reward {expression!r:.200} cannot be read; terms are written as name, or "
             "weight*name, and joined by +, as in 0.8*image-reward+0.2*clip. A + inside a path is not supported."
         )
     written = found["weight"]
@@ -67,8 +67,8 @@ def _parse_term(text: str, expression: str) -> Term:
         weight = math.nan
     if not 0 < weight < math.inf:
         raise RewardError(
-            f"The weight {written!r} of {found['name']!r} in the reward {expression!r} is no number above 0; leave out "
-            "what is not to count. Distances count negatively by themselves."
+            f"The weight {written!r:.60} of {found['name']!r:.200} in the reward {expression!r:.200} is no number "
+            "above 0; leave out what is not to count. Distances count negatively by themselves."
         )
     return Term(found["name"], weight, found["minus"] is not None)
 

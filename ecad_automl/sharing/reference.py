@@ -79,8 +79,8 @@ def reference_of(name: str, revision: str | None, filename: str | None) -> HubRe
     reference = parse_reference(name)
     if reference is None:
         raise ScheduleError(
-            f"{name!r} is neither an existing file or folder nor a repository of the hub; give a path, 'owner/name', "
-            "'owner/name@revision' or 'owner/name/file.json'."
+            f"{name!r:.200} is neither an existing file or folder nor a repository of the hub; give a path, "
+            "'owner/name', 'owner/name@revision' or 'owner/name/file.json'."
         )
     if revision is not None and not _is_revision(revision):
         raise ScheduleError(f"{revision!r:.80} is no revision; give a branch, a tag or a commit.")

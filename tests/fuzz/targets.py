@@ -23,7 +23,7 @@ from ecad_automl.cli.studies import read_study
 from ecad_automl.drift import Drift
 from ecad_automl.ecad_format import read_ecad, write_ecad
 from ecad_automl.ecad_macs import ecad_layout
-from ecad_automl.errors import EcadError
+from ecad_automl.errors import EcadError, RewardError
 from ecad_automl.layout import Layout, Slot
 from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.hub import parse_hub_id
@@ -247,12 +247,12 @@ def _read_weights(data: bytes) -> object:
     path.write_bytes(data[1:])
     try:
         return read_tensor_file(path)
-    except ValueError:  # what its callers turn into sentences of theirs
-        return None
+    except ValueError as error:  # as its callers do
+        raise RewardError(f"The weights cannot be read ({error}).") from error
 
 
 def _parse_location(data: bytes) -> object:
-    text = _text(data).replace("\0", "").replace("\n", " ")  # the command line writes line ends as spaces
+    text = _text(data[:400]).replace("\0", "").replace("\n", " ")  # the command line writes line ends as spaces
     if "://" in text and not text.lower().startswith("sqlite"):
         # Whatever else is wrong with it: the password is not shown.
         scheme, _, rest = text.partition("://")
@@ -263,7 +263,7 @@ def _parse_location(data: bytes) -> object:
 
 
 def _parse_reference(data: bytes) -> object:
-    text = _text(data)
+    text = _text(data[:400])
     found = parse_reference(text)
     if found is not None and found.file is not None:
         assert ".." not in found.file.split("/")
@@ -326,7 +326,11 @@ TARGETS = {
         Target("drift", Drift.from_bytes, _archives),
         Target("prompt split", _read_split, lambda: [b'{"name": "a", "source": "b", "seed": 0, "whole": {}}']),
         Target("study database", _read_database, lambda: [b"\x00\x10\x03abcd", b"\x20\x00\x0f0123456789abcdef"]),
-        Target("storage", _parse_location, lambda: [b"sqlite:///a.db", b"postgresql://u:p@h:1/d?sslmode=a", b"a.db#s"]),
+        Target(
+            "storage",
+            _parse_location,
+            lambda: [b"~nobody", b"sqlite:///a.db", b"postgresql://u:p@h:1/d?sslmode=a", b"a.db#s"],
+        ),
         Target("hub reference", _parse_reference, lambda: [b"owner/name/a.json@main", b"owner/name@v1", b"a/b:c@d"]),
         Target(
             "reward and constraint", _parse_expression, lambda: [b"cfidelity>=-0.05", b"r0.8*image-reward+0.2*clip=a"]

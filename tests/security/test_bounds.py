@@ -257,3 +257,17 @@ def test_names_and_messages_reach_the_terminal_as_text(tmp_path: Path, database:
     assert code == 2
     assert "\x1b" not in out + err
     assert err.count("\n") == 1
+
+
+def test_a_home_folder_of_nobody_is_bad_input(run_cli: Run) -> None:
+    for arguments in (
+        ("front", "--storage", "~nobody-has-this-name/a.db"),
+        ("search", "--model", "~nobody-has-this-name/a"),
+        ("search", "--config", "~nobody-has-this-name/a.toml"),
+        ("search", "--prompts", "~nobody-has-this-name/a.txt"),
+        ("search", "--init", "~nobody-has-this-name/a.db"),
+        ("search", "--reward", "clip=~nobody-has-this-name/a"),
+    ):
+        code, _, err = run_cli(*arguments)
+        assert code == 2, arguments
+        assert err.count("\n") == 1, err

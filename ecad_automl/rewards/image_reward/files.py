@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.errors import RewardError
+from ecad_automl.home import expand_home
 
 __all__ = ["find_files"]
 
@@ -23,7 +24,7 @@ def find_files(name: str | Path, revision: str | None) -> tuple[Path, Path]:
         RewardError: the folder lacks a file, the hub cannot be reached and has nothing in the cache, or knows no such
             repository or revision.
     """
-    folder = Path(name).expanduser()
+    folder = expand_home(name)
     if folder.is_dir():
         if revision is not None:
             raise RewardError(f"{folder} is a folder, which has no revision {revision!r}; leave the revision out.")
