@@ -39,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         uri, path = waiting.pop()
         for target in _targets(path.read_text(encoding="utf-8")):
             found = _outside(uri, target)
-            if found is None or found in taken or not (root / found).is_file():
+            if found is None or found in taken or found.startswith("docs/") or not (root / found).is_file():
                 continue
             taken.add(found)
             copied = f"{TAKEN}/{found}"
