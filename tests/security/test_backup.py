@@ -148,7 +148,7 @@ while True:
 
 def test_a_process_that_is_killed_leaves_a_whole_backup(database: Path) -> None:
     back_up(database)
-    for seed in range(4):
+    for seed in range(2):
         process = subprocess.Popen([sys.executable, "-c", _LOOP, str(database)], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
