@@ -23,7 +23,7 @@ from ecad_automl.cli.exit_codes import BAD_INPUT, EPILOG, STOPPED
 from ecad_automl.cli.export import export
 from ecad_automl.cli.front import front
 from ecad_automl.cli.generate import generate
-from ecad_automl.cli.output import leave_quietly
+from ecad_automl.cli.output import drop_output, leave_quietly
 from ecad_automl.cli.plot import plot
 from ecad_automl.cli.report import report
 from ecad_automl.cli.search import search
@@ -120,6 +120,8 @@ def _run() -> int:
         if error.errno not in _OF_THE_DISK:
             raise
         what = "Output" if error.filename is None else f"The file or folder {error.filename}"
+        if error.filename is None:
+            drop_output()  # Python would try again at its end, and complain
         return _fail(f"{what} cannot be written ({error.strerror}); check its place and the disk.")
     except KeyboardInterrupt:
         sys.stderr.write("Stopped.\n")

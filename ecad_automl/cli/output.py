@@ -23,7 +23,7 @@ from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 from ecad_automl.plain_text import PlainConsole
 
-__all__ = ["leave_quietly", "messages", "new_table", "print_json", "print_paths", "results", "step"]
+__all__ = ["drop_output", "leave_quietly", "messages", "new_table", "print_json", "print_paths", "results", "step"]
 
 _LOGGER = logging.getLogger("ecad_automl.cli")
 
@@ -86,10 +86,16 @@ def leave_quietly() -> NoReturn:
     Raises:
         SystemExit: always.
     """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
+    drop_output()
+    os.dup2(sys.stdout.fileno(), sys.stderr.fileno())
     raise SystemExit(BROKEN_PIPE)
+
+
+def drop_output() -> None:
+    """Have what is left of standard output go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _finite(value: Any) -> Any:

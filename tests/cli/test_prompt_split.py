@@ -42,7 +42,7 @@ def test_a_search_looks_at_its_part_of_the_prompts_and_confirm_at_the_rest(run_c
     assert len(seen) == 6
     assert sorted(text.split()[-1] for text in seen) == ["circle"] * 2 + ["cross"] * 2 + ["square"] * 2
     assert {record.prompts for record in confirmed} == {6}
-    assert "6 prompts x 1 seed that the search did not use" in " ".join(out.split())
+    assert "6 prompts x 1 seed that the search did not use" in " ".join(f"{out} {err}".split())
 
 
 def test_prompts_that_have_changed_since_are_refused(run_cli: Cli, searched: Path, prompts: Path) -> None:

@@ -142,6 +142,7 @@ import os, sys
 from ecad_automl.errors import StorageError
 from storage import EvaluationRecord, Store, open_optuna_storage
 open_optuna_storage(sys.argv[2])  # the modules must be loaded while they can be read
+Store.open(sys.argv[2]).close()
 if os.getuid() == 0:
     os.setuid(65534)
 path = sys.argv[1]
