@@ -49,6 +49,7 @@ def browser() -> Any:
 def page(browser: Any) -> Iterator[Watched]:
     """A fresh page of 1500 x 1200 pixels."""
     context = browser.new_context(viewport={"width": 1500, "height": 1200})
+    context.set_default_timeout(120_000)  # busy machines
     watched = Watched(context.new_page())
     complain = watched.complaints.append
     watched.page.on("console", lambda message: message.type == "error" and complain(f"console: {message.text}"))
