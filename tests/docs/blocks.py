@@ -48,7 +48,7 @@ ADDED_OPTIONS: Mapping[str, Sequence[str]] = {
     "dashboard": ("--no-serve",),  # else it runs until Ctrl-C
 }
 #: Pages that call the model with its own number of steps, so that a search must have it too.
-ALL_STEPS = {"docs/getting-started.md"}
+ALL_STEPS = {"README.md", "docs/getting-started.md"}
 #: Values of options in whose place tests have smaller or local ones. ``$PIXART`` is a folder with a pipeline of the
 #: same class and random weights.
 OTHER_VALUES: Mapping[str, str] = {
