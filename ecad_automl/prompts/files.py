@@ -136,6 +136,7 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
             :data:`MAX_PARQUET_ROWS`.
     """
     try:
+        import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise PromptError(f"Reading the parquet file {path} needs pyarrow; {INSTALL}.") from error
@@ -152,7 +153,8 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
                     "down."
                 )
         return Table(tuple(names), _columns(path, chosen))
-    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # pyarrow's own errors are of these
+    # Most of pyarrow's errors are of Python's kinds too, and some of its own kind alone.
+    except (OSError, ValueError, RuntimeError, NotImplementedError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 
 

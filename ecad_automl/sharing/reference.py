@@ -88,7 +88,9 @@ def reference_of(name: str, revision: str | None, filename: str | None) -> HubRe
         raise ScheduleError(f"{filename!r:.80} is no file of a shared folder; give a relative path such as 'a.json'.")
     for told, given, what in ((reference.revision, revision, "revision"), (reference.file, filename, "filename")):
         if told is not None and given is not None and told != given:
-            raise ScheduleError(f"{name!r} names {told!r}, but {what} is {given!r}; give only one of them.")
+            raise ScheduleError(
+                f"{name!r:.200} names {told!r:.200}, but {what} is {given!r:.200}; give only one of them."
+            )
     return replace(reference, revision=reference.revision or revision, file=reference.file or filename)
 
 
