@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,6 +66,8 @@ def search(
     progress: bool = True,
     config: SearchConfig | None = None,
     execution: Execution | None = None,
+    wait: float | bool = False,
+    backup_every: int = 1,
 ) -> Front:
     """Search for the best schedules at every cost, or go on where an earlier search stopped.
 
@@ -106,6 +109,9 @@ def search(
         config: all further settings of the search; in place of those of a preset.
         execution: where candidates are evaluated, if not in this process. Workers elsewhere load the model and the
             reward by name, so they must be given so.
+        wait: what to do while another search runs on the same file, or on the same study of a server: refuse, wait as
+            long as it takes, or wait so many seconds at most.
+        backup_every: generations between two backups of the study file, ``FILE.backup``; 0 makes none.
 
     Returns:
         The front of the study.
@@ -151,6 +157,8 @@ def search(
         init=known,
         init_limit=init_limit,
         constraints=bounds,
+        wait=math.inf if wait is True else float(wait),
+        backup_every=backup_every,
         execution=execution or Execution(),
         reward_given=reward if isinstance(reward, str) else None,
     )

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ecad_automl.cli.options import Device, Storage
+from ecad_automl.cli.output import messages, results
 from ecad_automl.errors import EcadError, EvaluationError, StorageError
-from ecad_automl.plain_text import PlainConsole
 from storage import Store
 
 __all__ = ["dashboard"]
@@ -58,7 +57,7 @@ def dashboard(
         from ecad_automl.cli.studies import read_study
 
         read_study(storage, study)  # its message lists those that exist
-    console = PlainConsole()
+    console = messages()
     with console.status("Reading the study ..."):
         from studies.dashboard import artifact_folder
 
@@ -69,14 +68,14 @@ def dashboard(
         wanted = names if study is None else [study]
         annotate_studies(storage, wanted, folder, PictureOptions(images, model, device, batch_size), console)
     if serve:
-        _serve(storage, folder, host, port, console)
+        _serve(storage, folder, host, port)
 
 
-def _serve(storage: str, folder: Path, host: str, port: int, console: Console) -> None:
+def _serve(storage: str, folder: Path, host: str, port: int) -> None:
     from storage import open_served_storage
     from studies.dashboard import serve
 
-    console.print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
+    results().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
     faults: list[OSError | EcadError] = []
 
     def run() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 
 from ecad_automl import Front, apply_schedule, load_model
 from ecad_automl.api import resolved_config
-from ecad_automl.errors import EcadError, PromptError, RewardError, StudyError, UnsupportedModelError
+from ecad_automl.errors import EcadError, PromptError, RewardError, StorageError, StudyError, UnsupportedModelError
+from storage import writer_lock
 
 Search = Callable[..., Any]
 
@@ -39,6 +41,20 @@ def test_a_call_goes_on_with_the_study_of_a_command_and_the_command_with_that_of
     by_command(tmp_path / "in-turns.db", 8)
     by_call(tmp_path / "at-once.db", 8)
     assert evaluated(tmp_path / "in-turns.db") == evaluated(tmp_path / "at-once.db")
+
+
+def test_a_call_waits_for_another_search_where_it_is_told_to(by_call: Search, tmp_path: Path) -> None:
+    database = tmp_path / "s.db"
+    with ThreadPoolExecutor() as pool:
+        with writer_lock(database):
+            with pytest.raises(StorageError, match="Another search"):
+                by_call(database, 4)
+            with pytest.raises(StorageError, match="Another search"):
+                by_call(database, 4, wait=0.1)
+            waiting = pool.submit(by_call, database, 4, wait=True, backup_every=0)
+            assert not wait({waiting}, timeout=0.5).done
+        assert len(waiting.result().evaluations) >= 4
+    assert not database.with_name("s.db.backup").exists()
 
 
 def test_a_pipeline_is_the_study_of_its_folder_until_its_weights_change(

@@ -37,6 +37,11 @@ def completed(folder: Path, line: str, *, trace: list[str] | None = None) -> lis
     return done.stdout.split()
 
 
+def with_command() -> dict[str, str]:
+    """The environment of shells, with the command on their path."""
+    return {**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     save_study(tmp_path / "made.db", IDENTITY, SCHEDULES)
@@ -74,6 +79,40 @@ def test_a_real_bash_completes(folder: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"},
+        env=with_command(),
     )
     assert done.stdout.splitlines()[1:] == ["lpips,fidelity", "lpips,fid"]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_a_real_fish_completes(folder: Path) -> None:
+    script = """
+        _ECAD_AUTOML_COMPLETE=source_fish ecad-automl | source
+        complete --do-complete "ecad-automl front --storage made.db --study m"
+        complete --do-complete "ecad-automl evaluate --metrics lpips,fi"
+    """
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**with_command(), "HOME": str(folder)},
+    )
+    assert done.stdout.splitlines() == ["made", "lpips,fid", "lpips,fidelity"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_a_real_zsh_completes(folder: Path) -> None:
+    """In a terminal, since zsh completes nowhere else."""
+    pexpect = pytest.importorskip("pexpect", reason="pexpect is not installed")
+    (folder / ".zshrc").write_text("PS1='> '; autoload -Uz compinit && compinit -u\n")
+    env = {**with_command(), "ZDOTDIR": str(folder), "TERM": "dumb"}
+    shell = pexpect.spawn("zsh", cwd=str(folder), env=env, dimensions=(24, 120), encoding="utf-8", timeout=120)
+    try:
+        shell.sendline("source <(_ECAD_AUTOML_COMPLETE=source_zsh ecad-automl); echo rea''dy")
+        shell.expect_exact("\nready")
+        shell.send("ecad-automl front --storage made.db --study m\t")
+        shell.expect_exact("--study made ")
+    finally:
+        shell.close(force=True)

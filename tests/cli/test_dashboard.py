@@ -71,16 +71,16 @@ class Silent(WSGIRequestHandler):
 
 def test_the_front_gets_notes_pictures_and_plots_once(database: Path, run_cli: Cli) -> None:
     front = read_study(database, NAME).front()
-    code, out, _ = run_cli("dashboard", "--storage", database, "--no-serve")
+    code, _, told = run_cli("dashboard", "--storage", database, "--no-serve")
     assert code == 0
-    assert f"{len(front) + 1} notes, {len(front)} pictures and 4 plots written" in out
+    assert f"{len(front) + 1} notes, {len(front)} pictures and 4 plots written" in told
     pictures = list(database.with_name("study.db.artifacts").iterdir())
     assert len(pictures) == len(front)
     for path in pictures:
         with Image.open(path) as image:
             assert image.format == "PNG"
-    code, out, _ = run_cli("dashboard", "--storage", database, "--no-serve")
-    assert (code, "up to date" in out) == (0, True)
+    code, _, told = run_cli("dashboard", "--storage", database, "--no-serve")
+    assert (code, "up to date" in told) == (0, True)
 
 
 def test_the_commands_in_a_note_export_the_file_that_it_applies(
@@ -109,19 +109,19 @@ def test_notes_follow_the_front_when_it_is_confirmed_or_changes(database: Path, 
         other = next(r for r in store.evaluations(NAME) if r.genome not in {each.genome for each in front})
         better = EvaluationRecord(other.genome, last.gmacs, 1.0, -1.0, 0.1, {}, 1.0, "bred", other.trial)
         store.save_evaluation(NAME, better)
-    code, out, _ = run_cli("dashboard", "--storage", database, "--no-serve")
+    code, _, told = run_cli("dashboard", "--storage", database, "--no-serve")
     assert code == 0
-    assert "removed" in out
+    assert "removed" in told
     assert note_of(database, last.trial) == ""
     assert "fewer MACs" in note_of(database, other.trial)
 
 
 def test_while_a_search_runs_the_dashboard_says_that_it_writes_nothing(database: Path, run_cli: Cli) -> None:
     with writer_lock(database):
-        code, out, _ = run_cli("dashboard", "--storage", database, "--no-serve")
+        code, _, told = run_cli("dashboard", "--storage", database, "--no-serve")
     assert code == 0
-    assert "Another search" in out
-    assert "as they were" in out
+    assert "Another search" in told
+    assert "as they were" in told
     assert not database.with_name("study.db.artifacts").exists()
 
 
@@ -185,14 +185,14 @@ def test_images_are_made_with_the_model_once_and_an_interrupted_call_goes_on(
     stop = True
     assert run_cli(*command)[0] == 130
     stop = False
-    code, out, _ = run_cli(*command)
+    code, _, told = run_cli(*command)
     assert code == 0
-    assert f"{2 * len(front)} pictures" in out
+    assert f"{2 * len(front)} pictures" in told
     # The uncached run twice, and each schedule once.
     assert len(made) == 2 + len(front)
-    assert "up to date" in run_cli(*command)[1]
+    assert "up to date" in run_cli(*command)[2]
     # Without --images, the images stay.
-    assert "up to date" in run_cli("dashboard", "--storage", database, "--no-serve")[1]
+    assert "up to date" in run_cli("dashboard", "--storage", database, "--no-serve")[2]
     assert len(made) == 2 + len(front)
 
 

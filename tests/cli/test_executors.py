@@ -141,6 +141,9 @@ def test_ctrl_c_ends_the_workers_too(tmp_path: Path, start_cli: Start, search_ar
         (["--executor", "processes", "--workers", "0"], "at least 1 is needed"),
         (["--executor", "processes", "--address", "auto"], "are for the executor 'ray', not for 'processes'"),
         (["--executor", "ray", "--gpus-per-worker", "-1"], "-1 GPUs per worker; it must not be negative"),
+        (["--evaluation-timeout", "60"], "use --executor processes."),
+        (["--executor", "processes", "--evaluation-timeout", "0"], "timeout is 0 seconds; it must be positive"),
+        (["--executor", "processes", "--evaluation-timeout", "nan"], "timeout is nan seconds; it must be positive"),
     ],
 )
 def test_useless_executors_are_refused_in_one_sentence(
