@@ -57,6 +57,7 @@ def keep_settings(job: SearchJob, said: Mapping[str, Any]) -> SearchJob:
         "workers": job.execution.workers,
         "address": job.execution.address,
         "gpus_per_worker": job.execution.gpus_per_worker,
+        "evaluation_timeout": job.execution.evaluation_timeout,
         "asynchronous": config.asynchronous,
     }
     # The URL of a database may have a password.

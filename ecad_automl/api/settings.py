@@ -94,6 +94,7 @@ class ExecutionTable(_Table):
     workers: Count | None = None
     address: str | None = None
     gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
+    evaluation_timeout: Annotated[float, Field(gt=0)] | None = None
     asynchronous: bool | None = None
 
 

@@ -139,6 +139,12 @@ def search(
     gpus_per_worker: Annotated[
         float | None, typer.Option(help="With ray: GPUs of each worker; by default 1 where the search is on a GPU.")
     ] = None,
+    evaluation_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="With processes or ray: seconds that a worker may take over a candidate; one that hangs is ended."
+        ),
+    ] = None,
     asynchronous: Annotated[
         bool,
         typer.Option(
@@ -195,7 +201,7 @@ def search(
         heuristics=cast("Heuristics", heuristics),
         asynchronous=asynchronous,
     )
-    execution = Execution(cast("ExecutorName", executor), workers, address, gpus_per_worker)
+    execution = Execution(cast("ExecutorName", executor), workers, address, gpus_per_worker, evaluation_timeout)
     latency = latency_settings(cost, latency_batch_size, latency_schedules)
     if init_limit < 0:
         raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ class _Member:
     worker: Any
     call: Any = None
     task: Task | None = None  # None while it loads
+    deadline: float = math.inf  # of its task, on the monotonic clock
 
 
 class Fleet:
@@ -74,16 +76,19 @@ class Fleet:
     Args:
         engine: starts and calls workers.
         workers: how many.
+        evaluation_timeout: seconds that a task may take; a worker that takes longer is ended and replaced like a lost
+            one. None waits as long as it takes.
 
     Raises:
         EvaluationError: fewer than one.
     """
 
-    def __init__(self, engine: Engine, workers: int) -> None:
+    def __init__(self, engine: Engine, workers: int, evaluation_timeout: float | None = None) -> None:
         if workers < 1:
             raise EvaluationError(f"There are to be {workers} workers; at least 1 is needed.")
         self._engine = engine
         self._workers = workers
+        self._timeout = math.inf if evaluation_timeout is None else evaluation_timeout
         self._queue: deque[Task] = deque()
         self._named = 0
         self._lost = 0
@@ -107,18 +112,20 @@ class Fleet:
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
         """See :class:`~ecad_automl.execution.protocol.Executor`."""
-        end = None if timeout is None else time.monotonic() + timeout
+        end = math.inf if timeout is None else time.monotonic() + timeout
         found: list[Outcome] = []
         while not found and (self._queue or any(member.task for member in self._members)):
-            left = None if end is None else max(0.0, end - time.monotonic())
+            until = min(end, *(member.deadline for member in self._members))
+            left = None if math.isinf(until) else max(0.0, until - time.monotonic())
             calls = {id(member.call): member for member in self._members if member.call is not None}
             over = self._engine.ready([member.call for member in calls.values()], left)
             for call in over:
                 outcome = self._collect(calls[id(call)])
                 if outcome is not None:
                     found.append(outcome)
+            found += self._end_overdue()
             self._assign()
-            if not over and end is not None and time.monotonic() >= end:
+            if not over and time.monotonic() >= end:
                 break
         return found
 
@@ -143,11 +150,22 @@ class Fleet:
             if member.call is None:
                 member.task = self._queue.popleft()
                 member.call = self._engine.run(member.worker, member.task)
+                member.deadline = time.monotonic() + self._timeout
+
+    def _end_overdue(self) -> list[Outcome]:
+        """End and replace workers whose task takes too long; the failures of these tasks."""
+        found: list[Outcome] = []
+        for member in [member for member in self._members if time.monotonic() >= member.deadline]:
+            # It may have been done in time, and the driver be late.
+            if member.task is not None and not self._engine.ready([member.call], 0.0):
+                how = f"It took longer over its images than the {self._timeout:g} s of --evaluation-timeout."
+                found.append(self._fail(member, member.task, "was ended", how))
+        return found
 
     def _collect(self, member: _Member) -> Outcome | None:
         """What a call that is over means: the outcome of a task, or a worker that is ready or lost."""
         task, call = member.task, member.call
-        member.task = member.call = None
+        member.task, member.call, member.deadline = None, None, math.inf
         try:
             result = self._engine.result(call)
         except WorkerLostError as error:
@@ -168,10 +186,17 @@ class Fleet:
                 f"{self._lost} workers in a row were lost before one was done with a task, the last one so: {how} "
                 "Everything evaluated is kept; see to the workers, then run the same command."
             )
+        if task is not None:
+            return self._fail(member, task, "was lost", how)
+        self._notes.append(self._renew(member, "was lost", how))
+        return None
+
+    def _fail(self, member: _Member, task: Task, what: str, how: str) -> Outcome:
+        note = self._renew(member, what, how)
+        return Outcome(task, worker=member.name, failure=Failure(f"{member.name} {what}. {how}"), notes=(note,))
+
+    def _renew(self, member: _Member, what: str, how: str) -> str:
+        """Put a new worker in the place of one, and say so."""
         self._engine.stop(member.worker)
         self._members[self._members.index(member)] = self._start()
-        note = f"{member.name.capitalize()} was lost and is replaced. {how}"
-        if task is None:
-            self._notes.append(note)
-            return None
-        return Outcome(task, worker=member.name, failure=Failure(f"{member.name} was lost. {how}"), notes=(note,))
+        return f"{member.name.capitalize()} {what} and is replaced. {how}"

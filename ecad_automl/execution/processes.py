@@ -22,18 +22,21 @@ from ecad_automl.execution.worker import Worker
 __all__ = ["process_fleet"]
 
 
-def process_fleet(setup: WorkerSetup, workers: int, devices: Sequence[str] = ()) -> Fleet:
+def process_fleet(
+    setup: WorkerSetup, workers: int, devices: Sequence[str] = (), *, evaluation_timeout: float | None = None
+) -> Fleet:
     """Workers in processes of this machine.
 
     Args:
         setup: what they load.
         workers: how many.
         devices: torch devices that workers take in turn; none leaves all to the device of the setup.
+        evaluation_timeout: seconds that a task may take, see :class:`~ecad_automl.execution.fleet.Fleet`.
 
     Raises:
         EvaluationError: fewer than one worker.
     """
-    return Fleet(_Processes(setup, devices), workers)
+    return Fleet(_Processes(setup, devices), workers, evaluation_timeout)
 
 
 class _Processes:

@@ -23,6 +23,7 @@ def ray_fleet(
     address: str | None = None,
     gpus_per_worker: float = 0.0,
     cpus_per_worker: float = 1.0,
+    evaluation_timeout: float | None = None,
 ) -> Fleet:
     """Workers on a Ray cluster.
 
@@ -33,12 +34,13 @@ def ray_fleet(
         address: of a running cluster, such as ``auto`` or ``ray://host:10001``; None starts one on this machine.
         gpus_per_worker: GPUs that Ray reserves for each; the worker then sees no other.
         cpus_per_worker: CPUs likewise.
+        evaluation_timeout: seconds that a task may take, see :class:`~ecad_automl.execution.fleet.Fleet`.
 
     Raises:
         EvaluationError: Ray is not installed, the cluster cannot be reached, or it has not as many GPUs or CPUs as the
             workers take together.
     """
-    return Fleet(_Ray(setup, workers, address, gpus_per_worker, cpus_per_worker), workers)
+    return Fleet(_Ray(setup, workers, address, gpus_per_worker, cpus_per_worker), workers, evaluation_timeout)
 
 
 class _Actor:

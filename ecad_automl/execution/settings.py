@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -25,6 +26,9 @@ class Execution:
         workers: how many candidates, or parts of one, are evaluated at a time; 1 where it is local.
         address: of a running Ray cluster, such as ``auto``; None starts one on this machine.
         gpus_per_worker: GPUs that Ray reserves for each worker; by default 1 where the search itself is on a GPU.
+        evaluation_timeout: seconds that a worker may take over the images of a candidate that it is given at a time;
+            one that takes longer is ended and replaced, and the candidate is tried again. Loading the model does not
+            count. None sets no limit, nor can "local" have one.
 
     Raises:
         EvaluationError: a value is out of range, or goes with another executor.
@@ -34,6 +38,7 @@ class Execution:
     workers: int = 1
     address: str | None = None
     gpus_per_worker: float | None = None
+    evaluation_timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.executor not in get_args(ExecutorName):
@@ -52,6 +57,18 @@ class Execution:
             )
         if self.gpus_per_worker is not None and self.gpus_per_worker < 0:
             raise EvaluationError(f"There are to be {self.gpus_per_worker:g} GPUs per worker; it must not be negative.")
+        if self.evaluation_timeout is None:
+            return
+        if not 0 < self.evaluation_timeout < math.inf:
+            raise EvaluationError(
+                f"The evaluation timeout is {self.evaluation_timeout:g} seconds; it must be positive and finite. Leave "
+                "it out to have no limit."
+            )
+        if self.executor == "local":
+            raise EvaluationError(
+                "The executor 'local' evaluates in the process of the search, which cannot end itself after an "
+                "evaluation timeout; use --executor processes."
+            )
 
     def start(self, setup: WorkerSetup) -> Executor:
         """Start the workers; they load in the background.
@@ -67,7 +84,12 @@ class Execution:
         if self.executor == "processes":
             from ecad_automl.execution.processes import process_fleet
 
-            return process_fleet(setup if on_gpu else replace(setup, threads=share), self.workers, _gpus(on_gpu))
+            return process_fleet(
+                setup if on_gpu else replace(setup, threads=share),
+                self.workers,
+                _gpus(on_gpu),
+                evaluation_timeout=self.evaluation_timeout,
+            )
         if self.executor == "ray":
             from ecad_automl.execution.ray_cluster import ray_fleet
 
@@ -75,7 +97,14 @@ class Execution:
             # Which of its GPUs a worker has is for Ray to say.
             anywhere = replace(setup, device="cuda" if gpus else None)
             cpus = 1 if gpus or self.address else share
-            return ray_fleet(anywhere, self.workers, address=self.address, gpus_per_worker=gpus, cpus_per_worker=cpus)
+            return ray_fleet(
+                anywhere,
+                self.workers,
+                address=self.address,
+                gpus_per_worker=gpus,
+                cpus_per_worker=cpus,
+                evaluation_timeout=self.evaluation_timeout,
+            )
         raise EvaluationError("The executor 'local' has no workers to start.")
 
 

@@ -27,14 +27,14 @@ def start_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Star
     """Starts fleets of either kind, and ends them."""
     started: list[Fleet] = []
 
-    def start(setup: Any, workers: int = 2) -> Fleet:
+    def start(setup: Any, workers: int = 2, **options: Any) -> Fleet:
         if request.param == "ray":
             from ecad_automl.execution.ray_cluster import ray_fleet
 
             request.getfixturevalue("ray_cluster")
-            fleet = ray_fleet(setup, workers)
+            fleet = ray_fleet(setup, workers, **options)
         else:
-            fleet = process_fleet(setup, workers)
+            fleet = process_fleet(setup, workers, **options)
         started.append(fleet)
         return fleet
 

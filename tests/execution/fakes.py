@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ecad_automl.errors import RewardError, UnsupportedModelError
-from ecad_automl.execution import Worker
+from ecad_automl.execution import Task, Worker
 from ecad_automl.layout import Layout, Slot
 from ecad_automl.schedule import Schedule
 
@@ -69,6 +71,39 @@ class FakeSetup:
             built.write(f"{name} {self.device} {os.getpid()}\n")
         if (self.folder / "missing").exists():
             raise UnsupportedModelError("There is no such model.")
+        if (self.folder / "slow").exists():
+            time.sleep(float((self.folder / "slow").read_text()))
         if (self.folder / "fatal").exists():
             os._exit(1)
         return Worker(FakeScorer(self.folder), layout(), STEPS, name)
+
+
+class Hanging:
+    """An engine whose workers are done at once, or never."""
+
+    def __init__(self, worker: Worker, hangs: Callable[[Task], bool]) -> None:
+        self._worker, self._hangs = worker, hangs
+
+    def start(self, name: str) -> str:
+        return name
+
+    def load(self, worker: str, name: str) -> Future[Any]:
+        return self._call(None)
+
+    def run(self, worker: str, task: Task) -> Future[Any]:
+        return Future() if self._hangs(task) else self._call(self._worker.run(task))
+
+    def ready(self, calls: Sequence[Future[Any]], timeout: float | None) -> list[Future[Any]]:
+        return list(wait(calls, timeout, FIRST_COMPLETED).done)
+
+    def result(self, call: Future[Any]) -> Any:
+        return call.result()
+
+    def stop(self, worker: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    def _call(self, result: Any) -> Future[Any]:
+        call: Future[Any] = Future()
+        call.set_result(result)
+        return call

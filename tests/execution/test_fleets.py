@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import EvaluationError, UnsupportedModelError
-from ecad_automl.execution import Executor, LocalExecutor, Outcome, Task
-from tests.execution.fakes import FakeSetup, schedule
+from ecad_automl.execution import Executor, Failure, LocalExecutor, Outcome, Task
+from ecad_automl.execution.fleet import Fleet
+from tests.execution.fakes import FakeSetup, Hanging, schedule
 
 Start = Callable[..., Any]
 
@@ -83,6 +84,37 @@ def test_a_worker_that_is_killed_from_outside_is_replaced(tmp_path: Path, start_
     (outcome,) = fleet.wait(60)
     assert outcome.failure is not None
     assert done(fleet, tasks(3))[2].failure is None
+
+
+def test_a_worker_that_hangs_is_ended_and_replaced_and_its_task_fails_to_be_tried_again(
+    tmp_path: Path, start_fleet: Start
+) -> None:
+    (tmp_path / "slow").write_text("1.2")  # loading may take longer than a task
+    fleet = start_fleet(FakeSetup(tmp_path), 1, evaluation_timeout=1.0)
+    order(tmp_path, "hang")
+    ended, after = done(fleet, tasks(2)).values()
+    limit = "It took longer over its images than the 1 s of --evaluation-timeout."
+    assert ended.failure == Failure(f"worker 1 was ended. {limit}")
+    assert ended.notes == (f"Worker 1 was ended and is replaced. {limit}",)
+    assert after.failure is None
+    assert after.worker == "worker 2"
+    wait_until(lambda: not is_alive(int((tmp_path / "hangs").read_text())))
+
+
+def test_workers_that_hang_one_after_another_are_replaced_for_as_long_as_there_are_tasks(tmp_path: Path) -> None:
+    engine = Hanging(FakeSetup(tmp_path).build("w"), lambda task: task.number < 8)
+    found = done(Fleet(engine, 2, evaluation_timeout=0.05), tasks(9))
+    assert [number for number, outcome in found.items() if outcome.failure is None] == [8]
+    assert len({outcome.worker for outcome in found.values() if outcome.failure is not None}) == 8
+
+
+def test_what_is_done_in_time_counts_though_it_is_asked_for_late(tmp_path: Path) -> None:
+    fleet = Fleet(Hanging(FakeSetup(tmp_path).build("w"), lambda _: False), 2, evaluation_timeout=0.05)
+    fleet.wait(0.01)
+    for task in tasks(2):
+        fleet.submit(task)
+    time.sleep(0.1)
+    assert [outcome.failure for outcome in fleet.wait(60)] == [None, None]
 
 
 def test_what_goes_wrong_in_a_task_comes_back_with_its_traceback_and_the_worker_goes_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ import pytest
 
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import LocalExecutor, Outcome, Task, Worker
+from ecad_automl.execution.fleet import Fleet
 from studies import attributes
+from tests.execution.fakes import Hanging
 from tests.studies.conftest import STEPS, Bench, DriftEvaluator, small_drift, small_layout
 
 Start = Callable[..., Any]
@@ -21,7 +24,7 @@ Start = Callable[..., Any]
 
 @dataclass(frozen=True)
 class DriftSetup:
-    """Loads the small search problem; the file ``orders`` holds how many tasks are to be done before a worker dies."""
+    """Loads the small search problem; where a file ``deaths`` is, a worker dies once at random."""
 
     folder: Path
     seeds: int = 4
@@ -35,11 +38,9 @@ class DriftSetup:
         return Worker(self.evaluator(), small_layout(), STEPS, name)
 
     def _die(self, _: Any) -> None:
-        import os
-
-        orders = self.folder / "deaths"
-        if orders.exists() and random.random() < 0.1:
-            orders.unlink()
+        deaths = self.folder / "deaths"
+        if deaths.exists() and random.random() < 0.1:
+            deaths.unlink()
             os._exit(1)
 
 
@@ -161,6 +162,26 @@ def test_a_candidate_that_fails_three_times_is_marked_with_its_traceback_and_the
     assert {trial.user_attrs[attributes.FAILURE] for trial in failed} == {"Traceback of it"}
     assert [message for message in bench.observer.messages if message.endswith("failed 3 times: It broke.")]
     assert status.images >= 50
+
+
+def test_a_candidate_whose_workers_hang_is_marked_after_three_tries_and_the_search_goes_on(
+    bench: Bench, tmp_path: Path
+) -> None:
+    setup, hangs = DriftSetup(tmp_path), list[str]()
+
+    def is_first(task: Task) -> bool:
+        hangs[:] = hangs or [task.genome]
+        return task.genome == hangs[0]
+
+    engine = Hanging(setup.build("w"), is_first)
+    status = run(bench, setup, "s", partial(Fleet, engine, 2, evaluation_timeout=0.1), evaluations=20)
+    (failed,) = [trial for trial in bench.trials("s") if trial.state.name == "FAIL"]
+    assert failed.user_attrs[attributes.GENOME] == hangs[0]
+    assert failed.user_attrs[attributes.FAILURE].endswith("than the 0.1 s of --evaluation-timeout.")
+    (message,) = [message for message in bench.observer.messages if "failed 3 times" in message]
+    assert message.endswith(failed.user_attrs[attributes.FAILURE])
+    assert sum("was ended and is replaced" in message for message in bench.observer.messages) == 3
+    assert status.images >= 20
 
 
 def test_when_every_candidate_fails_the_search_says_so(bench: Bench, tmp_path: Path) -> None:
