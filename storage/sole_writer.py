@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -11,6 +12,8 @@ from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+
+from storage.whole_trials import Written, can_write_whole, finish_trial, insert_trial
 
 __all__ = ["SoleWriterStorage"]
 
@@ -32,6 +35,21 @@ class SoleWriterStorage(BaseStorage):
         self._backend = backend
         self._trials: dict[int, list[FrozenTrial]] = {}
         self._places: dict[int, tuple[int, int]] = {}
+        self._whole = can_write_whole(backend)
+        self._held: dict[int, Written] = {}
+
+    @contextmanager
+    def together(self, trial_id: int) -> Iterator[None]:
+        """Write the attributes that a trial is given in this block in one transaction with its end, also in it.
+
+        If the block raises, or does not end the trial, the attributes are not in the database.
+        """
+        if self._whole and trial_id in self._places:
+            self._held[trial_id] = Written()
+        try:
+            yield
+        finally:
+            self._held.pop(trial_id, None)
 
     # Studies
 
@@ -80,10 +98,16 @@ class SoleWriterStorage(BaseStorage):
     # Trials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
-        """Pass on, and read what was made of it."""
+        """Pass on, and keep what was made of it."""
         known = self._of(study_id)
-        trial_id = self._backend.create_new_trial(study_id, template_trial)
-        trial = self._backend.get_trial(trial_id)
+        whole = self._whole and template_trial is not None and template_trial.state is TrialState.RUNNING
+        if whole and template_trial is not None and not template_trial.intermediate_values:
+            trial_id, number = insert_trial(self._backend, study_id, template_trial)  # type: ignore[arg-type]
+            trial = copy.deepcopy(template_trial)
+            trial.number, trial._trial_id = number, trial_id
+        else:
+            trial_id = self._backend.create_new_trial(study_id, template_trial)
+            trial = self._backend.get_trial(trial_id)
         assert trial.number == len(known), "another process writes to this study"
         known.append(trial)
         self._places[trial_id] = study_id, trial.number
@@ -100,7 +124,14 @@ class SoleWriterStorage(BaseStorage):
             trial.distributions = {**trial.distributions, param_name: distribution}
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Pass on, and read what was made of it."""
+        """Pass on, and keep what was made of it."""
+        if state.is_finished() and (written := self._held.pop(trial_id, None)) is not None:
+            end = finish_trial(self._backend, trial_id, state, values, written)  # type: ignore[arg-type]
+            trial = self._changed(trial_id)
+            trial.state, trial.datetime_complete = state, end
+            if values is not None:
+                trial.values = list(values)
+            return True
         done = self._backend.set_trial_state_values(trial_id, state, values)
         if trial_id in self._places:
             study_id, number = self._places[trial_id]
@@ -115,15 +146,21 @@ class SoleWriterStorage(BaseStorage):
             trial.intermediate_values = {**trial.intermediate_values, step: intermediate_value}
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Pass on."""
-        self._backend.set_trial_user_attr(trial_id, key, value)
+        """Pass on, or keep for the end of the trial; see :meth:`together`."""
+        if (held := self._held.get(trial_id)) is not None:
+            held.user[key] = copy.deepcopy(value)
+        else:
+            self._backend.set_trial_user_attr(trial_id, key, value)
         if trial_id in self._places:
             trial = self._changed(trial_id)
             trial.user_attrs = {**trial.user_attrs, key: copy.deepcopy(value)}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Pass on."""
-        self._backend.set_trial_system_attr(trial_id, key, value)
+        """Pass on, or keep for the end of the trial; see :meth:`together`."""
+        if (held := self._held.get(trial_id)) is not None:
+            held.system[key] = copy.deepcopy(value)
+        else:
+            self._backend.set_trial_system_attr(trial_id, key, value)
         if trial_id in self._places:
             trial = self._changed(trial_id)
             trial.system_attrs = {**trial.system_attrs, key: copy.deepcopy(value)}

@@ -90,3 +90,47 @@ def test_a_study_can_be_deleted(study: optuna.Study) -> None:
     study.ask()
     optuna.delete_study(study_name="s", storage=study._storage)
     assert study._storage.get_all_studies() == []
+
+
+def test_what_is_written_together_is_there_as_if_it_had_been_written_one_by_one(
+    study: optuna.Study, tmp_path: Path
+) -> None:
+    for number, state in enumerate([TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]):
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params={"x": 0.5, "kind": "b"},
+            distributions={
+                "x": optuna.distributions.FloatDistribution(0, 1),
+                "kind": optuna.distributions.CategoricalDistribution(["a", "b"]),
+            },
+            user_attrs={"genome": "ff", "number": 0},
+            system_attrs={"own:generation": 3},
+        )
+        trial = optuna.trial.Trial(study, storage_of(study).create_new_trial(study._study_id, template))
+        assert trial.number == number
+        check(study, tmp_path)
+        with storage_of(study).together(trial._trial_id):
+            trial.set_user_attr("number", number)
+            trial.set_user_attr("later", {"list": [number]})
+            trial.set_constraint("c", -0.5)
+            study.tell(trial, [0.5, float("inf")] if state is TrialState.COMPLETE else None, state=state)
+        check(study, tmp_path)
+        assert study.trials[number].state is state
+        assert study.trials[number].user_attrs == {"genome": "ff", "number": number, "later": {"list": [number]}}
+        with pytest.raises(ValueError, match="Cannot tell"), storage_of(study).together(trial._trial_id):
+            study.tell(trial, [0.0, 0.0])
+
+
+def test_a_finished_trial_cannot_be_finished_again_by_its_id(study: optuna.Study) -> None:
+    trial = study.ask()
+    study.tell(trial, [1.0, 2.0])
+    storage = storage_of(study)
+    with storage.together(trial._trial_id), pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    assert study.trials[0].values == [1.0, 2.0]
+
+
+def storage_of(study: optuna.Study) -> SoleWriterStorage:
+    storage = study._storage
+    assert isinstance(storage, SoleWriterStorage)
+    return storage
