@@ -92,6 +92,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         EcadError: of the kind that names what is wrong; see :class:`~studies.search.Search` and
             :class:`~ecad_automl.evaluation.Evaluator`.
     """
+    job.execution.check_installed()
     evaluator = Evaluator(
         job.model.pipe,
         job.prompts,

@@ -37,8 +37,7 @@ def ray_fleet(
         evaluation_timeout: seconds that a task may take, see :class:`~ecad_automl.execution.fleet.Fleet`.
 
     Raises:
-        EvaluationError: Ray is not installed, the cluster cannot be reached, or it has not as many GPUs or CPUs as the
-            workers take together.
+        EvaluationError: the cluster cannot be reached, or it has not as many GPUs or CPUs as the workers take together.
     """
     return Fleet(_Ray(setup, workers, address, gpus_per_worker, cpus_per_worker), workers, evaluation_timeout)
 
@@ -64,12 +63,8 @@ class _Ray:
     def __init__(
         self, setup: WorkerSetup, workers: int, address: str | None, gpus_per_worker: float, cpus_per_worker: float
     ) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise EvaluationError(
-                "The executor 'ray' needs the package ray; install it with: pip install 'ecad-automl[ray]'."
-            ) from error
+        import ray
+
         self._ray = ray
         self._own = not ray.is_initialized()
         if self._own:

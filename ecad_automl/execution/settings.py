@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 from ecad_automl.errors import EvaluationError
@@ -70,6 +71,17 @@ class Execution:
                 "evaluation timeout; use --executor processes."
             )
 
+    def check_installed(self) -> None:
+        """Look for what the executor needs, before anything that takes long.
+
+        Raises:
+            EvaluationError: Ray is not installed.
+        """
+        if self.executor == "ray" and find_spec("ray") is None:
+            raise EvaluationError(
+                "The executor 'ray' needs the package ray; install it with: pip install 'ecad-automl[ray]'."
+            )
+
     def start(self, setup: WorkerSetup) -> Executor:
         """Start the workers; they load in the background.
 
@@ -77,7 +89,7 @@ class Execution:
             setup: what they load; its device is that of the search.
 
         Raises:
-            EvaluationError: the executor is local, Ray is not installed, or its cluster has too little.
+            EvaluationError: the executor is local, or Ray's cluster has too little.
         """
         on_gpu = (setup.device or "cpu").startswith("cuda")
         share = max(1, (os.cpu_count() or 1) // self.workers)

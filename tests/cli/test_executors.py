@@ -155,6 +155,16 @@ def test_useless_executors_are_refused_in_one_sentence(
     assert not (tmp_path / "study.db").exists()
 
 
+def test_ray_is_missed_before_anything_is_computed(
+    tmp_path: Path, run_cli: Any, search_arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ecad_automl.execution.settings.find_spec", lambda name: None)
+    code, out, err = run_cli(*search_arguments(tmp_path, 20), "--executor", "ray")
+    assert code == 2, out + err
+    assert "pip install 'ecad-automl[ray]'" in err
+    assert not (tmp_path / "study.db").exists()
+
+
 @pytest.mark.slow
 def test_a_cluster_without_enough_gpus_is_named(tmp_path: Path, run_cli: Any, search_arguments: Arguments) -> None:
     pytest.importorskip("ray", reason="the package ray is not installed")
