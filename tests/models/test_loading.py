@@ -35,6 +35,18 @@ def test_settings_change_only_where_given(tiny_pixart_folder: Path) -> None:
     assert changed.settings.guidance_scale == model.settings.guidance_scale
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list what is mapped")
+def test_weights_in_the_type_of_their_files_are_mapped_so_that_workers_of_a_machine_share_them(
+    tiny_pixart_folder: Path,
+) -> None:
+    pipe = load_model(str(tiny_pixart_folder), dtype="float32", device="cpu").pipe
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(".safetensors")]
+    mapped = [range(*(int(end, 16) for end in line[0].split("-"))) for line in lines]
+    for part in (pipe.transformer, pipe.text_encoder, pipe.vae):
+        weights = [parameter.data_ptr() for parameter in part.parameters()]
+        assert all(any(weight in area for area in mapped) for weight in weights)
+
+
 @pytest.mark.parametrize("name", ["no-such-model", "./no/such/folder", "/no/such/folder", "a/b/c"])
 def test_an_unknown_model_is_refused_with_what_is_possible(name: str) -> None:
     with pytest.raises(UnsupportedModelError, match="neither 'shapes', an existing folder"):
