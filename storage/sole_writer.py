@@ -171,7 +171,7 @@ class SoleWriterStorage(BaseStorage):
         if place is None:
             return self._backend.get_trial(trial_id)
         study_id, number = place
-        return copy.deepcopy(self._trials[study_id][number])
+        return _apart(self._trials[study_id][number])
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -197,3 +197,12 @@ class SoleWriterStorage(BaseStorage):
         trial = copy.copy(self._trials[study_id][number])
         self._trials[study_id][number] = trial
         return trial
+
+
+def _apart(trial: FrozenTrial) -> FrozenTrial:
+    """A copy whose dictionaries may be written to; a deep one takes a millisecond, for values that nobody changes."""
+    found = copy.copy(trial)
+    found.params, found.distributions = dict(trial.params), dict(trial.distributions)
+    found.user_attrs, found.system_attrs = dict(trial.user_attrs), dict(trial.system_attrs)
+    found.intermediate_values = dict(trial.intermediate_values)
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -22,24 +21,16 @@ from studies.proposer import Evaluated, Pending, Plan, propose
 from studies.seeds import harm_of
 from studies.trials import image_share, is_feasible, schedule_of, values_of
 from studies.trust import Trust, measure_trust
-from surrogate import FeatureContext, hypervolume_gain, staircase
+from surrogate import FeatureContext, hypervolume_gain, non_dominated, staircase
 
 __all__ = ["Breeder", "Request"]
 
 GenerationOf = Callable[[FrozenTrial], int]
 
 
-@dataclass(frozen=True)
-class Request:
-    """A generation to be made.
-
-    Args:
-        trust: in the surrogate, by what it has foretold so far.
-        plan: makes the candidates. It looks at nothing but what was gathered before, so another thread may call it.
-    """
-
-    trust: Trust
-    plan: Callable[[], Plan]
+#: Makes a generation: the trust in the surrogate, by what it has foretold so far, and the candidates. It looks at
+#: nothing but what was gathered before, so another thread may call it.
+Request = Callable[[], tuple[Trust, Plan]]
 
 
 class Breeder:
@@ -75,6 +66,7 @@ class Breeder:
         self._prior = initial.prior
         self._bounds = bounds
         self._generation_of = generation_of
+        self._schedules: dict[str, Schedule] = {}
         self._context = FeatureContext(
             layout.block_index, layout.component_index, layout.slot_macs, harm_of(calibration.drift, config)
         )
@@ -94,28 +86,18 @@ class Breeder:
             elite: the parents.
             pending: candidates that are being evaluated.
         """
-        # What is learned from a set of evaluations must not depend on when they were made.
-        earlier = [trial for trial in trials if self._generation_of(trial) < generation]
-        earlier.sort(key=lambda trial: (self._generation_of(trial), str(trial.user_attrs[attributes.GENOME])))
-        values = np.array([values_of(trial) for trial in earlier])
-        evaluated = Evaluated(
-            tuple(schedule_of(trial, self._layout, self._steps) for trial in earlier),
-            values[:, 0],
-            values[:, 1],
-            np.array([image_share(trial) for trial in earlier]),
-            np.array([is_feasible(trial) for trial in earlier]),
-            self._bounds.rooms(earlier),
-        )
-        trust = measure_trust(earlier, self._config.trust, self._scale)
-        parents = sorted((schedule_of(trial, self._layout, self._steps) for trial in elite), key=Schedule.to_hex)
-        odds = operator_odds(self._gains(earlier)) if self._config.adaptive else None
+        trials, elite, pending = list(trials), list(elite), list(pending)
 
-        def plan() -> Plan:
-            return propose(
+        def plan() -> tuple[Trust, Plan]:
+            # What is learned from a set of evaluations must not depend on when they were made.
+            earlier = [trial for trial in trials if self._generation_of(trial) < generation]
+            earlier.sort(key=lambda trial: (self._generation_of(trial), str(trial.user_attrs[attributes.GENOME])))
+            trust = measure_trust(earlier, self._config.trust, self._scale)
+            found = propose(
                 self._layout,
                 self._context,
-                evaluated,
-                parents,
+                self._evaluated(earlier),
+                sorted(map(self._schedule, elite), key=Schedule.to_hex),
                 self._config,
                 self._cost,
                 self._scale,
@@ -123,11 +105,30 @@ class Breeder:
                 trusted=not trust.doubted,
                 stretch=trust.stretch,
                 prior=self._prior,
-                odds=odds,
+                odds=operator_odds(self._gains(earlier)) if self._config.adaptive else None,
                 pending=pending,
             )
+            return trust, found
 
-        return Request(trust, plan)
+        return plan
+
+    def _evaluated(self, earlier: Sequence[FrozenTrial]) -> Evaluated:
+        values = np.array([values_of(trial) for trial in earlier])
+        return Evaluated(
+            tuple(map(self._schedule, earlier)),
+            values[:, 0],
+            values[:, 1],
+            np.array([image_share(trial) for trial in earlier]),
+            np.array([is_feasible(trial) for trial in earlier]),
+            self._bounds.rooms(earlier),
+        )
+
+    def _schedule(self, trial: FrozenTrial) -> Schedule:
+        """Of its genome, each read once."""
+        genome = str(trial.user_attrs[attributes.GENOME])
+        if genome not in self._schedules:
+            self._schedules[genome] = schedule_of(trial, self._layout, self._steps)
+        return self._schedules[genome]
 
     def _gains(self, earlier: Sequence[FrozenTrial]) -> Iterator[tuple[str, float]]:
         """Of each bred trial its operators and the hypervolume that it added to the front of earlier generations."""
@@ -144,3 +145,5 @@ class Breeder:
                     yield str(trial.user_attrs[attributes.OPERATOR]), float(gain)
             rewards += values[whole, 0].tolist()
             costs += values[whole, 1].tolist()
+            front_only = non_dominated(rewards, costs)
+            rewards, costs = np.array(rewards)[front_only].tolist(), np.array(costs)[front_only].tolist()

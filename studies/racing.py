@@ -41,18 +41,21 @@ class Race:
         reference: of the hypervolume.
         least: how much a candidate's expected gain of hypervolume for each remaining image must be, as a share of what
             the latest candidates have brought for each of theirs; 0 stops none.
+        patience: by which share the whole evaluations must have grown before anchors are sought anew; 0 seeks them
+            after each. What is found then depends on when it was asked for.
     """
 
-    def __init__(self, uncached: Floats, reference: Reference, least: float) -> None:
+    def __init__(self, uncached: Floats, reference: Reference, least: float, patience: float = 0.0) -> None:
         self._uncached = uncached.ravel()
         self._reference, self._least = reference, least
         mean = float(uncached.mean())
         self._scale = LogDrop(mean, max(mean - reference.reward, 0.0))
         self._rewards: list[float] = []
         self._costs: list[float] = []
-        self._drops: list[Floats] = []
+        self._drops: deque[Floats] = deque(maxlen=_MOST_WHOLE)
         self._gains: deque[tuple[float, int]] = deque(maxlen=_LATEST)
         self._anchors: Anchors | None = None
+        self._patience, self._whole, self._sought = patience, 0, 0
         self._volume = 0.0
 
     def add(self, cost: float, scores: Floats, *, bred: bool, feasible: bool = True) -> None:
@@ -67,22 +70,34 @@ class Race:
         before = self._volume
         made = int(np.isfinite(scores).sum())
         if made == scores.size:
-            self._drops.append(self._uncached - scores.ravel())
-            self._anchors = None
+            self._note_drops(self._uncached - scores.ravel())
         if made == scores.size and feasible:
-            self._rewards.append(float(scores.mean()))
-            self._costs.append(cost)
-            self._volume = hypervolume(self._rewards, self._costs, self._reference)
+            self._enter(float(scores.mean()), cost)
         if bred:
             self._gains.append((self._volume - before, made))
+
+    def _note_drops(self, drops: Floats) -> None:
+        # A drop beyond the range of interest is another matter: such schedules spoil all images.
+        if drops.mean() < 2 * self._scale.unit:
+            self._drops.append(drops)
+            self._whole += 1
+        if self._whole - self._sought >= self._patience * self._whole:
+            self._anchors = None
+
+    def _enter(self, reward: float, cost: float) -> None:
+        """Take a candidate into the front, if it is of it; only the front is kept."""
+        known = list(zip(self._rewards, self._costs, strict=True))
+        if any(other >= reward and least <= cost for other, least in known):
+            return
+        kept = [each for each in known if not (reward >= each[0] and cost <= each[1])]
+        self._rewards, self._costs = map(list, zip(*kept, (reward, cost), strict=True))
+        self._volume = hypervolume(self._rewards, self._costs, self._reference)
 
     def anchors(self) -> Anchors | None:
         """The images to make first, as whole evaluations so far tell; None where no race can be held yet."""
         if self._anchors is None:
-            drops = np.array(self._drops).reshape(-1, len(self._uncached))
-            # A drop beyond the range of interest is another matter: such schedules spoil all images.
-            of_interest = drops.mean(axis=1) < 2 * self._scale.unit
-            self._anchors = find_anchors(drops[of_interest][-_MOST_WHOLE:], self._scale)
+            self._sought = self._whole
+            self._anchors = find_anchors(np.array(self._drops).reshape(-1, len(self._uncached)), self._scale)
         return self._anchors
 
     def parts(self, anchors: Anchors | None) -> list[list[int]]:

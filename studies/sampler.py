@@ -40,16 +40,21 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
         self._layout = layout
         self._steps = steps
         self._propose = propose
+        self._taken: set[str] | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The descriptors, the same for every trial."""
         del study, trial
         return descriptor_space(self._layout, self._steps)
 
-    def new_trial(self, study: Study) -> Trial:
-        """What ``study.ask`` gives where no seed is waiting, but written in one piece instead of some twenty."""
+    def new_trial(self, study: Study, generation: int) -> Trial:
+        """What ``study.ask`` gives where no seed is waiting, but written in one piece instead of some twenty.
+
+        Args:
+            study: the study.
+            generation: that the trial is of, see :meth:`open_generation`.
+        """
         study._thread_local.cached_all_trials = None
-        generation = self.open_generation(study)
         genome, found = self._next_candidate(study, generation)
         schedule = Schedule.from_hex(self._layout, self._steps, genome)
         template = create_trial(
@@ -65,7 +70,14 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
             },
             system_attrs={self._get_generation_key(): generation},
         )
+        self._taken_genomes(study).add(genome)
         return Trial(study, study._storage.create_new_trial(study._study_id, template))
+
+    def _taken_genomes(self, study: Study) -> set[str]:
+        """Read once: this process makes all trials of the study that come after."""
+        if self._taken is None:
+            self._taken = super()._taken_genomes(study)
+        return self._taken
 
     def _make_plan(self, study: Study, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
         del study

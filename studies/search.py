@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.errors import RewardError
 from ecad_automl.evaluation import Evaluation, Evaluator
@@ -32,6 +32,7 @@ from studies.figures import Figures
 from studies.flight import Flight, divided
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
+from studies.late_figures import late_figures
 from studies.proposer import Pending, Plan
 from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
@@ -49,6 +50,8 @@ __all__ = ["Search"]
 _FAILURES = 3
 #: Times that one candidate is tried.
 _TRIES = 3
+#: Where order does not matter, a race looks for anchors anew when whole evaluations have become so much more.
+_PATIENCE = 0.05
 #: Seconds between two looks at a generation that is being planned while a worker has nothing to do.
 _GLANCE = 0.02
 
@@ -114,7 +117,7 @@ class Search:
         self._numbers = count()
         self._failures = 0
         self._seeds_left = 0
-        self._planning: tuple[int, Request, Future[Plan]] | None = None
+        self._planning: tuple[int, Future[tuple[Trust, Plan]]] | None = None
         #: What the race does not know yet: candidates of a generation that is not over.
         self._withheld: list[tuple[int, str, float, NDArray[np.float64], bool]] = []
 
@@ -143,6 +146,7 @@ class Search:
             first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
         )
         self._seeds_left = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+        self._store_late_figures()
         with ExitStack() as stack:
             planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))
             executor = stack.enter_context(closing(self._start_executor()))
@@ -198,7 +202,8 @@ class Search:
         if not self._config.race:
             return
         uncached = self._uncached.astype(np.float32).astype(np.float64)
-        self._race = Race(uncached, calibration.scale.reference, self._config.race)
+        patience = _PATIENCE if self._config.asynchronous else 0.0
+        self._race = Race(uncached, calibration.scale.reference, self._config.race, patience)
         for trial in evaluated_trials(self._study):
             genome = trial.user_attrs[attributes.GENOME]
             record = self._store.evaluation(self._name, genome)
@@ -217,7 +222,7 @@ class Search:
             for outcome in executor.wait(_GLANCE if idle else None):
                 self._take(executor, outcome)
             if idle and not self._flight_of and self._planning is not None:
-                self._planning[2].exception()  # nothing else to wait for
+                self._planning[1].exception()  # nothing else to wait for
 
     def _wanted(self) -> bool:
         """Whether the budget has room for another candidate, if all that are on their way get all their images."""
@@ -263,12 +268,12 @@ class Search:
         """Have another thread plan the generation, so that results are taken meanwhile; whether it is done."""
         if self._planning is None or self._planning[0] != generation:
             request = self._request(generation, self._overlapping_elite())
-            self._planning = generation, request, planner.submit(request.plan)
-        _, request, future = self._planning
+            self._planning = generation, planner.submit(request)
+        _, future = self._planning
         if not future.done():
             return False
         self._planning = None
-        self._sampler.prepare(generation, self._noted(generation, request.trust, future.result()))
+        self._sampler.prepare(generation, self._noted(generation, *future.result()))
         return True
 
     def _ask(self) -> Flight | None:
@@ -278,7 +283,7 @@ class Search:
         """
         with uninterrupted():
             space = descriptor_space(self._layout, self._steps)
-            trial = self._study.ask(space) if self._seeds_left else self._sampler.new_trial(self._study)
+            trial = self._study.ask(space) if self._seeds_left else self._new_trial()
             frozen = self._optuna_storage.get_trial(trial._trial_id)
             schedule = schedule_of(frozen, self._layout, self._steps)
             cost, generation = float(self._cost.of([schedule])[0]), self._generation(frozen)
@@ -296,6 +301,9 @@ class Search:
             # Of the calibration, or of a run that was killed before it could tell.
             self._finish(flight, record)
             return None
+
+    def _new_trial(self) -> Trial:
+        return self._sampler.new_trial(self._study, self._open_generation())
 
     def _submit(self, executor: Executor, flight: Flight, workers: int) -> None:
         """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
@@ -421,7 +429,7 @@ class Search:
     def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
         """The candidates of a generation, from all that earlier generations evaluated."""
         request = self._request(generation, elite)
-        return self._noted(generation, request.trust, request.plan())
+        return self._noted(generation, *request())
 
     def _request(self, generation: int, elite: Sequence[FrozenTrial]) -> Request:
         pending = [
@@ -468,6 +476,15 @@ class Search:
             note := self._after_generation(generation)
         ):
             self._observer.message(note)
+
+    def _store_late_figures(self) -> None:
+        """Of generations that are over, where an earlier run was killed before it stored them."""
+        over = range(1 if self._seeds_left else 0, self._open_generation() if self._figures.evaluations else 0)
+        missing = set(over) - {record.generation for record in self._store.generations(self._name)}
+        if missing:
+            trials = evaluated_trials(self._study)
+            for record in late_figures(trials, missing, self._generation, self._config, self._scale):
+                self._store.save_generation(self._name, record)
 
     def _generation(self, trial: FrozenTrial) -> int:
         return int(trial.system_attrs.get(self._sampler._get_generation_key(), 0))

@@ -128,12 +128,7 @@ class GenomeSampler(NSGAIISampler, Generic[P]):
             # Parents are read as Optuna selects them, then ordered by genome, so that trial numbers do not matter.
             elite = self.get_parent_population(study, generation)
             self._plans[generation] = self._make_plan(study, generation, elite)
-        trials = study._get_trials(deepcopy=False, use_cache=self._use_cache)
-        taken = {
-            trial.user_attrs.get(attributes.GENOME)
-            for trial in trials
-            if not trial.user_attrs.get(attributes.INTERRUPTED)
-        }
+        taken = self._taken_genomes(study)
         for genome, found in self._candidates(self._plans[generation]):
             if genome not in taken:
                 return genome, found
@@ -141,3 +136,12 @@ class GenomeSampler(NSGAIISampler, Generic[P]):
             f"Generation {generation} has no candidate left that was not evaluated before; the search space is "
             "exhausted, or nearly all candidates failed. Use fewer evaluations or a larger pool."
         )
+
+    def _taken_genomes(self, study: Study) -> set[str]:
+        """Genomes of all trials but those that were cut off."""
+        trials = study._get_trials(deepcopy=False, use_cache=self._use_cache)
+        return {
+            str(trial.user_attrs[attributes.GENOME])
+            for trial in trials
+            if attributes.GENOME in trial.user_attrs and not trial.user_attrs.get(attributes.INTERRUPTED)
+        }
