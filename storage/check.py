@@ -15,9 +15,10 @@ from storage.check_rows import DATABASE_ERRORS, Rows
 from storage.check_study import check_study
 from storage.faults import sqlite_faults, storage_error
 from storage.findings import Finding
-from storage.location import database_path
+from storage.location import database_path, is_server, shown
 from storage.lock import is_locked
 from storage.sqlite_file import connect_read_only
+from storage.store import Store
 from storage.tables import COLUMNS, check_version, columns_of
 
 __all__ = ["CheckedFile", "CheckedStudy", "Finding", "check_database"]
@@ -51,13 +52,13 @@ class CheckedFile:
     """What :func:`check_database` found.
 
     Attributes:
-        path: the file.
+        path: the file; of a server, its URL without the password.
         searching: whether a search was running on it.
         studies: what was looked at; empty where the file could not be read that far.
         findings: what is wrong, in the order in which it was found.
     """
 
-    path: Path
+    path: Path | str
     searching: bool
     studies: tuple[CheckedStudy, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
@@ -67,15 +68,18 @@ def check_database(location: str | Path) -> CheckedFile:
     """Check a study database, of one state of it even while a search goes on.
 
     That is: SQLite's own checks of the file; that all tables are there; and of every study that identity, records,
-    trials, generations and calibration can be read and say the same. Nothing is written.
+    trials, generations and calibration can be read and say the same. Nothing is written. A server checks its files
+    itself; of a database on one the studies are checked.
 
     Args:
-        location: a path or ``sqlite:///`` URL.
+        location: a path or URL.
 
     Raises:
         StorageError: there is no file, it is no SQLite file, holds no study of ecad-automl, or was written by a newer
-            version.
+            version; or the server cannot be reached or read.
     """
+    if is_server(location):
+        return _check_server(location)
     path = database_path(location)
     if not path.is_file():
         raise StorageError(f"There is no study database at {path}; check the path.")
@@ -101,12 +105,30 @@ def check_database(location: str | Path) -> CheckedFile:
         if lacking:
             return CheckedFile(path, searching, (), (*findings, *lacking))
         rows = Rows(connection)
-        for name in rows.studies():
-            found = check_study(rows, name, searching=searching)
-            findings += found.findings
-            studies.append(CheckedStudy(name, found.trials, found.evaluations))
+        studies += [_checked(rows, name, findings, searching=searching) for name in rows.studies()]
         findings += rows.findings
     return CheckedFile(path, searching, tuple(studies), tuple(findings))
+
+
+def _check_server(location: str | Path) -> CheckedFile:
+    from storage.check_server import is_searching, server_copy
+
+    with Store.open(location, read_only=True) as store:  # says what is wrong where there are no studies
+        searching = {name: is_searching(location, name) for name in store.studies()}
+    findings: list[Finding] = []
+    with server_copy(location, (*COLUMNS, *_OPTUNA_TABLES)) as connection:
+        lacking = list(_table_findings(connection))
+        rows = Rows(connection)
+        names = [] if lacking else rows.studies()
+        studies = [_checked(rows, name, findings, searching=searching.get(name, True)) for name in names]
+        findings += [*lacking, *rows.findings]
+    return CheckedFile(shown(location), any(searching.values()), tuple(studies), tuple(findings))
+
+
+def _checked(rows: Rows, name: str, findings: list[Finding], *, searching: bool) -> CheckedStudy:
+    found = check_study(rows, name, searching=searching)
+    findings += found.findings
+    return CheckedStudy(name, found.trials, found.evaluations)
 
 
 def _file_findings(connection: sqlite3.Connection) -> Iterator[Finding]:

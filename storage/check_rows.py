@@ -13,6 +13,8 @@ __all__ = ["DATABASE_ERRORS", "Rows", "TrialRow"]
 
 #: What sqlite3 raises of a damaged file; the second where a message quotes damaged bytes.
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+#: Where Optuna keeps the constraints of a trial.
+_CONSTRAINTS = "constraints:"
 
 
 @dataclass
@@ -26,6 +28,7 @@ class TrialRow:
         attributes: user attributes that can be read.
         generation: as the sampler counts them; None where it does not say.
         faults: attributes that cannot be read.
+        constraints: what Optuna was told of constraints, by name; above 0 where one is not met.
     """
 
     number: int
@@ -34,6 +37,7 @@ class TrialRow:
     attributes: dict[str, Any] = field(default_factory=dict)
     generation: int | None = None
     faults: list[str] = field(default_factory=list)
+    constraints: dict[str, Any] = field(default_factory=dict)
 
 
 class Rows:
@@ -96,6 +100,13 @@ class Rows:
             trial, text = found.get(row["trial_id"]), str(row["value_json"])
             if trial is not None:
                 trial.generation = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        condition = f"and v.key like '{_CONSTRAINTS}%'"
+        for row in self._of_trials("v.key, v.value_json", "trial_system_attributes v", study, condition):
+            if (trial := found.get(row["trial_id"])) is not None:
+                try:
+                    trial.constraints[str(row["key"])] = json.loads(row["value_json"])
+                except (ValueError, TypeError, RecursionError):
+                    trial.faults.append(str(row["key"]))
         return sorted(found.values(), key=lambda trial: trial.number if isinstance(trial.number, int) else -1)
 
     def _of_trials(self, columns: str, table: str, study: str, condition: str = "") -> list[dict[str, Any]]:

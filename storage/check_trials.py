@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ecad_automl.errors import StorageError
 from ecad_automl.schedule import Schedule
 from storage.check_rows import Rows, TrialRow
 from storage.findings import Finding
+from storage.records import unpack_scores
 
 __all__ = ["ATTRIBUTES", "Evaluated", "check_generations", "check_trials"]
 
@@ -23,6 +27,7 @@ ATTRIBUTES = {
     "fraction": "mac_fraction",
     "difference": "reward_difference",
     "feasible": "feasible",
+    "constrained": "constrained",
 }
 
 _EVALUATED = ("COMPLETE", "PRUNED")
@@ -128,6 +133,7 @@ def _trial_faults(
         return
     yield from _value_faults(trial, found)
     yield from _attribute_faults(trial, found)
+    yield from _constraint_faults(trial, found)
 
 
 def _value_faults(trial: TrialRow, found: Evaluated) -> Iterator[str]:
@@ -158,6 +164,29 @@ def _attribute_faults(trial: TrialRow, found: Evaluated) -> Iterator[str]:
     key = ATTRIBUTES["feasible"]
     if key in trial.attributes and bool(row.get("feasible", True)) != trial.attributes[key]:
         yield f"has {trial.attributes[key]!r:.40} for {key!r}, which its evaluation denies"
+
+
+def _constraint_faults(trial: TrialRow, found: Evaluated) -> Iterator[str]:
+    """What constraints are about, by the scores of the record, and what Optuna was told of them."""
+    said = trial.attributes.get(ATTRIBUTES["constrained"], {})
+    if not isinstance(said, dict):
+        yield f"has {said!r:.40} for {ATTRIBUTES['constrained']!r}, where means by metric are expected"
+        return
+    try:
+        scores = unpack_scores(found.row["scores"])
+    except StorageError:  # a finding of the evaluation
+        return
+    for metric, mean in said.items():
+        if metric not in scores:
+            yield f"has a mean of {metric!r:.60}, of which its evaluation has no scores"
+        elif not _close(mean, float(scores[metric].mean(dtype=np.float64)), 2e-6):
+            kept = float(scores[metric].mean(dtype=np.float64))
+            yield f"has the mean {mean!r:.40} of {metric!r:.60}, but by its evaluation it is {kept:.6g}"
+    key = ATTRIBUTES["feasible"]
+    if trial.constraints and key in trial.attributes:
+        met = all(isinstance(value, int | float) and value <= 0 for value in trial.constraints.values())
+        if met != trial.attributes[key]:
+            yield f"has {trial.attributes[key]!r:.40} for {key!r}, which its constraints deny"
 
 
 def _close(value: object, expected: object, room: float) -> bool:

@@ -85,6 +85,18 @@ class ServerLock:
                 "this one stops."
             )
 
+    def is_held(self) -> bool:
+        """Whether anyone has it; it is not taken.
+
+        Raises:
+            StorageError: the server cannot be reached.
+        """
+        with server_faults(self._location), self._engine.connect() as connection:
+            if not self._postgresql:
+                return connection.execute(text("select is_used_lock(:name)"), {"name": self._name}).scalar() is not None
+            high, low = int.from_bytes(self._digest[:4]), int.from_bytes(self._digest[4:])
+            return bool(connection.execute(text(_HOLDER_POSTGRESQL), {"high": high, "low": low}).all())
+
     def release(self) -> None:
         """Give it back, if it is held."""
         self._drop()

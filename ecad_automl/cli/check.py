@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -25,7 +26,7 @@ class CheckDocument(Document):
     """Of ``check``.
 
     Attributes:
-        storage: the file.
+        storage: the file, or the URL of a server without its password.
         clean: whether nothing was found.
         searching: whether a search was running on it.
         studies: of each its name and how many trials and evaluations were looked at.
@@ -52,10 +53,13 @@ def check(
     """Check that a study database is whole: the file itself, and that its records, trials and figures agree.
 
     Each finding is one sentence. The exit code is 0 where nothing is found, 1 where something is, and 2 where the file
-    is no study database. Nothing is changed, but by --restore.
+    is no study database. A database server checks its own files; its studies are checked as those of a file. Nothing is
+    changed, but by --restore.
     """
-    if is_server(storage):
-        raise StorageError(f"The storage {shown(storage)} is on a server, which checks itself; give a SQLite file.")
+    if put_back and is_server(storage):
+        raise StorageError(
+            f"The storage {shown(storage)} is on a server, of which we keep no backups; restore it with its own tools."
+        )
     if put_back:
         old = restore(storage)
         kept = "" if old is None else f"; what was there before is {old}"
@@ -97,6 +101,6 @@ def _print(found: CheckedFile) -> None:
         return
     total = len(found.findings)
     say(console, f"{total} finding{'s' * (total > 1)} in {found.path}.", keep=[found.path])
-    backup = backup_path(found.path)
-    if backup.exists():
+    backup = backup_path(found.path) if isinstance(found.path, Path) else None
+    if backup is not None and backup.exists():
         say(console, f"There is a backup, {backup}; --restore puts it in the place of the file.", keep=[backup])
