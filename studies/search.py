@@ -33,6 +33,7 @@ from studies.flight import Flight, divided
 from studies.initial import Initial
 from studies.interrupt import uninterrupted
 from studies.late_figures import late_figures
+from studies.ordered_race import OrderedRace, kept_scores
 from studies.proposer import Pending, Plan
 from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
@@ -111,15 +112,13 @@ class Search:
         self._start_executor = executor or self._local
         self._after_generation = after_generation or (lambda _: None)
         self._trust = Trust()
-        self._race: Race | None = None
+        self._race: OrderedRace | None = None
         self._flights: list[Flight] = []
         self._flight_of: dict[int, Flight] = {}
         self._numbers = count()
         self._failures = 0
         self._seeds_left = 0
         self._planning: tuple[int, Future[tuple[Trust, Plan]]] | None = None
-        #: What the race does not know yet: candidates of a generation that is not over.
-        self._withheld: list[tuple[int, str, float, NDArray[np.float64], bool]] = []
 
     def run(self) -> SearchStatus:
         """Search until the study holds the images of as many whole evaluations as the budget says.
@@ -140,7 +139,6 @@ class Search:
                 f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
             )
         calibration = self._calibrate()
-        self._race_so_far(calibration)
         enqueue_seeds(
             self._study,
             first_schedules(self._layout, calibration.drift, self._config, self._cost, self._initial.seeds),
@@ -150,6 +148,7 @@ class Search:
         with ExitStack() as stack:
             planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))
             executor = stack.enter_context(closing(self._start_executor()))
+            self._race_so_far(executor.workers)
             try:
                 self._evaluate_candidates(executor, planner)
             except BaseException:
@@ -197,18 +196,27 @@ class Search:
         feasible = is_feasible(trial)
         self._figures.add(self._generation(trial), reward, cost, share=share, whole=whole, feasible=feasible)
 
-    def _race_so_far(self, calibration: Calibration) -> None:
+    def _race_so_far(self, workers: int) -> None:
         """What earlier runs of this study have evaluated, in the order in which a race learns of it."""
         if not self._config.race:
             return
         uncached = self._uncached.astype(np.float32).astype(np.float64)
-        patience = _PATIENCE if self._config.asynchronous else 0.0
-        self._race = Race(uncached, calibration.scale.reference, self._config.race, patience)
+        # One worker asks in the same order however often the search is interrupted, and is to be answered the same.
+        patience = _PATIENCE if self._config.asynchronous and workers > 1 else 0.0
+        race = Race(uncached, self._scale.reference, self._config.race, patience)
+        self._race = OrderedRace(race, at_once=self._config.asynchronous)
         for trial in evaluated_trials(self._study):
-            genome = trial.user_attrs[attributes.GENOME]
-            record = self._store.evaluation(self._name, genome)
+            record = self._store.evaluation(self._name, trial.user_attrs[attributes.GENOME])
             if record is not None:
-                self._withhold(self._generation(trial), genome, values_of(trial)[1], record, is_feasible(trial))
+                self._tell_race(self._generation(trial), values_of(trial)[1], record, is_feasible(trial))
+
+    def _tell_race(self, generation: int, cost: float, record: EvaluationRecord, feasible: bool) -> None:
+        if self._race is not None:
+            self._race.tell(generation, record.genome, cost, self._scores(record), feasible=feasible)
+
+    def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
+        """``(prompts, seeds)``."""
+        return kept_scores(record, self._evaluator.reward.name, self._uncached.shape)
 
     # Candidates on their way
 
@@ -288,11 +296,11 @@ class Search:
             schedule = schedule_of(frozen, self._layout, self._steps)
             cost, generation = float(self._cost.of([schedule])[0]), self._generation(frozen)
             self._seeds_left -= generation == 0
-            self._let_race_know(generation)
-            anchors = self._race.anchors() if self._race is not None and generation > 0 else None
+            race = self._race.before(generation) if self._race is not None else None
+            anchors = race.anchors() if race is not None and generation > 0 else None
             parts = [list(range(self._uncached.size))]
-            if self._race is not None and anchors is not None:
-                parts = self._race.parts(anchors)
+            if race is not None and anchors is not None:
+                parts = race.parts(anchors)
             flight = Flight(trial, frozen, schedule, cost, generation, self._uncached, parts, anchors)
             record = self._store.evaluation(self._name, schedule.to_hex())
             if record is None:
@@ -338,10 +346,11 @@ class Search:
         if flight.parts:
             assert self._race is not None
             assert flight.anchors is not None
-            if self._race.goes_on(flight.anchors, flight.cost, evaluation.scores, self._forecast(flight)):
+            race = self._race.race
+            if race.goes_on(flight.anchors, flight.cost, evaluation.scores, self._forecast(flight)):
                 self._submit(executor, flight, max(1, executor.workers - len(self._flight_of)))
                 return
-            expected = self._race.expected(flight.anchors, evaluation.scores)
+            expected = race.expected(flight.anchors, evaluation.scores)
             evaluation = flight.evaluation(self._evaluator.reward.name, expected)
         self._failures = 0
         with uninterrupted():
@@ -375,7 +384,7 @@ class Search:
         record = replace(record, trial=flight.trial.number, feasible=self._bounds.met(record))
         self._store.save_evaluation(self._name, record)
         share = 1.0 if record.complete else float(np.isfinite(self._scores(record)).mean())
-        self._withhold(flight.generation, record.genome, flight.cost, record, record.feasible)
+        self._tell_race(flight.generation, flight.cost, record, record.feasible)
         tell(self._study, flight, record, share, self._bounds, self._cost, self._steps)
         self._figures.add(
             flight.generation,
@@ -389,40 +398,11 @@ class Search:
         self._close_generation(flight.generation, time.perf_counter() - begin)
         self._tell_status("evaluating")
 
-    # What the race knows
-
-    def _withhold(self, generation: int, genome: str, cost: float, record: EvaluationRecord, feasible: bool) -> None:
-        """Have the race learn of an evaluation: at once, or with its generation where the order must not matter."""
-        if self._race is None:
-            return
-        if self._config.asynchronous:
-            self._race.add(cost, self._scores(record), bred=generation > 0, feasible=feasible)
-        else:
-            self._withheld.append((generation, genome, cost, self._scores(record), feasible))
-
-    def _let_race_know(self, generation: int) -> None:
-        """Of all generations before this one."""
-        if self._race is None or not any(each[0] < generation for each in self._withheld):
-            return
-        ready = sorted((each for each in self._withheld if each[0] < generation), key=lambda each: each[:2])
-        self._withheld = [each for each in self._withheld if each[0] >= generation]
-        for of_generation, _, cost, scores, feasible in ready:
-            self._race.add(cost, scores, bred=of_generation > 0, feasible=feasible)
-
     def _forecast(self, flight: Flight) -> DropForecast | None:
         """What the surrogate had foretold of a candidate, if anything."""
         if attributes.PREDICTED_REWARD not in flight.frozen.user_attrs:
             return None
         return forecast_of([flight.frozen], self._scale)
-
-    def _scores(self, record: EvaluationRecord) -> NDArray[np.float64]:
-        """``(prompts, seeds)``, as the store keeps them: what is decided by them must not change by resuming."""
-        kept = np.asarray(record.scores[self._evaluator.reward.name], dtype=np.float64)
-        scores = np.full(self._uncached.shape, np.nan)
-        # Earlier versions kept the first seeds alone where not all images were made.
-        found = kept.reshape(len(scores), -1)
-        scores[:, : found.shape[1]] = found
-        return scores
 
     # Generations
 
