@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecad_automl.layout import Layout, Slot
 from ecad_automl.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store, open_optuna_storage
+from storage.whole_trials import Written, finish_trial, insert_trial
 from studies import attributes
 from studies.descriptors import descriptors
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
@@ -145,6 +146,7 @@ def _optuna_trials(
     database: Path, name: str, layout: Layout, steps: int, schedules: Sequence[Schedule], rewards: NDArray[np.float64]
 ) -> None:
     import optuna
+    from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_optuna_storage(database)
@@ -152,7 +154,6 @@ def _optuna_trials(
     storage.set_study_system_attr(study._study_id, "study:metric_names", [REWARD, "gmacs"])
     space = descriptor_space(layout, steps)
     key = ScheduleNSGAIISampler._get_generation_key()
-    frozen = []
     for number, (schedule, reward) in enumerate(zip(schedules, rewards, strict=True)):
         said: dict[str, Any] = {
             attributes.GENOME: schedule.to_hex(),
@@ -170,16 +171,15 @@ def _optuna_trials(
             said[attributes.PREDICTED_REWARD] = 1.02 * float(reward)
             said[attributes.PREDICTED_STD] = 0.01
             said[attributes.PREDICTION_ERROR] = round(-0.02 * float(reward), 6)
-        frozen.append(
-            optuna.trial.create_trial(
-                params=descriptors(schedule.effective, layout.components, layout.component_index),
-                distributions=space,
-                values=[float(reward), schedule.gmacs],
-                user_attrs=said,
-                system_attrs={key: number // _BATCH},
-            )
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=descriptors(schedule.effective, layout.components, layout.component_index),
+            distributions=space,
+            user_attrs=said,
+            system_attrs={key: number // _BATCH},
         )
-    study.add_trials(frozen)
+        trial_id, _ = insert_trial(storage, study._study_id, template)
+        finish_trial(storage, trial_id, TrialState.COMPLETE, [float(reward), schedule.gmacs], Written())
     # What the sampler keeps of each generation: the parents of the next.
     prefix = ScheduleNSGAIISampler._get_parent_cache_key_prefix()
     for generation in range(1, len(schedules) // _BATCH):
