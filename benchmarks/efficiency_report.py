@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.kept import Run
 from benchmarks.yardstick import Yardstick
 
-__all__ = ["MARKS", "at_marks", "by_images", "needed_images", "plot", "table"]
+__all__ = ["MARKS", "at_marks", "by_images", "less_than_whole", "needed_images", "plot", "table"]
 
 Floats = NDArray[np.float64]
 
@@ -64,6 +64,26 @@ def table(values: Mapping[str, Mapping[int, Sequence[float]]], seeds: Mapping[st
 def _cell(values: Sequence[float]) -> str:
     middle = f"{np.median(values):.3f}"
     return middle if len(values) == 1 else f"{middle} ({min(values):.3f} to {max(values):.3f})"
+
+
+def less_than_whole(whole: Mapping[int, Floats], parts: Mapping[str, Mapping[int, Floats]]) -> str:
+    """What leaving out each part of a search costs: differences of hypervolume to the whole one with the same seed.
+
+    Args:
+        whole: a curve for each seed, as of :func:`by_images`.
+        parts: the same for each search with a part left out.
+    """
+    most = min(len(curve) for curves in parts.values() for curve in curves.values())
+    lines = [
+        f"Mean difference to the whole search of the same seed after the images of {most} evaluations, with its range:",
+        "",
+        "| search | seeds | difference |",
+        "|---|---|---|",
+    ]
+    for name, curves in parts.items():
+        found = [float(curve[most - 1] - whole[seed][most - 1]) for seed, curve in curves.items() if seed in whole]
+        lines.append(f"| {name} | {len(found)} | {np.mean(found):+.3f} ({min(found):+.3f} to {max(found):+.3f}) |")
+    return "\n".join(lines)
 
 
 def plot(path: Path, panels: Mapping[str, Mapping[str, Sequence[Floats]]], images: int, first: int = 12) -> None:

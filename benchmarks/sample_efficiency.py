@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.cells import Cell, run_rival
-from benchmarks.efficiency_report import at_marks, by_images, needed_images, plot, table
+from benchmarks.efficiency_report import at_marks, by_images, less_than_whole, needed_images, plot, table
 from benchmarks.kept import keep, kept_run, kept_runs
 from benchmarks.landscapes import LANDSCAPES
 from benchmarks.machine import machine
@@ -103,6 +103,8 @@ def report(landscape: str = "shapes", work: Path = WORK) -> None:
     lines = [table({name: hypervolume[name] for name in runs if name not in PARTS}, seeds)]
     if len(parts := [name for name in runs if name == OURS or name in PARTS]) > 1:
         lines += ["", table({name: hypervolume[name] for name in parts}, seeds)]
+        by_seed = {name: dict(zip(kept_runs(landscape, name), curves[name], strict=True)) for name in parts}
+        lines += ["", less_than_whole(by_seed.pop(OURS), by_seed)]
     if ECAD in curves:
         longest = min(LEVEL_AT, max(map(len, curves[ECAD])))
         levels = [curve[longest - 1] for curve in curves[ECAD] if len(curve) >= longest]
