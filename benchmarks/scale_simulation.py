@@ -128,6 +128,7 @@ def _simulate(
         "generations": status.generation,
         "hypervolume": status.hypervolume,
         "utilisation": fleet.busy / (elapsed * workers),
+        "steady utilisation": fleet.steady(),
         "hours": elapsed / 3600,
         "workers lost": fleet.lost,
         "driver seconds per candidate": clock.driver / status.evaluations,
@@ -153,6 +154,9 @@ def report() -> None:
         "evaluation (s)": lambda case: f"{case['seconds']:g}",
         "candidates": lambda case: f"{case['candidates']} ({case['stopped']} stopped)",
         "utilisation": lambda case: f"{case['utilisation']:.1%}",
+        "without start and end": lambda case: (
+            f"{case['steady utilisation']:.1%}" if "steady utilisation" in case else "-"
+        ),
         "hours": lambda case: f"{case['hours']:.2f}",
         "driver per candidate (s)": lambda case: f"{case['driver seconds per candidate']:.3f}",
         "a plan (s)": lambda case: "-" if case["seconds per plan"] is None else f"{case['seconds per plan']:.2f}",

@@ -149,6 +149,7 @@ class SimulatedWorkers:
         self._queue: deque[tuple[float, Task]] = deque()
         self._out: list[tuple[float, int, int, Outcome]] = []
         self.busy = 0.0
+        self._spans: list[tuple[float, float]] = []
         self.begun = clock.now + latency.start
         self.lost = 0
 
@@ -179,12 +180,20 @@ class SimulatedWorkers:
         """See :class:`~ecad_automl.execution.Executor`."""
         self._queue.clear()
 
+    def steady(self) -> float:
+        """The share of time that workers evaluate between the ends of the first and the last tenth of all tasks."""
+        spans = np.array(self._spans)
+        first, last = np.quantile(spans[:, 1], [0.1, 0.9])
+        inside = np.clip(spans, first, last)
+        return float((inside[:, 1] - inside[:, 0]).sum() / ((last - first) * self.workers))
+
     def _begin(self) -> None:
         while self._queue and self._free:
             (free, worker), (asked, task) = heapq.heappop(self._free), self._queue.popleft()
             begin = max(free, asked)
             (outcome, seconds), _ = self._clock.beside(lambda task=task: self._outcome(task))
             self.busy += seconds
+            self._spans.append((begin, begin + seconds))
             heapq.heappush(self._out, (begin + seconds, task.number, worker, outcome))
 
     def _outcome(self, task: Task) -> tuple[Outcome, float]:
