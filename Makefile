@@ -47,7 +47,7 @@ format: venv
 
 # One thread each: workers that share cores with each other's threads crawl.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --durations=25
 
 # Scores beside those of the packages that published them, which cannot be installed beside ours.
 test-references: venv
