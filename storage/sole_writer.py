@@ -13,7 +13,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from storage.whole_trials import Written, can_write_whole, finish_trial, insert_trial
+from storage.whole_trials import Written, can_write_whole, finish_trial, insert_trial, read_trials
 
 __all__ = ["SoleWriterStorage"]
 
@@ -186,10 +186,15 @@ class SoleWriterStorage(BaseStorage):
 
     def _of(self, study_id: int) -> list[FrozenTrial]:
         if study_id not in self._trials:
-            trials = self._backend.get_all_trials(study_id, deepcopy=False)
+            trials = self._read_all(study_id)
             self._trials[study_id] = list(trials)
             self._places |= {trial._trial_id: (study_id, trial.number) for trial in trials}
         return self._trials[study_id]
+
+    def _read_all(self, study_id: int) -> list[FrozenTrial]:
+        if self._whole:
+            return read_trials(self._backend, study_id)  # type: ignore[arg-type]
+        return self._backend.get_all_trials(study_id, deepcopy=False)
 
     def _changed(self, trial_id: int) -> FrozenTrial:
         """A copy in the place of a trial, for those who have been given the old one."""

@@ -1,19 +1,22 @@
-"""Writing a trial of Optuna in one piece.
+"""Writing a trial of Optuna in one piece, and reading all of a study.
 
 Optuna's own storage looks up each parameter and attribute of a trial before it writes it, and commits most of them by
-themselves: some forty transactions for a trial, which are most of what the driver of many workers computes.
+themselves: some forty transactions for a trial, which are most of what the driver of many workers computes. It reads
+each of them into an object of its own, which at thousands of trials is most of what a search computes to go on.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import distribution_to_json
+from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from sqlalchemy.orm import Session
 
-__all__ = ["Written", "can_write_whole", "finish_trial", "insert_trial"]
+__all__ = ["Written", "can_write_whole", "finish_trial", "insert_trial", "read_trials"]
+
+
+#: Of each trial by its id.
+_Parts = defaultdict[int, dict[Any, Any]]
 
 
 @dataclass
@@ -125,6 +132,63 @@ def finish_trial(
     return end
 
 
+def read_trials(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
+    """All trials of a study by number, as Optuna's storage gives them.
+
+    Args:
+        storage: Optuna's.
+        study_id: of the study.
+    """
+    from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialValueModel
+
+    distribution = cache(json_to_distribution)
+    params, distributions, user, system, told, between = (_Parts(dict) for _ in range(6))
+    with _transaction(storage) as session:
+        trials = session.execute(_of_study("trials", study_id, "number")).mappings().all()
+        for row in session.execute(_of_study("trial_params", study_id, "param_id")).mappings():
+            found = distributions[row["trial_id"]][row["param_name"]] = distribution(row["distribution_json"])
+            params[row["trial_id"]][row["param_name"]] = found.to_external_repr(row["param_value"])
+        for name, into in (("trial_user_attributes", user), ("trial_system_attributes", system)):
+            for row in session.execute(
+                _of_study(name, study_id, name.replace("attributes", "attribute_id"))
+            ).mappings():
+                into[row["trial_id"]][row["key"]] = json.loads(row["value_json"])
+        for row in session.execute(_of_study("trial_values", study_id, "objective")).mappings():
+            value = TrialValueModel.stored_repr_to_value(row["value"], row["value_type"])
+            told[row["trial_id"]][row["objective"]] = value
+        for row in session.execute(_of_study("trial_intermediate_values", study_id, "step")).mappings():
+            between[row["trial_id"]][row["step"]] = TrialIntermediateValueModel.stored_repr_to_intermediate_value(
+                row["intermediate_value"], row["intermediate_value_type"]
+            )
+    return [
+        FrozenTrial(
+            number=row["number"],
+            trial_id=number,
+            state=row["state"],
+            value=None,
+            values=list(told[number].values()) or None,
+            datetime_start=_local(row["datetime_start"]),
+            datetime_complete=_local(row["datetime_complete"]),
+            params=params[number],
+            distributions=distributions[number],
+            user_attrs=user[number],
+            system_attrs=system[number],
+            intermediate_values=between[number],
+        )
+        for row in trials
+        for number in (row["trial_id"],)
+    ]
+
+
+def _of_study(name: str, study_id: int, order: str) -> Any:
+    """The rows of a table that are of a study."""
+    from sqlalchemy import select
+
+    table, trials = _table(name), _table("trials")
+    query = select(table).where(trials.c.study_id == study_id).order_by(table.c[order])
+    return query if table is trials else query.join(trials, table.c.trial_id == trials.c.trial_id)
+
+
 def _replace_attributes(session: Session, name: str, trial_id: int, attributes: Mapping[str, Any]) -> None:
     from sqlalchemy import delete
 
@@ -145,6 +209,10 @@ def _insert_attributes(session: Session, name: str, trial_id: int, attributes: M
 def _stored(time: datetime) -> datetime:
     """Times are local in Optuna's trials, and UTC in its tables."""
     return time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _local(time: datetime | None) -> datetime | None:
+    return time and time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
 
 
 def _table(name: str) -> Any:

@@ -205,9 +205,9 @@ class Search:
         patience = _PATIENCE if self._config.asynchronous and workers > 1 else 0.0
         race = Race(uncached, self._scale.reference, self._config.race, patience)
         self._race = OrderedRace(race, at_once=self._config.asynchronous)
+        records = {record.genome: record for record in self._store.evaluations(self._name)}
         for trial in evaluated_trials(self._study):
-            record = self._store.evaluation(self._name, trial.user_attrs[attributes.GENOME])
-            if record is not None:
+            if (record := records.get(trial.user_attrs[attributes.GENOME])) is not None:
                 self._tell_race(self._generation(trial), values_of(trial)[1], record, is_feasible(trial))
 
     def _tell_race(self, generation: int, cost: float, record: EvaluationRecord, feasible: bool) -> None:

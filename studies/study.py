@@ -45,7 +45,9 @@ def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler, 
 
 def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
     """Queue the seeds that the study does not hold yet, in order."""
-    known = {trial.user_attrs.get(attributes.GENOME) for trial in study.get_trials(deepcopy=False)}
+    # One that was cut off is waiting again, unless a kill came between its end and that.
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(attributes.INTERRUPTED)]
+    known = {trial.user_attrs.get(attributes.GENOME) for trial in trials}
     for origin, schedule in seeds.items():
         genome = schedule.to_hex()
         if genome not in known:

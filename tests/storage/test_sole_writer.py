@@ -27,6 +27,11 @@ def check(study: optuna.Study, path: Path) -> None:
     assert [trial.state for trial in ours] == [trial.state for trial in theirs]
     assert ours == theirs
     assert [trial.distributions for trial in ours] == [trial.distributions for trial in theirs]
+    read = SoleWriterStorage(plain._storage).get_all_trials(plain._study_id)  # type: ignore[arg-type]
+    assert read == theirs
+    assert [(trial._trial_id, trial.distributions) for trial in read] == [
+        (trial._trial_id, trial.distributions) for trial in theirs
+    ]
     for trial in ours:
         assert study._storage.get_trial(trial._trial_id) == plain._storage.get_trial(trial._trial_id)
 
@@ -41,6 +46,7 @@ def test_trials_in_memory_are_those_of_the_database_whatever_is_done(study: optu
         trial.set_user_attr("number", number)
         trial.set_user_attr("later", {"list": [number]})
         trial.set_constraint("c", x - 0.5)
+        study._storage.set_trial_intermediate_value(trial._trial_id, 3, float("inf") if number == 2 else x)
         study._storage.set_trial_system_attr(trial._trial_id, "own", number)
         if number % 4 == 1:
             open_trials.append(trial)
