@@ -168,10 +168,13 @@ def report() -> None:
     (RESULTS / "scale_simulation.md").write_text("\n".join(lines) + "\n")
     Console().print("\n".join(lines), highlight=False)
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for mode, marker in (("asynchronous", "o"), ("generational", "s")):
-        points = [(case["workers"], case["utilisation"]) for case in cases if case["mode"] == mode]
-        label = "generations overlap" if mode == "asynchronous" else "one generation after another"
-        axes.plot(*zip(*sorted(points), strict=True), marker=marker, label=label)
+    for mode, figure_of, label in (
+        ("asynchronous", "steady utilisation", "generations overlap, without start and end"),
+        ("asynchronous", "utilisation", "generations overlap, whole search"),
+        ("generational", "utilisation", "one generation after another, whole search"),
+    ):
+        points = [(case["workers"], case[figure_of]) for case in cases if case["mode"] == mode and figure_of in case]
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=label)
     axes.set(xscale="log", xlabel="workers", ylabel="share of time that workers evaluate", ylim=(0, 1.02))
     axes.set_xticks(sorted({case["workers"] for case in cases}))
     axes.xaxis.set_major_formatter("{x:.0f}")

@@ -19,7 +19,7 @@ from studies import attributes
 from tests.studies.conftest import Bench
 
 KILLS = 50
-EVALUATIONS = 90
+EVALUATIONS = 150
 
 
 def start(database: Path, progress: Path) -> int:
