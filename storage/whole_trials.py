@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Written", "can_write_whole", "finish_trial", "insert_trial", "read_trials"]
 
 
+#: The version of Optuna's tables that this module knows; with others, its own storage reads and writes all.
+_TABLES = 12
 #: Of each trial by its id.
 _Parts = defaultdict[int, dict[Any, Any]]
 
@@ -46,10 +48,11 @@ class Written:
 
 
 def can_write_whole(storage: BaseStorage) -> bool:
-    """Whether the storage is in a database that this module can write to."""
+    """Whether the storage is in a database whose tables this module knows."""
     from optuna.storages import RDBStorage
+    from optuna.storages._rdb.models import SCHEMA_VERSION
 
-    return isinstance(storage, RDBStorage)
+    return isinstance(storage, RDBStorage) and SCHEMA_VERSION == _TABLES
 
 
 def insert_trial(storage: RDBStorage, study_id: int, template: FrozenTrial) -> tuple[int, int]:

@@ -12,8 +12,10 @@ from storage import open_optuna_storage
 from storage.sole_writer import SoleWriterStorage
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> optuna.Study:
+@pytest.fixture(params=["known tables", "tables of another version"])
+def study(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    if request.param != "known tables":
+        monkeypatch.setattr("storage.whole_trials._TABLES", 0)
     storage = SoleWriterStorage(open_optuna_storage(tmp_path / "study.db"))
     sampler = optuna.samplers.NSGAIISampler(seed=0, population_size=4)
     return optuna.create_study(
