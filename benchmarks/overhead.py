@@ -1,7 +1,7 @@
 """Time outside evaluation per candidate: asking, breeding, surrogate, telling, storing.
 
-First with an evaluator that takes no time and scores by drift, so that all that is left is overhead; layout and step
-count are those of PixArt-XL (28 blocks, 1,680 bits) by default. Then in a real search on the bundled model, as a share
+First with an evaluator that scores by arithmetic, so that what is left is overhead; layout and step count are those of
+PixArt-XL (28 blocks, 1,680 bits) by default. Then in a real search on the bundled model, as a share
 of the time.
 """
 
@@ -10,22 +10,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import typer
 from rich.console import Console
 
 from benchmarks.machine import machine
-from ecad_automl.drift import Drift
-from ecad_automl.evaluation import Evaluation
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule, staleness
-from ecad_automl.statistics import paired_difference
+from benchmarks.made_up_study import pixart_layout
+from benchmarks.simulated import Problem
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.calibration import fewer_steps
 from studies.config import SearchConfig
@@ -34,48 +27,6 @@ from studies.seeds import ALL_REUSE, UNCACHED
 from studies.status import SearchStatus
 
 RESULTS = Path(__file__).parent / "results"
-_MACS = {"attn1": 2_718_000_000, "attn2": 1_996_000_000, "ff": 5_436_000_000}
-
-
-@dataclass
-class InstantEvaluator:
-    """Scores a schedule by the drift of what it reuses, on 100 imaginary prompts."""
-
-    layout: Layout
-    drift: Drift
-    settings: Any
-    prompts: Sequence[str]
-    seeds: Sequence[int] = (0,)
-
-    def __post_init__(self) -> None:
-        self.reward = SimpleNamespace(name="drift")
-
-    def baseline(self) -> Evaluation:
-        """No drift at all."""
-        return self.evaluate(Schedule.all_compute(self.layout, self.drift.steps))
-
-    def evaluate(self, schedule: Schedule) -> Evaluation:
-        """Mean drift, with noise by prompt."""
-        steps, slots = np.arange(schedule.steps)[:, None], np.arange(len(self.layout))[None]
-        used = self.drift.distance[slots, steps, steps - staleness(schedule.effective)]
-        noise = np.random.default_rng(0).normal(size=(len(self.prompts), 1)) * 0.1
-        scores = -np.log1p(used.mean() * 20) * (1 + noise)
-        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.0)
-
-    def evaluate_parts(self, schedule: Schedule, parts: Sequence[Sequence[int]]) -> Iterator[Evaluation]:
-        """The same, part by part."""
-        whole = self.evaluate(schedule)
-        scores = np.full(whole.scores.size, np.nan)
-        for part in parts:
-            scores[list(part)] = whole.scores.ravel()[list(part)]
-            expected = None if np.isfinite(scores).all() else float(np.nanmean(scores))
-            shaped = scores.reshape(whole.scores.shape).copy()
-            yield Evaluation(shaped, paired_difference(shaped, np.zeros_like(shaped)), 0.0, expected)
-
-    @property
-    def images_per_evaluation(self) -> int:
-        """Of all prompts and seeds."""
-        return len(self.prompts) * len(self.seeds)
 
 
 class _Clock:
@@ -113,7 +64,7 @@ def main(
     summary = {
         "machine": machine(),
         "without evaluation": {
-            "bits": steps * blocks * len(_MACS),
+            "bits": steps * len(pixart_layout(blocks)),
             "trials": trials,
             "seconds per candidate, by stored trials": windows,
             "database bytes": size,
@@ -160,33 +111,19 @@ def _on_shapes(trials: int, prompts: int, seed: int) -> tuple[float, float]:
 
 def _without_evaluation(trials: int, blocks: int, steps: int, seed: int) -> tuple[dict[str, float], int]:
     """Mean seconds per candidate in windows of stored trials, and the bytes of the database at the end."""
-    layout = Layout(
-        "PixArtTransformer2DModel",
-        tuple(Slot(f"transformer_blocks.{b}", name, None, macs) for b in range(blocks) for name, macs in _MACS.items()),
-        1_498_447_872,
-    )
-    rng = np.random.default_rng(seed)
-    pace = rng.uniform(0.01, 0.2, (len(layout), 1, 1))
-    apart = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
-    drift = Drift(
-        tuple(slot.name for slot in layout.slots),
-        (1 - np.exp(-pace * apart)).astype(np.float32),
-        np.ones((len(layout), steps), np.float32),
-    )
-    settings = SimpleNamespace(steps=steps)
-    evaluator = InstantEvaluator(layout, drift, settings, [str(i) for i in range(100)])
+    problem = Problem(pixart_layout(blocks), steps, seed=seed)
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "overhead.db"
         with Store.open(database) as store:
-            store.save_calibration("overhead", "drift", drift.to_bytes())
+            store.save_calibration("overhead", "drift", problem.drift.to_bytes())
             for count in fewer_steps(steps):
                 store.save_baseline("overhead", BaselineRecord(f"{count} steps", count, 1.0, 0.0))
             config = SearchConfig(evaluations=trials, seed=seed)
             optuna_storage = open_optuna_storage(database)
             Search(
-                evaluator,  # type: ignore[arg-type]
-                layout,
+                problem,  # type: ignore[arg-type]
+                problem.layout,
                 store,
                 optuna_storage,
                 name="overhead",
