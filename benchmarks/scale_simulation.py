@@ -180,7 +180,7 @@ def report() -> None:
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.xaxis.set_minor_locator(plt.NullLocator())
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     figure.savefig(RESULTS / "scale_simulation.png", dpi=150)
 
 
