@@ -17,6 +17,7 @@ from storage import Store
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Arguments = Callable[[Path, int], list[str]]
+Cli = Callable[..., tuple[int, str, str]]
 
 
 def evaluated(folder: Path) -> set[str]:
@@ -43,7 +44,7 @@ def finish(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
-    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+    tmp_path: Path, start_cli: Start, run_cli: Cli, search_arguments: Arguments
 ) -> None:
     process = start_cli(search_arguments(tmp_path, 200))
     wait_for(tmp_path, 8, process)
@@ -54,7 +55,8 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     assert "Traceback" not in out + err
     before = evaluated(tmp_path)
     assert len(before) >= 8
-    finish(start_cli(search_arguments(tmp_path, len(before) + 6)))
+    code, _, err = run_cli(*search_arguments(tmp_path, len(before) + 6))
+    assert code == 0, err
     assert before < evaluated(tmp_path)
 
 
@@ -82,7 +84,7 @@ def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_stops_the_search_and_the_same_command_goes_on_when_there_is_room(
-    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+    tmp_path: Path, start_cli: Start, run_cli: Cli, search_arguments: Arguments
 ) -> None:
     process = start_cli(search_arguments(tmp_path, 200), largest_file=1_800_000)
     out, err = process.communicate(timeout=120)
@@ -91,20 +93,20 @@ def test_a_disk_that_fills_up_stops_the_search_and_the_same_command_goes_on_when
     assert re.fullmatch(r"Error: The study database .* then run the same command again \(.*\)\.", last)
     before = evaluated(tmp_path)
     assert len(before) >= 4
-    finish(start_cli(search_arguments(tmp_path, len(before) + 6)))
+    code, _, err = run_cli(*search_arguments(tmp_path, len(before) + 6))
+    assert code == 0, err
     assert before < evaluated(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_second_search_on_a_busy_database_is_refused(
-    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+    tmp_path: Path, start_cli: Start, run_cli: Cli, search_arguments: Arguments
 ) -> None:
     process = start_cli(search_arguments(tmp_path, 200))
     try:
         wait_for(tmp_path, 3, process)
-        second = start_cli(search_arguments(tmp_path, 200))
-        _, err = second.communicate(timeout=60)
-        assert second.returncode == 2
+        code, _, err = run_cli(*search_arguments(tmp_path, 200))
+        assert code == 2
         assert "Another search" in err
     finally:
         process.kill()
@@ -112,14 +114,14 @@ def test_a_second_search_on_a_busy_database_is_refused(
 
 
 @pytest.mark.slow
-def test_another_reward_under_the_same_study_name_is_refused(
-    tmp_path: Path, start_cli: Start, search_arguments: Arguments
+def test_other_settings_under_the_same_study_name_are_refused(
+    tmp_path: Path, run_cli: Cli, search_arguments: Arguments
 ) -> None:
     arguments = search_arguments(tmp_path, 12)
-    finish(start_cli(arguments))
-    second = start_cli([*arguments, "--guidance-scale", "2.0"])
-    _, err = second.communicate(timeout=60)
-    assert second.returncode == 2
+    code, _, err = run_cli(*arguments)
+    assert code == 0, err
+    code, _, err = run_cli(*arguments, "--guidance-scale", "2.0")
+    assert code == 2
     assert "guidance_scale" in err
     assert err.splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,22 +10,14 @@ import pytest
 
 from storage import Store
 
-Start = Callable[..., "subprocess.Popen[str]"]
 Arguments = Callable[[Path, int], list[str]]
 Cli = Callable[..., tuple[int, str, str]]
 
 
-def run(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
-
-
 @pytest.mark.slow
-def test_a_latency_study_from_search_to_export(
-    tmp_path: Path, start_cli: Start, run_cli: Cli, search_arguments: Arguments
-) -> None:
+def test_a_latency_study_from_search_to_export(tmp_path: Path, run_cli: Cli, search_arguments: Arguments) -> None:
     latency = ["--cost", "latency", "--latency-schedules", "14", "--latency-batch-size", "2"]
-    code, out, err = run(start_cli([*search_arguments(tmp_path, 24), *latency]))
+    code, out, err = run_cli(*search_arguments(tmp_path, 24), *latency)
     assert code == 0, out + err
     assert "14 schedules timed on" in err
     with Store.open(tmp_path / "study.db") as store:
@@ -36,12 +27,12 @@ def test_a_latency_study_from_search_to_export(
     assert all((record.latency_ms or 0) > 0 for record in records)
 
     # The same command goes on with the same model; another cost under this name is refused.
-    code, out, err = run(start_cli([*search_arguments(tmp_path, 28), *latency]))
+    code, out, err = run_cli(*search_arguments(tmp_path, 28), *latency)
     assert code == 0, out + err
     with Store.open(tmp_path / "study.db") as store:
         assert store.calibration("tiny", "latency") == model
         assert len(store.evaluations("tiny", scores=False)) == 28
-    code, out, err = run(start_cli(search_arguments(tmp_path, 30)))
+    code, out, err = run_cli(*search_arguments(tmp_path, 30))
     assert code == 2
     assert "cost" in err
     assert err.splitlines()[-1].startswith("Error: ")
@@ -70,14 +61,12 @@ def test_a_latency_study_from_search_to_export(
 
 
 @pytest.mark.slow
-def test_a_mac_study_cannot_be_made_a_latency_study(
-    tmp_path: Path, start_cli: Start, search_arguments: Arguments
-) -> None:
-    code, out, err = run(start_cli(search_arguments(tmp_path, 12)))
+def test_a_mac_study_cannot_be_made_a_latency_study(tmp_path: Path, run_cli: Cli, search_arguments: Arguments) -> None:
+    code, out, err = run_cli(*search_arguments(tmp_path, 12))
     assert code == 0, out + err
     with Store.open(tmp_path / "study.db") as store:
         assert "cost" not in (store.identity("tiny") or {})
-    code, _, err = run(start_cli([*search_arguments(tmp_path, 14), "--cost", "latency"]))
+    code, _, err = run_cli(*search_arguments(tmp_path, 14), "--cost", "latency")
     assert code == 2
     assert "cost" in err
 
