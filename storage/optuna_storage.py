@@ -113,7 +113,7 @@ def _made(location: str | Path, options: dict[str, Any], *, as_it_is: bool = Fal
 
 
 def _sync_less(connection: sqlite3.Connection, _record: object) -> None:
-    """Do not wait for the disk at each of the forty commits that Optuna makes for a trial.
+    """Do not wait for the disk at each commit of a trial.
 
     In WAL mode a killed process still loses nothing; only a power cut can take the last trials, whose evaluations are
     in our own tables, where every write is waited for, and are told to Optuna again.

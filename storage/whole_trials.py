@@ -101,7 +101,7 @@ def finish_trial(
         storage: Optuna's.
         trial_id: of a trial that is not finished.
         state: COMPLETE, PRUNED or FAIL.
-        values: of the objectives; they are finite.
+        values: of the objectives, none of them NaN.
         written: attributes, in place of earlier ones of the same keys.
 
     Returns:
@@ -135,31 +135,34 @@ def finish_trial(
     return end
 
 
-def read_trials(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
-    """All trials of a study by number, as Optuna's storage gives them.
+def read_trials(storage: RDBStorage, study_id: int, ids: Sequence[int] | None = None) -> list[FrozenTrial]:
+    """Trials of a study by number, as Optuna's storage gives them.
 
     Args:
         storage: Optuna's.
         study_id: of the study.
+        ids: of the trials, some hundreds at most; all if None.
     """
     from optuna.storages._rdb.models import TrialIntermediateValueModel, TrialValueModel
 
-    distribution = cache(json_to_distribution)
+    distribution = cache(json_to_distribution)  # all trials have the same few
     params, distributions, user, system, told, between = (_Parts(dict) for _ in range(6))
     with _transaction(storage) as session:
-        trials = session.execute(_of_study("trials", study_id, "number")).mappings().all()
-        for row in session.execute(_of_study("trial_params", study_id, "param_id")).mappings():
+
+        def rows(name: str, order: str) -> Sequence[Any]:
+            return session.execute(_of_study(name, study_id, order, ids)).mappings().all()
+
+        trials = rows("trials", "number")
+        for row in rows("trial_params", "param_id"):
             found = distributions[row["trial_id"]][row["param_name"]] = distribution(row["distribution_json"])
             params[row["trial_id"]][row["param_name"]] = found.to_external_repr(row["param_value"])
-        for name, into in (("trial_user_attributes", user), ("trial_system_attributes", system)):
-            for row in session.execute(
-                _of_study(name, study_id, name.replace("attributes", "attribute_id"))
-            ).mappings():
+        for name, into in (("trial_user_attribute", user), ("trial_system_attribute", system)):
+            for row in rows(f"{name}s", f"{name}_id"):
                 into[row["trial_id"]][row["key"]] = json.loads(row["value_json"])
-        for row in session.execute(_of_study("trial_values", study_id, "objective")).mappings():
+        for row in rows("trial_values", "objective"):
             value = TrialValueModel.stored_repr_to_value(row["value"], row["value_type"])
             told[row["trial_id"]][row["objective"]] = value
-        for row in session.execute(_of_study("trial_intermediate_values", study_id, "step")).mappings():
+        for row in rows("trial_intermediate_values", "step"):
             between[row["trial_id"]][row["step"]] = TrialIntermediateValueModel.stored_repr_to_intermediate_value(
                 row["intermediate_value"], row["intermediate_value_type"]
             )
@@ -183,12 +186,14 @@ def read_trials(storage: RDBStorage, study_id: int) -> list[FrozenTrial]:
     ]
 
 
-def _of_study(name: str, study_id: int, order: str) -> Any:
-    """The rows of a table that are of a study."""
+def _of_study(name: str, study_id: int, order: str, ids: Sequence[int] | None) -> Any:
+    """The rows of a table that are of a study, or of some of its trials."""
     from sqlalchemy import select
 
     table, trials = _table(name), _table("trials")
     query = select(table).where(trials.c.study_id == study_id).order_by(table.c[order])
+    if ids is not None:
+        query = query.where(trials.c.trial_id.in_(ids))
     return query if table is trials else query.join(trials, table.c.trial_id == trials.c.trial_id)
 
 
