@@ -179,8 +179,9 @@ def _constraint_faults(trial: TrialRow, found: Evaluated) -> Iterator[str]:
     for metric, mean in said.items():
         if metric not in scores:
             yield f"has a mean of {metric!r:.60}, of which its evaluation has no scores"
-        elif not _close(mean, float(scores[metric].mean(dtype=np.float64)), 2e-6):
-            kept = float(scores[metric].mean(dtype=np.float64))
+            continue
+        kept = float(scores[metric].mean(dtype=np.float64))
+        if not _close(mean, kept, 2e-6):
             yield f"has the mean {mean!r:.40} of {metric!r:.60}, but by its evaluation it is {kept:.6g}"
     key = ATTRIBUTES["feasible"]
     if trial.constraints and key in trial.attributes:

@@ -19,7 +19,7 @@ from studies.initial import Initial
 from studies.operators import operator_odds
 from studies.proposer import Evaluated, Pending, Plan, propose
 from studies.seeds import harm_of
-from studies.trials import image_share, is_feasible, schedule_of, values_of
+from studies.trials import earlier_than, image_share, is_feasible, schedule_of, values_of
 from studies.trust import Trust, measure_trust
 from surrogate import FeatureContext, hypervolume_gain, non_dominated, staircase
 
@@ -89,9 +89,7 @@ class Breeder:
         trials, elite, pending = list(trials), list(elite), list(pending)
 
         def plan() -> tuple[Trust, Plan]:
-            # What is learned from a set of evaluations must not depend on when they were made.
-            earlier = [trial for trial in trials if self._generation_of(trial) < generation]
-            earlier.sort(key=lambda trial: (self._generation_of(trial), str(trial.user_attrs[attributes.GENOME])))
+            earlier = earlier_than(generation, trials, self._generation_of)
             trust = measure_trust(earlier, self._config.trust, self._scale)
             found = propose(
                 self._layout,

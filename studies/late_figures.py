@@ -11,7 +11,7 @@ from studies import attributes
 from studies.config import SearchConfig
 from studies.figures import Figures
 from studies.quality import Scale
-from studies.trials import image_share, is_feasible, values_of
+from studies.trials import earlier_than, image_share, is_feasible, values_of
 from studies.trust import measure_trust
 
 __all__ = ["late_figures"]
@@ -42,9 +42,8 @@ def late_figures(
         figures.add(generation, reward, cost, share=image_share(trial), whole=whole, feasible=feasible)
         if generation not in missing or last[generation] != index:
             continue
-        earlier = [each for each in trials if generation_of(each) < generation]
-        earlier.sort(key=lambda each: (generation_of(each), str(each.user_attrs[attributes.GENOME])))
-        status = figures.status("", measure_trust(earlier, config.trust, scale))
+        trust = measure_trust(earlier_than(generation, trials, generation_of), config.trust, scale)
+        status = figures.status("", trust)
         members = [each for each in trials if generation_of(each) == generation]
         yield GenerationRecord(
             generation=generation,

@@ -385,7 +385,8 @@ class Search:
         self._store.save_evaluation(self._name, record)
         share = 1.0 if record.complete else float(np.isfinite(self._scores(record)).mean())
         self._tell_race(flight.generation, flight.cost, record, record.feasible)
-        tell(self._study, flight, record, share, self._bounds, self._cost, self._steps)
+        with self._optuna_storage.together(flight.trial._trial_id):
+            tell(self._study, flight, record, share, self._bounds, self._cost, self._steps)
         self._figures.add(
             flight.generation,
             record.reward,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 
 from storage import EvaluationRecord
-from storage.sole_writer import SoleWriterStorage
 from studies import attributes
 from studies.bounds import Bounds
 from studies.cost import LATENCY_MS, Cost
@@ -32,31 +29,24 @@ def tell(
         steps: denoising steps.
     """
     trial, schedule = flight.trial, flight.schedule
-    with together(study, trial):
-        if attributes.GENERATION not in flight.frozen.user_attrs:  # a seed
-            trial.set_user_attr(attributes.GENERATION, flight.generation)
-            trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
-            trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
-        values = [record.reward, flight.cost]
-        if not record.complete:
-            trial.set_user_attr(attributes.EXPECTED_VALUES, values)
-            trial.set_user_attr(attributes.IMAGE_SHARE, share)
-        predicted = flight.frozen.user_attrs.get(attributes.PREDICTED_REWARD)
-        if record.complete and predicted is not None:
-            trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
-        trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
-        trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
-        trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
-        if cost.name == LATENCY_MS:
-            trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(cost.of_steps(steps) / flight.cost, 4))
-        bounds.write(trial, record)
-        if record.complete:
-            study.tell(trial, values)
-        else:
-            study.tell(trial, state=TrialState.PRUNED)
-
-
-def together(study: Study, trial: Trial) -> AbstractContextManager[None]:
-    """A block whose writes to a trial are one transaction, where the storage of the study can do that."""
-    storage = study._storage
-    return storage.together(trial._trial_id) if isinstance(storage, SoleWriterStorage) else nullcontext()
+    if attributes.GENERATION not in flight.frozen.user_attrs:  # a seed
+        trial.set_user_attr(attributes.GENERATION, flight.generation)
+        trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
+        trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
+    values = [record.reward, flight.cost]
+    if not record.complete:
+        trial.set_user_attr(attributes.EXPECTED_VALUES, values)
+        trial.set_user_attr(attributes.IMAGE_SHARE, share)
+    predicted = flight.frozen.user_attrs.get(attributes.PREDICTED_REWARD)
+    if record.complete and predicted is not None:
+        trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
+    trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
+    trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
+    trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
+    if cost.name == LATENCY_MS:
+        trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(cost.of_steps(steps) / flight.cost, 4))
+    bounds.write(trial, record)
+    if record.complete:
+        study.tell(trial, values)
+    else:
+        study.tell(trial, state=TrialState.PRUNED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -9,7 +11,16 @@ from ecad_automl.layout import Layout
 from ecad_automl.schedule import Schedule
 from studies import attributes
 
-__all__ = ["EVALUATED", "constrained", "evaluated_trials", "image_share", "is_feasible", "schedule_of", "values_of"]
+__all__ = [
+    "EVALUATED",
+    "constrained",
+    "earlier_than",
+    "evaluated_trials",
+    "image_share",
+    "is_feasible",
+    "schedule_of",
+    "values_of",
+]
 
 #: Trials with a reward: pruned ones are candidates whose evaluation was stopped after part of the images.
 EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -18,6 +29,14 @@ EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
 def evaluated_trials(study: Study) -> list[FrozenTrial]:
     """The trials that have a reward, oldest first."""
     return study.get_trials(deepcopy=False, states=EVALUATED)
+
+
+def earlier_than(
+    generation: int, trials: Iterable[FrozenTrial], generation_of: Callable[[FrozenTrial], int]
+) -> list[FrozenTrial]:
+    """What a generation is learned from, ordered by generation and genome: it must not matter when trials were made."""
+    earlier = [trial for trial in trials if generation_of(trial) < generation]
+    return sorted(earlier, key=lambda trial: (generation_of(trial), str(trial.user_attrs[attributes.GENOME])))
 
 
 def values_of(trial: FrozenTrial) -> tuple[float, float]:
