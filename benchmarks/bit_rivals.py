@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from benchmarks.objective import Evaluate
 from ecad_automl.errors import ScheduleError
-from ecad_automl.heuristics import fora, tgate
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.heuristics import fora, tgate
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -40,11 +40,11 @@ from benchmarks.machine import machine
 from benchmarks.step_rivals import shortest_paths, step_schedule
 from benchmarks.transformer_speed import Subject, flux
 from ecad_automl.allocator import keep_freed_memory
-from ecad_automl.comparison.latents import latent_distance
-from ecad_automl.heuristics import fora
+from ecad_automl.judging.comparison.latents import latent_distance
 from ecad_automl.latency.timing import Clock, interleaved, time_call
 from ecad_automl.runtime import apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.schedule import Schedule
 
 STEPS = 20
 IMAGES = 4

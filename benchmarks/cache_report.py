@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.our_search import OURS
-from ecad_automl.statistics import Interval, prompt_interval
+from ecad_automl.judging.statistics import Interval, prompt_interval
 
 __all__ = ["WANTED", "Measured", "at_least", "matched", "measured", "overview", "plot", "table"]
 
@@ -180,7 +180,7 @@ def _interval(found: Interval) -> str:
 
 def plot(path: Path, runs: Mapping[str, Any]) -> None:
     """Reward and PSNR against MACs saved, and reward against time saved; a line for each series."""
-    from ecad_automl.plots.figure import figure
+    from ecad_automl.views.plots.figure import figure
 
     rows = measured(runs)
     # Single points that lie on others say nothing in a plot.

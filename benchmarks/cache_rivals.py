@@ -46,16 +46,16 @@ from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
 from benchmarks.our_search import OURS
 from ecad_automl.allocator import keep_freed_memory
-from ecad_automl.comparison.latents import captured_latents, latent_distance
-from ecad_automl.evaluation import generate_batch
-from ecad_automl.generation import GenerationSettings, encode_prompts
-from ecad_automl.heuristics import fora
+from ecad_automl.judging.comparison.latents import captured_latents, latent_distance
+from ecad_automl.judging.evaluation import generate_batch
+from ecad_automl.judging.generation import GenerationSettings, encode_prompts
 from ecad_automl.latency.timing import Clock, time_call
-from ecad_automl.layout import Layout
 from ecad_automl.metrics import PSNR
 from ecad_automl.rewards.protocol import PairedReward
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 LANDSCAPE = "shapes"
 SEED = 7  # of the noise; searches had 0 and 1

@@ -19,8 +19,8 @@ from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.objective import BudgetSpentError
 from benchmarks.outputs import LatentError, output_distance
 from benchmarks.rivals import RIVALS
-from ecad_automl.evaluation import Evaluator
-from ecad_automl.schedule import Schedule
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["Cell", "PaidObjective", "run_rival"]
 

@@ -95,7 +95,7 @@ def plot(path: Path, panels: Mapping[str, Mapping[str, Sequence[Floats]]], image
         images: of a whole evaluation.
         first: evaluations' worth of images at which the axis begins.
     """
-    from ecad_automl.plots.figure import figure
+    from ecad_automl.views.plots.figure import figure
 
     with figure(path, 6.2 * len(panels), 5.0) as drawn:
         axes: Any = drawn.subplots(1, len(panels), squeeze=False)[0]

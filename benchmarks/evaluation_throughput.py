@@ -62,8 +62,8 @@ def main(
 def _throughput(rounds: int, prompts: int, batch: int) -> tuple[list[float], list[tuple[float, float]]]:
     import torch
 
-    from ecad_automl.comparison import BatchSize, Sample, compare, load_judge
-    from ecad_automl.comparison.runner import TIMED
+    from ecad_automl.judging.comparison import BatchSize, Sample, compare, load_judge
+    from ecad_automl.judging.comparison.runner import TIMED
     from ecad_automl.models import load_model
     from ecad_automl.shapes.world import prompts as world_prompts
     from storage import ScoreFile
@@ -93,7 +93,7 @@ def _throughput(rounds: int, prompts: int, batch: int) -> tuple[list[float], lis
 
 
 def _coverage(prompts: int, share: float, draws: int) -> float:
-    from ecad_automl.statistics import bootstrap_interval
+    from ecad_automl.judging.statistics import bootstrap_interval
 
     rng = np.random.default_rng(0)
     inside = 0

@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.machine import machine
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import mac_cost
 from studies.operators import Grid, breed

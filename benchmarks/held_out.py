@@ -24,10 +24,10 @@ from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
 from benchmarks.our_search import OURS
 from benchmarks.rivals import RIVALS
-from ecad_automl.evaluation import Evaluation
-from ecad_automl.heuristics import fora
-from ecad_automl.schedule import Schedule
-from ecad_automl.statistics import Interval, prompt_interval
+from ecad_automl.judging.evaluation import Evaluation
+from ecad_automl.judging.statistics import Interval, prompt_interval
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.schedule import Schedule
 
 SPEEDUPS = (1.5, 2.0, 3.0)
 #: What just misses a speedup, as FORA 2 does at 1.98x, may still count for it.

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ecad_automl.evaluation import Evaluator
-    from ecad_automl.layout import Layout
+    from ecad_automl.judging.evaluation import Evaluator
+    from ecad_automl.schedules.layout import Layout
 
 __all__ = ["LANDSCAPES", "Landscape", "Split", "load"]
 
@@ -63,7 +63,7 @@ def load(
     """
     import diffusers
 
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model, model_layout
     from ecad_automl.rewards import load_reward
     from ecad_automl.shapes.world import prompts as world_prompts

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ecad_automl.machine import machine
+from ecad_automl.judging.machine import machine
 
 __all__ = ["machine"]

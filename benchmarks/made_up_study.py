@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store, open_optuna_storage
 from storage.whole_trials import Written, finish_trial, insert_trial
 from studies import attributes

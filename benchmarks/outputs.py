@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
 
 __all__ = ["LatentError", "output_distance"]
 
@@ -59,7 +59,7 @@ class LatentError:
     """
 
     def __init__(self, evaluator: Evaluator, images: int) -> None:
-        from ecad_automl.generation import encode_prompts
+        from ecad_automl.judging.generation import encode_prompts
 
         self._pipe, self._settings = evaluator.pipe, evaluator.settings
         items = [(prompt, seed) for prompt in range(len(evaluator.prompts)) for seed in evaluator.seeds]
@@ -80,7 +80,7 @@ class LatentError:
     def _run(self) -> Tensor:
         import torch
 
-        from ecad_automl.generation import stack_prompts
+        from ecad_automl.judging.generation import stack_prompts
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in self._seeds]
         arguments = stack_prompts(self._prompts) | self._settings.call_arguments()

@@ -21,9 +21,9 @@ import typer
 from benchmarks.machine import machine
 from ecad_automl.cli.report_data import report_data
 from ecad_automl.cli.studies import read_study
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.report import html_page
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.views.report import html_page
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store
 
 RESULTS = Path(__file__).parent / "results"

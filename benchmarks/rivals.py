@@ -8,7 +8,7 @@ from benchmarks.bit_rivals import optuna_nsga2, optuna_tpe, pymoo_ecad, pymoo_pe
 from benchmarks.objective import BudgetSpentError, Evaluate, Objective
 from benchmarks.step_rivals import budcache, dpcache
 from benchmarks.surrogate_rival import surrogate_nsga2
-from ecad_automl.layout import Layout
+from ecad_automl.schedules.layout import Layout
 
 __all__ = ["BIT_RIVALS", "RIVALS", "STEP_RIVALS", "BudgetSpentError"]
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.machine import machine
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 
 RESULTS = Path(__file__).parent / "results"
 MIB = 2**20
@@ -81,7 +81,7 @@ def _replay(
     """Evaluate schedules with sharing and without, in turn."""
     import torch
 
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model
     from ecad_automl.rewards import load_reward
 

@@ -18,11 +18,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.drift import Drift
-from ecad_automl.evaluation import Evaluation, judged
 from ecad_automl.execution import Failure, Outcome, Task
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule, staleness
+from ecad_automl.judging.evaluation import Evaluation, judged
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule, staleness
 
 __all__ = ["Clock", "Latency", "Problem", "SimulatedWorkers", "virtual_planner"]
 
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 class Problem:
     """Scores a schedule by the drift of what it reuses, and each image by how much it suffers from that.
 
-    Stands in for an :class:`~ecad_automl.evaluation.Evaluator`.
+    Stands in for an :class:`~ecad_automl.judging.evaluation.Evaluator`.
 
     Args:
         layout: the slots.

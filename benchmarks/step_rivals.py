@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.objective import Objective
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from studies.drift_seeds import step_paths
 
 __all__ = ["budcache", "dpcache", "shortest_paths", "spread_order", "step_schedule"]

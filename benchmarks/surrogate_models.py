@@ -23,7 +23,7 @@ from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
 from benchmarks.sample_efficiency import RESULTS, WORK
 from benchmarks.yardstick import Yardstick
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from surrogate import FeatureContext, LogDrop, Surrogate, banded_rank_correlation, features, fit_harm, group_drift
 
 Floats = NDArray[np.float64]

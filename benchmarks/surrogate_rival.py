@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks.bit_rivals import FLIP_RATE, POPULATION, ecad_start
 from benchmarks.objective import Evaluate
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule, effective_compute
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule, effective_compute
 
 __all__ = ["INFILLS", "Regression", "surrogate_nsga2"]
 

@@ -41,12 +41,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import machine
 from ecad_automl.allocator import keep_freed_memory
-from ecad_automl.ecad_format import read_ecad
-from ecad_automl.heuristics import fora, pab
 from ecad_automl.latency.timing import clock_of, interleaved, time_call
-from ecad_automl.layout import Layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule, layout_of
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.ecad_format import read_ecad
+from ecad_automl.schedules.heuristics import fora, pab
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = 20

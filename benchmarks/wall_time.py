@@ -33,7 +33,7 @@ def main(
     """Measure up to ``schedules`` of the front, spread along the cost axis."""
     import torch
 
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model
     from ecad_automl.rewards import load_reward
 

@@ -20,7 +20,7 @@ from transformers import T5Config, T5EncoderModel
 from benchmarks.machine import machine
 from ecad_automl.execution import Execution, Task, WorkerSetup
 from ecad_automl.models import load_model, model_layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.tiny_models import TINY_PIPELINES, tiny_pixart_transformer
 
 RESULTS = Path(__file__).parent / "results"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import EcadError
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import load_schedule, save_schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
 
 if TYPE_CHECKING:
     from ecad_automl.api import Front, search

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.arrays import read_arrays
 from ecad_automl.errors import EcadError, StorageError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.files.arrays import read_arrays
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage.check_rows import Rows
 from storage.check_trials import Evaluated, check_generations, check_trials
 from storage.findings import Finding

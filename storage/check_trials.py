@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecad_automl.errors import StorageError
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from storage.check_rows import Rows, TrialRow
 from storage.findings import Finding
 from storage.records import unpack_scores

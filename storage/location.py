@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 
 __all__ = ["backup_path", "database_path", "is_server", "may_exist", "optuna_url", "server_url", "shown", "split_study"]
 

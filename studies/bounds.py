@@ -8,7 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
 from ecad_automl.errors import StudyError
-from ecad_automl.evaluation import Evaluation
+from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.rewards import Constraint
 from storage import EvaluationRecord
 from studies import attributes

@@ -8,8 +8,8 @@ from itertools import groupby
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from studies.bounds import Bounds
 from studies.calibration import Calibration

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecad_automl.drift import Drift
-from ecad_automl.evaluation import Evaluation, Evaluator
-from ecad_automl.layout import Layout
+from ecad_automl.judging.evaluation import Evaluation, Evaluator
 from ecad_automl.runtime import measure_drift
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, Scores, Store
 from studies.cost import LATENCY_MS, Cost
 from studies.quality import Scale, worst_of_interest

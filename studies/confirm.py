@@ -13,12 +13,12 @@ from optuna.storages import BaseStorage
 from optuna.study import get_all_study_names
 
 from ecad_automl.errors import StorageError, StudyError
-from ecad_automl.evaluation import Evaluation, Evaluator, check_prompts
-from ecad_automl.heuristics import fora
-from ecad_automl.layout import Layout
+from ecad_automl.judging.evaluation import Evaluation, Evaluator, check_prompts
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import PairedReward, Reward
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage import (
     ConfirmationRecord,
     Store,

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EvaluationError, PromptError, StorageError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage import ConfirmationRecord, Costly, EvaluationRecord, Store, by_gmacs, by_latency, front
 from studies.verdicts import Run, Verdicts, judge
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.latency.model import LatencyModel
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Bits, Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Bits, Schedule
 
 __all__ = ["GMACS", "LATENCY_MS", "Cost", "latency_cost", "mac_cost"]
 

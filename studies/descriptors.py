@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedule import Bits, staleness
+from ecad_automl.schedules.schedule import Bits, staleness
 
 __all__ = ["THIRDS", "descriptor_names", "descriptor_ranges", "descriptors"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, Trial
 
-from ecad_automl.evaluation import Evaluation, judged
 from ecad_automl.execution import Outcome
-from ecad_automl.schedule import Schedule
-from ecad_automl.statistics import MeanDifference
+from ecad_automl.judging.evaluation import Evaluation, judged
+from ecad_automl.judging.statistics import MeanDifference
+from ecad_automl.schedules.schedule import Schedule
 from surrogate import Anchors
 
 __all__ = ["Flight", "divided"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.arrays import read_arrays
 from ecad_automl.errors import StorageError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Bits, Schedule
+from ecad_automl.files.arrays import read_arrays
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Bits, Schedule
 from storage import Store, may_exist
 from studies.cost import Cost
 from studies.known import KnownSchedules

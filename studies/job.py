@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from ecad_automl.errors import EvaluationError
-from ecad_automl.evaluation import Evaluator
 from ecad_automl.execution import Execution, Executor, WorkerSetup
-from ecad_automl.home import expand_home
-from ecad_automl.layout import Layout
+from ecad_automl.files.paths import expand_home
+from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
-from ecad_automl.schedule_file import relevant_scheduler_config
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
@@ -90,7 +90,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
 
     Raises:
         EcadError: of the kind that names what is wrong; see :class:`~studies.search.Search` and
-            :class:`~ecad_automl.evaluation.Evaluator`.
+            :class:`~ecad_automl.judging.evaluation.Evaluator`.
     """
     job.execution.check_installed()
     evaluator = Evaluator(

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.ecad_format import read_ecad
 from ecad_automl.errors import EcadError, ScheduleError, StorageError, StudyError
-from ecad_automl.home import expand_home
-from ecad_automl.json_file import read_json_object
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import from_document
+from ecad_automl.files.json_file import read_json_object
+from ecad_automl.files.paths import expand_home
+from ecad_automl.schedules.ecad_format import read_ecad
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import from_document
+from ecad_automl.schedules.transfer import move_schedule
 from ecad_automl.sharing import schedule_paths
-from ecad_automl.transfer import move_schedule
 from storage import EvaluationRecord, Store, by_gmacs, by_latency, front, shown, split_study
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
@@ -51,7 +51,7 @@ class KnownSchedules:
     notes: tuple[str, ...] = ()
 
     def moved(self, layout: Layout, steps: int) -> KnownSchedules:
-        """The same, with schedules for another model and step count; see :func:`~ecad_automl.transfer.move_schedule`.
+        """The same, with schedules for another model and step count, moved by ``move_schedule``.
 
         Raises:
             ScheduleError: a schedule has no component that the layout has.

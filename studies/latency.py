@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from ecad_automl.errors import StorageError
+from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import device_name
 from ecad_automl.latency.calibrate import calibrate_latency
 from ecad_automl.latency.model import LatencyModel
-from ecad_automl.layout import Layout
-from ecad_automl.machine import machine
 from ecad_automl.models import LoadedModel
+from ecad_automl.schedules.layout import Layout
 from storage import Store
 from studies.config import LatencySettings
 from studies.status import SearchObserver, SearchStatus

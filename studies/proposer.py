@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Bits, Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Bits, Schedule
 from studies.binary.pool import Pool, in_order
 from studies.config import SearchConfig
 from studies.cost import Cost

@@ -9,8 +9,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from studies.binary.base import GenomeSampler
 from studies.descriptors import descriptor_ranges, descriptors

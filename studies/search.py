@@ -16,10 +16,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.errors import RewardError
-from ecad_automl.evaluation import Evaluation, Evaluator
 from ecad_automl.execution import Executor, LocalExecutor, Outcome, Task, Worker
-from ecad_automl.layout import Layout
+from ecad_automl.judging.evaluation import Evaluation, Evaluator
 from ecad_automl.rewards import Constraint
+from ecad_automl.schedules.layout import Layout
 from storage import EvaluationRecord, GenerationRecord, Store
 from storage.sole_writer import SoleWriterStorage
 from studies import attributes

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.drift import Drift
-from ecad_automl.heuristics import default_heuristics
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.heuristics import default_heuristics
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds, step_paths
@@ -38,7 +38,7 @@ def fewer_steps(steps: int) -> list[int]:
 
 
 def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
-    """``(slots, steps, steps)``: what reuse is expected to do, see :meth:`~ecad_automl.drift.Drift.harm`."""
+    """``(slots, steps, steps)``: what reuse is expected to do, see :meth:`~ecad_automl.schedules.drift.Drift.harm`."""
     return drift.harm() if config.scaled_drift else drift.distance.astype(np.float64)
 
 

@@ -9,7 +9,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from studies.binary.stale import enqueue, release, release_stale
 from studies.sampler import ScheduleNSGAIISampler

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 
 __all__ = [

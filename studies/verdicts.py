@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.statistics import Interval, holm, probability_better, prompt_interval, unpaired_interval
+from ecad_automl.judging.statistics import Interval, holm, probability_better, prompt_interval, unpaired_interval
 
 __all__ = ["Run", "Verdict", "Verdicts", "domination", "front_share", "judge", "kendall", "mean_optimism"]
 
@@ -182,7 +182,7 @@ def judge(
 def domination(by_prompt: Floats, cost: Floats) -> Floats:
     """For each pair of runs the probability that the first dominates the second: no dearer, and better in the mean.
 
-    Costs are known exactly; of rewards see :func:`~ecad_automl.statistics.probability_better`.
+    Costs are known exactly; of rewards see :func:`~ecad_automl.judging.statistics.probability_better`.
 
     Args:
         by_prompt: ``(n, prompts)`` rewards on the same prompts and seeds, at least two prompts.

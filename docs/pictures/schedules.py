@@ -9,7 +9,7 @@ import numpy as np
 
 from docs.pictures.study import Study
 from docs.pictures.style import COLORS, INK, MUTED, drawing
-from ecad_automl.schedule import staleness
+from ecad_automl.schedules.schedule import staleness
 
 __all__ = ["drift", "reuse", "schedule"]
 

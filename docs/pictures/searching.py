@@ -9,7 +9,7 @@ import numpy as np
 
 from docs.pictures.study import Study
 from docs.pictures.style import COLORS, INK, MUTED, drawing
-from ecad_automl.plots.front import speedup_axis
+from ecad_automl.views.plots.front import speedup_axis
 from studies.config import SearchConfig
 from studies.cost import mac_cost
 from studies.proposer import Evaluated, Plan, propose

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ecad_automl import Schedule
 from ecad_automl.api.stored import StoredStudy, read_study
-from ecad_automl.drift import Drift
 from ecad_automl.errors import StudyError
+from ecad_automl.schedules.drift import Drift
 from storage import EvaluationRecord, Store, choose_by_speedup
 from studies.quality import Scale, worst_of_interest
 

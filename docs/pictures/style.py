@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ecad_automl.plots.figure import COLORS
+from ecad_automl.views.plots.figure import COLORS
 
 __all__ = ["COLORS", "INK", "MUTED", "drawing"]
 

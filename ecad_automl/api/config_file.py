@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from ecad_automl.api.settings import TABLES, SearchFile, table_keys
 from ecad_automl.api.value_fault import shown, value_fault
 from ecad_automl.errors import StudyError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 from ecad_automl.presets import preset_path
 
 __all__ = ["preset_options", "read_search_file"]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from ecad_automl.api.export import export_record
 from ecad_automl.api.stored import StoredStudy, read_study
 from ecad_automl.errors import EcadError
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import load_schedule
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.sharing import save_index
 from storage import BaselineRecord, EvaluationRecord, Store, choose_by_drop, choose_by_speedup, knee
 from studies.confirmation import load_confirmation
@@ -66,7 +66,7 @@ class FrontPoint:
         return f"{name}: {timed}{self.mac_speedup:.2f}x fewer MACs, reward {self.difference:+.4f}{spread} to uncached"
 
     def _repr_html_(self) -> str:
-        from ecad_automl.notebook import schedule_html
+        from ecad_automl.views.notebook import schedule_html
 
         return schedule_html(self.schedule, str(self))
 

@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from ecad_automl.notebook import BLUE, ORANGE
+from ecad_automl.views.notebook import BLUE, ORANGE
 
 if TYPE_CHECKING:
     from ecad_automl.api.front import Front, FrontPoint

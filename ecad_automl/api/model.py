@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 from ecad_automl.models.loading import CHANGED, LoadedModel, load_model, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.shapes import WEIGHTS

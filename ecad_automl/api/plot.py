@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecad_automl.api.stored import StoredStudy
-from ecad_automl.plots.front import Point
+from ecad_automl.views.plots.front import Point
 from storage import BaselineRecord, EvaluationRecord
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def draw_front(study: StoredStudy, path: Path | None = None) -> Figure:
     Raises:
         EcadError: the file cannot be written.
     """
-    from ecad_automl.plots import plot_front
+    from ecad_automl.views.plots import plot_front
 
     front = study.front()
     chosen = {record.genome for record in front}

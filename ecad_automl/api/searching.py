@@ -18,13 +18,13 @@ from ecad_automl.api.front import Front
 from ecad_automl.api.job import announcement, keep_settings
 from ecad_automl.api.live import outcome, run_with_status
 from ecad_automl.api.model import as_model
+from ecad_automl.api.plain_text import PlainConsole
 from ecad_automl.api.rewards import as_reward, measured_constraints
 from ecad_automl.api.starting import known_schedules, latency_settings, noise_seeds, study_name
 from ecad_automl.api.terminal import say
 from ecad_automl.errors import PromptError, UnsupportedModelError
 from ecad_automl.execution import Execution
 from ecad_automl.models import LoadedModel
-from ecad_automl.plain_text import PlainConsole
 from ecad_automl.prompts import PromptSet, read_prompt_set
 from ecad_automl.prompts.prompt_set import collect
 from storage import shown

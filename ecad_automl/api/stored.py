@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import StudyError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage import (
     BaselineRecord,
     Costly,

@@ -12,6 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from ecad_automl.allocator import keep_freed_memory
+from ecad_automl.api.plain_text import printable
 from ecad_automl.cli.bench import bench
 from ecad_automl.cli.check import check
 from ecad_automl.cli.confirm import confirm
@@ -29,7 +30,6 @@ from ecad_automl.cli.report import report
 from ecad_automl.cli.search import search
 from ecad_automl.cli.verbosity import Quiet, Verbose, chosen_verbosity, set_verbosity, with_verbosity
 from ecad_automl.errors import EcadError
-from ecad_automl.plain_text import printable
 
 __all__ = ["app", "main"]
 

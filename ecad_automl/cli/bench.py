@@ -20,8 +20,8 @@ from ecad_automl.cli.output import messages, print_json, print_paths, results, s
 from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.errors import EcadError, ScheduleError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleFile, load_schedule
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 
 if TYPE_CHECKING:
     from ecad_automl.latency.contenders import Contender

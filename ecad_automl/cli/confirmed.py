@@ -10,7 +10,7 @@ from ecad_automl.cli.output import new_table, print_json, results
 from ecad_automl.cli.runs import confirmation_document
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.errors import StudyError
-from ecad_automl.statistics import Interval
+from ecad_automl.judging.statistics import Interval
 from storage import Store, shown
 from studies.confirmation import Confirmation, load_confirmation
 from studies.verdicts import Verdict, mean_optimism

@@ -24,9 +24,9 @@ def convert(
     json_output: Json = False,
 ) -> None:
     """Convert a schedule file to the other format: which one it is, is seen from its content."""
-    from ecad_automl.ecad_format import read_ecad, write_ecad
-    from ecad_automl.json_file import read_json_object
-    from ecad_automl.schedule_file import ScheduleMetadata, from_document, save_schedule
+    from ecad_automl.files.json_file import read_json_object
+    from ecad_automl.schedules.ecad_format import read_ecad, write_ecad
+    from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, save_schedule
 
     data = read_json_object(source, "schedule file")
     if "schema" in data:

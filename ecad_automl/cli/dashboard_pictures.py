@@ -46,7 +46,7 @@ def draw_heatmaps(study: StoredStudy, shown: Sequence[Shown], folder: Path, cons
     Raises:
         EcadError: a file cannot be written.
     """
-    from ecad_automl.plots import plot_heatmap
+    from ecad_automl.views.plots import plot_heatmap
 
     found, drawings = {}, []
     for each in shown:
@@ -110,7 +110,7 @@ def draw_grids(
         return found
     with console.status("Loading the model ..."):
         quiet_libraries()
-        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.rewards import load_reward
 
         loaded = load_study_model(study, model, device)
@@ -132,7 +132,7 @@ def draw_grids(
 def _grid(
     path: Path, study: StoredStudy, shown: Shown, uncached: Images, cached: Images, prompts: Sequence[str]
 ) -> None:
-    from ecad_automl.plots import image_grid
+    from ecad_automl.views.plots import image_grid
 
     columns: Mapping[str, Images] = {
         "uncached": uncached,

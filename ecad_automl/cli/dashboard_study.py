@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ecad_automl.cli.studies import StoredStudy
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord
 from studies.confirmation import Confirmation
 from studies.dashboard.content import artifact_id

@@ -15,8 +15,8 @@ from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.documents import ComputedSteps, DescriptionDocument, MeasuredFigure
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule
 
 __all__ = ["describe"]
 
@@ -32,7 +32,7 @@ def describe(
     file = load_schedule(schedule)
     name = file.metadata.name or schedule.stem
     if png is not None:
-        from ecad_automl.plots import plot_heatmap
+        from ecad_automl.views.plots import plot_heatmap
 
         plot_heatmap(png, file.schedule, title=name)
     if json_output:

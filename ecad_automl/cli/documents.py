@@ -195,7 +195,7 @@ class ComputedSteps(_Part):
 
 
 class MeasuredFigure(_Part):
-    """A figure that stands in a schedule file; see :class:`~ecad_automl.schedule_file.Measured`."""
+    """A figure that stands in a schedule file; see :class:`~ecad_automl.schedules.schedule_file.Measured`."""
 
     value: float
     low: float | None

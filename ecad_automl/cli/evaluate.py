@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from rich.status import Status
     from torch import Tensor
 
-    from ecad_automl.comparison import Item, Judge, RunSummary
+    from ecad_automl.judging.comparison import Item, Judge, RunSummary
+    from ecad_automl.judging.statistics import Interval
     from ecad_automl.metrics import FeatureStatistics
-    from ecad_automl.schedule_file import ScheduleFile
-    from ecad_automl.statistics import Interval
+    from ecad_automl.schedules.schedule_file import ScheduleFile
 
 __all__ = ["evaluate"]
 
@@ -84,9 +84,17 @@ def evaluate(
     console = messages()
     with step(console, "Loading the model and the metrics"):
         quiet_libraries()
-        from ecad_automl.comparison import BatchSize, Contender, Sample, compare, load_judge, pending_images, summarize
-        from ecad_automl.comparison.identity import check_fits, comparison_identity
-        from ecad_automl.comparison.sets import set_distances
+        from ecad_automl.judging.comparison import (
+            BatchSize,
+            Contender,
+            Sample,
+            compare,
+            load_judge,
+            pending_images,
+            summarize,
+        )
+        from ecad_automl.judging.comparison.identity import check_fits, comparison_identity
+        from ecad_automl.judging.comparison.sets import set_distances
         from ecad_automl.models import load_model
 
         judge = load_judge(names, device=device)
@@ -149,7 +157,7 @@ def evaluate(
 
 def _schedules(paths: Sequence[Path]) -> dict[str, ScheduleFile]:
     """The schedule files by the names of their runs."""
-    from ecad_automl.schedule_file import load_schedule
+    from ecad_automl.schedules.schedule_file import load_schedule
     from ecad_automl.sharing import schedule_paths
 
     found: dict[str, ScheduleFile] = {}
@@ -191,7 +199,7 @@ def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
 
 def _reference(given: str | None, judge: Judge, size: tuple[int, int], status: Status) -> FeatureStatistics | None:
     """What the features of runs are compared with: those of a folder or file, or None for the uncached images."""
-    from ecad_automl.comparison.sets import folder_statistics, read_statistics, statistics_folder
+    from ecad_automl.judging.comparison.sets import folder_statistics, read_statistics, statistics_folder
 
     if given is None:
         return None
@@ -230,9 +238,9 @@ def _write(
     found: Sequence[RunSummary], out: Path, identity: dict[str, Any], weights: dict[str, Any], reference: str | None
 ) -> dict[str, Any]:
     """Write all figures, and give what the JSON file holds."""
-    from ecad_automl.comparison.report import csv_table, document
-    from ecad_automl.json_file import json_text, write_text
-    from ecad_automl.schedule_file import software_versions
+    from ecad_automl.files.json_file import json_text, write_text
+    from ecad_automl.judging.comparison.report import csv_table, document
+    from ecad_automl.schedules.schedule_file import software_versions
 
     about = {
         "of": identity,

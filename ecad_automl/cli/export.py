@@ -18,7 +18,7 @@ from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.runs import run_facts
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StudyError
-from ecad_automl.schedule_file import ScheduleFile, load_schedule
+from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 from ecad_automl.sharing import (
     CARD,
     apply_snippet,

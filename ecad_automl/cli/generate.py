@@ -38,7 +38,7 @@ def generate(
     json_output: Json = False,
 ) -> None:
     """Generate each prompt uncached and under each schedule; write the images and a picture of all side by side."""
-    from ecad_automl.schedule_file import load_schedule
+    from ecad_automl.schedules.schedule_file import load_schedule
 
     texts = list(prompt or []) + (list(read_named(prompts).prompts) if prompts else [])
     if not texts:
@@ -52,7 +52,7 @@ def generate(
     console, shown = messages(), results(json_output=json_output)
     with step(console, "Loading the model"):
         quiet_libraries()
-        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward
 
@@ -96,7 +96,7 @@ def generate(
             heading = name if chosen is None else f"{macs:.2f}x fewer MACs\n{ratio:.2f}x as fast"
             columns[heading] = images.permute(0, 2, 3, 1).numpy()
             _save(images.permute(0, 2, 3, 1).numpy(), out / name)
-    from ecad_automl.plots import image_grid
+    from ecad_automl.views.plots import image_grid
 
     grid = out / "side-by-side.png"
     image_grid(grid, columns, texts)

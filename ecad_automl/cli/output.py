@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from ecad_automl.api.plain_text import PlainConsole
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.documents import Document
 from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
-from ecad_automl.plain_text import PlainConsole
 
 __all__ = ["drop_output", "leave_quietly", "messages", "new_table", "print_json", "print_paths", "results", "step"]
 
@@ -73,7 +73,7 @@ def print_paths(*paths: Path) -> None:
 
 def print_json(document: Document | Mapping[str, Any]) -> None:
     """Print a document as JSON; what is no finite number is null."""
-    from ecad_automl.json_file import json_text
+    from ecad_automl.files.json_file import json_text
 
     plain = document.to_dict() if isinstance(document, Document) else document
     sys.stdout.write(json_text(_finite(plain)))

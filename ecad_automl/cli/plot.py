@@ -15,7 +15,7 @@ from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.cli.report_data import convergence
 from ecad_automl.cli.studies import StoredStudy, read_study
-from ecad_automl.plots.front import Point
+from ecad_automl.views.plots.front import Point
 from storage import shown
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
@@ -50,7 +50,7 @@ def plot(
 
 
 def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
-    from ecad_automl.plots import plot_confirmation
+    from ecad_automl.views.plots import plot_confirmation
 
     def points(verdicts: Iterable[Verdict], *, labels: bool = False) -> list[Point]:
         return [
@@ -78,7 +78,7 @@ def _confirmed(study: StoredStudy, found: Confirmation, out: Path) -> Path:
 
 
 def _convergence(study: StoredStudy, out: Path) -> Path:
-    from ecad_automl.plots import plot_convergence
+    from ecad_automl.views.plots import plot_convergence
 
     curve = np.array([convergence(study)])
     path = out / f"{file_name_of(study.name)}-hypervolume.png"

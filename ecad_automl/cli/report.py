@@ -18,8 +18,8 @@ from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import EcadError, EvaluationError
-from ecad_automl.json_file import write_text
-from ecad_automl.report.data import Images, ReportData
+from ecad_automl.files.json_file import write_text
+from ecad_automl.views.report.data import Images, ReportData
 from storage import shown
 
 __all__ = ["Format", "report"]
@@ -72,7 +72,7 @@ def report(
     pictures: list[Path] = []
     with step(console, "Writing the report"):
         if chosen is Format.HTML:
-            from ecad_automl.report import html_page
+            from ecad_automl.views.report import html_page
 
             write_text(path, html_page(data), "report")
         else:
@@ -121,7 +121,7 @@ def _images(
         EvaluationError: more prompts are asked for than there are.
     """
     from ecad_automl.cli.report_images import make_images
-    from ecad_automl.report.choice import spread_choice
+    from ecad_automl.views.report.choice import spread_choice
 
     named = tuple(read_named(prompts).prompts) if prompts is not None else data.prompts
     wanted = count or len(named)
@@ -143,7 +143,7 @@ def _images(
 
 def _write_markdown(data: ReportData, path: Path) -> list[Path]:
     """The pictures are all drawn before the first is put in its place; the text comes last. Gives the pictures."""
-    from ecad_automl.report import markdown_text, write_pictures
+    from ecad_automl.views.report import markdown_text, write_pictures
 
     folder = path.with_name(f"{path.stem}-files")
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=path.parent) as scratch:

@@ -11,7 +11,9 @@ from ecad_automl.cli.confirmed import read_confirmation, sentences
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_snippet import study_snippet
 from ecad_automl.cli.trial_notes import TrialNote, read_trial_notes
-from ecad_automl.report.data import (
+from ecad_automl.schedules.schedule_file import software_versions
+from ecad_automl.sharing.snippet import literal
+from ecad_automl.views.report.data import (
     Confirmed,
     ConfirmedFront,
     GenerationFigures,
@@ -21,18 +23,16 @@ from ecad_automl.report.data import (
     StepsRun,
     Usage,
 )
-from ecad_automl.schedule_file import software_versions
-from ecad_automl.sharing.snippet import literal
 from storage import BaselineRecord, EvaluationRecord, shown
 from studies.confirmation import Confirmation
 from studies.verdicts import Verdict
 
 __all__ = ["convergence", "report_data"]
 
-#: Stands for the file of a schedule, see :class:`~ecad_automl.report.data.Usage`.
+#: Stands for the file of a schedule, see :class:`~ecad_automl.views.report.data.Usage`.
 _FILE = "{file}"
 
-#: Origins that are published heuristics, see :func:`ecad_automl.heuristics.default_heuristics`.
+#: Origins that are published heuristics, see :func:`ecad_automl.schedules.heuristics.default_heuristics`.
 _HEURISTICS = ("fora", "pab", "tgate", "random")
 
 

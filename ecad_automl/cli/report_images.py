@@ -13,10 +13,10 @@ from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_model import load_study_model
-from ecad_automl.report.data import Images, ReportData, ScheduleFigures
+from ecad_automl.views.report.data import Images, ReportData, ScheduleFigures
 
 if TYPE_CHECKING:
-    from ecad_automl.schedule import Schedule
+    from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["make_images"]
 
@@ -52,7 +52,7 @@ def make_images(
     console = messages()
     with step(console, "Loading the model"):
         quiet_libraries()
-        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.rewards import load_reward
 
         loaded = load_study_model(study, model, device)

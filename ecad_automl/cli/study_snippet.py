@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ecad_automl.cli.studies import StoredStudy
-from ecad_automl.generation import GenerationSettings
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata
+from ecad_automl.judging.generation import GenerationSettings
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
 from ecad_automl.sharing.snippet import PROMPT, apply_snippet
 
 __all__ = ["study_snippet"]

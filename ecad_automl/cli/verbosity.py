@@ -18,9 +18,9 @@ from typing import Annotated, Any, TextIO
 import typer
 
 import ecad_automl
+from ecad_automl.api.plain_text import printable
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.errors import EcadError
-from ecad_automl.plain_text import printable
 
 __all__ = ["Quiet", "Verbose", "Verbosity", "chosen_verbosity", "current_verbosity", "set_verbosity", "with_verbosity"]
 

@@ -23,7 +23,7 @@ class WorkerSetup:
         seeds: the seeds of each prompt.
         reward: name of what to score with, see :func:`~ecad_automl.rewards.load_reward`.
         metrics: names of further metrics.
-        generation: the settings of generation, see :class:`~ecad_automl.generation.GenerationSettings`.
+        generation: the settings of generation, see :class:`~ecad_automl.judging.generation.GenerationSettings`.
         batch_size: images per pipeline call.
         scheduler: class in diffusers; None is the model's own.
         revision: revision of a hub model.
@@ -60,7 +60,7 @@ class WorkerSetup:
         import torch
 
         from ecad_automl.allocator import keep_freed_memory
-        from ecad_automl.evaluation import Evaluator
+        from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.models import load_model, model_layout
         from ecad_automl.rewards import load_reward, maximized
 

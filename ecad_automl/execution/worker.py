@@ -8,14 +8,14 @@ from typing import Protocol
 
 from ecad_automl.errors import EcadError
 from ecad_automl.execution.protocol import Failure, Floats, Outcome, Task
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["Scorer", "Worker"]
 
 
 class Scorer(Protocol):
-    """The part of :class:`~ecad_automl.evaluation.Evaluator` that tasks need."""
+    """The part of :class:`~ecad_automl.judging.evaluation.Evaluator` that tasks need."""
 
     notes: list[str]
 

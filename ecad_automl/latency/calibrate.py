@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from ecad_automl.errors import EvaluationError
+from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import Calls, device_name
 from ecad_automl.latency.model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
 from ecad_automl.latency.samples import random_schedules
 from ecad_automl.latency.timing import Clock
-from ecad_automl.layout import Layout
-from ecad_automl.machine import machine
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["calibrate_latency"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.latency.result import Kind
-from ecad_automl.layout import Layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["UNCACHED", "Contender", "fewer_steps", "fitted", "nearest_steps", "scheduled", "uncached"]
 

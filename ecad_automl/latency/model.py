@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EvaluationError, StorageError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Bits, Schedule, effective_compute
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Bits, Schedule, effective_compute
 
 __all__ = ["FEWEST_SCHEDULES", "Floats", "LatencyModel", "fit_latency", "latency_terms", "term_names"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.latency.result import Batch, BenchResult, Kind, Row, Spread
-from ecad_automl.plots.figure import COLORS, figure
+from ecad_automl.views.plots.figure import COLORS, figure
 
 __all__ = ["plot_speedup"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ecad_automl.json_file import json_text, write_text
+from ecad_automl.files.json_file import json_text, write_text
 from ecad_automl.latency.result import Batch, BenchResult, Row, Spread, spread
 
 __all__ = ["failures", "table", "write_json"]

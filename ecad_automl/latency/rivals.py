@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.generation import GenerationSettings
+from ecad_automl.judging.generation import GenerationSettings
 from ecad_automl.latency.contenders import Contender
 
 __all__ = ["rivals"]

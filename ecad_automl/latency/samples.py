@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from ecad_automl.heuristics import random_bands
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Bits, Schedule
+from ecad_automl.schedules.heuristics import random_bands
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Bits, Schedule
 
 __all__ = ["random_schedules"]
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecad_automl.errors import EvaluationError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
+from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.metrics.inception_network import InceptionV3
 from ecad_automl.rewards.weights import Weights, hash_state
-from ecad_automl.tensor_file import read_tensor_file
 
 __all__ = ["RESIZES", "InceptionFeatures", "resize_like_tensorflow"]
 

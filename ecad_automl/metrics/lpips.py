@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.tensor_file import only_tensors
 from ecad_automl.metrics.pairs import check_pairs, torchmetrics_part
 from ecad_automl.rewards.protocol import Floats
 from ecad_automl.rewards.weights import Weights, hash_state
-from ecad_automl.tensor_file import only_tensors
 
 __all__ = ["LPIPS"]
 

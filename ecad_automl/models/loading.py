@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.generation import GenerationSettings, encode_prompts, stack_prompts
-from ecad_automl.home import expand_home
-from ecad_automl.json_file import read_json_object
-from ecad_automl.layout import Layout
+from ecad_automl.files.json_file import read_json_object
+from ecad_automl.files.paths import expand_home
+from ecad_automl.judging.generation import GenerationSettings, encode_prompts, stack_prompts
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of
+from ecad_automl.schedules.layout import Layout
 from ecad_automl.shapes import WEIGHTS
 
 __all__ = ["CHANGED", "LoadedModel", "default_settings", "load_model", "model_layout", "model_revision"]

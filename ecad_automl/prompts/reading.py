@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecad_automl.errors import PromptError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 from ecad_automl.prompts.files import (
     parse_table,
     read_json,

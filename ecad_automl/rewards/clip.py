@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 from ecad_automl.rewards.clip_encoder import (
     ClipEncoder,
     clip_tokenizer,

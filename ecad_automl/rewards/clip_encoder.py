@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer, CLIPModel
 
 from ecad_automl.errors import RewardError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 from ecad_automl.rewards.preprocessing import Images, to_pil
 from ecad_automl.rewards.weights import Weights, hash_state
 

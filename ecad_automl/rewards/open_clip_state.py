@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.rewards.clip_encoder import check_keys
-from ecad_automl.tensor_file import read_tensor_file
 
 __all__ = ["clip_config", "clip_model", "read_state", "to_transformers"]
 

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.layout import Layout
 from ecad_automl.runtime.blocks import blocks_of, parts_of
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.capture import Capturer, CudaCapturer
@@ -25,7 +24,8 @@ from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.sharing import SharingRun
 from ecad_automl.runtime.text import text_modules
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.sharing import load_pretrained
 
 if TYPE_CHECKING:

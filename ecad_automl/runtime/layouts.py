@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 
-from ecad_automl.cost import count_layout
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.layout import Layout
 from ecad_automl.runtime.families import Family, family_of, slots_of
 from ecad_automl.runtime.inputs import Sample
+from ecad_automl.runtime.macs import count_layout
 from ecad_automl.runtime.text import text_paths
+from ecad_automl.schedules.layout import Layout
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecad_automl.drift import Drift
 from ecad_automl.errors import CacheStateError, ScheduleError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, visited_slots
 from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.scheduler_response import sampler_response
 from ecad_automl.runtime.steps import Call, ContextKey
-from ecad_automl.sampler_response import sampler_response
+from ecad_automl.schedules.drift import Drift
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

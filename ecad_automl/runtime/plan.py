@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedule import Bits, Schedule, held_outputs
+from ecad_automl.schedules.schedule import Bits, Schedule, held_outputs
 
 __all__ = ["Action", "actions", "plan_of"]
 
@@ -32,7 +32,7 @@ def actions(effective: Bits, readers: NDArray[np.intp]) -> NDArray[np.uint8]:
 
     Args:
         effective: ``(steps, slots)`` bool: what is computed; the first row is all True. See
-            :func:`ecad_automl.schedule.effective_compute`.
+            :func:`ecad_automl.schedules.schedule.effective_compute`.
         readers: ``(slots,)``: index of the one slot that reads each slot's output, or -1 for the residual stream,
             which reads at every step.
 

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map_only
 
-from ecad_automl.cost import count_layout
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.layout import Layout
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
+from ecad_automl.runtime.macs import count_layout
 from ecad_automl.runtime.text import text_paths
+from ecad_automl.schedules.layout import Layout
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -16,7 +16,7 @@ from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, Spec, build_like, flatten, rebuild
 from ecad_automl.runtime.text import TextOutputs
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["ScheduledRun"]
 

@@ -24,7 +24,7 @@ from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, flatten
-from ecad_automl.schedule import Schedule, held_outputs
+from ecad_automl.schedules.schedule import Schedule, held_outputs
 
 __all__ = ["SharingRun"]
 

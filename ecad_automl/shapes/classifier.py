@@ -76,7 +76,7 @@ class AttributeClassifier(nn.Module):
         except FileNotFoundError as error:
             raise UnsupportedModelError(
                 f"The attribute classifier is not in {str(folder)!r} ({Path(error.filename or _WEIGHTS).name} is "
-                "missing); reinstall the package or train it with `python -m ecad_automl.shapes.training`."
+                "missing); reinstall the package or train it with `python -m training.shapes`."
             ) from error
         model = cls(width=int(config["width"]))
         model.load_state_dict(weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from ecad_automl.schedule_file import Measured, ScheduleFile, schedule_sha256
+from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, schedule_sha256
 from ecad_automl.sharing.index import IndexEntry, entry_of
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table
 from ecad_automl.sharing.reference import parse_reference

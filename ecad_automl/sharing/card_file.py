@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.json_file import write_text
+from ecad_automl.files.json_file import write_text
 from ecad_automl.sharing.files import CARD
 
 __all__ = ["check_card", "replaceable", "sealed", "write_card"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule_file import MAX_SCHEDULE_BYTES
+from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES
 from ecad_automl.sharing.card_file import replaceable
 from ecad_automl.sharing.files import CARD
 

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.json_file import json_text, read_json_object, write_text
-from ecad_automl.schedule_file import (
+from ecad_automl.files.json_file import json_text, read_json_object, write_text
+from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
     Measured,
     ScheduleFile,
@@ -52,7 +52,7 @@ class IndexEntry(BaseModel):
     Attributes:
         name: for people.
         file: path of its file, relative to the index, with ``/``.
-        sha256: of what it does; see :func:`~ecad_automl.schedule_file.schedule_sha256`.
+        sha256: of what it does; see :func:`~ecad_automl.schedules.schedule_file.schedule_sha256`.
         steps: denoising steps.
         speedup: how many times cheaper than the uncached run, in ``speedup_of``.
         speedup_of: "latency" where the study minimized that (by its model of the device), else "MACs".

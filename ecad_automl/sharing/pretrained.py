@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule, save_schedule, software_versions
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import (
+    ScheduleFile,
+    ScheduleMetadata,
+    load_schedule,
+    save_schedule,
+    software_versions,
+)
 from ecad_automl.sharing.card import collection_card, schedule_card
 from ecad_automl.sharing.card_file import check_card, write_card
 from ecad_automl.sharing.files import INDEX, SCHEDULE, inside, is_plain, make_folder

@@ -6,7 +6,7 @@ import keyword
 from collections.abc import Sequence
 from typing import Any
 
-from ecad_automl.schedule_file import ScheduleFile
+from ecad_automl.schedules.schedule_file import ScheduleFile
 
 __all__ = ["PROMPT", "apply_snippet", "call_arguments", "is_commit", "literal"]
 

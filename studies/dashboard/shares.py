@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["ComputeShares", "compute_shares"]
 

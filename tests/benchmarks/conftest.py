@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.objective import BudgetSpentError
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 
 STEPS = 10
 SLOTS = [(f"blocks.{block}", component) for block in range(3) for component in ("attn1", "attn2", "ff")]

@@ -15,9 +15,9 @@ from benchmarks.cache_rivals import Contender, Problem, contenders_of, make, mea
 from benchmarks.caches import DIFFUSERS, Setting, calibrate_magcache, diffusers_on, diffusers_settings, installed
 from benchmarks.kept import KEPT
 from benchmarks.our_search import OURS
-from ecad_automl.heuristics import fora
 from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
+from ecad_automl.schedules.heuristics import fora
 
 RESULTS = KEPT.parent
 PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"

@@ -11,7 +11,7 @@ import torch
 from benchmarks.cells import PaidObjective
 from benchmarks.objective import BudgetSpentError
 from benchmarks.step_rivals import step_schedule
-from ecad_automl.evaluation import Evaluator
+from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import model_layout
 
 

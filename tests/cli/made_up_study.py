@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ecad_automl.heuristics import fora
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, ConfirmationRecord, EvaluationRecord, Store
-from tests.report.made_up import HOSTILE_PROMPT
+from tests.views.report.made_up import HOSTILE_PROMPT
 
 __all__ = ["FULL", "IDENTITY", "LAYOUT", "SCHEDULES", "STEPS", "reusing", "save_confirmations", "save_study"]
 

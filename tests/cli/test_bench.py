@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ecad_automl.heuristics import fora
 from ecad_automl.models import load_model, model_layout
-from ecad_automl.schedule_file import ScheduleMetadata, save_schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.schedule_file import ScheduleMetadata, save_schedule
 
 Cli = Callable[..., tuple[int, str, str]]
 SIZE = ("--height", "16", "--width", "16", "--device", "cpu")

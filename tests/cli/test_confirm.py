@@ -63,7 +63,7 @@ def stored(database: Path) -> dict[str, ConfirmationRecord]:
 
 def asked_of(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[str]:
     """Notes what is evaluated, and stops it with Ctrl-C at the given evaluation."""
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
 
     asked: list[str] = []
     evaluate, evaluate_steps = Evaluator.evaluate, Evaluator.evaluate_steps
@@ -138,10 +138,10 @@ def _front(store: Store) -> Any:
 def test_scores_are_those_of_a_plain_evaluation(
     arguments: list[str], database: Path, run_cli: Cli, tiny_pixart_folder: Path
 ) -> None:
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model, model_layout
     from ecad_automl.rewards import load_reward
-    from ecad_automl.schedule import Schedule
+    from ecad_automl.schedules.schedule import Schedule
 
     assert run_cli(*arguments, "--no-baselines")[0] == 0
     model = load_model(str(tiny_pixart_folder), device="cpu")

@@ -152,7 +152,7 @@ def test_a_taken_port_is_told_in_one_sentence(database: Path, run_cli: Cli) -> N
 def test_images_are_made_with_the_model_once_and_an_interrupted_call_goes_on(
     tmp_path: Path, tiny_pixart_folder: Path, tiny_model: Any, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import model_layout
 
     database, settings = tmp_path / "study.db", tiny_model.settings

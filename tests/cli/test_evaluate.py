@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ecad_automl.heuristics import fora
 from ecad_automl.models import model_layout
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleMetadata, save_schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleMetadata, save_schedule
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -66,7 +66,7 @@ def test_the_same_command_makes_no_image_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("images were made again")
 
-    monkeypatch.setattr("ecad_automl.evaluation.generate_batch", refuse)
+    monkeypatch.setattr("ecad_automl.judging.evaluation.generate_batch", refuse)
     code, out, err = run_cli(*arguments, "--json")
     assert code == 0
     assert "0 images to make" in err

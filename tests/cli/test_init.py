@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecad_automl.ecad_format import write_ecad
-from ecad_automl.ecad_macs import ecad_layout
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import save_schedule
+from ecad_automl.schedules.ecad_format import write_ecad
+from ecad_automl.schedules.ecad_macs import ecad_layout
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import save_schedule
 from storage import Store
 
 Cli = Callable[..., tuple[int, str, str]]

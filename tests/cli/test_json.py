@@ -16,10 +16,10 @@ import pytest
 from ecad_automl import Front
 from ecad_automl.cli import documents
 from ecad_automl.cli.studies import read_study
-from ecad_automl.ecad_format import read_ecad, write_ecad
-from ecad_automl.ecad_macs import ecad_layout
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import load_schedule, save_schedule
+from ecad_automl.schedules.ecad_format import read_ecad, write_ecad
+from ecad_automl.schedules.ecad_macs import ecad_layout
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
 from storage import Store
 from studies.confirmation import load_confirmation
 from tests.cli.made_up_study import FULL, IDENTITY, SCHEDULES, save_study
@@ -140,7 +140,7 @@ def test_plot_report_and_convert_name_what_they_wrote(printed: Any, made_databas
 def test_generate_has_times_and_pictures(printed: Any, tiny_pixart_folder: Path, tmp_path: Path) -> None:
     from ecad_automl.models import load_model
     from ecad_automl.models.loading import model_layout
-    from ecad_automl.schedule_file import ScheduleMetadata
+    from ecad_automl.schedules.schedule_file import ScheduleMetadata
 
     model = load_model(str(tiny_pixart_folder)).with_settings(steps=4, height=16, width=16)
     save_schedule(

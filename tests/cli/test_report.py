@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from ecad_automl.cli.studies import read_study
-from ecad_automl.heuristics import fora
-from ecad_automl.layout import Layout
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.layout import Layout
 from storage import open_optuna_storage
 from studies.quality import Scale, worst_of_interest
 from tests.cli.made_up_study import IDENTITY, SCHEDULES, STEPS, reusing, save_confirmations, save_study
-from tests.report.made_up import HOSTILE_PROMPT
+from tests.views.report.made_up import HOSTILE_PROMPT
 
 pytest.importorskip("plotly", reason="plotly is not installed")
 
@@ -233,7 +233,7 @@ def test_the_snippet_of_a_report_runs(
 def test_stopped_while_images_are_made_nothing_is_written(
     real_study: tuple[Path, Layout], tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ecad_automl.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -37,7 +37,7 @@ __all__ = ["CLIENT", "PROGRAMS", "check_install", "run_steps"]
 PROGRAMS = ("ecad-automl", "pip", "run-page")
 
 _PRELOADED = (
-    *("ecad_automl.api", "ecad_automl.cli.app", "ecad_automl.models", "ecad_automl.report", "studies"),
+    *("ecad_automl.api", "ecad_automl.cli.app", "ecad_automl.models", "ecad_automl.views.report", "studies"),
     *("alembic", "datasets", "matplotlib.pyplot", "optuna.storages", "optuna_dashboard", "plotly.io"),
 )
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from ecad_automl.errors import RewardError, UnsupportedModelError
 from ecad_automl.execution import Task, Worker
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 
 STEPS = 4
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.heuristics import fora
 from ecad_automl.latency.contenders import fewer_steps, fitted, nearest_steps
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 
 
 def layout(blocks: int = 4, constant: int = 0, macs: int = 1000) -> Layout:

@@ -14,8 +14,8 @@ from ecad_automl.latency.calibrate import calibrate_latency
 from ecad_automl.latency.model import LatencyModel, fit_latency, latency_terms, term_names
 from ecad_automl.latency.samples import random_schedules
 from ecad_automl.latency.timing import Clock
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 
 STEPS = 8
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecad_automl.json_file import json_text
+from ecad_automl.files.json_file import json_text
 from ecad_automl.latency.report import failures, table
 from ecad_automl.latency.result import Batch, BenchResult, Row, Spread, speedup, spread
 

@@ -20,7 +20,7 @@ from ecad_automl.latency.plan import BenchPlan
 from ecad_automl.latency.rivals import rivals
 from ecad_automl.models import load_model
 from ecad_automl.runtime import apply_schedule, layout_of
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.tiny_models import tiny_pixart_transformer
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import ALL_CASES, CASES, GENERIC_CASES, Case
 from tests.runtime.cases.core import CORE_CASES
 

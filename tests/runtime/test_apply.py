@@ -17,7 +17,7 @@ from diffusers import (
 from torch.testing import assert_close
 
 from ecad_automl.runtime import apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case, Reference

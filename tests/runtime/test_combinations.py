@@ -25,7 +25,7 @@ from torch.testing import assert_close
 
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.runtime import apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES, Case
 
 if TYPE_CHECKING:

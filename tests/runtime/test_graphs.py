@@ -27,7 +27,7 @@ from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.text import text_paths
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES, Case
 from tests.runtime.simulated_capture import SimulatedCapturer
 from tests.runtime.test_removal import everything_on

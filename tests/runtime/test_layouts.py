@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.runtime import Sample, apply_schedule, layout_from_config, layout_of, slots_of
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.runtime import apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case, Reference

@@ -14,9 +14,9 @@ from diffusers.hooks import HookRegistry
 from torch.testing import assert_close
 
 from ecad_automl.errors import CacheStateError, ScheduleError, UnsupportedModelError
-from ecad_automl.layout import Layout
 from ecad_automl.runtime import apply_schedule, layout_of_call
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES
 
 if TYPE_CHECKING:

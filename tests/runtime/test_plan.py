@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ecad_automl.runtime.plan import Action, actions
-from ecad_automl.schedule import effective_compute
+from ecad_automl.schedules.schedule import effective_compute
 
 READERS = np.array([-1, 3, 3, -1])
 

@@ -11,7 +11,7 @@ import torch
 from diffusers import FlowMatchHeunDiscreteScheduler, SchedulerMixin
 
 from ecad_automl.runtime import apply_schedule
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases.second_order import second_order
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecad_automl.errors import ScheduleError
 from ecad_automl.runtime import Prefixes, ScheduleHandle, apply_schedule
 from ecad_automl.runtime.prefixes import Prefix
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import ALL_CASES, Case
 
 STEPS = 5

@@ -17,20 +17,20 @@ import numpy as np
 import pytest
 
 from ecad_automl.api.config_file import read_search_file
-from ecad_automl.arrays import read_arrays
-from ecad_automl.ecad_format import read_ecad
+from ecad_automl.api.plain_text import PlainConsole, printable
 from ecad_automl.errors import EvaluationError, PromptError, ScheduleError, StudyError, UnsupportedModelError
-from ecad_automl.json_file import MAX_JSON_BYTES, MAX_JSON_DEPTH, read_json_object
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.plain_text import PlainConsole, printable
+from ecad_automl.files.arrays import read_arrays
+from ecad_automl.files.json_file import MAX_JSON_BYTES, MAX_JSON_DEPTH, read_json_object
+from ecad_automl.files.tensor_file import only_tensors, read_tensor_file
 from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.files import MAX_COLUMNS
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import load_schedule, save_schedule
+from ecad_automl.schedules.ecad_format import read_ecad
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
 from ecad_automl.sharing.files import inside, is_plain
 from ecad_automl.sharing.pretrained import load_pretrained
 from ecad_automl.sharing.reference import parse_reference, reference_of
-from ecad_automl.tensor_file import only_tensors, read_tensor_file
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -111,7 +111,7 @@ def test_lists_in_a_parquet_file_are_no_prompts(tmp_path: Path) -> None:
 
 
 def test_a_picture_of_very_many_pixels_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    from ecad_automl.comparison.sets import _pictures
+    from ecad_automl.judging.comparison.sets import _pictures
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -136,7 +136,7 @@ def test_an_archive_holds_what_it_says_and_no_objects(tmp_path: Path, monkeypatc
     text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000)}"
     with pytest.raises(ValueError, match=r"claims to be \(1000000000, 1000\)"):
         read_arrays(archive("a.npy", header + text.ljust(117) + b"\n"))
-    monkeypatch.setattr("ecad_automl.arrays.MAX_ARCHIVE_BYTES", 1000)
+    monkeypatch.setattr("ecad_automl.files.arrays.MAX_ARCHIVE_BYTES", 1000)
     with pytest.raises(ValueError, match="its arrays have 1001 bytes, more than 1000"):
         read_arrays(archive("a.npy", bytes(1001)))
     with io.BytesIO() as file:

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.made_up_study import made_up_study
 from tests.browser import Watched, browser, page
-from tests.report.made_up import made_up_report
+from tests.views.report.made_up import made_up_report
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
 pytest.importorskip("plotly", reason="plotly is not installed")
@@ -84,7 +84,7 @@ def test_hostile_texts_are_texts_in_the_notes_of_the_dashboard(tmp_path: Path, r
 
 
 def test_hostile_texts_are_texts_in_the_report(tmp_path: Path, page: Watched) -> None:
-    from ecad_automl.report import html_page
+    from ecad_automl.views.report import html_page
 
     data = made_up_report(images=False)
     data = replace(

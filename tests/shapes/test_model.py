@@ -11,8 +11,8 @@ from diffusers import PixArtAlphaPipeline
 
 from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.classifier import AttributeClassifier
-from ecad_automl.shapes.training.classifier import held_out_accuracy
-from ecad_automl.shapes.training.quality import measure_quality
+from training.shapes.classifier import held_out_accuracy
+from training.shapes.quality import measure_quality
 
 
 def test_the_weights_stay_within_40_megabytes() -> None:

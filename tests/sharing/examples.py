@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import Measured, ScheduleFile, ScheduleMetadata
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata
 
 LAYOUT = Layout(
     "FluxTransformer2DModel",

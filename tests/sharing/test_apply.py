@@ -8,9 +8,9 @@ from huggingface_hub import constants
 
 from ecad_automl import Schedule, apply_schedule
 from ecad_automl.errors import ScheduleError
-from ecad_automl.heuristics import fora
 from ecad_automl.models import model_layout
-from ecad_automl.schedule_file import ScheduleFile, save_schedule
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.schedule_file import ScheduleFile, save_schedule
 from ecad_automl.sharing import save_schedules
 from tests.sharing.examples import METADATA, every
 from tests.sharing.test_pretrained import cached

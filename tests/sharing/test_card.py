@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import Measured, ScheduleFile, ScheduleMetadata, schedule_sha256
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, schedule_sha256
 from ecad_automl.sharing import collection_card, schedule_card, write_card
 from ecad_automl.sharing.card_file import replaceable, sealed
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table

@@ -37,7 +37,7 @@ def test_the_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_guide_tells_the_bounds_and_versions_that_the_code_has() -> None:
-    from ecad_automl.schedule_file import MAX_SCHEDULE_BYTES, SCHEMA
+    from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES, SCHEMA
 
     text = GUIDE.read_text(encoding="utf-8")
     assert f"at most {MAX_SCHEDULE_BYTES // 2**20} MiB" in text

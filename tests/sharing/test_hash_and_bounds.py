@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import (
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
     from_document,
     load_schedule,
@@ -83,7 +83,7 @@ def test_files_that_would_keep_the_reader_busy_are_refused(slots: int, steps: in
 
 
 def test_a_schedule_of_a_thousand_steps_is_within_the_bounds(tmp_path: Path) -> None:
-    from ecad_automl.layout import Slot
+    from ecad_automl.schedules.layout import Slot
 
     slots = tuple(Slot(f"blocks.{block}", name) for block in range(70) for name in ("attn1", "attn2", "ff"))
     schedule = Schedule.all_compute(Layout("T", slots), 1000)

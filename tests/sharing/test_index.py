@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule_file import MAX_SCHEDULE_BYTES, Measured, ScheduleFile, ScheduleMetadata, save_schedule
+from ecad_automl.schedules.schedule_file import (
+    MAX_SCHEDULE_BYTES,
+    Measured,
+    ScheduleFile,
+    ScheduleMetadata,
+    save_schedule,
+)
 from ecad_automl.sharing import load_index, save_schedules, schedule_paths
 from tests.sharing.examples import every, found, several
 

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from ecad_automl import Schedule
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule_file import MAX_SCHEDULE_BYTES, ScheduleMetadata, load_schedule, save_schedule
+from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES, ScheduleMetadata, load_schedule, save_schedule
 from ecad_automl.sharing import load_index, load_pretrained, save_pretrained, save_schedules
 from tests.sharing.examples import METADATA, every, several
 from tests.sharing.hub_server import COMMITS, Hub, serving

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi as RealApi
 from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule_file import load_schedule
+from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.sharing import load_index, push_schedule, push_schedules
 from tests.sharing.examples import METADATA, every, several
 

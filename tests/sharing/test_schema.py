@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleMetadata, from_document, schedule_sha256, to_document
-from ecad_automl.schema import schedule_schema
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, schedule_sha256, to_document
+from ecad_automl.schedules.schema import schedule_schema
 from tests.sharing.examples import METADATA, METADATAS, every, schedules
 
 VALIDATOR = jsonschema.Draft202012Validator(schedule_schema())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import ScheduleFile, ScheduleMetadata
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
 from ecad_automl.sharing import apply_snippet
 from tests.sharing.examples import METADATA, METADATAS, every, schedules
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecad_automl.drift import Drift
-from ecad_automl.evaluation import Evaluation
 from ecad_automl.execution import Executor
-from ecad_automl.layout import Layout, Slot
+from ecad_automl.judging.evaluation import Evaluation
+from ecad_automl.judging.statistics import paired_difference
 from ecad_automl.rewards import Constraint
-from ecad_automl.schedule import Schedule, staleness
-from ecad_automl.statistics import paired_difference
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule, staleness
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig
 from studies.cost import Cost

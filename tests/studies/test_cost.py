@@ -13,7 +13,7 @@ import pytest
 from ecad_automl.errors import StorageError, StudyError
 from ecad_automl.latency.model import LatencyModel, term_names
 from ecad_automl.latency.samples import random_schedules
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from storage import Store, by_latency, front, open_optuna_storage
 from studies import attributes
 from studies import latency as latency_room

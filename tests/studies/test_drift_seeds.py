@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecad_automl.drift import Drift
 from ecad_automl.errors import StudyError
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import mac_cost
 from studies.drift_seeds import (

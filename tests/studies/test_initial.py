@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ecad_automl.errors import ScheduleError, StorageError
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
 from studies.cost import mac_cost

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecad_automl.ecad_format import write_ecad
-from ecad_automl.ecad_macs import ecad_layout
 from ecad_automl.errors import EcadError, StorageError, StudyError
-from ecad_automl.layout import Layout
-from ecad_automl.schedule import Schedule
-from ecad_automl.schedule_file import save_schedule
+from ecad_automl.schedules.ecad_format import write_ecad
+from ecad_automl.schedules.ecad_macs import ecad_layout
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import save_schedule
 from storage import BaselineRecord, EvaluationRecord, Store
 from studies.known import read_known
 from tests.studies.conftest import small_layout

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecad_automl.errors import RewardError, StudyError
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
 from studies.descriptors import descriptors

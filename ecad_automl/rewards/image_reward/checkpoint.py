@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.rewards.image_reward.keys import HEAD_LAYERS, UNUSED, VISION, published_name
 from ecad_automl.rewards.image_reward.med_config import MedConfig
 from ecad_automl.rewards.image_reward.network import HEAD_WIDTH, Network, VisionSizes
-from ecad_automl.tensor_file import read_tensor_file
 
 __all__ = ["build_network", "read_state"]
 

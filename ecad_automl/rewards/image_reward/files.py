@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.errors import RewardError
-from ecad_automl.home import expand_home
+from ecad_automl.files.paths import expand_home
 
 __all__ = ["find_files"]
 

@@ -7,13 +7,13 @@ from operator import attrgetter
 from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.layout import Slot
 from ecad_automl.runtime.families.generic import generic_family
 from ecad_automl.runtime.families.image import IMAGE_FAMILIES
 from ecad_automl.runtime.families.joint import JOINT_FAMILIES
 from ecad_automl.runtime.families.other import OTHER_FAMILIES
 from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
 from ecad_automl.runtime.families.video import VIDEO_FAMILIES
+from ecad_automl.schedules.layout import Slot
 
 __all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "family_of", "slot_modules", "slots_of"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecad_automl.layout import Layout
 from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["TOKENS", "Case", "embedded_inputs"]
 

@@ -28,8 +28,8 @@ from diffusers import (
 from PIL import Image
 from torch import nn
 
-from ecad_automl.layout import Layout
 from ecad_automl.runtime import layout_of_call
+from ecad_automl.schedules.layout import Layout
 from tests.runtime.cases.base import TOKENS, Case, embedded_inputs
 from tests.tiny_models import tiny_flux_transformer
 

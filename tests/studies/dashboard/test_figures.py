@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecad_automl.layout import Layout, Slot
-from ecad_automl.schedule import Schedule
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from studies.dashboard.figures import Dot, GenerationDot, compute_plot, front_plot, hypervolume_plot, surrogate_plot
 from studies.dashboard.shares import compute_shares
 from studies.quality import Scale, hypervolume_curve

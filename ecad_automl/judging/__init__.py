@@ -1,0 +1,1 @@
+"""Making images and saying how good they are: generation, evaluation, comparison, statistics."""

@@ -1,0 +1,53 @@
+"""What the images of a comparison depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ecad_automl.errors import ScheduleError
+from ecad_automl.judging.comparison.runner import Contender, Sample
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule_file import relevant_scheduler_config
+
+if TYPE_CHECKING:
+    from ecad_automl.models import LoadedModel
+
+__all__ = ["check_fits", "comparison_identity"]
+
+
+def comparison_identity(model: LoadedModel, sample: Sample, prompts: str) -> dict[str, Any]:
+    """All that images depend on, schedules aside, as JSON values.
+
+    Args:
+        model: the pipeline and how it is called.
+        sample: prompts and seeds.
+        prompts: the name of the prompts, for people.
+    """
+    scheduler = model.pipe.scheduler
+    return {
+        "model": model.name,
+        "revision": model.revision,
+        "pipeline": type(model.pipe).__name__,
+        "dtype": str(model.pipe.transformer.dtype).removeprefix("torch."),
+        "scheduler": type(scheduler).__name__,
+        "scheduler_config": relevant_scheduler_config(scheduler.config),
+        "generation": model.settings.to_dict(),
+        "prompt_set": prompts,
+        "prompts": list(sample.prompts),
+        "seeds": list(sample.seeds),
+    }
+
+
+def check_fits(contenders: Sequence[Contender], pipe: Any) -> None:
+    """Whether all schedules are for the transformer of a pipeline.
+
+    Raises:
+        ScheduleError: one is for another.
+    """
+    from ecad_automl.runtime import slots_of
+
+    layout = Layout(type(pipe.transformer).__name__, slots_of(pipe.transformer))
+    for contender in contenders:
+        if difference := layout.difference(contender.schedule.layout):
+            raise ScheduleError(f"The schedule {contender.name!r} does not fit the model: {difference}.")

@@ -1,0 +1,341 @@
+"""Runs everything that is compared, batch by batch: all runs on one batch, then the next.
+
+So the uncached images that others are compared with need not be kept, and what disturbs the machine disturbs all runs
+alike. While the scores of a batch are taken, the next one is generated, except where calls are timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from ecad_automl.errors import EvaluationError
+from ecad_automl.judging.comparison.batch_size import BatchSize
+from ecad_automl.judging.comparison.ledger import Item, Ledger
+from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged
+from ecad_automl.judging.evaluation import check_prompts
+from ecad_automl.schedules.schedule import Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ecad_automl.judging.generation import GenerationSettings
+
+__all__ = ["ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
+
+#: Calls of each run that are timed, with nothing else going on, after one that is not.
+TIMED = 3
+#: Prompts whose embeddings are held at a time: thousands of long ones would fill the memory.
+SECTION = 256
+#: Batches whose scores are waited for at most.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A run that is compared with the uncached one.
+
+    Args:
+        name: for people, and for what is kept: unlike all others.
+        schedule: what to run under.
+    """
+
+    name: str
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The images of a comparison: each prompt with each seed.
+
+    Args:
+        prompts: unlike each other.
+        seeds: of the noise.
+
+    Raises:
+        PromptError: see :func:`~ecad_automl.judging.evaluation.check_prompts`.
+        EvaluationError: there are no seeds, or one occurs twice.
+    """
+
+    prompts: Sequence[str]
+    seeds: Sequence[int] = (0,)
+
+    def __post_init__(self) -> None:
+        check_prompts(self.prompts)
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise EvaluationError(f"The seeds {list(self.seeds)} must be at least one, each once.")
+
+    @property
+    def items(self) -> list[Item]:
+        """All images, by prompt, then seed."""
+        return [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
+
+
+class ComparisonObserver(Protocol):
+    """Is told how a comparison goes."""
+
+    def update(self, done: int, total: int, text: str) -> None:
+        """So many of all images are made."""
+        ...
+
+    def message(self, text: str) -> None:
+        """Something happened that the user should read."""
+        ...
+
+
+#: Takes the images of a run: its name, which they are, and ``(n, 3, h, w)`` in [0, 1].
+ImageSink = Callable[[str, Sequence[Item], "Tensor"], object]
+
+
+def pending_images(contenders: Sequence[Contender], sample: Sample, judge: Judge, ledger: Ledger) -> int:
+    """How many images lack a score of some metric."""
+    return sum(len(missing) for missing in _missing(contenders, sample, judge, ledger).values())
+
+
+def compare(
+    pipe: Any,
+    settings: GenerationSettings,
+    contenders: Sequence[Contender],
+    sample: Sample,
+    judge: Judge,
+    ledger: Ledger,
+    *,
+    batch: BatchSize,
+    observer: ComparisonObserver,
+    sink: ImageSink | None = None,
+) -> None:
+    """Generate and score what the ledger lacks; the uncached run is always among the runs.
+
+    Everything that was scored is kept, whatever ends this; called again, it goes on there. Images start from the noise
+    of their seed and are made in the same batches for all runs, so scores are paired.
+
+    Args:
+        pipe: a diffusers pipeline.
+        settings: how to generate.
+        contenders: the runs.
+        sample: prompts and seeds.
+        judge: the metrics.
+        ledger: where scores are kept.
+        batch: images per call.
+        observer: is told of progress.
+        sink: gets the images as they come, in a thread of its own.
+
+    Raises:
+        EvaluationError: two runs have one name, or images cannot be made.
+        RewardError: a metric gave something other than a finite number per image.
+        StorageError: the ledger cannot be written.
+    """
+    names = [UNCACHED, *(contender.name for contender in contenders)]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise EvaluationError(f"Two runs are called {repeated!r}; give each schedule file a name of its own.")
+    missing = _missing(contenders, sample, judge, ledger)
+    wanted = [item for item in sample.items if any(item in lacking for lacking in missing.values())]
+    with _Work(pipe, settings, contenders, sample, judge, ledger, missing, observer, sink) as work:
+        for section in _sections(wanted):
+            work.encode(sorted({prompt for prompt, _ in section}))
+            start = 0
+            while start < len(section):
+                items = section[start : start + batch.size]
+                if not work.fits(items):
+                    batch.did_not_fit()
+                    observer.message(f"The device has too little memory; going on with {batch.size} images per call.")
+                    continue
+                start += len(items)
+                if len(items) == batch.size and not batch.settled:
+                    batch.fitted()
+
+
+def _sections(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """Images of at most so many prompts at a time."""
+    prompts = list(dict.fromkeys(prompt for prompt, _ in items))
+    for start in range(0, len(prompts), SECTION):
+        chosen = set(prompts[start : start + SECTION])
+        yield [item for item in items if item[0] in chosen]
+
+
+def _missing(
+    contenders: Sequence[Contender], sample: Sample, judge: Judge, ledger: Ledger
+) -> dict[str, dict[Item, set[str]]]:
+    """By run, the images that lack something, and which metrics they lack."""
+    missing: dict[str, dict[Item, set[str]]] = {}
+    for run in (UNCACHED, *(contender.name for contender in contenders)):
+        lacking: dict[Item, set[str]] = {}
+        for name in judge.names:
+            known = ledger.known(run, judge.key(name))
+            for item in sample.items:
+                if item not in known:
+                    lacking.setdefault(item, set()).add(name)
+        missing[run] = lacking
+    return missing
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Images of one call, and their latents where these are compared."""
+
+    images: Tensor
+    latents: Tensor | None
+
+
+class _Work:
+    """What goes on while a comparison runs: prompts that are encoded, scores that are being taken."""
+
+    def __init__(
+        self,
+        pipe: Any,
+        settings: GenerationSettings,
+        contenders: Sequence[Contender],
+        sample: Sample,
+        judge: Judge,
+        ledger: Ledger,
+        missing: Mapping[str, Mapping[Item, Collection[str]]],
+        observer: ComparisonObserver,
+        sink: ImageSink | None,
+    ) -> None:
+        from ecad_automl.judging.comparison.encoding import PromptEncoder
+
+        self._pipe = pipe
+        self._settings = settings
+        self._contenders = contenders
+        self._sample = sample
+        self._judge = judge
+        self._ledger = ledger
+        self._missing = missing
+        self._observer = observer
+        self._sink = sink
+        self._total = sum(map(len, missing.values()))
+        self._done = 0
+        self._encoder = PromptEncoder(pipe, settings)
+        self._encoded: dict[int, Mapping[str, Any]] = {}
+        self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
+        self._handles: dict[str, Any] = {}
+        self._timed = {run: len(ledger.times(run)) for run in missing}
+        self._warm: set[tuple[str, int]] = set()
+        self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scores")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="images")
+        self._scored: deque[tuple[str, Sequence[Item], Future[Judged]]] = deque()
+        self._written: deque[Future[object]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # What is being scored when something goes wrong, or on Ctrl-C, is not lost.
+            self._collect(0)
+            for future in self._written:
+                future.result()
+        except Exception:
+            if kind is None:
+                raise
+        finally:
+            self._encoder.__exit__(kind, error, trace)
+            self._scoring.shutdown(cancel_futures=True)
+            self._writing.shutdown(cancel_futures=True)
+
+    def encode(self, prompts: Sequence[int]) -> None:
+        """Prepare the prompts of a section, in place of those of the last one."""
+        self._texts.clear()
+        encoded = self._encoder.encode([self._sample.prompts[prompt] for prompt in prompts])
+        self._encoded = dict(zip(prompts, encoded, strict=True))
+
+    def fits(self, items: Sequence[Item]) -> bool:
+        """Make and score images under all runs that lack some of them; False where the device has too little memory."""
+        import torch
+
+        try:
+            self._batch(items)
+        except torch.OutOfMemoryError:
+            pass
+        else:
+            return True
+        # Out of the handler, which holds on to everything that was being made.
+        self._handles.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return False
+
+    def _batch(self, items: Sequence[Item]) -> None:
+        lacking = {
+            run: {name for item in items for name in by_item.get(item, ())} for run, by_item in self._missing.items()
+        }
+        latents = any(LATENT_DISTANCE in names for names in lacking.values())
+        reference = None
+        if lacking[UNCACHED] or any(self._judge.paired(name) for names in lacking.values() for name in names):
+            reference = self._make(UNCACHED, None, items, latents)
+            self._score(UNCACHED, items, lacking[UNCACHED], reference, reference)
+        for contender in self._contenders:
+            if names := lacking[contender.name]:
+                made = self._make(contender.name, contender.schedule, items, latents)
+                self._score(contender.name, items, names, made, reference)
+
+    def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> _Made:
+        from ecad_automl.judging.comparison.latents import captured_latents
+        from ecad_automl.judging.evaluation import generate_batch, without_progress_bar
+        from ecad_automl.judging.generation import remembered_texts
+        from ecad_automl.runtime import apply_schedule
+
+        timed = self._timed[run] < TIMED
+        if timed:
+            self._collect(0)
+        encoded = [self._encoder.on_device(self._encoded[prompt]) for prompt, _ in items]
+        seeds = [seed for _, seed in items]
+        with ExitStack() as stack:
+            seen = stack.enter_context(captured_latents(self._pipe)) if latents else []
+            stack.enter_context(remembered_texts(self._pipe, self._texts))
+            stack.enter_context(without_progress_bar(self._pipe))
+            if schedule is not None:
+                applied = apply_schedule(self._pipe, schedule, like=self._handles.get(run))
+                self._handles[run] = stack.enter_context(applied)
+            start = time.perf_counter()
+            images = generate_batch(self._pipe, encoded, seeds, self._settings)
+            seconds = time.perf_counter() - start
+        if timed and (run, len(items)) in self._warm:
+            self._timed[run] += 1
+            self._ledger.save_time(run, len(items), seconds, datetime.now(UTC).isoformat(timespec="seconds"))
+        self._warm.add((run, len(items)))
+        self._done += sum(item in self._missing[run] for item in items)
+        self._observer.update(self._done, self._total, run)
+        if self._sink is not None:
+            self._written.append(self._writing.submit(self._sink, run, items, images))
+            while len(self._written) > _AHEAD:
+                self._written.popleft().result()
+        return _Made(images, seen[-1] if seen else None)
+
+    def _score(
+        self, run: str, items: Sequence[Item], names: Collection[str], made: _Made, reference: _Made | None
+    ) -> None:
+        if not names:
+            return
+        future = self._scoring.submit(
+            self._judge.judge,
+            names,
+            [self._sample.prompts[prompt] for prompt, _ in items],
+            made.images,
+            None if reference is None else reference.images,
+            made.latents,
+            None if reference is None else reference.latents,
+        )
+        self._scored.append((run, items, future))
+        self._collect(_AHEAD)
+
+    def _collect(self, left: int) -> None:
+        """Keep scores, until those of at most so many batches are waited for."""
+        while len(self._scored) > left:
+            run, items, future = self._scored.popleft()
+            judged = future.result()
+            self._ledger.save(
+                run,
+                items,
+                {self._judge.key(name): values for name, values in judged.scores.items()},
+                {self._judge.key(name): values for name, values in judged.features.items()},
+            )

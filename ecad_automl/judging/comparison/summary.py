@@ -1,0 +1,140 @@
+"""What a comparison found: means, paired differences, win rates, distances of sets, times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.judging.comparison.ledger import Ledger
+from ecad_automl.judging.comparison.metrics import UNCACHED, Judge
+from ecad_automl.judging.comparison.runner import Contender, Sample
+from ecad_automl.judging.statistics import Interval, bootstrap_interval, win_rate
+from ecad_automl.schedules.schedule import Schedule
+
+__all__ = ["MetricSummary", "RunSummary", "summarize"]
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """A metric of a run.
+
+    Args:
+        mean: with its interval over prompts; for a metric of sets the value alone, as an interval without width.
+        higher_is_better: whether larger values are better.
+        images: how many the value comes from.
+        difference: mean paired difference to the uncached run; None for that run and for metrics of sets.
+        win_rate: share of images that are better than the uncached ones, ties counted half; None likewise, and for
+            metrics that compare with the uncached image themselves.
+    """
+
+    mean: Interval
+    higher_is_better: bool
+    images: int
+    difference: Interval | None = None
+    win_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run.
+
+    Args:
+        name: of the run.
+        schedule: None for the uncached run.
+        macs: of one image, in the transformer; None for the uncached run where there is no other.
+        mac_speedup: MACs of the uncached run over these.
+        seconds: of generating an image, the median of the timed calls of the largest batch; None where none was timed.
+        speedup: time of the uncached run over this.
+        metrics: by name.
+    """
+
+    name: str
+    schedule: Schedule | None
+    macs: int | None
+    mac_speedup: float
+    seconds: float | None
+    speedup: float | None
+    metrics: Mapping[str, MetricSummary] = field(default_factory=dict)
+
+
+def summarize(
+    contenders: Sequence[Contender],
+    sample: Sample,
+    judge: Judge,
+    ledger: Ledger,
+    distances: Mapping[str, Mapping[str, float]] | None = None,
+    confidence: float = 0.95,
+) -> list[RunSummary]:
+    """Summaries of the uncached run and all others, from what the ledger holds.
+
+    Args:
+        contenders: the runs.
+        sample: prompts and seeds.
+        judge: the metrics.
+        ledger: holds all scores.
+        distances: of metrics of sets: values by metric, then run.
+        confidence: of the intervals.
+    """
+    one = contenders[0].schedule if contenders else None
+    full = None if one is None else Schedule.all_compute(one.layout, one.steps).macs
+    uncached_seconds = _seconds(ledger.times(UNCACHED))
+    summaries = []
+    for name, schedule in [(UNCACHED, None), *((each.name, each.schedule) for each in contenders)]:
+        metrics = {
+            metric: _metric(name, metric, sample, judge, ledger, confidence)
+            for metric in judge.names
+            if metric not in judge.extractors
+        }
+        for metric, values in (distances or {}).items():
+            value = values[name]
+            metrics[metric] = MetricSummary(
+                Interval(value, value, value, confidence), higher_is_better=False, images=len(sample.items)
+            )
+        seconds = _seconds(ledger.times(name))
+        summaries.append(
+            RunSummary(
+                name,
+                schedule,
+                full if schedule is None else schedule.macs,
+                1.0 if schedule is None else schedule.mac_speedup,
+                seconds,
+                uncached_seconds / seconds if uncached_seconds and seconds else None,
+                metrics,
+            )
+        )
+    return summaries
+
+
+def _metric(run: str, metric: str, sample: Sample, judge: Judge, ledger: Ledger, confidence: float) -> MetricSummary:
+    scores, baseline = (
+        ledger.scores(each, judge.key(metric), sample.items).reshape(len(sample.prompts), -1)
+        for each in (run, UNCACHED)
+    )
+    better = judge.higher_is_better(metric)
+    alone = run == UNCACHED or judge.paired(metric)
+    return MetricSummary(
+        _interval(scores, confidence),
+        better,
+        scores.size,
+        None if alone else _interval(scores - baseline, confidence),
+        None if alone else win_rate(scores, baseline, higher_is_better=better),
+    )
+
+
+def _interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    """Over prompts; without width where there is one prompt, of which nothing can be told."""
+    if len(values) < 2:
+        mean = float(values.mean())
+        return Interval(mean, float("nan"), float("nan"), confidence)
+    return bootstrap_interval(values, confidence)
+
+
+def _seconds(times: Sequence[tuple[int, float]]) -> float | None:
+    """Of an image, by the calls of the largest batch."""
+    if not times:
+        return None
+    largest = max(images for images, _ in times)
+    return float(np.median([seconds / images for images, seconds in times if images == largest]))

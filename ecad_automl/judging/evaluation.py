@@ -1,0 +1,366 @@
+"""Schedule -> images -> scores, over prompts and seeds, against the uncached run of the same noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecad_automl.errors import EvaluationError, PromptError
+from ecad_automl.judging.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
+from ecad_automl.judging.statistics import MeanDifference, paired_difference
+from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
+from ecad_automl.runtime import Prefixes, ScheduleHandle, SharingReport, apply_schedule
+from ecad_automl.schedules.schedule import Schedule
+
+__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "judged", "without_progress_bar"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one candidate scored.
+
+    Args:
+        scores: ``(prompts, seeds)`` float64 rewards; NaN for images that were not made.
+        difference: mean difference to the uncached run on the same images, and its paired standard error; the one to
+            expect over all images, with a standard error of NaN, where whoever stopped it knows better.
+        seconds: wall time of generation and scoring.
+        expected: mean score over all images to expect, where not all were made; None where all were.
+        others: scores by further metrics, of the same shape.
+    """
+
+    scores: Floats
+    difference: MeanDifference
+    seconds: float
+    expected: float | None = None
+    others: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all images were made."""
+        return self.expected is None
+
+    @property
+    def reward(self) -> float:
+        """Mean score; where not all images were made, what is to be expected of it."""
+        return float(self.scores.mean()) if self.expected is None else self.expected
+
+
+def judged(scores: Floats, uncached: Floats, seconds: float, others: Mapping[str, Floats] | None = None) -> Evaluation:
+    """What scores say of a schedule.
+
+    Args:
+        scores: ``(prompts, seeds)`` rewards; NaN for images that were not made.
+        uncached: ``(prompts, seeds)`` rewards of the uncached run, on the same noise.
+        seconds: wall time of generation and scoring.
+        others: scores by further metrics.
+    """
+    difference = paired_difference(scores, uncached)
+    # Whoever knows more of the images than that the others are alike may expect something else.
+    expected = float(uncached.mean()) + difference.mean if np.isnan(scores).any() else None
+    return Evaluation(scores, difference, seconds, expected, others or {})
+
+
+def check_prompts(prompts: Sequence[str]) -> list[str]:
+    """The prompts, stripped.
+
+    Raises:
+        PromptError: there are none, one is empty, or one occurs twice.
+    """
+    cleaned = [prompt.strip() for prompt in prompts]
+    if not cleaned:
+        raise PromptError("There are no prompts; at least one is needed, one per line of the prompt file.")
+    seen: set[str] = set()
+    for number, prompt in enumerate(cleaned, start=1):
+        if not prompt:
+            raise PromptError(f"Prompt {number} of {len(cleaned)} is empty; remove it or write a text.")
+        if prompt in seen:
+            raise PromptError(f"The prompt {prompt!r} occurs twice; prompts must differ, or it would count double.")
+        seen.add(prompt)
+    return cleaned
+
+
+class Evaluator:
+    """Holds a pipeline, prepared prompts and the uncached images, and scores schedules against them.
+
+    The noise of an image depends on its seed alone, so every schedule starts from the same latents and differences
+    between schedules are paired. Images are made in fixed batches, by prompt and seed: the same evaluator gives the
+    same images for the same schedule on the same machine; made in parts, the same up to the rounding of other batches.
+    Where the device runs out of memory, batches are halved.
+
+    Args:
+        pipe: a diffusers pipeline.
+        prompts: the prompts.
+        seeds: the seeds of each prompt.
+        reward: what to score with.
+        settings: how to generate.
+        batch_size: images per pipeline call.
+        share_bytes: memory for the first steps of schedules, which others that begin alike need not do again; the
+            images are the same, bit for bit. None is 1 GiB, or on CUDA a quarter of what is free once the uncached
+            images are made; with 0, every schedule does all its steps.
+        others: further metrics, taken of the same images.
+
+    Raises:
+        PromptError: see :func:`check_prompts`.
+        EvaluationError: there are no seeds, the batch size is below 1, or ``share_bytes`` is negative.
+    """
+
+    def __init__(
+        self,
+        pipe: Any,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        reward: Reward | PairedReward,
+        settings: GenerationSettings,
+        *,
+        batch_size: int = 8,
+        share_bytes: int | None = None,
+        others: Mapping[str, Reward | PairedReward] | None = None,
+    ) -> None:
+        if not seeds or len(set(seeds)) != len(seeds):
+            raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
+        if batch_size < 1:
+            raise EvaluationError(f"The batch size is {batch_size}; at least 1 image per call is needed.")
+        if share_bytes is not None and share_bytes < 0:
+            raise EvaluationError(f"The memory for shared steps is {share_bytes} bytes; 0 turns sharing off.")
+        self.pipe = pipe
+        self.prompts = check_prompts(prompts)
+        self.seeds = list(seeds)
+        self.reward = reward
+        self.others = dict(others or {})
+        self.settings = settings
+        self.batch_size = batch_size
+        #: What whoever runs this should be told: how the size of batches changed.
+        self.notes: list[str] = []
+        self._scored_together = batch_size
+        self._encoded = encode_prompts(pipe, self.prompts, settings)
+        self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
+        #: The prompt and the seed of each image.
+        self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
+        self._reference: Tensor | None = None
+        self._baseline: Evaluation | None = None
+        self._share_bytes = share_bytes
+        self._prefixes: Prefixes | None = None
+        self._last: ScheduleHandle | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the memory of shared steps; whoever holds the pipeline would otherwise hold it for long."""
+        self._last = None
+        if self._prefixes is not None:
+            self._prefixes.clear()
+
+    @property
+    def images_per_evaluation(self) -> int:
+        """Number of images that one candidate costs."""
+        return len(self.prompts) * len(self.seeds)
+
+    @property
+    def reference_images(self) -> Tensor:
+        """``(prompts * seeds, 3, h, w)`` float in [0, 1]: the uncached images, generated on first use."""
+        if self._reference is None:
+            self._reference = self.generate(None)
+        return self._reference
+
+    @property
+    def sharing(self) -> SharingReport:
+        """What schedules have shared so far."""
+        return SharingReport() if self._prefixes is None else self._prefixes.report()
+
+    def baseline(self) -> Evaluation:
+        """The uncached run, generated once."""
+        if self._baseline is None:
+            start = time.perf_counter()
+            found = self._score(self.reference_images, self._all)
+            self._baseline = self._evaluation(found, time.perf_counter() - start, found[self.reward.name])
+        return self._baseline
+
+    def evaluate(self, schedule: Schedule) -> Evaluation:
+        """Generate and score under a schedule."""
+        self.baseline()
+        start = time.perf_counter()
+        found = self.scores(schedule, self._all)
+        return self._evaluation(found, time.perf_counter() - start)
+
+    def scores(self, schedule: Schedule, images: Sequence[int]) -> dict[str, Floats]:
+        """Generate and score some images.
+
+        Images are made and scored in batches, in the order given: those of two calls that divide a list of images
+        where a batch ends have the same scores as those of one call, bit for bit.
+
+        Args:
+            schedule: what to run under.
+            images: numbers of ``n`` images, counted by prompt and then seed from 0.
+
+        Returns:
+            ``(n,)`` scores by the name of the reward and of each further metric.
+
+        Raises:
+            EvaluationError: there are no such images, or not even one at a time fits into the memory of the device.
+            RewardError: a reward gave something other than one finite number per image.
+        """
+        if not images or not 0 <= min(images) <= max(images) < len(self._all) or len(set(images)) != len(images):
+            raise EvaluationError(
+                f"The images {list(images)} were asked for; they must be at least one of the {len(self._all)}, each "
+                "once."
+            )
+        return self._score(self._generate(schedule, images), images)
+
+    def evaluate_steps(self, steps: int) -> Evaluation:
+        """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
+        self.baseline()
+        start = time.perf_counter()
+        found = self._score(self.generate(None, steps=steps), self._all)
+        return self._evaluation(found, time.perf_counter() - start)
+
+    def generate(self, schedule: Schedule | None, *, steps: int | None = None) -> Tensor:
+        """Images under a schedule, or uncached.
+
+        Returns:
+            ``(prompts * seeds, 3, h, w)`` float32 in [0, 1] on the CPU, by prompt, then seed.
+        """
+        return self._generate(schedule, self._all, steps)
+
+    def generate_some(self, count: int) -> Tensor:
+        """Uncached images of at most ``count`` prompts and seeds, spread evenly over all."""
+        last = len(self._items) - 1
+        chosen = np.unique(np.linspace(0, last, min(count, len(self._items))).round().astype(int))
+        return self._images(self.settings, chosen.tolist())
+
+    @property
+    def _all(self) -> range:
+        return range(len(self._items))
+
+    def _generate(self, schedule: Schedule | None, images: Sequence[int], steps: int | None = None) -> Tensor:
+        """``(n, 3, h, w)``: some images, by their numbers."""
+        settings = self.settings if steps is None else replace(self.settings, steps=steps)
+        if schedule is None:
+            return self._images(settings, images)
+        if self._prefixes is None:
+            limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
+            self._prefixes = Prefixes(limit)
+        # Blocks prepared for one schedule serve the next.
+        with apply_schedule(self.pipe, schedule, prefixes=self._prefixes, like=self._last) as self._last:
+            return self._images(settings, images)
+
+    def _images(self, settings: GenerationSettings, images: Sequence[int]) -> Tensor:
+        return torch.cat(list(self._batches(settings, [self._items[image] for image in images])))
+
+    def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+        done = 0
+        with without_progress_bar(self.pipe), remembered_texts(self.pipe, self._texts):
+            while done < len(items):
+                chunk = items[done : done + self.batch_size]
+                images = self._batch(settings, chunk)
+                # Out of the handler, which holds on to everything that was being made.
+                if images is None:
+                    self._halve_batches()
+                    continue
+                yield images
+                done += len(chunk)
+
+    def _batch(self, settings: GenerationSettings, chunk: Sequence[tuple[int, int]]) -> Tensor | None:
+        """The images of one pipeline call; None where the device has too little memory."""
+        encoded, seeds = [self._encoded[prompt] for prompt, _ in chunk], [seed for _, seed in chunk]
+        try:
+            return generate_batch(self.pipe, encoded, seeds, settings)
+        except torch.OutOfMemoryError:
+            return None
+
+    def _halve_batches(self) -> None:
+        if self.batch_size == 1:
+            raise EvaluationError(
+                "Not even one image at a time fits into the memory of the device; use a narrower dtype, a smaller "
+                "resolution or another device."
+            )
+        self.close()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.batch_size = (self.batch_size + 1) // 2
+        self.notes.append(
+            f"The device ran out of memory, so there are {self.batch_size} images per call from here; scores may "
+            "differ from earlier ones by rounding."
+        )
+
+    def _evaluation(self, found: Mapping[str, Floats], seconds: float, uncached: Floats | None = None) -> Evaluation:
+        """From ``(n,)`` scores of all images by each metric."""
+        by_prompt = {name: values.reshape(len(self.prompts), -1) for name, values in found.items()}
+        scores = by_prompt.pop(self.reward.name)
+        against = self.baseline().scores if uncached is None else uncached.reshape(scores.shape)
+        return judged(scores, against, seconds, by_prompt)
+
+    def _score(self, images: Tensor, numbers: Sequence[int]) -> dict[str, Floats]:
+        """``(n,)`` scores of images that have these numbers: by the reward, and by further metrics."""
+        scorers = {self.reward.name: self.reward, **self.others}
+        found: dict[str, list[Floats]] = {name: [] for name in scorers}
+        # In the batches in which they are made: what is scored together may be told apart by rounding.
+        for start in range(0, len(numbers), self._scored_together):
+            chunk = list(numbers[start : start + self._scored_together])
+            made = images[start : start + len(chunk)]
+            prompts = [self.prompts[self._items[number][0]] for number in chunk]
+            for name, scorer in scorers.items():
+                if isinstance(scorer, PairedReward):
+                    scores = scorer.score_pairs(made, self.reference_images[chunk], prompts)
+                else:
+                    scores = scorer.score(made, prompts)
+                found[name].append(check_scores(name, scores, len(chunk)))
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def generate_batch(
+    pipe: Any, encoded: Sequence[Mapping[str, Any]], seeds: Sequence[int], settings: GenerationSettings
+) -> Tensor:
+    """One pipeline call.
+
+    Args:
+        pipe: the pipeline.
+        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.judging.generation.encode_prompts`.
+        seeds: ``n`` seeds of the noise, drawn on the CPU so that it is the same on every device.
+        settings: how to generate.
+
+    Returns:
+        ``(n, 3, h, w)`` float32 in [0, 1] on the CPU.
+
+    Raises:
+        EvaluationError: the pipeline gave values that are not finite.
+    """
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    with torch.no_grad():
+        output = pipe(**stack_prompts(encoded), **settings.call_arguments(), generator=generators, output_type="pt")
+    images: Tensor = output.images.float().cpu()
+    if not bool(torch.isfinite(images).all()):
+        raise EvaluationError(
+            "The pipeline gave images with NaN or infinite pixels; use a wider dtype (bfloat16 or float32)."
+        )
+    return images
+
+
+def _default_share(pipe: Any) -> int:
+    """Bytes for shared steps where nobody has said how many."""
+    device = torch.device(getattr(pipe, "_execution_device", "cpu"))
+    if device.type != "cuda":
+        return 2**30
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free) // 4
+
+
+@contextmanager
+def without_progress_bar(pipe: Any) -> Iterator[None]:
+    """For a while, a pipeline shows no progress bar of its own: whoever runs many calls shows one over all."""
+    before = dict(getattr(pipe, "_progress_bar_config", {}))
+    pipe.set_progress_bar_config(**{**before, "disable": True})
+    try:
+        yield
+    finally:
+        pipe.set_progress_bar_config(**before)

@@ -1,0 +1,12 @@
+"""A study as something to read: one HTML file that works offline, or Markdown with PNG figures.
+
+Pure functions from plain data, which :mod:`ecad_automl.views.report.data` describes; knows neither the study database
+nor Optuna, and imports no torch.
+"""
+
+from ecad_automl.views.report.images import data_uri
+from ecad_automl.views.report.markdown import markdown_text
+from ecad_automl.views.report.page import html_page
+from ecad_automl.views.report.pictures import write_pictures
+
+__all__ = ["data_uri", "html_page", "markdown_text", "write_pictures"]

@@ -1,0 +1,57 @@
+"""Which schedules of a front stand for it where not all can be shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ecad_automl.views.report.data import ReportData, ScheduleFigures
+
+__all__ = ["spread_choice", "usual_choice"]
+
+_USUAL_SPEEDUP = 2.0
+
+
+def usual_choice(data: ReportData) -> ScheduleFigures:
+    """The schedule to look at first: the best reward at twice the speed, of those that survive if any was confirmed.
+
+    Where nothing is that fast, the best of those that save anything, or of the whole front.
+    """
+    fast = [schedule for schedule in data.front if data.speedup(schedule) >= _USUAL_SPEEDUP]
+    survivors = [schedule for schedule in fast if schedule.confirmed is not None and schedule.confirmed.survives]
+    saving = [schedule for schedule in data.front if data.speedup(schedule) > 1]
+    return max(survivors or fast or saving or data.front, key=lambda schedule: schedule.reward)
+
+
+def spread_choice(data: ReportData, count: int) -> list[ScheduleFigures]:
+    """Schedules of the front, evenly over the logarithm of the speedup, :func:`usual_choice` among them.
+
+    Those that save nothing are left out.
+
+    Args:
+        data: of the report.
+        count: how many, from 1; fewer where the front has fewer.
+
+    Returns:
+        The cheapest first.
+    """
+    saving = [schedule for schedule in data.front if data.speedup(schedule) > 1]
+    if len(saving) <= count:
+        return saving
+    places = [math.log(data.speedup(schedule)) for schedule in saving]
+    wanted = [places[0] + (places[-1] - places[0]) * rank / max(count - 1, 1) for rank in range(count)]
+    chosen = _nearest_each(places, wanted)
+    usual = saving.index(usual_choice(data))
+    if usual not in chosen:
+        nearest = min(chosen, key=lambda index: abs(places[index] - places[usual]))
+        chosen = sorted({*chosen, usual} - {nearest})
+    return [saving[index] for index in chosen]
+
+
+def _nearest_each(places: Sequence[float], wanted: Sequence[float]) -> list[int]:
+    """For each wanted place the nearest index that is still free, in order."""
+    chosen: list[int] = []
+    for place in wanted:
+        free = (index for index in range(len(places)) if index not in chosen)
+        chosen.append(min(free, key=lambda index: abs(places[index] - place)))
+    return sorted(chosen)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from ecad_automl.runtime.scheduler_response import sampler_response
+
+
+def ask(count: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (count,), {}
+
+
+def test_euler_on_flow_moves_the_latents_by_its_step_of_sigma() -> None:
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler.set_timesteps(6)
+    expected = np.abs(np.diff(scheduler.sigmas.double().numpy()))
+    assert_allclose(sampler_response(scheduler, 6, ask(6)), expected, rtol=1e-4)
+
+
+def test_ddim_carries_errors_on_as_its_formula_says() -> None:
+    scheduler = diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
+    scheduler.set_timesteps(5)
+    alpha = scheduler.alphas_cumprod.double().numpy()
+    at = scheduler.timesteps.numpy()
+    after = at - 1000 // 5
+    kept = np.array([alpha[t] if t >= 0 else float(scheduler.final_alpha_cumprod) for t in after])
+    # x' = sqrt(a'/a) x + (sqrt(1 - a') - sqrt(a' (1 - a) / a)) e, equation 12 of DDIM without noise
+    grows, takes = np.sqrt(kept / alpha[at]), np.sqrt(1 - kept) - np.sqrt(kept * (1 - alpha[at]) / alpha[at])
+    expected = [abs(takes[step]) * np.prod(grows[step + 1 :]) for step in range(5)]
+    assert_allclose(sampler_response(scheduler, 5, ask(5)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DPMSolverMultistepScheduler",
+        "EulerDiscreteScheduler",
+        "EulerAncestralDiscreteScheduler",
+        "UniPCMultistepScheduler",
+        "PNDMScheduler",
+        "DDPMScheduler",
+        "HeunDiscreteScheduler",
+        "LCMScheduler",
+    ],
+)
+def test_the_samplers_of_diffusers_have_a_response_and_stay_as_they_are(name: str) -> None:
+    scheduler = getattr(diffusers, name)()
+    scheduler.set_timesteps(8)
+    timesteps = scheduler.timesteps.clone()
+    forwards = len(timesteps)
+    response = sampler_response(scheduler, forwards, ask(8))
+    assert response is not None
+    assert response.shape == (forwards,)
+    assert (response >= 0).all()
+    assert (scheduler.timesteps == timesteps).all()
+    assert getattr(scheduler, "_step_index", None) is None
+
+
+def test_a_scheduler_that_cannot_be_run_alone_has_none() -> None:
+    assert sampler_response(object(), 4, ask(4)) is None
+    assert sampler_response(diffusers.DDIMScheduler(), 4, (("four",), {})) is None

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ecad_automl.views.report import markdown_text, write_pictures
+from tests.views.report.made_up import made_up_report
+
+ALL = {"front", "confirmed", "schedule", "shares", "images", "hypervolume", "surrogate"}
+
+
+def test_pictures_show_what_there_is(tmp_path: Path) -> None:
+    paths = write_pictures(made_up_report(), tmp_path / "new")
+    assert set(paths) == ALL
+    for path in paths.values():
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert len(np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)) > 10
+
+
+def test_the_table_has_the_front_heuristics_and_fewer_steps() -> None:
+    data = made_up_report()
+    text = markdown_text(data, {})
+    rows = [line for line in text.splitlines() if line.startswith("| trial")]
+    assert rows[0] == "| trial 0 | bred | 5.00x | 1.2 | -0.0900 ± 0.0100 | -0.1080 ± 0.0200 | no: 2 steps |"
+    assert len(rows) == 6 + 2
+    assert "| 4 steps | uncached | 1.50x | 4 | -0.0500 ± 0.0200 |  |  |" in text
+
+
+def test_every_row_has_as_many_cells_as_the_heading() -> None:
+    text = markdown_text(made_up_report(), {})
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    widths = {line.replace("\\|", "").count("|") for line in table if "trial" in line or "steps" in line}
+    assert widths == {8}
+
+
+def test_texts_of_the_study_are_no_markup() -> None:
+    text = markdown_text(made_up_report(), {})
+    assert "<script>" not in text.replace("\\<", "")
+    assert "# cats \\& \\<i\\>dogs" in text
+
+
+def test_it_says_how_to_apply_a_schedule() -> None:
+    text = markdown_text(made_up_report(), {"front": "x/front.png"})
+    assert "![Reward against cost, in the search.](<x/front.png>)" in text
+    assert "```sh\necad-automl export --storage 'a b.db' --trial 1 --out schedules\n```" in text
+    assert 'with apply_schedule(pipe, "schedules/made-2.78x-trial1.json")' in text
+
+
+def test_a_study_that_was_not_confirmed_has_no_such_columns(tmp_path: Path) -> None:
+    data = made_up_report(confirmed=False, images=False)
+    assert "confirmed" not in markdown_text(data, {})
+    assert set(write_pictures(data, tmp_path)) == ALL - {"confirmed", "images"}

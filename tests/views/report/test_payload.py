@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecad_automl.views.report.payload import payload, script_json
+from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report
+
+
+def test_bits_of_all_schedules_stand_one_after_another() -> None:
+    data = made_up_report()
+    packed = np.frombuffer(base64.b64decode(payload(data)["schedules"]["bits"]), dtype=np.uint8)
+    rows = packed.reshape(len(data.schedules), -1)
+    for index, row in enumerate(rows):
+        bits = np.unpackbits(row, count=STEPS * len(LAYOUT)).reshape(STEPS, len(LAYOUT))
+        np.testing.assert_array_equal(bits, bits_of(data, index))
+
+
+def test_columns_have_a_figure_for_every_schedule() -> None:
+    data = made_up_report()
+    columns = payload(data)["schedules"]
+    for name in ("trial", "label", "speedup", "cost", "gmacs", "reward", "difference", "half", "generation"):
+        assert len(columns[name]) == len(data.schedules), name
+    for name in ("kind", "origin", "operator"):
+        texts = [columns[name]["texts"][row] for row in columns[name]["rows"]]
+        assert texts == [str(getattr(schedule, name) or "") for schedule in data.schedules]
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "]]>", "a & b", "\u2028", "é", '"'])
+def test_no_text_can_end_the_script_that_carries_it(text: str) -> None:
+    written = script_json({text: [text]})
+    assert not set("<>&\u2028\u2029") & set(written)
+    assert json.loads(written) == {text: [text]}
+
+
+def test_a_figure_that_is_not_finite_is_refused_rather_than_written() -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        script_json(payload(replace(made_up_report(), uncached_reward=1.0, full_gmacs=float("nan"))))
+
+
+def test_five_thousand_schedules_of_a_large_model_are_small() -> None:
+    data = made_up_report(evaluated=5000, images=False)
+    size = len(script_json(payload(data)))
+    assert size < 5016 * 150
