@@ -8,6 +8,7 @@ from ecad_automl.errors import EcadError
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
+from ecad_automl.views.notebook import show_in_ipython
 
 if TYPE_CHECKING:
     from ecad_automl.api import Front, search
@@ -45,3 +46,6 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+show_in_ipython()

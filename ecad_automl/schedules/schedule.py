@@ -6,17 +6,13 @@ and an empty entry forces a recompute.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout
-
-if TYPE_CHECKING:
-    from ecad_automl.schedules.schedule_file import ScheduleMetadata
 
 __all__ = ["Bits", "Schedule", "effective_compute", "held_outputs", "staleness"]
 
@@ -203,67 +199,6 @@ class Schedule:
             )
         return cls(layout, np.unpackbits(data, count=bits).reshape(steps, len(layout)).astype(np.bool_))
 
-    def save_pretrained(
-        self,
-        folder: str | Path,
-        metadata: ScheduleMetadata | None = None,
-        *,
-        card: bool | None = None,
-        license: str | None = None,  # noqa: A002 - as on the hub
-    ) -> Path:
-        """Write a folder to share: ``schedule.json``, and a card with what ``metadata`` says was measured.
-
-        See :func:`~ecad_automl.sharing.save_pretrained`.
-        """
-        from ecad_automl.sharing import save_pretrained
-
-        return save_pretrained(folder, self, metadata, card=card, license=license)
-
-    @classmethod
-    def from_pretrained(
-        cls, name_or_path: str | Path, *, revision: str | None = None, filename: str | None = None
-    ) -> Schedule:
-        """Read a schedule of a file, a folder or the hub; :func:`~ecad_automl.sharing.load_pretrained` has more.
-
-        Raises:
-            ScheduleError: there is no such schedule, it cannot be fetched or read, or there are several.
-        """
-        from ecad_automl.sharing import load_pretrained
-
-        return load_pretrained(name_or_path, revision=revision, filename=filename).schedule
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        metadata: ScheduleMetadata | None = None,
-        *,
-        private: bool | None = None,
-        revision: str | None = None,
-        commit_message: str | None = None,
-        create_pr: bool = False,
-        token: str | bool | None = None,
-        card: bool | None = None,
-        license: str | None = None,  # noqa: A002 - as on the hub
-    ) -> str:
-        """Send the schedule with a card to the hub, and return the address of the commit.
-
-        See :func:`~ecad_automl.sharing.push_schedule`.
-        """
-        from ecad_automl.sharing import push_schedule
-
-        return push_schedule(
-            repo_id,
-            self,
-            metadata,
-            private=private,
-            revision=revision,
-            commit_message=commit_message,
-            create_pr=create_pr,
-            token=token,
-            card=card,
-            license=license,
-        )
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
             return NotImplemented
@@ -277,11 +212,6 @@ class Schedule:
             f"Schedule({self.layout.transformer}, steps={self.steps}, slots={len(self.layout)}, "
             f"mac_fraction={self.mac_fraction:.3f})"
         )
-
-    def _repr_html_(self) -> str:
-        from ecad_automl.views.notebook import schedule_html
-
-        return schedule_html(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Schedule, (self.layout, np.array(self.compute))

@@ -213,7 +213,7 @@ def _load_local(path: Path, filename: str | None) -> ScheduleFile:
         if not (path / SCHEDULE).exists():
             raise ScheduleError(
                 f"The folder {path} has neither {SCHEDULE} nor {INDEX}; name a schedule file in it, or write the "
-                "folder with Schedule.save_pretrained."
+                "folder with ecad_automl.sharing.save_pretrained."
             )
         return load_schedule(inside(path, SCHEDULE))
     return _only(read_index(path))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from html import escape
 
 import numpy as np
 
 from ecad_automl.schedules.schedule import Bits, Schedule, staleness
 
-__all__ = ["BLUE", "ORANGE", "schedule_html"]
+__all__ = ["BLUE", "ORANGE", "schedule_html", "show_in_ipython"]
 
 #: Colors that stand out from white and from black, and from each other for color-blind readers.
 BLUE = "#2a85c8"
@@ -52,6 +53,14 @@ def schedule_html(schedule: Schedule, heading: str = "") -> str:
         f'<th scope="col">longest reuse, in steps</th></tr></thead><tbody>{"".join(rows)}'
         "</tbody></table></details></div>"
     )
+
+
+def show_in_ipython() -> None:
+    """Where IPython runs, a schedule at the end of a cell is shown as :func:`schedule_html`."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None:
+        shell.display_formatter.formatters["text/html"].for_type(Schedule, schedule_html)
 
 
 def _panel(component: str, bits: Bits) -> str:

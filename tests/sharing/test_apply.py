@@ -11,7 +11,7 @@ from ecad_automl.errors import ScheduleError
 from ecad_automl.models import model_layout
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.schedule_file import ScheduleFile, save_schedule
-from ecad_automl.sharing import save_schedules
+from ecad_automl.sharing import load_pretrained, save_pretrained, save_schedules
 from tests.sharing.examples import METADATA, every
 from tests.sharing.test_pretrained import cached
 
@@ -33,7 +33,7 @@ def test_a_name_of_the_hub_a_folder_and_a_path_put_the_same_schedule_on(
     save_schedule(files / "schedule.json", four)
     save_schedules(files, {"second.json": ScheduleFile(two, METADATA)})
     monkeypatch.chdir(tmp_path)
-    four.save_pretrained("local/repo")
+    save_pretrained("local/repo", four)
     for name, schedule in {
         "user/repo": two,
         "user/repo@v1": four,
@@ -46,7 +46,7 @@ def test_a_name_of_the_hub_a_folder_and_a_path_put_the_same_schedule_on(
             assert handle.schedule == schedule
             pipe("a cross", **tiny_model.settings.call_arguments())
     # A folder of that name wins.
-    four.save_pretrained("user/repo")
+    save_pretrained("user/repo", four)
     with apply_schedule(pipe, "user/repo") as handle:
         assert handle.schedule == four
 
@@ -57,4 +57,4 @@ def test_a_shared_schedule_for_another_transformer_is_refused(tiny_model: Any, c
         apply_schedule(tiny_model.pipe, "user/repo")
     with pytest.raises(ScheduleError, match="could be had from the repository of that name"):
         apply_schedule(tiny_model.pipe, "user/none")
-    assert isinstance(Schedule.from_pretrained("user/repo"), Schedule)
+    assert isinstance(load_pretrained("user/repo").schedule, Schedule)

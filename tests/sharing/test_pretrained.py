@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from ecad_automl import Schedule
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES, ScheduleMetadata, load_schedule, save_schedule
 from ecad_automl.sharing import load_index, load_pretrained, save_pretrained, save_schedules
@@ -37,27 +36,27 @@ def cached(cache: Path, repo: str, revision: str = "main") -> Path:
 
 
 def test_a_saved_schedule_comes_back_with_what_was_measured(tmp_path: Path) -> None:
-    path = every(2).save_pretrained(tmp_path / "new" / "mine", METADATA)
+    path = save_pretrained(tmp_path / "new" / "mine", every(2), METADATA)
     assert path == tmp_path / "new" / "mine" / "schedule.json"
-    assert Schedule.from_pretrained(tmp_path / "new" / "mine") == every(2)
-    assert Schedule.from_pretrained(str(path)) == every(2)
+    assert load_pretrained(tmp_path / "new" / "mine").schedule == every(2)
+    assert load_pretrained(str(path)).schedule == every(2)
     assert load_pretrained(tmp_path / "new" / "mine").metadata == METADATA
     assert f'apply_schedule(pipe, "{tmp_path}/new/mine")' in (tmp_path / "new" / "mine" / "README.md").read_text()
 
 
 def test_saving_again_replaces_schedule_and_card_and_keeps_what_a_person_wrote(tmp_path: Path) -> None:
     card = tmp_path / "README.md"
-    every(2).save_pretrained(tmp_path, METADATA)
-    every(3).save_pretrained(tmp_path, METADATA, license="mit")
-    assert Schedule.from_pretrained(tmp_path) == every(3)
+    save_pretrained(tmp_path, every(2), METADATA)
+    save_pretrained(tmp_path, every(3), METADATA, license="mit")
+    assert load_pretrained(tmp_path).schedule == every(3)
     assert "license: mit" in card.read_text()
     card.write_text("# Mine\n")
     with pytest.raises(ScheduleError, match="written or edited by a person"):
-        every(2).save_pretrained(tmp_path, METADATA)
-    assert Schedule.from_pretrained(tmp_path) == every(3)
-    every(2).save_pretrained(tmp_path, METADATA, card=False)
-    assert (Schedule.from_pretrained(tmp_path), card.read_text()) == (every(2), "# Mine\n")
-    every(2).save_pretrained(tmp_path, METADATA, card=True)
+        save_pretrained(tmp_path, every(2), METADATA)
+    assert load_pretrained(tmp_path).schedule == every(3)
+    save_pretrained(tmp_path, every(2), METADATA, card=False)
+    assert (load_pretrained(tmp_path).schedule, card.read_text()) == (every(2), "# Mine\n")
+    save_pretrained(tmp_path, every(2), METADATA, card=True)
     assert card.read_text().startswith("---\nbase_model:")
 
 
@@ -70,32 +69,32 @@ def test_versions_are_added_where_there_are_none(tmp_path: Path) -> None:
 def test_a_folder_of_several_needs_the_name_of_one(tmp_path: Path) -> None:
     save_schedules(tmp_path, several())
     with pytest.raises(ScheduleError, match=r"holds 3 schedules; name one \('every-2\.json', .*choose with load_index"):
-        Schedule.from_pretrained(tmp_path)
-    assert Schedule.from_pretrained(tmp_path, filename="every-3.json") == every(3)
+        load_pretrained(tmp_path)
+    assert load_pretrained(tmp_path, filename="every-3.json").schedule == every(3)
     save_schedules(tmp_path / "one", {"every-2.json": several()["every-2.json"]})
-    assert Schedule.from_pretrained(tmp_path / "one") == every(2)
+    assert load_pretrained(tmp_path / "one").schedule == every(2)
 
 
 def test_a_folder_without_a_schedule_and_a_file_outside_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ScheduleError, match=r"has neither schedule\.json nor index\.json"):
-        Schedule.from_pretrained(tmp_path / "empty")
+        load_pretrained(tmp_path / "empty")
     save_schedule(tmp_path / "schedule.json", every(2))
     with pytest.raises(ScheduleError, match=r"'\.\./schedule\.json' is no file of a shared folder"):
-        Schedule.from_pretrained(tmp_path / "empty", filename="../schedule.json")
+        load_pretrained(tmp_path / "empty", filename="../schedule.json")
     with pytest.raises(ScheduleError, match="is no folder, so filename"):
-        Schedule.from_pretrained(tmp_path / "schedule.json", filename="a.json")
+        load_pretrained(tmp_path / "schedule.json", filename="a.json")
     with pytest.raises(ScheduleError, match="is a path, which has no revision; leave out revision='main'"):
-        Schedule.from_pretrained(tmp_path, revision="main")
+        load_pretrained(tmp_path, revision="main")
     with pytest.raises(ScheduleError, match="There is no schedule file at"):
-        Schedule.from_pretrained(tmp_path / "gone")
+        load_pretrained(tmp_path / "gone")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ScheduleError, match="cannot be made"):
-            every(2).save_pretrained(folder)
+            save_pretrained(folder, every(2))
 
 
 def test_repositories_are_read_from_the_cache_where_the_hub_is_out_of_reach(cache: Path) -> None:
@@ -103,12 +102,12 @@ def test_repositories_are_read_from_the_cache_where_the_hub_is_out_of_reach(cach
     save_schedule(files / "schedule.json", every(2), METADATA)
     save_schedule(files / "other.json", every(3))
     save_schedule(cached(cache, "user/repo", "v1") / "schedule.json", every(6))
-    assert Schedule.from_pretrained("user/repo") == every(2)
+    assert load_pretrained("user/repo").schedule == every(2)
     assert load_pretrained("user/repo").metadata == METADATA
-    assert Schedule.from_pretrained("user/repo/other.json") == every(3)
-    assert Schedule.from_pretrained("user/repo", filename="other.json") == every(3)
+    assert load_pretrained("user/repo/other.json").schedule == every(3)
+    assert load_pretrained("user/repo", filename="other.json").schedule == every(3)
     for name, revision in (("user/repo@v1", None), ("user/repo", "v1"), (f"user/repo@{COMMITS['v1']}", None)):
-        assert Schedule.from_pretrained(name, revision=revision) == every(6)
+        assert load_pretrained(name, revision=revision).schedule == every(6)
 
 
 def test_an_index_of_a_repository_is_read_from_the_cache(cache: Path) -> None:
@@ -117,7 +116,7 @@ def test_an_index_of_a_repository_is_read_from_the_cache(cache: Path) -> None:
     assert index.source == f"user/front@{COMMITS['main']}"
     assert index.load(index.by_speedup(2)).schedule == every(3)
     with pytest.raises(ScheduleError, match=f"user/front@{COMMITS['main']} holds 3 schedules"):
-        Schedule.from_pretrained("user/front")
+        load_pretrained("user/front")
     with pytest.raises(ScheduleError, match="is of a whole repository; give 'user/front'"):
         load_index("user/front/every-2.json")
 
@@ -127,7 +126,7 @@ def test_a_repository_out_of_reach_is_one_sentence_that_says_what_to_do(name: st
     with pytest.raises(
         ScheduleError, match="There is no file or folder 'user/none' here, and no .* could be had"
     ) as caught:
-        Schedule.from_pretrained(name)
+        load_pretrained(name)
     text = str(caught.value)
     assert "offline mode is enabled" in text
     assert "nor is it in the local cache" in text
@@ -152,14 +151,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 def test_a_repository_is_downloaded_once_and_read_offline_after(hub: Hub) -> None:
-    assert Schedule.from_pretrained("user/repo@v1") == every(2)
-    assert Schedule.from_pretrained("user/repo/every-3.json") == every(3)
+    assert load_pretrained("user/repo@v1").schedule == every(2)
+    assert load_pretrained("user/repo/every-3.json").schedule == every(3)
     downloads = [line for line in hub.asked if line.startswith("GET")]
     assert len(downloads) == 2
-    assert Schedule.from_pretrained("user/repo@v1") == every(2)
+    assert load_pretrained("user/repo@v1").schedule == every(2)
     assert [line for line in hub.asked if line.startswith("GET")] == downloads
     hub.broken = True
-    assert Schedule.from_pretrained("user/repo@v1") == every(2)
+    assert load_pretrained("user/repo@v1").schedule == every(2)
 
 
 def test_the_files_of_an_index_are_those_of_its_commit(hub: Hub) -> None:
@@ -180,20 +179,20 @@ def test_the_files_of_an_index_are_those_of_its_commit(hub: Hub) -> None:
 )
 def test_what_the_hub_does_not_have_is_one_sentence(hub: Hub, name: str, reason: str) -> None:
     with pytest.raises(ScheduleError, match=reason) as caught:
-        Schedule.from_pretrained(name)
+        load_pretrained(name)
     assert "\n" not in str(caught.value)
 
 
 def test_a_repository_without_a_schedule_says_which_files_were_looked_for(hub: Hub) -> None:
     hub.files = {("user/repo", "main", "model.json"): b"{}"}
     with pytest.raises(ScheduleError, match=r"no schedule\.json or index\.json could be had .*Entry Not Found"):
-        Schedule.from_pretrained("user/repo")
+        load_pretrained("user/repo")
 
 
 def test_a_large_file_is_not_downloaded(hub: Hub, cache: Path) -> None:
     hub.files[("user/repo", "main", "every-2.json")] = b" " * (MAX_SCHEDULE_BYTES + 1)
     with pytest.raises(ScheduleError, match=f"has {MAX_SCHEDULE_BYTES + 1} bytes, .* it is not downloaded"):
-        Schedule.from_pretrained("user/repo/every-2.json")
+        load_pretrained("user/repo/every-2.json")
     assert not any(line.startswith("GET") for line in hub.asked)
     assert not cache.exists() or not [path for path in cache.rglob("*") if path.is_file()]
 
@@ -202,7 +201,7 @@ def test_a_downloaded_file_that_was_tampered_with_is_refused(hub: Hub) -> None:
     key = ("user/repo", "main", "every-2.json")
     hub.files[key] = hub.files[key].replace(b"FluxTransformer2DModel", b"FluxTransformer3DModel")
     with pytest.raises(ScheduleError, match="for 'sha256'"):
-        Schedule.from_pretrained("user/repo/every-2.json")
+        load_pretrained("user/repo/every-2.json")
     other = ("user/repo", "main", "every-3.json")
     hub.files[other] = hub.files[("user/repo", "main", "every-6.json")]
     with pytest.raises(ScheduleError, match="but the index of user/repo@.* tells"):
@@ -212,9 +211,10 @@ def test_a_downloaded_file_that_was_tampered_with_is_refused(hub: Hub) -> None:
 def test_sharing_on_this_machine_imports_no_torch(tmp_path: Path) -> None:
     save_schedule(tmp_path / "a.json", every(2), METADATA)
     code = (
-        "import sys; from ecad_automl.sharing import save_pretrained; from ecad_automl import load_schedule, Schedule\n"
+        "import sys; from ecad_automl import load_schedule\n"
+        "from ecad_automl.sharing import load_pretrained, save_pretrained\n"
         f"file = load_schedule({str(tmp_path / 'a.json')!r})\n"
-        f"Schedule.from_pretrained(file.schedule.save_pretrained({str(tmp_path / 'b')!r}, file.metadata))\n"
+        f"load_pretrained(save_pretrained({str(tmp_path / 'b')!r}, file.schedule, file.metadata))\n"
         "print(sorted({'torch', 'diffusers', 'transformers', 'optuna'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -64,7 +64,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 
 def test_a_pushed_schedule_has_its_card_with_the_name_of_the_repository(hub: StandIn) -> None:
-    assert every(2).push_to_hub("user/repo", METADATA) == "https://hub.example/user/repo/c0"
+    assert push_schedule("user/repo", every(2), METADATA) == "https://hub.example/user/repo/c0"
     repo = hub.root / "user" / "repo"
     assert {path.name for path in repo.iterdir()} == {"schedule.json", "README.md"}
     assert load_schedule(repo / "schedule.json").metadata == METADATA

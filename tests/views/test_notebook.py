@@ -3,9 +3,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import pytest
 
 from ecad_automl import Layout, Schedule, Slot
 from ecad_automl.views.notebook import BLUE, ORANGE, schedule_html
@@ -38,14 +40,29 @@ def drawn(svg: ET.Element) -> np.ndarray:
 
 def test_a_notebook_shows_for_each_component_what_is_computed() -> None:
     schedule = example()
-    found = pictures(schedule._repr_html_())
+    found = pictures(schedule_html(schedule))
     for index, svg in enumerate(found):
         assert np.array_equal(drawn(svg), schedule.effective[:, schedule.layout.component_index == index].T)
     assert len(found) == 2
 
 
+def test_ipython_shows_a_schedule_as_this_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell\n"
+        "shell = InteractiveShell.instance()\n"
+        "import numpy\n"
+        "from ecad_automl import Layout, Schedule, Slot\n"
+        "from ecad_automl.views.notebook import schedule_html\n"
+        "schedule = Schedule(Layout('T', (Slot('blocks.0', 'ff'),)), numpy.ones((2, 1), bool))\n"
+        "shown, _ = shell.display_formatter.format(schedule)\n"
+        "assert shown['text/html'] == schedule_html(schedule)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_each_picture_is_told_in_words_and_names_are_escaped() -> None:
-    html = example()._repr_html_()
+    html = schedule_html(example())
     first, second = (svg.attrib["aria-label"] for svg in pictures(html))
     assert re.fullmatch(r"attn1: \d+% of 20 steps x 28 blocks computed", first)
     assert second.startswith("<ff>: ")
@@ -74,7 +91,8 @@ def test_showing_a_schedule_needs_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys, numpy\n"
         "from ecad_automl import Layout, Schedule, Slot\n"
-        "Schedule(Layout('T', (Slot('blocks.0', 'ff'),)), numpy.ones((2, 1), bool))._repr_html_()\n"
+        "from ecad_automl.views.notebook import schedule_html\n"
+        "schedule_html(Schedule(Layout('T', (Slot('blocks.0', 'ff'),)), numpy.ones((2, 1), bool)))\n"
         "assert not {'torch', 'matplotlib', 'IPython'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
