@@ -117,7 +117,7 @@ def copy_slot(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     at = int(np.flatnonzero(alike == slot)[0])
     neighbors = [alike[other] for other in (at - 1, at + 1) if 0 <= other < len(alike)]
     if neighbors:
-        child[1:, slot] = child[1:, rng.choice(neighbors)]
+        child[grid.fixed :, slot] = child[grid.fixed :, rng.choice(neighbors)]
     return child
 
 

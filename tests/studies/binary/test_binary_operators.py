@@ -63,6 +63,17 @@ def test_no_bit_is_fixed(shape: tuple[int, int] | None) -> None:
     assert {part for name in names for part in name.split("+")} == {*crossovers, *mutations}
 
 
+def test_a_copied_column_is_that_of_a_neighbor_in_all_rows() -> None:
+    rng = np.random.default_rng(0)
+    columns = np.arange(COLUMNS)
+    bits = np.repeat(columns[None] % 2 == 0, ROWS, axis=0)
+    for _ in range(20):
+        child = operators_of((ROWS, COLUMNS))[1]["copy-column"](bits, grid_of(35, (ROWS, COLUMNS)), rng)
+        changed = np.flatnonzero((child != bits).any(axis=0))
+        assert len(changed) == 1
+        assert (child != bits)[:, changed].all()
+
+
 def test_bits_without_a_shape_have_no_operators_for_neighbors() -> None:
     flat, grid = operators_of(None), operators_of((ROWS, COLUMNS))
     assert [*flat[0], *flat[1]] == ["uniform", "multipoint", "flip", "swap"]
