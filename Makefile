@@ -67,7 +67,7 @@ docs-serve: venv
 FUZZ_SECONDS ?= 20
 fuzz: venv
 	$(BIN)/pip install --quiet --editable ".[fuzz]"
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.system.fuzz --seconds $(FUZZ_SECONDS)
 
 # What is installed as a CycloneDX document, sbom.json, and what is known of its vulnerabilities.
 AUDIT := .audit/bin

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.machine import RESULTS
+
 __all__ = ["KEPT", "Point", "Run", "keep", "kept_run", "kept_runs", "slug"]
 
-KEPT = Path(__file__).parent / "results" / "sample_efficiency"
+KEPT = RESULTS / "sample_efficiency"
 
 
 class Point(NamedTuple):

@@ -18,9 +18,9 @@ def keep_freed_memory() -> bool:
 
     A transformer frees and asks for the same sizes in every block. With cached outputs in between, glibc by default
     gives memory back at each free, and the system clears it anew for the next tensor: in the small PixArt of
-    ``benchmarks/transformer_speed.py`` a computed step so takes a tenth longer. Allocators made for such loads, as
-    jemalloc and tcmalloc, do not do that. The setting is one of the whole process, so it is for programs to make, not
-    for libraries.
+    ``benchmarks/runtime/transformer_speed.py`` a computed step so takes a tenth longer. Allocators made for such loads,
+    as jemalloc and tcmalloc, do not do that. The setting is one of the whole process, so it is for programs to make,
+    not for libraries.
 
     Returns:
         Whether it was done: only under glibc, and where the user has set neither ``MALLOC_TRIM_THRESHOLD_`` nor

@@ -99,7 +99,7 @@ class Drift:
         of the output. And steps count by the root of the sampler's response, half way between equal weights and those
         that would hold if later steps did nothing about the errors of earlier ones. On the bundled model the sum ranks
         evaluated schedules of nearly equal cost at 0.83, that of the distances at 0.74
-        (``benchmarks/surrogate_models.py``).
+        (``benchmarks/search/surrogate_models.py``).
 
         Returns:
             ``(slots, steps, steps)``: of using, at the first step, the output of the second. What is not known of an

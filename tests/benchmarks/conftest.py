@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.objective import BudgetSpentError
+from benchmarks.search.objective import BudgetSpentError
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 

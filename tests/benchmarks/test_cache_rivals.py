@@ -9,12 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import cache_flux, cache_report, cache_rivals, cache_support
-from benchmarks.cache_report import at_least, measured
-from benchmarks.cache_rivals import Contender, Problem, contenders_of, make, measure
-from benchmarks.caches import DIFFUSERS, Setting, calibrate_magcache, diffusers_on, diffusers_settings, installed
 from benchmarks.kept import KEPT
-from benchmarks.our_search import OURS
+from benchmarks.runtime import cache_flux, cache_report, cache_rivals, cache_support
+from benchmarks.runtime.cache_report import at_least, measured
+from benchmarks.runtime.cache_rivals import Contender, Problem, contenders_of, make, measure
+from benchmarks.runtime.caches import (
+    DIFFUSERS,
+    Setting,
+    calibrate_magcache,
+    diffusers_on,
+    diffusers_settings,
+    installed,
+)
+from benchmarks.search.our_search import OURS
 from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
 from ecad_automl.schedules.heuristics import fora

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.cells import PaidObjective
-from benchmarks.objective import BudgetSpentError
-from benchmarks.step_rivals import step_schedule
+from benchmarks.search.cells import PaidObjective
+from benchmarks.search.objective import BudgetSpentError
+from benchmarks.search.step_rivals import step_schedule
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import model_layout
 
@@ -67,7 +67,7 @@ def test_cell_that_was_broken_off_measures_nothing_twice(
     with (tmp_path / "cell.jsonl").open("a") as file:
         file.write('["half-wri')
     monkeypatch.setattr(evaluator, "evaluate", None)
-    monkeypatch.setattr("benchmarks.cells.LatentError", None)
+    monkeypatch.setattr("benchmarks.search.cells.LatentError", None)
     again = paid(evaluator, tmp_path, 10)
     assert (again(half), again.latent_error(half, 1)) == found
     assert again.points == first.points

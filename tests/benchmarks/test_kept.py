@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.efficiency_report import at_marks, by_images, needed_images, plot, table
 from benchmarks.kept import Point, Run, keep, kept_runs
-from benchmarks.yardstick import Yardstick
+from benchmarks.search.efficiency_report import at_marks, by_images, needed_images, plot, table
+from benchmarks.search.yardstick import Yardstick
 
 YARDSTICK = Yardstick(uncached=1.0, short=0.0, cheapest=-1.0, gmacs=10.0)
 #: 4 images a whole evaluation; the search had paid for 4 before its first, and stopped two candidates on the way.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.new_user import application, commands, table
+from benchmarks.system.new_user import application, commands, table
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

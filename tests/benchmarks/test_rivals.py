@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.objective import BudgetSpentError
-from benchmarks.rivals import BIT_RIVALS, RIVALS
-from benchmarks.surrogate_rival import Regression
+from benchmarks.search.objective import BudgetSpentError
+from benchmarks.search.rivals import BIT_RIVALS, RIVALS
+from benchmarks.search.surrogate_rival import Regression
 from tests.benchmarks.conftest import IMAGES, LAYOUT, STEPS
 
 # Optuna warns of parameters by which it drew before.

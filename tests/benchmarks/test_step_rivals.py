@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.objective import BudgetSpentError
-from benchmarks.rivals import STEP_RIVALS
-from benchmarks.step_rivals import budcache, dpcache, shortest_paths, spread_order
+from benchmarks.search.objective import BudgetSpentError
+from benchmarks.search.rivals import STEP_RIVALS
+from benchmarks.search.step_rivals import budcache, dpcache, shortest_paths, spread_order
 from tests.benchmarks.conftest import IMAGES, LAYOUT, STEPS, distances_of
 
 

@@ -16,18 +16,18 @@ def docs_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_table_of_families_is_what_the_code_says() -> None:
-    from docs.make_families import text
+    from scripts.docs.make_families import text
 
-    assert (ROOT / "docs" / "families.md").read_text() == text(), "run: python -m docs.make_families"
+    assert (ROOT / "docs" / "families.md").read_text() == text(), "run: python -m scripts.docs.make_families"
 
 
 def test_results_of_all_cases_and_families_are_recorded() -> None:
-    from docs.conformance import PROPERTIES, load
+    from scripts.docs.conformance import PROPERTIES, load
 
     results = load()
     *of_cases, of_families = PROPERTIES
     cases = {name: list(case["properties"]) for name, case in results["cases"].items()}
     families = {name: list(family["properties"]) for name, family in results["families"].items()}
-    again = "run: python -m docs.make_families --run"
+    again = "run: python -m scripts.docs.make_families --run"
     assert cases == dict.fromkeys(ALL_CASES, of_cases), again
     assert families == {name: [of_families] for name in FAMILIES}, again

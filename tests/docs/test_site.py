@@ -110,10 +110,10 @@ def test_cross_references_of_docstrings_are_no_roles_of_another_tool(site: Path)
 
 def test_every_picture_is_there_and_has_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-    from docs.make_pictures import PICTURES, pictures
+    from scripts.docs.make_pictures import PICTURES, pictures
 
     assert list(pictures()) == list(PICTURES)
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
     for name in PICTURES:
-        assert (IMAGES / name).is_file(), "run: python -m docs.make_pictures"
+        assert (IMAGES / name).is_file(), "run: python -m scripts.docs.make_pictures"
         assert f"](images/{name})" in text

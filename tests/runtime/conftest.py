@@ -38,7 +38,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell reports what they are about, for ``python -m docs.make_families --run``."""
+    """Tell reports what they are about, for ``python -m scripts.docs.make_families --run``."""
     for item in items:
         marker = item.get_closest_marker("conformance")
         if marker is not None and isinstance(item, pytest.Function):

@@ -1,0 +1,1 @@
+"""What running under a schedule costs and gives, beside the caches of others."""

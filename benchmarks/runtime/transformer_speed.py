@@ -1,0 +1,412 @@
+"""Time saved beside MACs saved, in the transformer alone: what a reused component still costs.
+
+Time does not depend on what the weights are, so the models are made of random ones on the device. Every schedule is
+timed once in each round, in an order drawn anew, beside two uncached runs; the ratio of a round is to their mean. A
+schedule's first two runs, in which its blocks are prepared or compiled, are not timed. All runs are in one process,
+whose allocator keeps freed memory (``ecad_automl/allocator.py``).
+
+    python -m benchmarks.runtime.transformer_speed --model pixart-384
+    python -m benchmarks.runtime.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 \
+        --compile --graphs
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    FirstBlockCacheConfig,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    PixArtAlphaPipeline,
+    PixArtTransformer2DModel,
+    PyramidAttentionBroadcastConfig,
+    apply_pyramid_attention_broadcast,
+)
+from diffusers.hooks import HookRegistry
+from rich.console import Console
+from rich.progress import track
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.machine import RESULTS, machine
+from ecad_automl.allocator import keep_freed_memory
+from ecad_automl.latency.timing import clock_of, interleaved, time_call
+from ecad_automl.runtime import ScheduleHandle, apply_schedule, layout_of
+from ecad_automl.schedules.ecad_format import read_ecad
+from ecad_automl.schedules.heuristics import fora, pab
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+
+STEPS = 20
+#: PAB with all steps in its window: how many steps each kind of attention is kept.
+PAB_RANGES = {"attn1": 2, "attn2": 3}
+PAB = "PAB of diffusers"
+SAME = "the same MACs as a schedule"
+#: First Block Cache decides in the run, by what random weights happen to give: the first of these that saves enough.
+FBC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8)
+FBC_ENOUGH = 1.5
+FBC = "First Block Cache of diffusers"
+NEAREST = "whole steps of about the same MACs"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A pipeline of random weights and how it is called."""
+
+    pipe: Any
+    inputs: Callable[[int], dict[str, Any]]  # what a number of images is asked for by
+    layout: Layout
+
+
+def pixart(size: int, device: str, **config: Any) -> Subject:
+    """PixArt-alpha at ``size`` pixels, with guidance."""
+    width = config.get("num_attention_heads", 16) * config.get("attention_head_dim", 72)
+    settings = {"cross_attention_dim": width, "caption_channels": 4096, "sample_size": size // 8, "out_channels": 8}
+    with torch.device(device):
+        transformer = PixArtTransformer2DModel(**settings | config).to(_dtype(device)).eval()
+    pipe = PixArtAlphaPipeline(None, None, None, transformer, DPMSolverMultistepScheduler())
+    channels = transformer.config.caption_channels
+
+    def inputs(images: int) -> dict[str, Any]:
+        text, mask = _random(device, images, 120, channels), torch.ones(images, 120, device=device)
+        return {
+            "prompt_embeds": text,
+            "prompt_attention_mask": mask,
+            "negative_prompt": None,
+            "negative_prompt_embeds": text,
+            "negative_prompt_attention_mask": mask,
+            "height": size,
+            "width": size,
+            "use_resolution_binning": False,
+            "guidance_scale": 4.5,
+        }
+
+    layout = layout_of(pipe, height=size, width=size, guidance=True, text_tokens=120)
+    return Subject(pipe, inputs, layout)
+
+
+def flux(size: int, device: str, tokens: int = 512, **config: Any) -> Subject:
+    """FLUX.1-dev at ``size`` pixels."""
+    with torch.device(device):
+        transformer = FluxTransformer2DModel(**{"guidance_embeds": True} | config).to(_dtype(device)).eval()
+    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
+    pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
+    wide, pooled = transformer.config.joint_attention_dim, transformer.config.pooled_projection_dim
+
+    def inputs(images: int) -> dict[str, Any]:
+        return {
+            "prompt_embeds": _random(device, images, tokens, wide),
+            "pooled_prompt_embeds": _random(device, images, pooled),
+            "height": size,
+            "width": size,
+            "guidance_scale": 3.5,
+        }
+
+    return Subject(pipe, inputs, layout_of(pipe, height=size, width=size, guidance=True, text_tokens=tokens))
+
+
+MODELS: dict[str, Callable[[str], Subject]] = {
+    "pixart-384": lambda device: pixart(
+        256, device, num_attention_heads=6, attention_head_dim=64, num_layers=12, caption_channels=384
+    ),
+    "pixart-tiny": lambda device: pixart(
+        64, device, num_attention_heads=2, attention_head_dim=8, num_layers=2, caption_channels=16
+    ),
+    "flux-384": lambda device: flux(
+        256,
+        device,
+        tokens=128,
+        num_attention_heads=6,
+        attention_head_dim=64,
+        axes_dims_rope=(8, 28, 28),
+        num_layers=4,
+        num_single_layers=8,
+        joint_attention_dim=384,
+        pooled_projection_dim=384,
+    ),
+    "flux-tiny": lambda device: flux(
+        64,
+        device,
+        tokens=8,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        axes_dims_rope=(2, 2, 4),
+        num_layers=1,
+        num_single_layers=3,
+        joint_attention_dim=16,
+        pooled_projection_dim=16,
+    ),
+    "pixart-xl-256": lambda device: pixart(256, device),
+    "pixart-xl-1024": lambda device: pixart(1024, device, use_additional_conditions=True),
+    "flux-dev-1024": lambda device: flux(1024, device),
+}
+
+
+def main(
+    model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")] = "pixart-384",
+    batch_size: Annotated[list[int] | None, typer.Option(help="Images a run; may be given several times.")] = None,
+    rounds: Annotated[int, typer.Option(help="How often everything is timed.")] = 7,
+    threads: Annotated[int, typer.Option(help="Of PyTorch on the CPU.")] = 2,
+    compile: Annotated[bool, typer.Option("--compile", help="Compiled blocks too.")] = False,  # noqa: A002
+    graphs: Annotated[
+        bool, typer.Option("--graphs", help="CUDA graphs too, of compiled blocks with --compile.")
+    ] = False,
+    randoms: Annotated[int, typer.Option(help="Random schedules; compiled, each new row of one takes a while.")] = 5,
+    published: Annotated[Path | None, typer.Option(help="Folder of schedules in ECAD's format.")] = None,
+) -> None:
+    """Time schedules of one model."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if graphs and device != "cuda":
+        raise SystemExit("--graphs needs a CUDA device, and PyTorch finds none; leave it out.")
+    torch.manual_seed(0)
+    subject = MODELS[model](device)
+    subject.pipe.set_progress_bar_config(disable=True)
+    schedules = _schedules(subject.layout, randoms) | _published(published, subject.layout)
+    modes: dict[str, dict[str, Any]] = {"eager": {}}
+    if compile:
+        modes["compiled"] = {"compile": True}
+    if graphs:
+        modes |= {f"{mode}, CUDA graphs": options | {"cuda_graphs": True} for mode, options in modes.items()}
+    sections = []
+    for images in batch_size or [1]:
+        for mode, options in modes.items():
+            found = _timed(subject, schedules, images, rounds, options)
+            sections.append({"images": images, "mode": mode, "rows": found})
+    RESULTS.mkdir(exist_ok=True)
+    name = f"transformer_speed-{model}-{device}"
+    report = {"machine": machine(), "model": model, "device": device, "threads": threads, "rounds": rounds}
+    (RESULTS / f"{name}.json").write_text(json.dumps({**report, "sections": sections}, indent=2) + "\n")
+    text = "\n".join(_table(section) for section in sections)
+    (RESULTS / f"{name}.md").write_text(text + "\n")
+    Console().print(text, highlight=False)
+
+
+def _dtype(device: str) -> torch.dtype:
+    return torch.float32 if device == "cpu" else torch.bfloat16
+
+
+def _random(device: str, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, device=device, dtype=_dtype(device))
+
+
+def _schedules(layout: Layout, randoms: int) -> dict[str, Schedule]:
+    found = {f"FORA {n}": fora(layout, STEPS, n) for n in (2, 3, 5)}
+    rng = np.random.default_rng(0)
+    for number in range(randoms):
+        share = rng.uniform(0.15, 0.7)
+        found[f"random {number + 1}"] = Schedule(layout, rng.random((STEPS, len(layout))) < share)
+    if layout.transformer == "PixArtTransformer2DModel":
+        found[SAME] = pab(layout, STEPS, PAB_RANGES, window=(0.0, 1.0))
+    return found
+
+
+def _published(folder: Path | None, layout: Layout) -> dict[str, Schedule]:
+    files = sorted(folder.glob("*.json")) if folder else []
+    read = {f"ECAD {path.stem}": read_ecad(path).schedule for path in files}
+    fitting = {name: given for name, given in read.items() if layout.difference(given.layout) is None}
+    # Their MACs are for their own resolution.
+    return {name: Schedule(layout, given.compute) for name, given in fitting.items()}
+
+
+def _counted_macs(run: Callable[[], Any]) -> int:
+    """MACs of a whole pipeline call."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops() // 2)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another cache beside a schedule that costs what it costs.
+
+    Args:
+        enter: puts the cache on, for a block.
+        beside: the name of the schedule.
+        mac_speedup: how many times fewer MACs than uncached.
+    """
+
+    enter: Callable[[], AbstractContextManager[Any]]
+    beside: str
+    mac_speedup: float
+
+
+def _timed(
+    subject: Subject, schedules: dict[str, Schedule], images: int, rounds: int, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    pipe, inputs = subject.pipe, subject.inputs(images)
+    clock = clock_of(next(pipe.transformer.parameters()).device)
+    last: ScheduleHandle | None = None
+
+    def run(steps: int) -> Any:
+        generator = torch.Generator().manual_seed(0)
+        return pipe(**inputs, num_inference_steps=steps, generator=generator, output_type="latent")
+
+    def enter(name: str) -> AbstractContextManager[Any]:
+        nonlocal last
+        if name in rivals:
+            return rivals[name].enter()
+        if name not in schedules:
+            return nullcontext()
+        chosen: dict[str, Any] = options if last is None else {"like": last}
+        last = apply_schedule(pipe, schedules[name], **chosen)
+        return last
+
+    steps = {name: schedule.steps for name, schedule in schedules.items()}
+
+    def seconds(name: str) -> float:
+        with enter(name):
+            # Graphs go with the handle, so they are made anew: in the first run patterns that come again, in the
+            # second the others.
+            for _ in range(2 if "cuda_graphs" in options else 0):
+                run(steps.get(name, STEPS))
+            return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
+
+    rivals: dict[str, Rival] = {}
+    if not options:
+        rivals, found = _rivals(subject, schedules, lambda: run(STEPS))
+        schedules = schedules | found
+    names = ["uncached 1", "uncached 2", *schedules, *rivals]
+    if options:
+        # Uncached runs that are compiled, or graphs, are what such schedules save time of.
+        schedules = schedules | {name: Schedule.all_compute(subject.layout, STEPS) for name in names[:2]}
+    for name in track([name for name in names for _ in range(2)], description="warming up"):
+        seconds(name)
+    times = list(track(interleaved(names, seconds, rounds), total=rounds, description="rounds"))
+    rows = []
+    for name in names[2:]:
+        uncached = np.array([(found["uncached 1"] + found["uncached 2"]) / 2 for found in times])
+        # Schedules of other step counts are compared with as many uncached steps.
+        uncached *= steps.get(name, STEPS) / STEPS
+        ratios = uncached / np.array([found[name] for found in times])
+        once = None
+        if name in schedules:
+            macs = schedules[name]
+            once = macs.steps * macs.layout.step_macs / macs.run_macs
+        rows.append(
+            {
+                "name": name,
+                "mac_speedup": rivals[name].mac_speedup if name in rivals else macs.mac_speedup,
+                "run_mac_speedup": once,
+                "speedup": float(np.median(ratios)),
+                "quartiles": [float(q) for q in np.quantile(ratios, (0.25, 0.75))],
+                "seconds": [found[name] for found in times],
+                "uncached_seconds": uncached.tolist(),
+            }
+        )
+    return rows
+
+
+def _rivals(
+    subject: Subject, schedules: dict[str, Schedule], run: Callable[[], Any]
+) -> tuple[dict[str, Rival], dict[str, Schedule]]:
+    """The caches of diffusers that the model can run, and schedules to time beside them that were not there yet."""
+    pipe = subject.pipe
+
+    def counted(schedule: Schedule) -> int:
+        # Text is worked on once under a schedule only, which would not be equal.
+        with apply_schedule(pipe, schedule, keep_text=False):
+            return _counted_macs(run)
+
+    if SAME in schedules:
+        with _pab(pipe):
+            macs = _counted_macs(run)
+        if macs != counted(schedules[SAME]):
+            raise SystemExit(f"PAB and the schedule that stands for it differ in MACs: {macs}.")
+        return {PAB: Rival(partial(_pab, pipe), SAME, schedules[SAME].mac_speedup)}, {}
+    if not hasattr(pipe.transformer, "enable_cache"):
+        return {}, {}
+    full = _counted_macs(run)
+    for threshold in FBC_THRESHOLDS:
+        with _first_block_cache(pipe, threshold):
+            macs = _counted_macs(run)
+        if full / macs >= FBC_ENOUGH:
+            name = f"{FBC}, threshold {threshold}"
+            nearest = _of_macs(subject.layout, macs / full)
+            if counted(nearest) != round(nearest.mac_fraction * full):
+                raise SystemExit(f"A run under {NEAREST!r} does not have the MACs of its schedule.")
+            return {name: Rival(partial(_first_block_cache, pipe, threshold), NEAREST, full / macs)}, {NEAREST: nearest}
+    Console().print(f"{FBC} saves nothing to speak of up to a threshold of {FBC_THRESHOLDS[-1]}.", highlight=False)
+    return {}, {}
+
+
+def _of_macs(layout: Layout, fraction: float) -> Schedule:
+    """The schedule nearest to a share of the MACs that computes whole steps at even distances, and a part of one."""
+
+    def with_slots(count: int) -> Schedule:
+        whole, more = divmod(count, len(layout))
+        compute = np.zeros((STEPS, len(layout)), dtype=np.bool_)
+        even = np.round(np.linspace(0, STEPS, whole, endpoint=False)).astype(int)
+        compute[even] = True
+        # In the step that is farthest from what was computed.
+        rest = [step for step in range(STEPS) if step not in even]
+        if more:
+            compute[max(rest, key=lambda step: step - max(even[even < step], default=0)), :more] = True
+        return Schedule(layout, compute)
+
+    counts = range(len(layout), STEPS * len(layout) + 1)
+    return min(map(with_slots, counts), key=lambda schedule: abs(schedule.mac_fraction - fraction))
+
+
+@contextmanager
+def _first_block_cache(pipe: Any, threshold: float) -> Iterator[None]:
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+    try:
+        yield
+    finally:
+        pipe.transformer.disable_cache()
+
+
+@contextmanager
+def _pab(pipe: Any) -> Iterator[None]:
+    """PAB of diffusers with the ranges of :data:`PAB_RANGES` in all steps; its hooks leave with the context."""
+    everywhere = (-1, 10**6)
+    config = PyramidAttentionBroadcastConfig(
+        spatial_attention_block_skip_range=PAB_RANGES["attn1"],
+        cross_attention_block_skip_range=PAB_RANGES["attn2"],
+        spatial_attention_timestep_skip_range=everywhere,
+        cross_attention_timestep_skip_range=everywhere,
+        # Only asked whether it lies in the range, which is everywhere.
+        current_timestep_callback=lambda: 1,
+    )
+    apply_pyramid_attention_broadcast(pipe.transformer, config)
+    try:
+        yield
+    finally:
+        registry = HookRegistry.check_if_exists_or_initialize(pipe.transformer)
+        registry.remove_hook("pyramid_attention_broadcast", recurse=True)
+
+
+def _table(section: dict[str, Any]) -> str:
+    rows = section["rows"]
+    lines = [
+        f"{section['images']} image(s), {section['mode']}:",
+        "",
+        "| | MACs saved | with text once | time saved (quartiles) | time / MACs |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["quartiles"]
+        macs, time = row["mac_speedup"], row["speedup"]
+        once = f"{row['run_mac_speedup']:.2f}x" if row["run_mac_speedup"] else "-"
+        spread = f"{time:.2f}x ({low:.2f} to {high:.2f})"
+        lines.append(f"| {row['name']} | {macs:.2f}x | {once} | {spread} | {time / macs:.3f} |")
+    own = [row["speedup"] / row["mac_speedup"] for row in rows if row["name"].startswith(("FORA", "random"))]
+    return "\n".join([*lines, "", f"Median of time / MACs over FORA and random schedules: {np.median(own):.3f}", ""])
+
+
+if __name__ == "__main__":
+    typer.run(main)

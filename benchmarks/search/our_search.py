@@ -1,0 +1,138 @@
+"""This search, whole and with parts of it left out, as a cell of the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.kept import Point, Run
+from benchmarks.landscapes import LANDSCAPES, load
+from benchmarks.search.cells import Cell
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+__all__ = ["OURS", "VARIANTS", "run_ours", "whole_evaluations"]
+
+OURS = "ecad-automl"
+
+#: Settings of the search that differ from the usual ones.
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    OURS: {},
+    "ecad-automl, no surrogate": {"surrogate": False},
+    "ecad-automl, no racing": {"race": 0.0},
+    "ecad-automl, drift not scaled": {"scaled_drift": False},
+    "ecad-automl, operators not adaptive": {"adaptive": False},
+    "ecad-automl, no step seeds": {"step_seeds": 0, "drift_seeds": 14},
+    "ecad-automl, all heuristics": {"heuristics": "all"},
+}
+
+
+class _Follower:
+    def __init__(self, progress: Callable[[int], object]) -> None:
+        self._progress = progress
+
+    def update(self, status: Any) -> None:
+        self._progress(status.evaluations)
+
+    def message(self, text: str) -> None:
+        print(text, flush=True)
+
+
+def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
+    """Search, in a database beside the logs of the rivals, with which it goes on if it was broken off.
+
+    The images of the drift, and of the short uncached run at which the range of interest ends, are paid for first. The
+    uncached run is free, as it is for all.
+
+    Args:
+        cell: which.
+        work: folder of the databases.
+        progress: is told the number of evaluations so far.
+
+    Returns:
+        What it has evaluated whole. Beside it, of each generation number, evaluations, hypervolume, rank correlation,
+        coverage, whether the surrogate chose, and seconds of proposing; and of each candidate that the surrogate
+        predicted its generation, whether it was chosen by that, reward and standard deviation as predicted, reward
+        (expected where it was stopped), GMACs, share of images and operators.
+    """
+    import optuna
+
+    from storage import Store, open_optuna_storage
+    from studies import attributes
+    from studies.config import SearchConfig
+    from studies.sampler import ScheduleNSGAIISampler
+    from studies.search import Search
+    from studies.trials import evaluated_trials, image_share, values_of
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    config = SearchConfig(evaluations=cell.evaluations, seed=cell.seed, **VARIANTS[cell.search])
+    landscape = LANDSCAPES[cell.landscape]
+    evaluator, layout = load(landscape)
+    database = cell.log(work).with_suffix(".db")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    storage = open_optuna_storage(database)
+    with Store.open(database) as store:
+        identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "landscape": cell.landscape}
+        Search(
+            evaluator,
+            layout,
+            store,
+            storage,
+            name=cell.landscape,
+            identity=identity,
+            config=config,
+            observer=_Follower(progress),
+        ).run()
+        generations = [
+            [
+                g.generation,
+                g.evaluations,
+                g.hypervolume,
+                g.rank_correlation,
+                g.coverage,
+                g.surrogate_used,
+                round(g.seconds["propose"], 3),
+            ]
+            for g in store.generations(cell.landscape)
+        ]
+    study = optuna.load_study(study_name=cell.landscape, storage=storage)
+    foretold = []
+    for trial in evaluated_trials(study):
+        reward, gmacs = values_of(trial)
+        known = trial.user_attrs
+        if attributes.PREDICTED_REWARD in known:
+            predicted = [round(known[name], 6) for name in (attributes.PREDICTED_REWARD, attributes.PREDICTED_STD)]
+            generation = trial.system_attrs[ScheduleNSGAIISampler._get_generation_key()]
+            foretold.append(
+                [
+                    generation,
+                    known[attributes.FILTERED],
+                    *predicted,
+                    round(reward, 6),
+                    round(gmacs, 6),
+                    image_share(trial),
+                    known[attributes.OPERATOR],
+                ]
+            )
+    points = whole_evaluations(study, landscape.images)
+    return Run(cell.evaluations, points, {"generations": generations, "foretold": foretold})
+
+
+def whole_evaluations(study: Study, images: int) -> list[Point]:
+    """The whole evaluations of a study in order, with the images that it had paid for by then.
+
+    Args:
+        study: of a finished search.
+        images: of a whole evaluation. Two of these go to the drift and to the short uncached run.
+    """
+    from studies import attributes
+    from studies.trials import evaluated_trials, image_share
+
+    paid, points = 2.0 * images, []
+    for trial in evaluated_trials(study):
+        paid += image_share(trial) * images
+        if trial.values is not None:  # not stopped
+            points.append(Point(trial.values[0], trial.values[1], round(paid), trial.user_attrs[attributes.GENOME]))
+    return points

@@ -1,0 +1,319 @@
+"""A new user's path, timed: from an empty folder over the commands of README to a pipeline that runs under a schedule.
+
+Clones the repository, installs it into a virtual environment, runs the block of README that searches the bundled model,
+and then the lines that ``ecad-automl export`` prints for applying the schedule. At the end its promise is checked:
+multiply-accumulates are counted by PyTorch in a run with it and in one without, and both are timed.
+
+Packages are downloaded first, into a cache of their own, since that depends on the network; installing then takes them
+from there. What serves pages until it is stopped is not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.machine import RESULTS, machine
+
+REPOSITORY = RESULTS.parents[1]
+
+#: How README's block begins that searches the bundled model.
+_SEARCHES = "ecad-automl search --model shapes"
+_INSTALLS = "pip install"
+#: Commands that go on until they are stopped.
+_SERVES = ("ecad-automl dashboard",)
+#: Off the way to an applied schedule: they tell more of what was found.
+_ASIDE = ("ecad-automl front", "ecad-automl confirm")
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SNIPPET = re.compile(r"^from ecad_automl import apply_schedule.*", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"apply_schedule\(pipe, (\"[^\"]+\")\)")
+_ROUNDS = 7
+
+#: After the lines that were printed, which define a pipeline.
+_AFTER = f"""
+import json
+import statistics
+import time
+from pathlib import Path
+
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecad_automl import load_schedule
+
+promised = load_schedule(SCHEDULE).schedule.mac_speedup
+arguments = load_model("shapes").settings.call_arguments()
+
+
+def call():
+    pipe("a small solid blue square on a white background", **arguments)
+
+
+def macs():
+    # PyTorch does not count the fused attention of the CPU.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        call()
+    return sum(counter.get_flop_counts()[type(pipe.transformer).__name__].values()) // 2
+
+
+def seconds():
+    wall, processor = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+full = macs()
+call()
+with apply_schedule(pipe, SCHEDULE):
+    cached = macs()
+    call()
+ratios = []
+for _ in range({_ROUNDS}):
+    uncached = seconds()
+    with apply_schedule(pipe, SCHEDULE):
+        call()
+        ratios.append([before / after for before, after in zip(uncached, seconds())])
+wall, processor = zip(*ratios)
+
+
+def told(values):
+    return {{"median": round(statistics.median(values), 2), "all": [round(value, 2) for value in values]}}
+
+
+Path("found.json").write_text(
+    json.dumps(
+        {{
+            "schedule": SCHEDULE,
+            "MAC speedup promised": round(promised, 4),
+            "MAC speedup counted": round(full / cached, 4),
+            "times as fast": told(wall),
+            "times less processor time": told(processor),
+        }}
+    )
+)
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the path.
+
+    Args:
+        name: the command, or what it is.
+        seconds: of wall time.
+        processor_seconds: of itself and all that it started.
+        on_the_way: whether an applied schedule needs it.
+    """
+
+    name: str
+    seconds: float
+    processor_seconds: float
+    on_the_way: bool = True
+
+
+def commands(readme: str) -> list[str]:
+    """The lines of README's block that searches the bundled model.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for _, block in _BLOCK.findall(readme):
+        if _SEARCHES in block:
+            joined = block.replace("\\\n", " ")
+            return [" ".join(line.split()) for line in joined.splitlines() if line.strip()]
+    raise ValueError(f"README has no block with {_SEARCHES!r}.")
+
+
+def application(printed: str) -> str:
+    """A script of the lines that an export printed, and of what is checked then.
+
+    Raises:
+        ValueError: it printed none.
+    """
+    lines = _SNIPPET.search(printed)
+    file = None if lines is None else _FILE.search(lines[0])
+    if lines is None or file is None:
+        raise ValueError("The export printed no lines that apply its schedule.")
+    return f"{lines[0]}\n\nSCHEDULE = {file[1]}\n{_AFTER}"
+
+
+def main(
+    repository: Annotated[str, typer.Argument(help="What to clone: a folder or an address.")] = str(REPOSITORY),
+    folder: Annotated[Path | None, typer.Option(help="Where; a temporary one by default. Must be empty.")] = None,
+    torch: Annotated[str | None, typer.Option(help="As TORCH of the Makefile, whose own it is by default.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder for the figures.")] = RESULTS,
+) -> None:
+    """Walk the path, check where it ends, and write down how long each step took."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise SystemExit(f"{folder} is not empty; choose another --folder.")
+        found = _walk(repository, folder.absolute(), torch)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            found = _walk(repository, Path(temporary), torch)
+    (results / "new_user.json").write_text(json.dumps(found, indent=1) + "\n")
+    (results / "new_user.md").write_text(table(found))
+    typer.echo(table(found))
+
+
+def _walk(repository: str, folder: Path, torch: str | None) -> dict[str, Any]:
+    clone, env = folder / "ecad-automl", _environment(folder)
+    steps = [_run("git clone", ["git", "clone", "--quiet", repository, str(clone)], folder, env)]
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the user's git
+        cwd=clone,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    readme = (clone / "README.md").read_text()
+    lines = commands(readme)
+    steps.append(_run("virtual environment", [sys.executable, "-m", "venv", ".venv"], clone, env))
+    torch = torch or _makefile_torch(clone)
+    # The cheaper build for this machine first, as the Makefile has it; then README's own command.
+    installs = [
+        ["pip", "install", "--quiet", torch],
+        *(shlex.split(line) for line in lines if line.startswith(_INSTALLS)),
+    ]
+    downloads = [["pip", "download", "--quiet", "--dest", str(folder / "wheels"), *_requirements(installs)]]
+    steps.append(_several("download of packages", downloads, clone, env))
+    shutil.rmtree(folder / "wheels")
+    steps.append(_several("installation", installs, clone, env))
+    printed = clone / "printed.txt"
+    steps += [
+        _run(line, shlex.split(line), clone, env, on_the_way=not line.startswith(_ASIDE), printed=printed)
+        for line in lines
+        if not line.startswith((_INSTALLS, *_SERVES))
+    ]
+    (clone / "apply.py").write_text(application(printed.read_text()))
+    steps.append(_run("apply_schedule, with the check", ["python", "apply.py"], clone, env))
+    return {
+        "machine": machine(),
+        "revision": revision,
+        "steps": [vars(step) for step in steps],
+        "seconds to an applied schedule": round(sum(step.seconds for step in steps if step.on_the_way), 1),
+        "of them download": next(step.seconds for step in steps if step.name.startswith("download")),
+        "result": json.loads((clone / "found.json").read_text()),
+        "load average at the end": round(os.getloadavg()[0], 1),
+    }
+
+
+def _environment(folder: Path) -> Mapping[str, str]:
+    """That of the caller, with the new virtual environment first, and a cache of packages that is empty."""
+    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")}
+    scripts = folder / "ecad-automl" / ".venv" / "bin"
+    return {**clean, "PATH": f"{scripts}:{clean['PATH']}", "PIP_CACHE_DIR": str(folder / "cache")}
+
+
+def _makefile_torch(clone: Path) -> str:
+    found = re.search(r"^TORCH \?= (\S+)$", (clone / "Makefile").read_text(), re.MULTILINE)
+    return "torch" if found is None else found[1]
+
+
+def _requirements(installs: Sequence[Sequence[str]]) -> list[str]:
+    """What ``pip install`` was given, but for its options."""
+    return [argument for install in installs for argument in install[2:] if not argument.startswith("-")]
+
+
+def _several(name: str, calls: Sequence[Sequence[str]], folder: Path, env: Mapping[str, str]) -> Step:
+    steps = [_run(name, call, folder, env) for call in calls]
+    return Step(
+        name, round(sum(step.seconds for step in steps), 1), round(sum(step.processor_seconds for step in steps), 1)
+    )
+
+
+def _run(
+    name: str,
+    call: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    *,
+    on_the_way: bool = True,
+    printed: Path | None = None,
+) -> Step:
+    """Run a command to its end; what it writes is shown.
+
+    Args:
+        name: see :class:`Step`.
+        call: the command.
+        folder: to run it in.
+        env: its environment.
+        on_the_way: see :class:`Step`.
+        printed: what it writes to its standard output is added to this file.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    typer.echo(f"> {shlex.join(call)}", err=True)
+    before = os.times()
+    # Looked up here, since the search for a program goes by the path of this process.
+    program = shutil.which(call[0], path=env["PATH"]) or call[0]
+    with subprocess.Popen(
+        [program, *call[1:]], cwd=folder, env=dict(env), stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        lines = []
+        for line in running.stdout:
+            sys.stderr.write(line)
+            lines.append(line)
+    code = running.returncode
+    if printed is not None:
+        with printed.open("a") as file:
+            file.writelines(lines)
+    after = os.times()
+    if code:
+        raise SystemExit(f"{shlex.join(call)} failed with exit code {code}.")
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return Step(name, round(after.elapsed - before.elapsed, 1), round(used, 1), on_the_way)
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The figures as Markdown."""
+    result, about = found["result"], found["machine"]
+    rows = [
+        f"| {_shown(step['name'])} | {step['seconds']:.1f} | {step['processor_seconds']:.1f} |"
+        for step in found["steps"]
+    ]
+    wall, processor = result["times as fast"], result["times less processor time"]
+    total, download = found["seconds to an applied schedule"], found["of them download"]
+    about_it = (
+        f"{about['processor']}, {about['cores']} cores, Python {about['python']}; revision {found['revision']}; load "
+        f"average at the end {found['load average at the end']}. By `python -m benchmarks.system.new_user`."
+    )
+    in_all = (
+        f"To an applied schedule, without `front` and `confirm`: {total:.0f} s, of which {download:.0f} s for the "
+        "download of packages, which depends on the network."
+    )
+    checked = (
+        f"`{result['schedule']}` promises {result['MAC speedup promised']:.2f}x fewer MACs; "
+        f"{result['MAC speedup counted']:.2f}x were counted, since what depends on the text alone is "
+        f"computed once a run. Whole calls of the pipeline, one image each, were "
+        f"{wall['median']:.2f} times as fast ({min(wall['all']):.2f} to {max(wall['all']):.2f}, {len(wall['all'])} "
+        f"rounds) and took {processor['median']:.2f} times less processor time ({min(processor['all']):.2f} to "
+        f"{max(processor['all']):.2f})."
+    )
+    head = ["# From a fresh clone to an applied schedule", "", about_it, ""]
+    return "\n".join(
+        [*head, "| step | seconds | of processor time |", "|---|---|---|", *rows, "", in_all, "", checked, ""]
+    )
+
+
+def _shown(name: str) -> str:
+    return f"`{name}`" if name.startswith("ecad-automl") else name
+
+
+if __name__ == "__main__":
+    typer.run(main)
