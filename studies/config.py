@@ -47,10 +47,10 @@ class SearchConfig:
     Args:
         evaluations: budget, in the images of so many whole evaluations, those of earlier runs of the same study
             included.
-        batch: schedules of one generation.
-        parents: size of the elite that breeds.
-        pool: offspring bred for each generation, from which the surrogate chooses.
-        unfiltered: how many of each batch are drawn from the pool by chance, to measure the surrogate on candidates
+        population: schedules that survive a generation, and breed: NSGA-II's population.
+        offspring: schedules that are evaluated in each generation.
+        pool: candidates bred for each generation, from which the surrogate chooses the offspring.
+        unfiltered: how many of the offspring are drawn from the pool by chance, to measure the surrogate on candidates
             that it did not choose.
         surrogate: False breeds without prefilter: the plain NSGA-II.
         scaled_drift: whether the drift of slots is scaled to what it does to the output and the last latents; False
@@ -75,8 +75,8 @@ class SearchConfig:
     """
 
     evaluations: int = 150
-    batch: int = 8
-    parents: int = 24
+    population: int = 24
+    offspring: int = 8
     pool: int = 360
     unfiltered: int = 1
     surrogate: bool = True
@@ -91,19 +91,19 @@ class SearchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch < 2:
-            raise StudyError(f"The population (batch) is {self.batch}; at least 2 schedules per generation are needed.")
-        if self.evaluations < self.batch:
+        if self.population < 2:
+            raise StudyError(f"The population is {self.population}; at least 2 schedules are needed to breed.")
+        if self.offspring < 2:
+            raise StudyError(f"The offspring are {self.offspring}; at least 2 schedules per generation are needed.")
+        if self.evaluations < self.offspring:
             raise StudyError(
-                f"The budget of {self.evaluations} evaluations is below the population of {self.batch}; raise "
-                "--evaluations or lower --population."
+                f"The budget of {self.evaluations} evaluations is below the offspring of one generation, "
+                f"{self.offspring}; raise the evaluations or lower the offspring."
             )
-        if not 0 <= self.unfiltered <= self.batch:
-            raise StudyError(f"The unfiltered share is {self.unfiltered} of a batch of {self.batch}; it must fit in.")
-        if self.parents < 2:
-            raise StudyError(f"There are {self.parents} parents; at least 2 are needed to breed.")
-        if self.pool < self.batch:
-            raise StudyError(f"The pool of {self.pool} is below the population of {self.batch}; it must be larger.")
+        if not 0 <= self.unfiltered <= self.offspring:
+            raise StudyError(f"There are {self.unfiltered} unfiltered of {self.offspring} offspring; they must fit in.")
+        if self.pool < self.offspring:
+            raise StudyError(f"The pool of {self.pool} is below the offspring, {self.offspring}; it must be larger.")
         if self.heuristics not in get_args(Heuristics):
             known = ", ".join(get_args(Heuristics))
             raise StudyError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")

@@ -193,7 +193,7 @@ def _cost(job: SearchJob, layout: Layout, store: Store, observer: SearchObserver
 def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     """All that the results of a study depend on, as JSON values: a study goes on only with the same.
 
-    The settings of the search (budget, population, seed) are left out: a later run may choose others.
+    The settings of the search (budget, offspring, seed) are left out: a later run may choose others.
     """
     scheduler = job.model.pipe.scheduler
     # Studies that minimize MACs say nothing of it, since they did so before there was a choice.

@@ -178,7 +178,7 @@ def propose(
             np.append(evaluated.reward[front], [each.reward for each in foretold]),
             np.append(evaluated.cost[front], [each.cost for each in foretold]),
             scale.reference,
-            config.batch - min(config.unfiltered, len(lottery)),
+            config.offspring - min(config.unfiltered, len(lottery)),
         )
 
     order, filtered = in_order(lottery, config.unfiltered, choose if trusted else None)

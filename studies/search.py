@@ -131,7 +131,11 @@ class Search:
         """
         self._store.claim_study(self._name, self._identity)
         self._sampler = ScheduleNSGAIISampler(
-            self._layout, self._steps, batch=self._config.batch, parents=self._config.parents, propose=self._propose
+            self._layout,
+            self._steps,
+            batch=self._config.offspring,
+            parents=self._config.population,
+            propose=self._propose,
         )
         self._study = open_study(self._optuna_storage, self._name, self._sampler, self._cost.name)
         if left := release_stale(self._study):
@@ -270,7 +274,7 @@ class Search:
         """What the sampler will say: the last generation until it is full, then a new one."""
         last = max([1, self._figures.generation, *(flight.generation for flight in self._flights)])
         members = self._figures.members(last) + sum(flight.generation == last for flight in self._flights)
-        return last + (members >= self._config.batch)
+        return last + (members >= self._config.offspring)
 
     def _planned_aside(self, generation: int, planner: ThreadPoolExecutor) -> bool:
         """Have another thread plan the generation, so that results are taken meanwhile; whether it is done."""
@@ -436,7 +440,7 @@ class Search:
 
     def _close_generation(self, generation: int, overhead: float) -> None:
         """After the last trial of a generation, store its figures."""
-        if self._figures.members(generation) < self._config.batch if generation else self._seeds_left > 0:
+        if self._figures.members(generation) < self._config.offspring if generation else self._seeds_left > 0:
             return
         plan = self._sampler.plan(generation)
         status = self._status("evaluating")

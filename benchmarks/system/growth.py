@@ -51,7 +51,7 @@ def main(steps: int = 20, repeats: int = 3, seed: int = 0, results: Path = RESUL
     rows = {}
     for size in SIZES:
         known = Evaluated(tuple(schedules[:size]), reward[:size], costs[:size], np.ones(size))
-        parents = schedules[size - config.parents : size]
+        parents = schedules[size - config.population : size]
         surrogate = Surrogate(context, 0, None, scale.span)
         parts: dict[str, Callable[[], object]] = {
             "fit": lambda surrogate=surrogate, size=size: surrogate.fit(compute[:size], reward[:size]),

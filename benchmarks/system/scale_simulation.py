@@ -51,8 +51,8 @@ def run(
     seconds: Annotated[float, typer.Option(help="Of a mean evaluation.")] = 30.0,
     rounds: Annotated[int, typer.Option(help="Evaluations for each worker, at least.")] = 6,
     least: Annotated[int, typer.Option(help="Evaluations in all, at least.")] = 400,
-    population: Annotated[
-        int | None, typer.Option(help="Schedules per generation; by default that of a search.")
+    offspring: Annotated[
+        int | None, typer.Option(help="Schedules per generation; by default those of a search.")
     ] = None,
     mode: Annotated[list[str], typer.Option(help="May be given several times.")] = ["asynchronous", "generational"],  # noqa: B006
     seeds: int = 1,
@@ -62,13 +62,13 @@ def run(
     for seed in range(seeds):
         for count in workers:
             for each in mode:
-                size = "" if population is None else f", population {population}"
+                size = "" if offspring is None else f", population {offspring}"  # as the kept cases are named
                 budget = max(least, rounds * count)
                 name = f"{count} workers, {budget} evaluations of {seconds:g} s, {each}{size}, seed {seed}"
                 if name in kept["cases"]:
                     continue
 
-                case = _simulate(count, seconds, budget, population, seed, asynchronous=each == "asynchronous")
+                case = _simulate(count, seconds, budget, offspring, seed, asynchronous=each == "asynchronous")
                 kept["machine"] = machine()
                 kept["cases"][name] = {"workers": count, "mode": each, "seconds": seconds, "seed": seed, **case}
                 CASES.write_text(json.dumps(kept, indent=1) + "\n")
@@ -76,7 +76,7 @@ def run(
 
 
 def _simulate(
-    workers: int, seconds: float, budget: int, population: int | None, seed: int, *, asynchronous: bool
+    workers: int, seconds: float, budget: int, offspring: int | None, seed: int, *, asynchronous: bool
 ) -> dict[str, Any]:
     import optuna
 
@@ -97,7 +97,7 @@ def _simulate(
         started.append(SimulatedWorkers(problem, workers, Latency(seconds, ratios), clock, seed))
         return started[-1]
 
-    size = {} if population is None else {"batch": population}
+    size = {} if offspring is None else {"offspring": offspring}
     config = SearchConfig(evaluations=budget, asynchronous=asynchronous, seed=seed, **size)
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "study.db"

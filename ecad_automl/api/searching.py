@@ -39,8 +39,8 @@ _LOGGER = logging.getLogger("ecad_automl")
 
 #: How a pipeline is called.
 _CALL = ("steps", "guidance_scale", "height", "width")
-#: Options of the command as the fields of SearchConfig.
-_SEARCH = {"evaluations": "evaluations", "population": "batch"}
+#: Settings of the search itself that a preset may have.
+_SEARCH = ("evaluations", "population", "offspring")
 
 
 def search(
@@ -205,7 +205,7 @@ def _said_by_preset(default: Mapping[str, Any], prompts: Any, model: Any) -> dic
 def _config(
     config: SearchConfig | None, default: Mapping[str, Any], evaluations: int | None, seed: int | None
 ) -> SearchConfig:
-    ours = {ours: default[name] for name, ours in _SEARCH.items() if name in default}
+    ours = {name: default[name] for name in _SEARCH if name in default}
     found = config or SearchConfig(**ours)
     return replace(
         found,

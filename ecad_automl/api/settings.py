@@ -18,7 +18,9 @@ from studies.config import SETTINGS, Heuristics, SearchConfig
 
 __all__ = ["TABLES", "MethodTable", "SearchFile", "resolved_config", "table_keys"]
 
-_SCHEMA = "ecad-automl/search/1"
+_SCHEMA = "ecad-automl/search/2"
+#: Here the offspring were called population, and the population parents.
+_FIRST_SCHEMA = "ecad-automl/search/1"
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -77,6 +79,7 @@ class SearchTable(_Table):
     study: str | None = None
     evaluations: Count | None = None
     population: Annotated[int, Field(ge=2)] | None = None
+    offspring: Annotated[int, Field(ge=2)] | None = None
     init: list[str] | None = None
     init_limit: Annotated[int, Field(ge=0)] | None = None
     batch_size: Count | None = None
@@ -125,7 +128,7 @@ class MethodTable(_Table):
 
 
 #: What the command has an option for, if of another name, or in part.
-_WITH_OPTION = ("evaluations", "batch", "surrogate", "heuristics", "race", "seed", "asynchronous")
+_WITH_OPTION = ("evaluations", "population", "offspring", "surrogate", "heuristics", "race", "seed", "asynchronous")
 _WITHOUT_OPTION = {name: kind for name, kind in get_type_hints(SearchConfig).items() if name not in _WITH_OPTION}
 if TYPE_CHECKING:
     _Method = MethodTable
@@ -240,14 +243,17 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
         )
     try:
         kept = json.loads(data)
-        if kept["schema"] != _SCHEMA:
+        tables = kept.get("settings", {})
+        if kept["schema"] == _FIRST_SCHEMA:
+            tables = _renamed(tables)
+        elif kept["schema"] != _SCHEMA:
             raise StorageError(
                 f"The settings of the study {name!r} in {where} are of the schema {kept['schema']!r}, not {_SCHEMA}; "
                 "upgrade ecad-automl."
             )
         # A version that had more settings may have kept them.
         known = {
-            table: {key: value for key, value in kept["settings"].get(table, {}).items() if key in keys}
+            table: {key: value for key, value in tables.get(table, {}).items() if key in keys}
             for table, keys in table_keys().items()
         }
         return SearchFile.model_validate(known)
@@ -255,3 +261,14 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
         raise StorageError(
             f"The settings of the study {name!r} in {where} cannot be read ({type(error).__name__}); restore the file."
         ) from error
+
+
+def _renamed(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Tables of the first schema in the names of this one."""
+    found = {name: dict(table) for name, table in tables.items()}
+    search, method = found.setdefault("search", {}), found.get("method", {})
+    if "population" in search:
+        search["offspring"] = search.pop("population")
+    if "parents" in method:
+        search["population"] = method.pop("parents")
+    return found

@@ -91,7 +91,8 @@ def search(
         ),
     ] = "gmacs",
     evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
-    population: Annotated[int, typer.Option(help="Schedules per generation.")] = 8,
+    population: Annotated[int, typer.Option(help="Schedules that survive a generation and breed.")] = 24,
+    offspring: Annotated[int, typer.Option(help="Schedules evaluated in each generation.")] = 8,
     init: Annotated[
         list[str] | None,
         typer.Option(
@@ -194,7 +195,8 @@ def search(
     method: MethodTable = context.meta.get(_METHOD, MethodTable())
     settings = method.config(
         evaluations=evaluations,
-        batch=population,
+        population=population,
+        offspring=offspring,
         surrogate=surrogate,
         seed=seed,
         race=race,

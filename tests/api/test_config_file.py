@@ -31,7 +31,7 @@ evaluations = 40
 race = false
 
 [method]
-parents = 12
+pool = 360
 """
 
 
@@ -50,7 +50,7 @@ def test_a_file_says_what_its_keys_say_and_nothing_else(tmp_path: Path) -> None:
         "evaluations": 40,
         "race": False,
     }
-    assert found.method.config(race=True) == SearchConfig(parents=12)
+    assert found.method.config(race=True) == SearchConfig(pool=360)
 
 
 def test_a_file_that_is_written_reads_back_the_same(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too(
     }  # type: ignore[attr-defined]
     keys = {key.replace("-", "_") for table, keys in table_keys().items() if table != "method" for key in keys}
     assert keys == options
-    of_options = {"evaluations", "batch", "surrogate", "heuristics", "race", "seed", "asynchronous"}
+    of_options = {"evaluations", "population", "offspring", "surrogate", "heuristics", "race", "seed", "asynchronous"}
     settings = {item.name.replace("_", "-") for item in fields(SearchConfig) if item.name not in of_options}
     assert set(table_keys()["method"]) == settings | {"race-share"}
 
@@ -139,12 +139,12 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path: Path, run_cli: Cli) -> None:
-    path = written(tmp_path, "[search]\nevaluations = 5\npopulation = 12\n[reward]\ncost = 'latency'\n")
+    path = written(tmp_path, "[search]\nevaluations = 5\noffspring = 12\n[reward]\ncost = 'latency'\n")
     code, _, err = run_cli("search", "--config", path, "--storage", tmp_path / "s.db")
     assert code == 2
-    assert "budget of 5 evaluations is below the population of 12" in err
+    assert "budget of 5 evaluations is below the offspring of one generation, 12" in err
     code, _, err = run_cli("search", "--evaluations", 9, "--config", path, "--storage", tmp_path / "s.db")
-    assert "budget of 9 evaluations is below the population of 12" in err
+    assert "budget of 9 evaluations is below the offspring of one generation, 12" in err
     code, _, err = run_cli("search", "--config", path, "--evaluations", 12, "--cost", "dollars")
     assert "'dollars'" in err
 
@@ -193,3 +193,13 @@ def test_settings_that_this_version_lacks_are_left_out(tmp_path: Path) -> None:
         store.save_calibration("s", SETTINGS, json.dumps(kept).encode())
     found = resolved_config(tmp_path / "s.db")
     assert found.to_dict() == {"search": {"seed": 3}, "method": {"pool": 50}}
+
+
+def test_settings_of_before_there_were_offspring_are_read_in_their_names(tmp_path: Path) -> None:
+    """Population was what a generation evaluates, and parents what breeds."""
+    kept = {"schema": "ecad-automl/search/1", "settings": {"search": {"population": 5}, "method": {"parents": 12}}}
+    with Store.open(tmp_path / "s.db") as store:
+        store.claim_study("s", {})
+        store.save_calibration("s", SETTINGS, json.dumps(kept).encode())
+    found = resolved_config(tmp_path / "s.db")
+    assert found.to_dict() == {"search": {"offspring": 5, "population": 12}}

@@ -38,7 +38,7 @@ def test_a_call_with_a_preset_goes_on_with_the_study_of_the_command(
     code, _, err = run_cli(
         *("search", "--preset", "pixart-alpha-256", "--model", model, "--prompts", named, "--storage", database),
         *("--reward", "fidelity", "--study", "small", "--height", 16, "--width", 16, "--images-per-prompt", 1),
-        *("--steps", 4, "--evaluations", 2, "--population", 2),
+        *("--steps", 4, "--evaluations", 2, "--offspring", 2),
     )
     assert code == 0, err
     front = search(
@@ -53,7 +53,7 @@ def test_a_call_with_a_preset_goes_on_with_the_study_of_the_command(
         width=16,
         images_per_prompt=1,
         evaluations=3,
-        config=SearchConfig(batch=2, evaluations=3),
+        config=SearchConfig(offspring=2, evaluations=3),
         progress=False,
     )
     assert len(front.evaluations) >= 3

@@ -27,7 +27,7 @@ def _search_arguments(folder: Path, model: Path, evaluations: int) -> list[str]:
     return [
         *("search", "--model", str(model), "--storage", f"sqlite:///{folder}/study.db", "--study", "tiny"),
         *("--prompts", str(prompts), "--reward", "fidelity", "--steps", "4", "--height", "16", "--width", "16"),
-        *("--evaluations", str(evaluations), "--population", "4", "--device", "cpu"),
+        *("--evaluations", str(evaluations), "--offspring", "4", "--device", "cpu"),
     ]
 
 

@@ -75,11 +75,11 @@ def test_missing_weights(run_cli: Cli, tiny_pixart_folder: Path, tmp_path: Path)
     assert "could not be loaded" in err
 
 
-def test_a_budget_below_the_population(run_cli: Cli, tmp_path: Path) -> None:
-    code, _, err = run_cli("search", "--evaluations", 5, "--population", 12, "--storage", tmp_path / "s.db")
+def test_a_budget_below_the_offspring(run_cli: Cli, tmp_path: Path) -> None:
+    code, _, err = run_cli("search", "--evaluations", 5, "--offspring", 12, "--storage", tmp_path / "s.db")
     assert code == 2
     assert one_sentence(err)
-    assert "below the population" in err
+    assert "below the offspring" in err
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n\n"])

@@ -34,7 +34,7 @@ def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     path = tmp_path_factory.mktemp("confirm") / "study.db"
     model = load_model(str(tiny_pixart_folder), device="cpu")
     model = model.with_settings(steps=4, height=16, width=16, max_sequence_length=8)
-    config = SearchConfig(evaluations=6, batch=4, heuristics="all", step_seeds=0)
+    config = SearchConfig(evaluations=6, offspring=4, heuristics="all", step_seeds=0)
     run_search(SearchJob(model, SEARCHED, load_reward("fidelity"), path, "tiny", config=config))
     return path
 

@@ -28,7 +28,7 @@ def search(tiny_pixart_folder: Path, tmp_path: Path) -> Callable[..., list[objec
         return [
             *("search", "--model", tiny_pixart_folder, "--study", name, "--storage", tmp_path / f"{name}.db"),
             *("--prompts", prompts, "--reward", "fidelity", "--steps", steps, "--height", 16, "--width", 16),
-            *("--evaluations", evaluations, "--population", 4, "--device", "cpu", *more),
+            *("--evaluations", evaluations, "--offspring", 4, "--device", "cpu", *more),
         ]
 
     return arguments

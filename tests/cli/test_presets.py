@@ -17,7 +17,7 @@ PROMPTS = ["a large solid red circle", "a small hollow blue square"]
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "guidance", "population"),
+    ("name", "side", "guidance", "offspring"),
     [
         ("pixart-alpha-256", 256, 4.5, 72),
         ("pixart-sigma-256", 256, 4.5, 72),
@@ -25,10 +25,10 @@ PROMPTS = ["a large solid red circle", "a small hollow blue square"]
         ("flux-dev-1024", 1024, 5.0, 24),
     ],
 )
-def test_a_preset_is_the_experiment_of_the_paper(name: str, side: int, guidance: float, population: int) -> None:
+def test_a_preset_is_the_experiment_of_the_paper(name: str, side: int, guidance: float, offspring: int) -> None:
     options = read_search_file(preset_path(name)).options()
     assert (options["height"], options["width"], options["steps"]) == (side, side, 20)
-    assert (options["guidance_scale"], options["population"]) == (guidance, population)
+    assert (options["guidance_scale"], options["offspring"]) == (guidance, offspring)
     assert (options["limit"], options["images_per_prompt"], options["reward"]) == (100, 10, "image-reward")
 
 
@@ -48,7 +48,7 @@ def test_a_preset_runs_in_one_command_on_small_checkpoints_of_its_classes(
         *("search", "--preset", preset, "--model", tiny_folders(family), "--storage", tmp_path / "study.db"),
         *("--prompts", f"imagerewarddb={prompts}", "--reward", f"image-reward={image_reward}", "--device", "cpu"),
         *("--study", "small", "--dtype", "float32", "--height", 16, "--width", 16, "--images-per-prompt", 1),
-        *("--evaluations", 3, "--population", 3, "--steps", 4),
+        *("--evaluations", 3, "--offspring", 3, "--steps", 4),
     )
     assert code == 0, err
     assert "2 prompts x 1 images, 4 steps, reward image-reward" in " ".join(err.split())
@@ -67,7 +67,7 @@ def test_a_scheduler_of_another_class_is_part_of_the_study(
     arguments = [
         *("search", "--model", tiny_pixart_folder, "--storage", tmp_path / "study.db", "--study", "tiny"),
         *("--prompts", tmp_path / "prompts.txt", "--steps", 4, "--height", 16, "--width", 16, "--device", "cpu"),
-        *("--evaluations", 3, "--population", 3),
+        *("--evaluations", 3, "--offspring", 3),
     ]
     assert run_cli(*arguments, "--scheduler", "EulerDiscreteScheduler")[0] == 0
     with Store.open(tmp_path / "study.db", read_only=True) as store:

@@ -27,7 +27,7 @@ def searched(run_cli: Cli, tiny_pixart_folder: Path, prompts: Path, tmp_path: Pa
     code, _, err = run_cli(
         *("search", "--model", tiny_pixart_folder, "--storage", database, "--study", "tiny", "--device", "cpu"),
         *("--prompts", prompts, "--calibration-prompts", 6, "--reward", "fidelity", "--steps", 4, "--height", 16),
-        *("--width", 16, "--evaluations", 4, "--population", 4),
+        *("--width", 16, "--evaluations", 4, "--offspring", 4),
     )
     assert code == 0, err
     return database

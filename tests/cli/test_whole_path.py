@@ -32,7 +32,7 @@ def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     command = [
         *(sys.executable, "-m", "ecad_automl.cli", "search", "--model", str(tiny_pixart_folder), "--study", "tiny"),
         *("--storage", f"sqlite:///{folder}/study.db", "--prompts", str(prompts), "--reward", "fidelity"),
-        *("--steps", "4", "--height", "16", "--width", "16", "--evaluations", "34", "--population", "4"),
+        *("--steps", "4", "--height", "16", "--width", "16", "--evaluations", "34", "--offspring", "4"),
         *("--device", "cpu"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -41,7 +41,7 @@ PAGES = {str(path.relative_to(ROOT)): path for path in (ROOT / "README.md", *sor
 #: What tests add to commands so that they take seconds; later options replace earlier ones. Nothing else is changed but
 #: the values below: all commands really run, on fewer prompts, schedules and rounds.
 ADDED_OPTIONS: Mapping[str, Sequence[str]] = {
-    "search": ("--evaluations", "4", "--population", "2", "--limit", "2", "--steps", "6", "--latency-schedules", "3"),
+    "search": ("--evaluations", "4", "--offspring", "2", "--limit", "2", "--steps", "6", "--latency-schedules", "3"),
     "confirm": ("--limit", "2"),
     "evaluate": ("--limit", "2"),
     "bench": ("--warmup", "1", "--repeats", "1"),

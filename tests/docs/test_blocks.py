@@ -32,7 +32,7 @@ from ecad_automl.shapes.world import prompts
 from studies import SearchConfig
 
 model = ecad_automl.load_model("shapes").with_settings(steps=6)
-config = SearchConfig(batch=2)
+config = SearchConfig(offspring=2)
 path = os.environ["STUDY"]
 ecad_automl.search(model, prompts("calibration", 4), reward="shapes", storage=path, evaluations=6, config=config)
 """

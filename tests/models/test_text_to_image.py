@@ -158,7 +158,7 @@ def test_a_search_runs_from_the_command_line(tiny_folders: Callable[[str], Path]
         *(sys.executable, "-m", "ecad_automl.cli", "search", "--model", str(tiny_folders("sana")), "--study", "sana"),
         *("--storage", f"sqlite:///{tmp_path}/study.db", "--prompts", str(tmp_path / "prompts.txt")),
         *("--reward", "fidelity", "--steps", "4", "--height", "32", "--width", "32", "--evaluations", "20"),
-        *("--population", "4", "--device", "cpu"),
+        *("--offspring", "4", "--device", "cpu"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

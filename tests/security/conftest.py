@@ -23,7 +23,7 @@ def searched(tiny_folders: Callable[[str], Path], tmp_path_factory: pytest.TempP
     arguments = [
         *("search", "--model", str(tiny_folders("pixart")), "--storage", f"{folder}/study.db", "--study", "tiny"),
         *("--prompts", f"{folder}/prompts.txt", "--reward", "fidelity", "--steps", "4", "--height", "16"),
-        *("--width", "16", "--evaluations", "20", "--population", "4", "--device", "cpu", "--quiet"),
+        *("--width", "16", "--evaluations", "20", "--offspring", "4", "--device", "cpu", "--quiet"),
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["ecad-automl", *arguments])

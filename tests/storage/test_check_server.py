@@ -38,7 +38,7 @@ def search(location: str) -> None:
         for count in fewer_steps(STEPS):
             store.save_baseline("s", BaselineRecord(f"{count} steps", count, 1.0, -0.1))
         storage = open_optuna_storage(location)
-        config = SearchConfig(evaluations=24, batch=6, parents=10, pool=60, asynchronous=False)
+        config = SearchConfig(evaluations=24, offspring=6, population=10, pool=60, asynchronous=False)
         Search(
             evaluator,  # type: ignore[arg-type]
             layout,

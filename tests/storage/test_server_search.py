@@ -44,7 +44,7 @@ def arguments(storage: str, study: str, folder: Path, model: Path, evaluations: 
     prompts.write_text("\n".join(PROMPTS) + "\n")
     return [
         *("search", "--model", str(model), "--storage", storage, "--study", study, "--prompts", str(prompts)),
-        *("--reward", "fidelity", "--steps", "4", "--height", "16", "--width", "16", "--population", "4"),
+        *("--reward", "fidelity", "--steps", "4", "--height", "16", "--width", "16", "--offspring", "4"),
         *("--evaluations", str(evaluations), "--device", "cpu"),
     ]
 

@@ -131,7 +131,7 @@ class Bench:
         executor: Callable[[], Executor] | None = None,
         **settings: Any,
     ) -> SearchStatus:
-        config = SearchConfig(**{"evaluations": 60, "batch": 6, "parents": 10, "pool": 60, **settings})
+        config = SearchConfig(**{"evaluations": 60, "offspring": 6, "population": 10, "pool": 60, **settings})
         evaluator = evaluator or self.evaluator()
         with Store.open(self.database) as store:
             store.save_calibration(study, "drift", evaluator.drift.to_bytes())

@@ -233,10 +233,10 @@ def test_operators_by_their_gains_make_another_search_than_alike_ones(bench: Any
     ("settings", "message"),
     [
         ({"heuristics": "some"}, "'some' are unknown; choose one of fora, all, none"),
-        ({"evaluations": 4}, "budget of 4 evaluations is below the population of 6"),
-        ({"batch": 1}, "population"),
+        ({"evaluations": 4}, "budget of 4 evaluations is below the offspring of one generation, 6"),
+        ({"offspring": 1}, "offspring"),
+        ({"population": 1}, "population"),
         ({"unfiltered": 7}, "unfiltered"),
-        ({"parents": 1}, "parents"),
         ({"pool": 3}, "pool"),
         ({"drift_seeds": -1}, "drift seeds"),
     ],

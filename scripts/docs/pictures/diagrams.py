@@ -34,7 +34,7 @@ def loop(study: Study, path: Path) -> None:
         )  # fmt: skip
         choose = _box(
             axes, (62, 29, 21, 11), "Choose",
-            f"surrogate predicts all;\n{config.batch - config.unfiltered} of most expected gain,\n"
+            f"surrogate predicts all;\n{config.offspring - config.unfiltered} of most expected gain,\n"
             f"{config.unfiltered} drawn by lot", "blue",
         )  # fmt: skip
         evaluate = _box(
