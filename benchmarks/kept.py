@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from benchmarks.machine import RESULTS
 
 __all__ = ["KEPT", "Point", "Run", "keep", "kept_run", "kept_runs", "slug"]
@@ -53,11 +51,9 @@ class Run:
 
 
 def _front(points: Sequence[Point]) -> list[int]:
-    from surrogate import non_dominated
+    from surrogate.pareto import pareto_front
 
-    cost = np.array([point.gmacs for point in points])
-    chosen = np.flatnonzero(non_dominated(np.array([point.reward for point in points]), cost))
-    return [int(i) for i in chosen[np.argsort(cost[chosen], kind="stable")]]
+    return pareto_front([point.reward for point in points], [point.gmacs for point in points]).tolist()
 
 
 def slug(search: str) -> str:

@@ -1,9 +1,8 @@
-"""The study database, a file or on a server, with Optuna's tables and ours, and the front that is read from it."""
+"""The study database, a file or on a server, with Optuna's tables and ours."""
 
 from storage.backup import Backups, back_up, restore
 from storage.check import CheckedFile, check_database
 from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
-from storage.front import Costly, by_gmacs, by_latency, choose_by_drop, choose_by_speedup, choose_trial, front, knee
 from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, shown, split_study
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
@@ -17,7 +16,6 @@ __all__ = [
     "BaselineRecord",
     "CheckedFile",
     "ConfirmationRecord",
-    "Costly",
     "EvaluationRecord",
     "GenerationRecord",
     "ScoreFile",
@@ -26,16 +24,9 @@ __all__ = [
     "WriterLock",
     "back_up",
     "backup_path",
-    "by_gmacs",
-    "by_latency",
     "check_database",
-    "choose_by_drop",
-    "choose_by_speedup",
-    "choose_trial",
     "database_path",
-    "front",
     "is_server",
-    "knee",
     "may_exist",
     "open_optuna_storage",
     "open_served_storage",

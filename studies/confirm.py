@@ -32,10 +32,10 @@ from studies.confirmation import (
     check_unseen,
     load_confirmation,
     sample_key,
-    study_front,
     uncached_genome,
 )
 from studies.cost import LATENCY_MS, Cost, latency_cost, mac_cost
+from studies.evaluated import study_front
 from studies.interrupt import uninterrupted
 from studies.job import SearchJob, study_identity
 from studies.latency import stored_latency_model

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from ecad_automl.errors import EvaluationError, PromptError, StorageError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import ConfirmationRecord, Costly, EvaluationRecord, Store, by_gmacs, by_latency, front
+from storage import ConfirmationRecord, Store
+from studies.evaluated import study_cost, study_front
 from studies.verdicts import Run, Verdicts, judge
 
-__all__ = ["Confirmation", "check_unseen", "load_confirmation", "sample_key", "study_front", "uncached_genome"]
+__all__ = ["Confirmation", "check_unseen", "load_confirmation", "sample_key", "uncached_genome"]
 
 _SEARCHED = "uncached"
 
@@ -73,11 +74,6 @@ def check_unseen(prompts: Sequence[str], seeds: Sequence[int], identity: Mapping
             raise EvaluationError(f"The seed {seed} was searched with; choose one that the search did not use.")
 
 
-def study_front(evaluations: Sequence[EvaluationRecord], identity: Mapping[str, Any]) -> list[EvaluationRecord]:
-    """The front of a study in what it minimizes, the cheapest first."""
-    return front(evaluations, _cost(identity))
-
-
 def uncached_genome(identity: Mapping[str, Any]) -> str:
     """The bits of the schedule that caches nothing, under which the uncached run is kept."""
     layout = Layout.from_dict(identity["layout"])
@@ -113,7 +109,7 @@ def load_confirmation(store: Store, study: str, sample: str | None = None) -> Co
     records = {record.run: record for record in by_sample.get(sample, ())}
     if uncached not in records:
         return None
-    cost, metric = _cost(identity), str(identity["reward"])
+    cost, metric = study_cost(identity), str(identity["reward"])
     searched = _Searched(store, study, metric, identity)
     runs = [
         Run(
@@ -170,10 +166,6 @@ def _scores(record: ConfirmationRecord, metric: str) -> NDArray[np.float64]:
 def _told(records: Sequence[ConfirmationRecord], front_genomes: Collection[str]) -> tuple[int, str]:
     images = sum(record.prompts * record.seeds for record in records if record.run in front_genomes)
     return images, max(record.created for record in records)
-
-
-def _cost(identity: Mapping[str, Any]) -> Callable[[Costly], float]:
-    return by_latency if "cost" in identity else by_gmacs
 
 
 def _plain(prompt: str) -> str:

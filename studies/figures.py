@@ -8,6 +8,7 @@ from collections import Counter, deque
 from studies.quality import Scale
 from studies.status import SPEEDUPS, SearchStatus
 from studies.trust import Trust
+from surrogate import GrowingFront
 
 __all__ = ["Figures"]
 
@@ -30,7 +31,7 @@ class Figures:
         self._stopped = 0
         self._images = 0.0
         self._members: Counter[int] = Counter()
-        self._front: list[tuple[float, float]] = []
+        self._front = GrowingFront()
         self._hypervolume: float | None = None
         self._best: dict[float, float | None] = dict.fromkeys(SPEEDUPS)
         self._finished: deque[tuple[float, float]] = deque(maxlen=_LATEST + 1)
@@ -76,10 +77,8 @@ class Figures:
                 difference = reward - self._scale.uncached_reward
                 before = self._best[speedup]
                 self._best[speedup] = difference if before is None else max(before, difference)
-        if not any(r >= reward and c <= cost for r, c in self._front):
-            self._front = [(r, c) for r, c in self._front if not (reward >= r and cost <= c)] + [(reward, cost)]
-            rewards, costs = zip(*self._front, strict=True)
-            self._hypervolume = self._scale.hypervolume(rewards, costs)
+        if self._front.add(reward, cost):
+            self._hypervolume = self._scale.hypervolume(self._front.rewards, self._front.costs)
 
     def tick(self) -> None:
         """Note the time: when candidates begin, and whenever one is done."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import from_document
 from ecad_automl.schedules.transfer import move_schedule
 from ecad_automl.sharing import schedule_paths
-from storage import EvaluationRecord, Store, by_gmacs, by_latency, front, shown, split_study
+from storage import EvaluationRecord, Store, shown, split_study
+from studies.evaluated import study_front
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
 
@@ -140,12 +140,11 @@ def _study(location: str) -> KnownSchedules:
             f"The study {name!r} in {place} does not say which slots and steps its schedules have "
             f"({type(error).__name__}: {error}); it cannot be started from."
         ) from error
-    cost: Callable[[EvaluationRecord], float] = by_latency if "cost" in identity else by_gmacs
     rewards = np.array([record.reward for record in records])
     uncached = baselines[UNCACHED].reward
     return KnownSchedules(
         name,
-        tuple((_called(name, record), schedules[record.genome]) for record in front(records, cost)),
+        tuple((_called(name, record), schedules[record.genome]) for record in study_front(records, identity)),
         tuple(schedules[record.genome] for record in records),
         rewards,
         uncached,

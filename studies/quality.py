@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrogate import Reference, hypervolume
+from surrogate import GrowingFront, Reference, hypervolume
 
 __all__ = ["Scale", "hypervolume_curve", "worst_of_interest"]
 
@@ -77,11 +77,10 @@ def hypervolume_curve(
         counts: ``n``: whether an evaluation was whole and meets the constraints; others add nothing.
     """
     curve = np.zeros(len(rewards))
-    front: list[tuple[float, float]] = []
+    front = GrowingFront()
     value = 0.0
     for index, (reward, cost, counted) in enumerate(zip(rewards, costs, counts, strict=True)):
-        if counted and not any(r >= reward and c <= cost for r, c in front):
-            front = [(r, c) for r, c in front if not (reward >= r and cost <= c)] + [(reward, cost)]
-            value = scale.hypervolume([r for r, _ in front], [c for _, c in front])
+        if counted and front.add(reward, cost):
+            value = scale.hypervolume(front.rewards, front.costs)
         curve[index] = value
     return curve

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from surrogate import (
     Anchors,
     DropForecast,
+    GrowingFront,
     LogDrop,
     Reference,
     expected_hypervolume_gain,
@@ -50,8 +51,7 @@ class Race:
         self._reference, self._least = reference, least
         mean = float(uncached.mean())
         self._scale = LogDrop(mean, max(mean - reference.reward, 0.0))
-        self._rewards: list[float] = []
-        self._costs: list[float] = []
+        self._front = GrowingFront()
         self._drops: deque[Floats] = deque(maxlen=_MOST_WHOLE)
         self._gains: deque[tuple[float, int]] = deque(maxlen=_LATEST)
         self._anchors: Anchors | None = None
@@ -71,8 +71,8 @@ class Race:
         made = int(np.isfinite(scores).sum())
         if made == scores.size:
             self._note_drops(self._uncached - scores.ravel())
-        if made == scores.size and feasible:
-            self._enter(float(scores.mean()), cost)
+        if made == scores.size and feasible and self._front.add(float(scores.mean()), cost):
+            self._volume = hypervolume(self._front.rewards, self._front.costs, self._reference)
         if bred:
             self._gains.append((self._volume - before, made))
 
@@ -83,15 +83,6 @@ class Race:
             self._whole += 1
         if self._whole - self._sought >= self._patience * self._whole:
             self._anchors = None
-
-    def _enter(self, reward: float, cost: float) -> None:
-        """Take a candidate into the front, if it is of it; only the front is kept."""
-        known = list(zip(self._rewards, self._costs, strict=True))
-        if any(other >= reward and least <= cost for other, least in known):
-            return
-        kept = [each for each in known if not (reward >= each[0] and cost <= each[1])]
-        self._rewards, self._costs = map(list, zip(*kept, (reward, cost), strict=True))
-        self._volume = hypervolume(self._rewards, self._costs, self._reference)
 
     def anchors(self) -> Anchors | None:
         """The images to make first, as whole evaluations so far tell; None where no race can be held yet."""
@@ -132,7 +123,7 @@ class Race:
             prior = forecast.log_std**2
             mean = (mean * prior + forecast.log_drop * variance) / (prior + variance)
             variance = prior * variance / (prior + variance)
-        front = staircase(self._rewards, self._costs, self._reference)
+        front = staircase(self._front.rewards, self._front.costs, self._reference)
         told = DropForecast(self._scale, mean, np.sqrt(variance))
         gain = float(expected_hypervolume_gain(told, [cost], front)[0])
         brought, images = map(sum, zip(*self._gains, strict=True))

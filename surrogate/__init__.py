@@ -12,11 +12,18 @@ from surrogate.hypervolume import (
     Staircase,
     hypervolume,
     hypervolume_gain,
-    non_dominated,
     reference_of,
     staircase,
 )
 from surrogate.model import FEWEST_SCHEDULES, Surrogate
+from surrogate.pareto import (
+    GrowingFront,
+    cheapest_within_drop,
+    knee,
+    most_reward_at_speedup,
+    non_dominated,
+    pareto_front,
+)
 from surrogate.prefilter import choose_batch, expected_hypervolume_gain
 from surrogate.prior import Prior
 from surrogate.table import FEWEST_SAMPLES, TableSurrogate
@@ -38,6 +45,7 @@ __all__ = [
     "FeatureContext",
     "Forecast",
     "GaussianForecast",
+    "GrowingFront",
     "HarmModel",
     "LogDrop",
     "Prior",
@@ -48,6 +56,7 @@ __all__ = [
     "TrustFigures",
     "banded_rank_correlation",
     "bit_features",
+    "cheapest_within_drop",
     "choose_batch",
     "expected_hypervolume_gain",
     "feature_names",
@@ -60,7 +69,10 @@ __all__ = [
     "inside_interval",
     "interval_coverage",
     "interval_stretch",
+    "knee",
+    "most_reward_at_speedup",
     "non_dominated",
+    "pareto_front",
     "probability_above",
     "reference_of",
     "segments",

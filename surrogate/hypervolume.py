@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from surrogate.pareto import non_dominated
+
 __all__ = [
     "Reference",
     "Staircase",
     "hypervolume",
     "hypervolume_gain",
-    "non_dominated",
     "reference_of",
     "staircase",
 ]
@@ -69,27 +70,6 @@ class Staircase(NamedTuple):
         """
         levels: Floats = self.levels[np.searchsorted(self.edges[1:-1], np.asarray(cost, dtype=np.float64), "right")]
         return levels
-
-
-def non_dominated(reward: ArrayLike, cost: ArrayLike) -> NDArray[np.bool_]:
-    """Which points no other point dominates. Of equal points all are kept.
-
-    Args:
-        reward: ``(n,)`` finite, higher is better.
-        cost: ``(n,)`` finite, lower is better.
-
-    Returns:
-        ``(n,)`` bool.
-    """
-    rewards, costs = np.asarray(reward, dtype=np.float64), np.asarray(cost, dtype=np.float64)
-    order = np.lexsort((-rewards, costs))
-    sorted_rewards, sorted_costs = rewards[order], costs[order]
-    start = np.searchsorted(sorted_costs, sorted_costs, "left")
-    best = np.concatenate([[-np.inf], np.maximum.accumulate(sorted_rewards)])
-    keep = (sorted_rewards == sorted_rewards[start]) & (sorted_rewards > best[start])
-    mask = np.zeros(len(order), dtype=np.bool_)
-    mask[order] = keep
-    return mask
 
 
 def reference_of(reward: ArrayLike, cost: ArrayLike, margin: float = 0.1) -> Reference:

@@ -15,7 +15,7 @@ from ecad_automl.errors import EcadError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.sharing import save_index
-from storage import BaselineRecord, EvaluationRecord, Store, choose_by_drop, choose_by_speedup, knee
+from storage import BaselineRecord, EvaluationRecord, Store
 from studies.confirmation import load_confirmation
 from studies.verdicts import Verdict
 
@@ -156,8 +156,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: none is that cheap.
         """
-        cost = self._study.cost.of
-        return self._point(choose_by_speedup(self._records, speedup, cost(self._study.uncached), cost))
+        return self._point(self._study.at_speedup(self._records, speedup))
 
     def within_drop(self, drop: float) -> FrontPoint:
         """The cheapest schedule whose mean reward is at most so much below that of the uncached run.
@@ -165,7 +164,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: every schedule loses more.
         """
-        return self._point(choose_by_drop(self._records, drop, self._study.cost.of))
+        return self._point(self._study.within_drop(self._records, drop))
 
     def knee(self) -> FrontPoint:
         """The schedule where the front bends most.
@@ -173,7 +172,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: the front is empty.
         """
-        return self._point(knee(self._records, self._study.cost.of))
+        return self._point(self._study.knee(self._records))
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """The front beside heuristics, runs of fewer steps and all else that was evaluated.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import (
     BaselineRecord,
-    Costly,
     EvaluationRecord,
     GenerationRecord,
     Store,
-    by_gmacs,
-    by_latency,
-    front,
     shown,
 )
+from studies.evaluated import Costly, minimizes_latency, study_cost, study_front
+from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
 
 __all__ = ["StoredStudy", "StudyCost", "find_study", "read_study"]
 
@@ -40,10 +38,6 @@ class StudyCost:
     name: str
     unit: str
     of: Callable[[Costly], float]
-
-
-_MACS = StudyCost("MACs", "GMACs per image", by_gmacs)
-_LATENCY = StudyCost("latency", "ms per image in the transformer", by_latency)
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,10 @@ class StoredStudy:
     @property
     def cost(self) -> StudyCost:
         """What it minimizes; studies that say nothing of it minimize MACs."""
-        return _LATENCY if "cost" in self.identity else _MACS
+        name, unit = ("MACs", "GMACs per image")
+        if minimizes_latency(self.identity):
+            name, unit = ("latency", "ms per image in the transformer")
+        return StudyCost(name, unit, study_cost(self.identity))
 
     def speedup(self, record: Costly) -> float:
         """How many times cheaper than the uncached run."""
@@ -87,7 +84,48 @@ class StoredStudy:
 
     def front(self) -> list[EvaluationRecord]:
         """The evaluated schedules that no other one beats, cheapest first."""
-        return front(self.evaluations, self.cost.of)
+        return study_front(self.evaluations, self.identity)
+
+    def at_speedup(self, records: Sequence[EvaluationRecord], speedup: float) -> EvaluationRecord:
+        """The record of the highest reward that is at least so many times cheaper than the uncached run.
+
+        Raises:
+            StudyError: none is that cheap.
+        """
+        full = self.cost.of(self.uncached)
+        return records[most_reward_at_speedup(*self._values(records), full, speedup)]
+
+    def within_drop(self, records: Sequence[EvaluationRecord], drop: float) -> EvaluationRecord:
+        """The cheapest record whose mean reward is at most so much below that of the uncached run.
+
+        Raises:
+            StudyError: every record loses more.
+        """
+        drops = [record.reward_drop for record in records]
+        return records[cheapest_within_drop(*self._values(records), drops, drop)]
+
+    def knee(self, records: Sequence[EvaluationRecord]) -> EvaluationRecord:
+        """The record where a front bends most.
+
+        Raises:
+            StudyError: there is none.
+        """
+        return records[knee(*self._values(records))]
+
+    def trial(self, number: int) -> EvaluationRecord:
+        """The evaluation of an Optuna trial.
+
+        Raises:
+            StudyError: the study has none of that trial.
+        """
+        trials = {record.trial: record for record in self.evaluations if record.trial is not None}
+        if number in trials:
+            return trials[number]
+        known = f"the trials go from {min(trials)} to {max(trials)}" if trials else "it has no trials yet"
+        raise StudyError(f"The study has no evaluated trial {number}; {known}.")
+
+    def _values(self, records: Sequence[EvaluationRecord]) -> tuple[list[float], list[float]]:
+        return [record.reward for record in records], list(map(self.cost.of, records))
 
     def evaluation(self, genome: str) -> EvaluationRecord:
         """The evaluation of a genome that the study holds."""

@@ -30,7 +30,7 @@ from ecad_automl.sharing import (
     schedule_card,
     write_card,
 )
-from storage import EvaluationRecord, choose_by_drop, choose_by_speedup, choose_trial, knee, shown
+from storage import EvaluationRecord, shown
 from studies.verdicts import Verdict
 
 __all__ = ["export", "export_record"]
@@ -75,17 +75,17 @@ def export(
     found = read_study(storage, study)
     confirmation = need_confirmation(storage, found.name) if confirmed else read_confirmation(storage, found.name)
     verdicts = {v.run.key: v for v in confirmation.verdicts.all} if confirmation else {}
-    front, cost = found.front(), found.cost.of
+    front = found.front()
     if confirmed:
         front = _confirmed_front(front, verdicts)
     if speedup is not None:
-        records = [choose_by_speedup(front, speedup, cost(found.uncached), cost)]
+        records = [found.at_speedup(front, speedup)]
     elif max_drop is not None:
-        records = [choose_by_drop(front, max_drop, cost)]
+        records = [found.within_drop(front, max_drop)]
     elif trial is not None:
-        records = [choose_trial(found.evaluations, trial)]
+        records = [found.trial(trial)]
     else:
-        records = [knee(front, cost)] if knee_point else front
+        records = [found.knee(front)] if knee_point else front
     if card:
         check_card(out, None)
     console = results(json_output=json_output)
@@ -105,7 +105,7 @@ def export(
     index = save_index(out, files) if whole else None
     if index is not None:
         say(console, f"{index}: the list of these {len(files)}", keep=[index])
-    example = paths[(knee(front, cost) if whole else records[0]).genome]
+    example = paths[(found.knee(front) if whole else records[0]).genome]
     if card:
         text = collection_card(files, str(out)) if whole else schedule_card(files[example.name], str(example))
         write_card(out, text, None)

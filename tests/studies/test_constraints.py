@@ -8,8 +8,9 @@ import pytest
 
 from ecad_automl.errors import StudyError
 from ecad_automl.rewards import Constraint, parse_constraint
-from storage import Store, front
+from storage import Store
 from studies import attributes
+from studies.evaluated import study_front
 from studies.quality import Scale
 from studies.trials import is_feasible
 from tests.studies.conftest import Bench
@@ -28,10 +29,10 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 def test_no_schedule_on_the_front_violates_a_constraint(searched: Bench) -> None:
     with Store.open(searched.database) as store:
         records = store.evaluations("s")
-        found = front(records)
+        found = study_front(records, {})
     assert len(found) > 3
     assert all(record.scores["fresh"].mean() >= FRESH.bound for record in found)
-    assert front(replace(record, feasible=True) for record in records) != found
+    assert study_front((replace(record, feasible=True) for record in records), {}) != found
 
 
 def test_trials_carry_the_constraint_as_optuna_knows_it(searched: Bench) -> None:

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from surrogate import Reference, hypervolume, hypervolume_gain, non_dominated, reference_of, staircase
 
@@ -22,13 +21,6 @@ def split(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def pymoo_hypervolume(reward: np.ndarray, cost: np.ndarray) -> float:
     return float(HV(ref_point=np.array([-REFERENCE.reward, REFERENCE.cost]))(np.stack([-reward, cost], axis=1)))
-
-
-@given(points.filter(len))
-def test_front_is_that_of_pymoo(pairs: list[tuple[int, int]]) -> None:
-    reward, cost = split(pairs)
-    expected = NonDominatedSorting().do(np.stack([-reward, cost], axis=1), only_non_dominated_front=True)
-    assert set(np.flatnonzero(non_dominated(reward, cost))) == set(expected)
 
 
 @given(points.filter(len))

@@ -14,7 +14,7 @@ from ecad_automl import Schedule
 from ecad_automl.api.stored import StoredStudy, read_study
 from ecad_automl.errors import StudyError
 from ecad_automl.schedules.drift import Drift
-from storage import EvaluationRecord, Store, choose_by_speedup
+from storage import EvaluationRecord, Store
 from studies.quality import Scale, worst_of_interest
 
 __all__ = ["Study", "load"]
@@ -54,7 +54,7 @@ class Study:
 
     def chosen(self, speedup: float) -> EvaluationRecord:
         """What ``export --speedup`` takes."""
-        return choose_by_speedup(self.front, speedup, self.stored.uncached.gmacs, lambda record: record.gmacs)
+        return self.stored.at_speedup(self.front, speedup)
 
     def schedule(self, record: EvaluationRecord) -> Schedule:
         """The schedule of an evaluation."""
