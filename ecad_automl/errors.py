@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = [
     "CacheStateError",
-    "CudaGraphsWarning",
     "EcadError",
     "EvaluationError",
     "NoAdapterWarning",
@@ -55,7 +54,3 @@ class StorageError(EcadError):
 
 class NoAdapterWarning(UserWarning):
     """A transformer class is not known; its slots were found by the names and classes of its modules."""
-
-
-class CudaGraphsWarning(UserWarning):
-    """CUDA graphs were asked for, and a run goes without them."""

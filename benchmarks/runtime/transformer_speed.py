@@ -7,7 +7,7 @@ whose allocator keeps freed memory (``ecad_automl/allocator.py``).
 
     python -m benchmarks.runtime.transformer_speed --model pixart-384
     python -m benchmarks.runtime.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 \
-        --compile --graphs
+        --compile default
 """
 
 from __future__ import annotations
@@ -159,10 +159,9 @@ def main(
     batch_size: Annotated[list[int] | None, typer.Option(help="Images a run; may be given several times.")] = None,
     rounds: Annotated[int, typer.Option(help="How often everything is timed.")] = 7,
     threads: Annotated[int, typer.Option(help="Of PyTorch on the CPU.")] = 2,
-    compile: Annotated[bool, typer.Option("--compile", help="Compiled blocks too.")] = False,  # noqa: A002
-    graphs: Annotated[
-        bool, typer.Option("--graphs", help="CUDA graphs too, of compiled blocks with --compile.")
-    ] = False,
+    compile: Annotated[  # noqa: A002
+        list[str] | None, typer.Option(help="Compiled blocks too, in that mode of torch.compile; several times.")
+    ] = None,
     randoms: Annotated[int, typer.Option(help="Random schedules; compiled, each new row of one takes a while.")] = 5,
     published: Annotated[Path | None, typer.Option(help="Folder of schedules in ECAD's format.")] = None,
 ) -> None:
@@ -170,17 +169,12 @@ def main(
     torch.set_num_threads(threads)
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if graphs and device != "cuda":
-        raise SystemExit("--graphs needs a CUDA device, and PyTorch finds none; leave it out.")
     torch.manual_seed(0)
     subject = MODELS[model](device)
     subject.pipe.set_progress_bar_config(disable=True)
     schedules = _schedules(subject.layout, randoms) | _published(published, subject.layout)
     modes: dict[str, dict[str, Any]] = {"eager": {}}
-    if compile:
-        modes["compiled"] = {"compile": True}
-    if graphs:
-        modes |= {f"{mode}, CUDA graphs": options | {"cuda_graphs": True} for mode, options in modes.items()}
+    modes |= {f"compiled ({mode})": {"compile": mode} for mode in compile or []}
     sections = []
     for images in batch_size or [1]:
         for mode, options in modes.items():
@@ -204,13 +198,19 @@ def _random(device: str, *shape: int) -> torch.Tensor:
 
 
 def _schedules(layout: Layout, randoms: int) -> dict[str, Schedule]:
-    found = {f"FORA {n}": fora(layout, STEPS, n) for n in (2, 3, 5)}
-    rng = np.random.default_rng(0)
-    for number in range(randoms):
-        share = rng.uniform(0.15, 0.7)
-        found[f"random {number + 1}"] = Schedule(layout, rng.random((STEPS, len(layout))) < share)
+    found = {f"FORA {n}": fora(layout, STEPS, n) for n in (2, 3, 5)} | random_schedules(layout, randoms)
     if layout.transformer == "PixArtTransformer2DModel":
         found[SAME] = pab(layout, STEPS, PAB_RANGES, window=(0.0, 1.0))
+    return found
+
+
+def random_schedules(layout: Layout, count: int) -> dict[str, Schedule]:
+    """Schedules of random bits by name, of different shares of computes."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for number in range(count):
+        share = rng.uniform(0.15, 0.7)
+        found[f"random {number + 1}"] = Schedule(layout, rng.random((STEPS, len(layout))) < share)
     return found
 
 
@@ -269,10 +269,6 @@ def _timed(
 
     def seconds(name: str) -> float:
         with enter(name):
-            # Graphs go with the handle, so they are made anew: in the first run patterns that come again, in the
-            # second the others.
-            for _ in range(2 if "cuda_graphs" in options else 0):
-                run(steps.get(name, STEPS))
             return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
 
     rivals: dict[str, Rival] = {}
@@ -281,7 +277,7 @@ def _timed(
         schedules = schedules | found
     names = ["uncached 1", "uncached 2", *schedules, *rivals]
     if options:
-        # Uncached runs that are compiled, or graphs, are what such schedules save time of.
+        # Uncached runs that are compiled are what such schedules save time of.
         schedules = schedules | {name: Schedule.all_compute(subject.layout, STEPS) for name in names[:2]}
     for name in track([name for name in names for _ in range(2)], description="warming up"):
         seconds(name)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -50,8 +50,10 @@ def bench(
         bool, typer.Option(help="Also time uncached runs with about the MACs of each schedule.")
     ] = True,
     rivals: Annotated[bool, typer.Option(help="Also time the caches of diffusers, at their defaults.")] = False,
-    compile_blocks: Annotated[bool, typer.Option("--compile", help="Run schedules with compiled blocks.")] = False,
-    cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Run schedules by CUDA graphs.")] = False,
+    compile_mode: Annotated[
+        Literal["default", "reduce-overhead", "max-autotune"] | None,
+        typer.Option("--compile", help="Run schedules with compiled blocks, in that mode of torch.compile."),
+    ] = None,
     prompts: Prompts = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; by default those of the schedules.")] = None,
     guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default that of the schedules.")] = None,
@@ -67,9 +69,7 @@ def bench(
 
     Ctrl-C ends it and keeps the rounds that are done.
     """
-    # Graphs go with the schedule: when it is put on again, two calls make them anew.
-    settle = 2 if cuda_graphs else 1
-    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, settle, whole)
+    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole)
     files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
     _check_steps(files, steps)
     texts = PROMPTS if prompts is None else list(read_named(prompts).prompts)
@@ -87,7 +87,7 @@ def bench(
                 steps=file.schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
             )
         loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
-        options = {"compile": compile_blocks, "cuda_graphs": cuda_graphs}
+        options = {} if compile_mode is None else {"compile": compile_mode}
         contenders = _contenders(loaded, files, options, fewer_steps=fewer_steps, rivals=rivals)
     with _progress(console, plan.calls([contender.changes for contender in contenders])) as progress:
         result = run_bench(loaded, contenders, plan, progress, prompts=texts)
@@ -95,7 +95,7 @@ def bench(
 
 
 def _contenders(
-    model: LoadedModel, files: dict[str, ScheduleFile], options: dict[str, bool], *, fewer_steps: bool, rivals: bool
+    model: LoadedModel, files: dict[str, ScheduleFile], options: dict[str, Any], *, fewer_steps: bool, rivals: bool
 ) -> list[Contender]:
     from ecad_automl.latency import contenders as kinds
     from ecad_automl.latency.rivals import rivals as other_caches
@@ -103,8 +103,8 @@ def _contenders(
 
     layout = model_layout(model)
     schedules = {name: kinds.fitted(layout, file.schedule, name) for name, file in files.items()}
-    # The uncached run is neither compiled nor a graph, so one that is stands beside it.
-    full = {"all-compute": Schedule.all_compute(layout, model.settings.steps)} if any(options.values()) else {}
+    # The uncached run is not compiled, so one that is stands beside it.
+    full = {"all-compute": Schedule.all_compute(layout, model.settings.steps)} if options else {}
     return [
         kinds.uncached(model.settings.steps),
         *kinds.scheduled(model.pipe, full | schedules, **options),

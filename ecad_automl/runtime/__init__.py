@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.apply import ScheduleHandle, apply_schedule
+from ecad_automl.runtime.apply import CompileMode, ScheduleHandle, apply_schedule
 from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.inputs import Sample
 from ecad_automl.runtime.layouts import layout_from_config, layout_of
@@ -11,6 +11,7 @@ from ecad_automl.runtime.prefixes import Prefixes, SharingReport
 from ecad_automl.runtime.probe import layout_of_call
 
 __all__ = [
+    "CompileMode",
     "Prefixes",
     "Sample",
     "ScheduleHandle",

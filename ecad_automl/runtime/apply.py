@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -14,9 +14,7 @@ from torch import nn
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.runtime.blocks import blocks_of, parts_of
 from ecad_automl.runtime.cache import OutputCache
-from ecad_automl.runtime.capture import Capturer, CudaCapturer
 from ecad_automl.runtime.families import slots_of
-from ecad_automl.runtime.graphs import GraphedRun, GraphReport, device_for_graphs
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.prefixes import Prefixes
@@ -31,7 +29,12 @@ from ecad_automl.sharing import load_pretrained
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["ScheduleHandle", "apply_schedule"]
+__all__ = ["CompileMode", "ScheduleHandle", "apply_schedule"]
+
+#: The modes of ``torch.compile``; the last two replay CUDA graphs on CUDA.
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
+
+_GRAPHED = ("reduce-overhead", "max-autotune")
 
 _SMALLEST = 2  # bytes; narrower types need scales
 
@@ -45,7 +48,6 @@ class ScheduleHandle:
         functions: how blocks are run.
         cache: where outputs are kept.
         keep_text: whether work on the text is done once in a run.
-        capturer: makes CUDA graphs of transformer calls; None for no graphs.
         prefixes: where runs find what others that begin alike have made; None for nowhere.
     """
 
@@ -57,28 +59,22 @@ class ScheduleHandle:
         cache: OutputCache,
         *,
         keep_text: bool,
-        capturer: Capturer | None = None,
         prefixes: Prefixes | None = None,
     ) -> None:
         transformer = transformer_of(pipe)
         functions.for_parts(parts_of(transformer))
-        self._options = functions, cache, keep_text, capturer, prefixes
+        self._options = functions, cache, keep_text, prefixes
         self._schedule = schedule
         self._visitor = run = ScheduledRun(schedule, blocks_of(transformer), functions, cache)
         modules = [module for _, module in text_modules(transformer)] if keep_text else []
         others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
-        self._graphs: GraphedRun | None = None
-        if capturer is not None:
-            self._graphs = GraphedRun(run, transformer, capturer, device_for_graphs(transformer))
-            others.append((transformer, self._graphs.forward))
         sharing = None
         if prefixes is not None:
             sharing = SharingRun(run, schedule, functions, transformer, prefixes)
             others.append((transformer, sharing.forward))
-        instead = self._graphs or sharing  # of whole calls
-        self._instrument = Instrument(pipe, instead or run, schedule.steps, "The schedule", others)
-        if instead is not None:
-            instead.count_blocks = self._instrument.count_blocks
+        self._instrument = Instrument(pipe, sharing or run, schedule.steps, "The schedule", others)
+        if sharing is not None:
+            sharing.count_blocks = self._instrument.count_blocks
 
     @property
     def schedule(self) -> Schedule:
@@ -88,28 +84,16 @@ class ScheduleHandle:
     def remove(self) -> None:
         """Put the transformer back as it was; a second time does nothing."""
         self._instrument.remove()
-        if self._graphs is not None:
-            self._graphs.close()
 
     def again(self, pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
         """A handle of the same options."""
-        functions, cache, keep_text, capturer, prefixes = self._options
+        functions, cache, keep_text, prefixes = self._options
         cache = OutputCache(cache.dtype, cache.device)
-        return ScheduleHandle(
-            pipe, schedule, functions, cache, keep_text=keep_text, capturer=capturer, prefixes=prefixes
-        )
+        return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, prefixes=prefixes)
 
     def cache_bytes(self) -> int:
-        """Bytes of cached outputs held right now, those of the text not counted.
-
-        With CUDA graphs, memory for all outputs that are ever cached, from the first run until the handle is removed.
-        """
-        return self._visitor.cache.nbytes if self._graphs is None else self._graphs.cache_bytes()
-
-    @property
-    def cuda_graphs(self) -> GraphReport | None:
-        """How many CUDA graphs there are, and why not more; None if they were not asked for."""
-        return None if self._graphs is None else self._graphs.report()
+        """Bytes of cached outputs held right now, those of the text not counted."""
+        return self._visitor.cache.nbytes
 
     @property
     def whole_blocks(self) -> dict[str, str]:
@@ -129,12 +113,11 @@ def apply_schedule(
     pipe: DiffusionPipeline,
     schedule: Schedule | str | Path,
     *,
-    compile: bool | Mapping[str, Any] = False,  # noqa: A002 - as in torch and diffusers
+    compile: bool | CompileMode | Mapping[str, Any] = False,  # noqa: A002 - as in torch and diffusers
     fuse: bool = True,
     keep_text: bool = True,
     cache_dtype: torch.dtype | None = None,
     cache_device: torch.device | str | None = None,
-    cuda_graphs: bool | Capturer = False,
     prefixes: Prefixes | None = None,
     like: ScheduleHandle | None = None,
 ) -> ScheduleHandle:
@@ -151,22 +134,17 @@ def apply_schedule(
         fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
             code rounds twice, so a few last bits differ; with False there is no difference, at some loss of speed.
         compile: have ``torch.compile`` compile the blocks, once for each combination of slots that are computed, stored
-            and reused; a mapping gives it further arguments. The first run takes longer. It leaves nothing to ``fuse``
-            and ``keep_text``, which do not apply then. Not for transformers without an adapter.
+            and reused, in a mode of its own: ``"reduce-overhead"`` and ``"max-autotune"`` replay CUDA graphs on CUDA,
+            from the third call of each combination on. A mapping gives it any of its arguments. The first run takes
+            longer. It leaves nothing to ``fuse`` and ``keep_text``, which do not apply then. Not for transformers
+            without an adapter.
         keep_text: do work on the text that is the same in every step, such as keys and values of cross-attention, only
             once in a run, and hold it to the end of the run. Nothing else changes by it.
         cache_dtype: keep cached outputs in that floating-point type, such as ``torch.bfloat16``; in their own if None.
         cache_device: keep cached outputs there, such as ``"cpu"``, to save memory of a GPU, which then waits for them.
-        cuda_graphs: capture each distinct step pattern, for each guidance branch, as a CUDA graph, and replay it from
-            its third call on, without any Python of the model. This costs memory until the handle is removed: a copy
-            of the transformer's arguments, of kept text and of every output that is ever cached, where otherwise only
-            those are held that are still to be read, and what the graphs work in, which is about one transformer call.
-            A run that cannot go by graphs goes as always, with a :class:`~ecad_automl.errors.CudaGraphsWarning` for
-            each reason; ``handle.cuda_graphs`` tells. What callbacks change in the middle of a run other than tensors,
-            as the scale of a LoRA, is seen from the next run on. A capturer other than CUDA's may be given.
         prefixes: where runs find the steps of others that began alike on the same inputs, as when many schedules are
             tried on the same prompts and noise: such a step is made once. Nothing else changes by it. Not with
-            ``compile`` or ``cuda_graphs``.
+            ``compile``.
         like: an earlier handle of this pipeline, removed since. All options but the schedule are taken from it, and so
             are blocks that were compiled or prepared under it.
 
@@ -175,9 +153,9 @@ def apply_schedule(
 
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
-        ScheduleError: the schedule is for another transformer, or its file cannot be had or read. CUDA graphs are
-            asked for where they cannot be, or prefixes together with what they cannot be with. At the first
-            transformer call of a run also where the run has another number of steps.
+        ScheduleError: the schedule is for another transformer, or its file cannot be had or read. There is no such
+            mode of compiling, or prefixes are given beside one. At the first transformer call of a run also where the
+            run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
     """
@@ -191,50 +169,35 @@ def apply_schedule(
         raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
     if like is not None:
         return like.again(pipe, schedule)
-    if prefixes is not None and (compile is not False or cuda_graphs is not False):
-        raise ScheduleError("Steps that are compiled or go by CUDA graphs cannot be shared; leave prefixes out.")
-    options = {} if isinstance(compile, bool) else compile
-    capturer = _capturer(transformer, cuda_graphs, cache_device, options)
-    if compile is not False:
-        _check_compilable(transformer)
-    compiler = partial(torch.compile, **{"fullgraph": True, **options}) if compile is not False else None
+    if prefixes is not None and compile is not False:
+        raise ScheduleError("Steps that are compiled cannot be shared; leave prefixes out.")
     cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
-    functions = Functions(fuse=fuse, compiler=compiler)
-    keep_text = keep_text and compiler is None
-    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, capturer=capturer, prefixes=prefixes)
+    if compile is False:
+        functions = Functions(fuse=fuse)
+    else:
+        _check_compilable(transformer)
+        options = _compile_options(compile)
+        compiler = partial(torch.compile, **{"fullgraph": True, **options})
+        functions = Functions(compiler=compiler, overwrites=_has_cuda_graphs(options))
+    keep_text = keep_text and compile is False
+    return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, prefixes=prefixes)
 
 
-def _capturer(
-    transformer: nn.Module,
-    wanted: bool | Capturer,
-    cache_device: torch.device | str | None,
-    compile_options: Mapping[str, Any],
-) -> Capturer | None:
-    """What makes CUDA graphs; None where none are wanted."""
-    if wanted is False:
-        return None
-    device = device_for_graphs(transformer)
-    if wanted is True and device.type != "cuda":
-        raise ScheduleError(
-            f"CUDA graphs need a transformer on CUDA, but this {type(transformer).__name__} is on {device}; move the "
-            "pipeline with pipe.to('cuda') first, or leave cuda_graphs out."
-        )
-    if cache_device is not None and not _is_same(torch.device(cache_device), device):
-        raise ScheduleError(
-            f"CUDA graphs cannot keep cached outputs on {cache_device}, since the transformer is on {device}; leave "
-            "cache_device or cuda_graphs out."
-        )
-    mode = compile_options.get("mode")
-    if mode in ("reduce-overhead", "max-autotune") or "triton.cudagraphs" in (compile_options.get("options") or {}):
-        raise ScheduleError(
-            f"CUDA graphs of whole calls cannot hold those of torch.compile with {mode or 'triton.cudagraphs'!r}; take"
-            " mode='max-autotune-no-cudagraphs', or leave cuda_graphs out."
-        )
-    return CudaCapturer(device) if isinstance(wanted, bool) else wanted
+def _compile_options(wanted: bool | str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments of ``torch.compile``."""
+    if isinstance(wanted, bool):
+        return {}
+    if not isinstance(wanted, str):
+        return wanted
+    if wanted not in get_args(CompileMode):
+        raise ScheduleError(f"There is no compile={wanted!r}; take one of {', '.join(get_args(CompileMode))}.")
+    return {"mode": wanted}
 
 
-def _is_same(wanted: torch.device, device: torch.device) -> bool:
-    return wanted.type == device.type and wanted.index in (None, device.index)
+def _has_cuda_graphs(options: Mapping[str, Any]) -> bool:
+    """Whether functions compiled with these options may be CUDA graphs."""
+    chosen = options.get("options") or {}
+    return options.get("mode") in _GRAPHED or bool(chosen.get("triton.cudagraphs"))
 
 
 def _check_compilable(transformer: torch.nn.Module) -> None:

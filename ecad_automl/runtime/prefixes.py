@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from ecad_automl.runtime.cache import CachedOutputs, Entry
 from ecad_automl.runtime.program import Functions
-from ecad_automl.runtime.state import ModuleState, why_not_capturable
+from ecad_automl.runtime.state import ModuleState, why_not_repeatable
 from ecad_automl.runtime.structure import Spec
 
 __all__ = ["Fingerprints", "Prefix", "Prefixes", "SharingReport"]
@@ -127,7 +127,7 @@ class Prefixes:
         Returns:
             Whether the run may share: not where something would be lost when the transformer's Python does not run.
         """
-        if self.limit <= 0 or why_not_capturable(transformer) is not None:
+        if self.limit <= 0 or why_not_repeatable(transformer) is not None:
             return False
         versions = tuple(_version(tensor) for tensor in (*transformer.parameters(), *transformer.buffers()))
         model = (functions, functions.forgotten, versions, ModuleState(transformer))

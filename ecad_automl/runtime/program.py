@@ -50,14 +50,17 @@ class Functions:
     Args:
         fuse: whether cached outputs are added by fused operations, which round once where the block rounds twice.
         compiler: applied to each function.
+        overwrites: whether its functions may give memory that their calls in the next transformer call overwrite, as
+            replays of CUDA graphs do.
     """
 
-    def __init__(self, *, fuse: bool = True, compiler: Compiler | None = None) -> None:
+    def __init__(self, *, fuse: bool = True, compiler: Compiler | None = None, overwrites: bool = False) -> None:
         #: Of each block, by its path: its programs by the spec of the arguments; None where it cannot be recorded.
         self.blocks: defaultdict[str, dict[Spec, Program | None]] = defaultdict(dict)
         self._parts: tuple[object, ...] = ()
         self._compiler = compiler
         self.compiles = compiler is not None
+        self.overwrites = overwrites
         #: Whether the graphs should be rewritten: a compiler fuses by itself.
         self.fuses = fuse and compiler is None
         #: How often blocks were forgotten: until they are recorded again, they run as they are.

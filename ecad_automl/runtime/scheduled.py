@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
-from ecad_automl.runtime.buffers import TextBuffers
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
@@ -42,7 +41,7 @@ class ScheduledRun:
 
     def __init__(self, schedule: Schedule, blocks: tuple[Block, ...], functions: Functions, cache: OutputCache) -> None:
         self.cache = cache
-        self.text: TextOutputs | TextBuffers = TextOutputs()
+        self._text = TextOutputs()
         #: Why blocks run whole, by path.
         self.unrecorded: dict[str, str] = {block.path: block.whole for block in blocks if block.whole is not None}
         self._functions = functions
@@ -61,18 +60,9 @@ class ScheduledRun:
         self._outputs: dict[Entry, Spec] = {}  # what slots have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
-    @property
-    def compiles(self) -> bool:
-        """Whether functions of blocks are compiled."""
-        return self._functions.compiles
-
-    def use(self, cache: OutputCache, text: TextOutputs | TextBuffers) -> None:
-        """Keep outputs there from now on."""
-        self.cache, self.text = cache, text
-
     def visit_text(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of the text module number ``index``."""
-        return self.text.visit(index, forward, args, kwargs)
+        return self._text.visit(index, forward, args, kwargs)
 
     def restore(self, context: ContextKey, cached: CachedOutputs, outputs: Mapping[Entry, Spec]) -> None:
         """Go on in a guidance branch from what another run had kept, and what its slots had given."""
@@ -91,10 +81,12 @@ class ScheduledRun:
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
+        if self._functions.overwrites:
+            torch.compiler.cudagraph_mark_step_begin()
         self.keep(call.step, everything=False)
         self._given = []
         self.cache.begin(call.context)
-        self.text.begin(call.context)
+        self._text.begin(call.context)
 
     def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a block."""
@@ -128,12 +120,12 @@ class ScheduledRun:
         self._arguments.forget()
         if call.step == len(self.plan) - 1:
             self.cache.drop(call.context)
-            self.text.drop(call.context)
+            self._text.drop(call.context)
 
     def drop(self) -> None:
         """Forget all outputs."""
         self.cache.clear()
-        self.text.clear()
+        self._text.clear()
         self._given, self._before = [], []
         self._arguments.forget()
 
@@ -152,7 +144,10 @@ class ScheduledRun:
         at = len(step.results)
         self._given = [tensor for tensor, fresh in zip(outputs, step.results, strict=False) if fresh]
         for (place, number), count in step.stores:
-            self.cache.store((block.first + place, number), outputs[at : at + count])
+            kept = outputs[at : at + count]
+            if self._functions.overwrites:
+                kept = tuple(map(torch.clone, kept))
+            self.cache.store((block.first + place, number), kept)
             at += count
         return rebuild(program.result, outputs)
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ecad_automl.runtime.blocks import Block, Forward
-from ecad_automl.runtime.graphs import cloned, random_states
 from ecad_automl.runtime.prefixes import Fingerprints, Prefix, Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
@@ -140,7 +139,7 @@ class SharingRun:
             return self._compute(call, branch, forward, args, kwargs)
         branch.last = prefix
         self.count_blocks(True)
-        return cloned(prefix.result)
+        return _cloned(prefix.result)
 
     def _advance(self, call: Call, branch: _Branch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Make the key that of this call; False where it cannot be told, or where its step is known not to fit."""
@@ -162,12 +161,12 @@ class SharingRun:
         self._go_on(call.context, branch)
         self._run.keep(call.step, everything=True)
         branch.fits = True
-        before = random_states(self._device)
+        before = _random_states(self._device)
         result = forward(*args, **kwargs)
-        if not all(map(torch.equal, before, random_states(self._device))) or not branch.given.unchanged():
+        if not all(map(torch.equal, before, _random_states(self._device))) or not branch.given.unchanged():
             branch.fits = False  # there was more to it than the output
         elif all(isinstance(leaf, (torch.Tensor, *_CONSTANTS)) for leaf in tree_leaves(result)):
-            branch.result = cloned(result)
+            branch.result = _cloned(result)
         return result
 
     def _add(self, call: Call, branch: _Branch) -> bool:
@@ -198,3 +197,16 @@ class SharingRun:
 def _settings() -> tuple[object, ...]:
     """Settings of PyTorch that the bits of an output depend on."""
     return torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.is_inference_mode_enabled()
+
+
+def _random_states(device: torch.device) -> list[torch.Tensor]:
+    """The states of the generators that a transformer on that device may draw from."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def _cloned(result: Any) -> Any:
+    """A result in memory of its own, since pipelines may write to what they are given."""
+    return tree_map_only(torch.Tensor, torch.clone, result)

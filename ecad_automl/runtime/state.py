@@ -1,4 +1,4 @@
-"""What captured work has taken for granted about a transformer: where its tensors lie, and what its Python would do."""
+"""The state of a transformer, as far as it can be told: equal states give equal outputs, bit for bit."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ecad_automl.runtime.hooks import has_only_ours
 
-__all__ = ["ModuleState", "why_not_capturable"]
+__all__ = ["ModuleState", "why_not_repeatable"]
 
-# Hooks are looked at by why_not_capturable; there are many lists of them.
+# Hooks are looked at by why_not_repeatable; there are many lists of them.
 _LEFT_OUT = frozenset(("forward", "_diffusers_hook", *vars(nn.Module()))) - {
     "training",
     "_parameters",
@@ -39,29 +39,18 @@ class ModuleState:
     """
 
     def __init__(self, root: nn.Module) -> None:
-        self._tensors: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._seen: list[weakref.ref[Any]] = []  # an id may come back once its object is gone
         self._values = tuple(
             [(id(module), self._of_dict(vars(module), _DEPTH, _LEFT_OUT)) for module in root.modules()]
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ModuleState) and self._values == other._values and other.is_alive()
+        return isinstance(other, ModuleState) and self._values == other._values and other._is_alive()
 
     __hash__ = None  # type: ignore[assignment]
 
-    def is_alive(self) -> bool:
-        """Whether all objects that were found still exist."""
+    def _is_alive(self) -> bool:
         return all(reference() is not None for reference in self._seen)
-
-    def in_place(self) -> bool:
-        """Whether all tensors are still where they were: much faster than making a state anew."""
-        return all((tensor := reference()) is not None and tensor.data_ptr() == at for reference, at in self._tensors)
-
-    def memory(self) -> set[int]:
-        """Addresses of the storages of all tensors."""
-        tensors = (reference() for reference, _ in self._tensors)
-        return {tensor.untyped_storage().data_ptr() for tensor in tensors if tensor is not None}
 
     def _of_dict(self, values: dict[Any, Any], depth: int, without: frozenset[str] = frozenset()) -> tuple[object, ...]:
         return tuple(
@@ -96,15 +85,13 @@ class ModuleState:
         parts = getattr(tensor, "__tensor_flatten__", None)
         if parts is not None:
             return type(tensor), tuple([self._of_tensor(getattr(tensor, name)) for name in parts()[0]])
-        at = tensor.data_ptr()
-        self._tensors.append((weakref.ref(tensor), at))
-        return at, tensor.shape, tensor.stride(), tensor.dtype
+        return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def why_not_capturable(transformer: nn.Module) -> str | None:
-    """What about a transformer's modules would be lost where its Python does not run, in a phrase; None if nothing.
+def why_not_repeatable(transformer: nn.Module) -> str | None:
+    """What about a transformer's modules would be lost where a call is not made, in a phrase; None if nothing.
 
-    Hooks on the transformer itself are run around captured work, so those do not matter. Parts in train mode do not
+    Hooks on the transformer itself are run all the same, so those do not matter. Parts in train mode do not
     either unless they drop something out, as the layers that a LoRA adds, which come so.
     """
     if transformer.training:

@@ -121,16 +121,15 @@ def test_a_schedule_for_another_model_is_refused(
 
 
 @pytest.mark.slow
-def test_cuda_graphs_are_refused_on_a_cpu(
+def test_schedules_may_be_compiled(
     run_cli: Cli, tiny_pixart_folder: Path, schedules: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    code, _, err = run_cli(
-        *("bench", "--model", tiny_pixart_folder, *SIZE, "--out", tmp_path / "bench", "--cuda-graphs"),
-        *("--schedule", schedules("fora-2"), "--repeats", 1, "--warmup", 1),
+    code, out, err = run_cli(
+        *("bench", "--model", tiny_pixart_folder, *SIZE, "--out", tmp_path, "--compile", "reduce-overhead"),
+        *("--schedule", schedules("fora-2"), "--repeats", 1, "--warmup", 1, "--no-fewer-steps", "--json"),
     )
-    assert code == 2
-    assert one_sentence(err)
-    assert "is on cpu" in err
+    assert code == 0, err
+    assert [row["name"] for row in json.loads(out)["batches"][0]["rows"]] == ["uncached", "all-compute", "fora-2"]
 
 
 def test_ctrl_c_keeps_the_rounds_that_were_done(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
+from ecad_automl.errors import ScheduleError
 from ecad_automl.runtime import apply_schedule
-from tests.runtime.cases import CASES
+from tests.runtime.cases import CASES, Case
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,50 @@ def test_blocks_are_traced_once_for_each_combination_without_breaks(name: str) -
     assert_close(images, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert counters["graph_break"] == {}
     assert counters["stats"]["unique_graphs"] == functions
+
+
+@pytest.mark.parametrize("name", ["pixart-guided", "flux-true-cfg"])
+def test_nothing_is_read_of_what_graphs_gave_in_an_earlier_call(name: str) -> None:
+    case = CASES[name]()
+    schedule = case.random_schedule(2)
+    given: list[torch.Tensor] = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object, **_options: object) -> Callable[..., Any]:
+        """Functions that give memory which is overwritten, as replays of CUDA graphs do."""
+
+        def function(*args: Any) -> Any:
+            outputs = tuple(output.clone() for output in graph(*args))
+            given.extend(outputs)
+            return outputs
+
+        return function
+
+    def overwrite() -> None:
+        for output in given:
+            output.fill_(torch.nan)
+        given.clear()
+
+    with apply_schedule(case.pipe, schedule, compile={"backend": "eager"}):
+        expected = case.generate()
+    with (
+        mock.patch("torch.compiler.cudagraph_mark_step_begin", overwrite),
+        apply_schedule(case.pipe, schedule, compile={"backend": backend, "mode": "reduce-overhead"}),
+    ):
+        for _ in range(2):
+            assert torch.equal(case.generate(), expected)
+    assert given
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Inductor's own modules
+def test_reduce_overhead_runs_on_a_cpu(pixart: Case) -> None:
+    schedule = pixart.random_schedule(3, steps=2, share=0.2)
+    with apply_schedule(pixart.pipe, schedule):
+        expected = pixart.generate(steps=2)
+    with apply_schedule(pixart.pipe, schedule, compile="reduce-overhead"):
+        assert_close(pixart.generate(steps=2), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_an_unknown_mode_is_refused(pixart: Case) -> None:
+    with pytest.raises(ScheduleError, match="no compile='fast'; take one of default, reduce-overhead, max-autotune"):
+        apply_schedule(pixart.pipe, pixart.random_schedule(0), compile="fast")  # type: ignore[arg-type]
