@@ -15,12 +15,12 @@ from studies.bounds import Bounds
 from studies.calibration import Calibration
 from studies.config import SearchConfig
 from studies.cost import Cost
-from studies.initial import Initial
 from studies.operators import operator_odds
 from studies.proposer import Evaluated, Pending, Plan, propose
 from studies.seeds import harm_of
 from studies.trials import earlier_than, image_share, is_feasible, schedule_of, values_of
 from studies.trust import Trust, measure_trust
+from studies.warm_start import WarmStart
 from surrogate import FeatureContext, hypervolume_gain, non_dominated, staircase
 
 __all__ = ["Breeder", "Request"]
@@ -54,7 +54,7 @@ class Breeder:
         config: SearchConfig,
         cost: Cost,
         calibration: Calibration,
-        initial: Initial,
+        initial: WarmStart,
         bounds: Bounds,
         generation_of: GenerationOf,
     ) -> None:

@@ -22,11 +22,10 @@ from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
-from studies.initial import initial_of, is_started
-from studies.known import KnownSchedules
 from studies.latency import latency_model
 from studies.search import Search
 from studies.status import SearchObserver, SearchStatus, SilentObserver
+from studies.warm_start import Source, WarmStart, is_started
 
 __all__ = ["LATENCY", "PROMPT_SPLIT", "SearchJob", "run_search", "study_identity"]
 
@@ -51,8 +50,8 @@ class SearchJob:
         batch_size: images per pipeline call.
         config: settings of the search itself.
         latency: minimize the latency of a calibrated model instead of MACs.
-        init: schedules known before, see :func:`~studies.known.read_known`: seeds, and what the surrogate learns from
-            first. A study that has begun goes on with what it began with, whatever stands here.
+        init: what it starts from, see :func:`~studies.warm_start.read_source`: seeds, and what the surrogate learns
+            from first. A study that has begun goes on with what it began with, whatever stands here.
         init_limit: how many of their schedules to evaluate at most.
         constraints: what schedules must meet to be on the front, each with what measures it.
         prompt_split: how the prompts were split from others that are held out, kept for whoever confirms the front.
@@ -72,7 +71,7 @@ class SearchJob:
     batch_size: int = 8
     config: SearchConfig = field(default_factory=SearchConfig)
     latency: LatencySettings | None = None
-    init: Sequence[KnownSchedules] = ()
+    init: Sequence[Source] = ()
     init_limit: int = 24
     constraints: Sequence[tuple[Constraint, Reward | PairedReward]] = ()
     prompt_split: bytes | None = None
@@ -121,7 +120,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             store.save_calibration(job.study, SETTINGS, job.settings)
         cost = _cost(job, layout, store, observer)
         if known and not is_started(store, job.study):
-            initial_of(known, cost, job.init_limit).save(store, job.study)
+            WarmStart.from_sources(known, cost, job.init_limit).save(store, job.study)
         search = Search(
             evaluator,
             layout,

@@ -28,14 +28,12 @@ from studies.breeder import Breeder, Request
 from studies.calibration import Calibration, calibrate, evaluation_record
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
+from studies.early_stopping import OrderedRace, Race, kept_scores
 from studies.figures import Figures
 from studies.flight import Flight, divided
-from studies.initial import Initial
 from studies.interrupt import uninterrupted
 from studies.late_figures import late_figures
-from studies.ordered_race import OrderedRace, kept_scores
 from studies.proposer import Pending, Plan
-from studies.racing import Race
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules
 from studies.status import SearchObserver, SearchStatus, SilentObserver
@@ -43,6 +41,7 @@ from studies.study import enqueue_seeds, open_study, release, release_stale
 from studies.telling import tell
 from studies.trials import EVALUATED, evaluated_trials, image_share, is_feasible, schedule_of, values_of
 from studies.trust import Trust, forecast_of
+from studies.warm_start import WarmStart
 from surrogate import DropForecast
 
 __all__ = ["Search"]
@@ -179,7 +178,7 @@ class Search:
         self._scale = calibration.scale
         self._uncached = self._evaluator.baseline().scores
         self._bounds = Bounds(self._constraints, self._evaluator.baseline())
-        self._initial = Initial.load(self._store, self._name, self._layout, self._steps)
+        self._initial = WarmStart.load(self._store, self._name, self._layout, self._steps)
         self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
         self._breeder = Breeder(
             self._layout,

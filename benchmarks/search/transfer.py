@@ -86,10 +86,9 @@ def _run(cell: Cell, work: Path) -> None:
     from storage import Store, open_optuna_storage
     from studies.config import SearchConfig
     from studies.cost import mac_cost
-    from studies.initial import Initial, initial_of, is_started
-    from studies.known import read_known
     from studies.search import Search
     from studies.study import REWARD
+    from studies.warm_start import WarmStart, is_started, read_source
 
     landscape = LANDSCAPES[OLD if cell.kind == EARLIER else NEW]
     evaluator, layout = load(landscape)
@@ -99,9 +98,9 @@ def _run(cell: Cell, work: Path) -> None:
     optuna_storage = open_optuna_storage(database)
     with Store.open(database) as store:
         if cell.kind in (SEEDS, FULL) and not is_started(store, REWARD):
-            known = read_known(Cell(EARLIER, cell.seed, 0).database(work)).moved(layout, steps)
-            initial = initial_of([known], mac_cost(layout), 24)
-            kept = initial if cell.kind == FULL else Initial(initial.sources, initial.seeds)
+            known = read_source(Cell(EARLIER, cell.seed, 0).database(work)).moved(layout, steps)
+            initial = WarmStart.from_sources([known], mac_cost(layout), 24)
+            kept = initial if cell.kind == FULL else WarmStart(initial.sources, initial.seeds)
             kept.save(store, REWARD)
         config = SearchConfig(evaluations=cell.evaluations, seed=cell.seed)
         search = Search(evaluator, layout, store, optuna_storage, name=REWARD, identity=identity, config=config)

@@ -10,7 +10,7 @@ from ecad_automl.judging.generation import GenerationSettings
 from ecad_automl.judging.statistics import prompt_interval
 from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
 from storage import EvaluationRecord
-from studies.verdicts import Verdict
+from studies.confirmation import Verdict
 
 __all__ = ["export_record", "file_name_of"]
 

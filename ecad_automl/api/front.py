@@ -16,8 +16,7 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.sharing import save_index
 from storage import BaselineRecord, EvaluationRecord, Store
-from studies.confirmation import load_confirmation
-from studies.verdicts import Verdict
+from studies.confirmation import Verdict, load_confirmation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from ecad_automl.errors import EvaluationError
 
 if TYPE_CHECKING:
     from studies import LatencySettings
-    from studies.known import KnownSchedules
+    from studies.warm_start import Source
 
 __all__ = ["known_schedules", "latency_settings", "noise_seeds", "study_name"]
 
@@ -48,13 +48,11 @@ def latency_settings(cost: str, batch_size: int = 1, schedules: int = 40) -> Lat
     return LatencySettings(batch_size, schedules) if cost == "latency" else None
 
 
-def known_schedules(
-    init: Sequence[str | Path], storage: str | Path, study: str, console: Console
-) -> list[KnownSchedules]:
+def known_schedules(init: Sequence[str | Path], storage: str | Path, study: str, console: Console) -> list[Source]:
     """What a study is to start from; nothing is read once it has begun, so the sources need not be there any more.
 
     Args:
-        init: the sources, see :func:`~studies.known.read_known`.
+        init: the sources, see :func:`~studies.warm_start.read_source`.
         storage: where the study is, or will be.
         study: its name.
         console: where it is told what was read.
@@ -64,13 +62,12 @@ def known_schedules(
     """
     if not init:
         return []
-    from studies.initial import has_started
-    from studies.known import read_known
+    from studies.warm_start import has_started, read_source
 
     if has_started(storage, study):
         say(console, f"The study {study!r} has begun; --init counts only when it begins, and is not read again.")
         return []
-    known = [read_known(source) for source in init]
+    known = [read_source(source) for source in init]
     for source in known:
         evaluated = f", and {len(source.evaluated)} evaluations to learn from" if source.evaluated else ""
         say(console, f"Starting from {source.name}: {len(source.seeds)} schedules{evaluated}.", keep=[source.name])

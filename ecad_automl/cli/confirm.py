@@ -67,7 +67,7 @@ def confirm(
     console = messages()
     with step(console, "Reading the study"):
         quiet_libraries()
-        from studies.confirm import ConfirmationJob, pending_runs, run_confirmation
+        from studies.confirmation.run import ConfirmationJob, pending_runs, run_confirmation
 
         job = ConfirmationJob(storage, found.name, chosen, numbers, baselines, batch_size)
         pending = pending_runs(job)

@@ -12,8 +12,7 @@ from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.errors import StudyError
 from ecad_automl.judging.statistics import Interval
 from storage import Store, shown
-from studies.confirmation import Confirmation, load_confirmation
-from studies.verdicts import Verdict, mean_optimism
+from studies.confirmation import Confirmation, Verdict, load_confirmation, mean_optimism
 
 __all__ = ["need_confirmation", "read_confirmation", "sentences", "show_confirmation"]
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord
-from studies.confirmation import Confirmation
+from studies.confirmation import Confirmation, Verdict
 from studies.dashboard.content import artifact_id
-from studies.verdicts import Verdict
 
 if TYPE_CHECKING:
     from studies.dashboard import TrialFacts

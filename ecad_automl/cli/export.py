@@ -31,7 +31,7 @@ from ecad_automl.sharing import (
     write_card,
 )
 from storage import EvaluationRecord, shown
-from studies.verdicts import Verdict
+from studies.confirmation import Verdict
 
 __all__ = ["export", "export_record"]
 

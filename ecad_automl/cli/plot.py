@@ -17,8 +17,7 @@ from ecad_automl.cli.report_data import convergence
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.views.plots.front import Point
 from storage import shown
-from studies.confirmation import Confirmation
-from studies.verdicts import Verdict
+from studies.confirmation import Confirmation, Verdict
 
 __all__ = ["plot"]
 

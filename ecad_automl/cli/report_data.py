@@ -24,8 +24,7 @@ from ecad_automl.views.report.data import (
     Usage,
 )
 from storage import BaselineRecord, EvaluationRecord, shown
-from studies.confirmation import Confirmation
-from studies.verdicts import Verdict
+from studies.confirmation import Confirmation, Verdict
 
 __all__ = ["convergence", "report_data"]
 

@@ -8,8 +8,7 @@ from typing import Any
 from ecad_automl.cli.documents import ConfirmationDocument, ConfirmedRun, FrontDocument, Run, interval_of
 from ecad_automl.cli.studies import StoredStudy
 from storage import BaselineRecord, EvaluationRecord, shown
-from studies.confirmation import Confirmation
-from studies.verdicts import Verdict
+from studies.confirmation import Confirmation, Verdict
 
 __all__ = ["compared_heuristics", "confirmation_document", "fewer_steps", "front_document", "run_facts", "study_facts"]
 

@@ -12,8 +12,7 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
 from studies.cost import mac_cost
-from studies.initial import Initial, has_started, initial_of
-from studies.known import KnownSchedules
+from studies.warm_start import Source, WarmStart, has_started
 from surrogate import Prior
 from tests.studies.conftest import STEPS, small_layout
 from tests.studies.test_search import by_generation
@@ -24,11 +23,11 @@ def random_schedules(count: int, steps: int = STEPS, layout: Layout | None = Non
     return [Schedule(layout, rng.random((steps, len(layout))) < share) for share in rng.uniform(0.1, 0.9, count)]
 
 
-def known(schedules: list[Schedule], name: str = "old", rewards: Any = ()) -> KnownSchedules:
+def known(schedules: list[Schedule], name: str = "old", rewards: Any = ()) -> Source:
     evaluated = tuple(schedules) if len(rewards) else ()
     seeds = tuple((f"{name}-{index}", schedule) for index, schedule in enumerate(schedules))
     worst = min(rewards, default=1.0)
-    return KnownSchedules(name, seeds, evaluated, np.array(rewards, dtype=float), uncached=1.0, worst=worst)
+    return Source(name, seeds, evaluated, np.array(rewards, dtype=float), uncached=1.0, worst=worst)
 
 
 def cost() -> Any:
@@ -42,7 +41,7 @@ def test_at_most_so_many_seeds_are_taken_evenly_over_the_cost() -> None:
         bits = np.zeros((STEPS, len(layout)), dtype=np.bool_)
         bits[1:].flat[:computed] = True
         sparse.append(Schedule(layout, bits))
-    seeds = list(initial_of([known(sparse)], cost(), 7).seeds.values())
+    seeds = list(WarmStart.from_sources([known(sparse)], cost(), 7).seeds.values())
     costs = np.array(sorted(schedule.gmacs for schedule in seeds))
     every = [schedule.gmacs for schedule in sparse]
     assert len(set(seeds)) == 7
@@ -51,14 +50,16 @@ def test_at_most_so_many_seeds_are_taken_evenly_over_the_cost() -> None:
     assert np.diff(np.log(costs)).std() < 0.1 * np.diff(np.log(costs)).mean()
     # However few of them are evaluated, they lie far apart.
     assert [costs.tolist().index(schedule.gmacs) for schedule in seeds] == [0, 4, 2, 6, 1, 5, 3]
-    assert not initial_of([known(sparse)], cost(), 0).seeds
+    assert not WarmStart.from_sources([known(sparse)], cost(), 0).seeds
 
 
 def test_seeds_are_distinct_and_not_those_that_every_study_has() -> None:
     layout = small_layout()
     extremes = [Schedule.all_compute(layout, STEPS), Schedule(layout, np.zeros((STEPS, len(layout))))]
     both = random_schedules(3)
-    initial = initial_of([known([*extremes, *both]), known([*both, *random_schedules(2, seed=1)])], cost(), 24)
+    initial = WarmStart.from_sources(
+        [known([*extremes, *both]), known([*both, *random_schedules(2, seed=1)])], cost(), 24
+    )
     assert len(initial.seeds) == 5
     assert set(both) < set(initial.seeds.values())
     assert all(origin.startswith("init:old-") for origin in initial.seeds)
@@ -80,38 +81,38 @@ def test_rewards_of_every_source_are_measured_by_its_own_scale() -> None:
     drops = np.array([0.0, 0.25, 1.0])
     one = known(some, rewards=1.0 - drops)
     rewards = 50.0 - 700.0 * drops
-    other = KnownSchedules("other", one.seeds, one.evaluated, rewards, uncached=50.0, worst=rewards.min())
-    prior = initial_of([one, other], cost(), 24).prior
+    other = Source("other", one.seeds, one.evaluated, rewards, uncached=50.0, worst=rewards.min())
+    prior = WarmStart.from_sources([one, other], cost(), 24).prior
     assert prior is not None
     assert prior.log_drop[:3] == pytest.approx(prior.log_drop[3:])
     assert prior.log_drop[0] < prior.log_drop[1] < prior.log_drop[2]
-    assert initial_of([known(some)], cost(), 24).prior is None
+    assert WarmStart.from_sources([known(some)], cost(), 24).prior is None
 
 
 def test_it_comes_back_from_the_store(tmp_path: Path) -> None:
-    initial = initial_of([known(random_schedules(6), rewards=np.linspace(0, 1, 6))], cost(), 4)
+    initial = WarmStart.from_sources([known(random_schedules(6), rewards=np.linspace(0, 1, 6))], cost(), 4)
     with Store.open(tmp_path / "s.db") as store:
-        assert not Initial.load(store, "s", small_layout(), STEPS).seeds
+        assert not WarmStart.load(store, "s", small_layout(), STEPS).seeds
         initial.save(store, "s")
-        found = Initial.load(store, "s", small_layout(), STEPS)
+        found = WarmStart.load(store, "s", small_layout(), STEPS)
         assert (found.sources, found.seeds) == (initial.sources, initial.seeds)
         assert found.prior is not None and initial.prior is not None
         assert np.array_equal(found.prior.compute, initial.prior.compute)
         assert np.array_equal(found.prior.log_drop, initial.prior.log_drop)
-        Initial().save(store, "t")
-        assert Initial.load(store, "t", small_layout(), STEPS).prior is None
+        WarmStart().save(store, "t")
+        assert WarmStart.load(store, "t", small_layout(), STEPS).prior is None
         store.save_calibration("s", "init", b"damaged")
         with pytest.raises(StorageError, match="'s' in .* started from cannot be read"):
-            Initial.load(store, "s", small_layout(), STEPS)
+            WarmStart.load(store, "s", small_layout(), STEPS)
 
 
-def save(bench: Any, study: str, initial: Initial) -> None:
+def save(bench: Any, study: str, initial: WarmStart) -> None:
     with Store.open(bench.database) as store:
         initial.save(store, study)
 
 
 def test_known_schedules_are_evaluated_first_and_a_resumed_study_goes_on_alike(bench: Any) -> None:
-    initial = initial_of([known(random_schedules(20), rewards=-np.linspace(0, 1, 20))], cost(), 5)
+    initial = WarmStart.from_sources([known(random_schedules(20), rewards=-np.linspace(0, 1, 20))], cost(), 5)
     for study in ("whole", "parts"):
         save(bench, study, initial)
     bench.run(study="whole", evaluations=50)
@@ -128,7 +129,7 @@ def test_evaluations_of_another_study_change_what_is_proposed(bench: Any) -> Non
     compute = np.stack([schedule.effective for schedule in random_schedules(60)])
     # They say that only what is reused at the end does harm.
     log_drop = np.log((~compute[:, -2:]).mean(axis=(1, 2)) + 0.03)
-    save(bench, "with", Initial(prior=Prior(compute, log_drop)))
+    save(bench, "with", WarmStart(prior=Prior(compute, log_drop)))
     bench.run(study="with", evaluations=40, heuristics="none")
     bench.run(study="without", evaluations=40, heuristics="none")
     with_it, without = by_generation(bench.complete("with")), by_generation(bench.complete("without"))
@@ -141,5 +142,5 @@ def test_a_study_has_started_when_it_has_an_uncached_run(bench: Any) -> None:
     bench.run(evaluations=6)
     assert has_started(bench.database, "s")
     assert not has_started(bench.database, "other")
-    save(bench, "other", Initial())
+    save(bench, "other", WarmStart())
     assert has_started(f"sqlite:///{bench.database}", "other")

@@ -22,14 +22,14 @@ from studies.evaluated import study_front
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
 
-__all__ = ["KnownSchedules", "read_known"]
+__all__ = ["Source", "read_source"]
 
 _SQLITE = b"SQLite format 3\0"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
 @dataclass(frozen=True, eq=False)
-class KnownSchedules:
+class Source:
     """What one source knows.
 
     Args:
@@ -50,7 +50,7 @@ class KnownSchedules:
     worst: float = 0.0
     notes: tuple[str, ...] = ()
 
-    def moved(self, layout: Layout, steps: int) -> KnownSchedules:
+    def moved(self, layout: Layout, steps: int) -> Source:
         """The same, with schedules for another model and step count, moved by ``move_schedule``.
 
         Raises:
@@ -66,7 +66,7 @@ class KnownSchedules:
             raise ScheduleError(f"The search cannot start from {self.name!r}: {error}") from error
 
 
-def read_known(location: str | Path) -> KnownSchedules:
+def read_source(location: str | Path) -> Source:
     """Read a study database, a schedule file, or a folder of schedule files.
 
     Of a study all complete evaluations are read, and its front makes the seeds; of files every schedule is a seed.
@@ -92,7 +92,7 @@ def read_known(location: str | Path) -> KnownSchedules:
     if file.suffix in _DATABASES or _starts(file) == _SQLITE:
         return _study(str(path))
     schedule = _schedule(path)
-    return KnownSchedules(path.stem, ((path.stem, schedule),))
+    return Source(path.stem, ((path.stem, schedule),))
 
 
 def _starts(path: Path) -> bytes:
@@ -103,7 +103,7 @@ def _starts(path: Path) -> bytes:
         raise StudyError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
-def _folder(folder: Path) -> KnownSchedules:
+def _folder(folder: Path) -> Source:
     seeds: list[tuple[str, Schedule]] = []
     notes: list[str] = []
     for path in schedule_paths(folder):
@@ -114,7 +114,7 @@ def _folder(folder: Path) -> KnownSchedules:
     if not seeds:
         found = f"the first of {len(notes)} files says: {notes[0]}" if notes else "it has no .json file"
         raise StudyError(f"The folder {folder} holds no schedule to start from; {found}")
-    return KnownSchedules(folder.resolve().name, tuple(seeds), notes=tuple(notes))
+    return Source(folder.resolve().name, tuple(seeds), notes=tuple(notes))
 
 
 def _schedule(path: Path) -> Schedule:
@@ -122,7 +122,7 @@ def _schedule(path: Path) -> Schedule:
     return from_document(data, str(path)).schedule if "schema" in data else read_ecad(path).schedule
 
 
-def _study(location: str) -> KnownSchedules:
+def _study(location: str) -> Source:
     place, wanted = split_study(location)
     with Store.open(place, read_only=True) as store:
         place = shown(place)
@@ -142,7 +142,7 @@ def _study(location: str) -> KnownSchedules:
         ) from error
     rewards = np.array([record.reward for record in records])
     uncached = baselines[UNCACHED].reward
-    return KnownSchedules(
+    return Source(
         name,
         tuple((_called(name, record), schedules[record.genome]) for record in study_front(records, identity)),
         tuple(schedules[record.genome] for record in records),

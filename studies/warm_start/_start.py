@@ -17,21 +17,21 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 from storage import Store, may_exist
 from studies.cost import Cost
-from studies.known import KnownSchedules
 from studies.seeds import UNCACHED
+from studies.warm_start._sources import Source
 from surrogate import LogDrop, Prior
 
-__all__ = ["INIT", "Initial", "has_started", "initial_of", "is_started"]
+__all__ = ["WarmStart", "has_started", "is_started"]
 
 #: The origin of a seed that was known before starts so.
-INIT = "init:"
+_ORIGIN = "init:"
 _STORED = "init"
 #: Evaluations of a prior; more teach little and take time in every generation.
 _MOST = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Initial:
+class WarmStart:
     """What a study starts from.
 
     Args:
@@ -43,6 +43,25 @@ class Initial:
     sources: tuple[str, ...] = ()
     seeds: Mapping[str, Schedule] = field(default_factory=dict)
     prior: Prior | None = None
+
+    @classmethod
+    def from_sources(cls, sources: Sequence[Source], cost: Cost, limit: int) -> WarmStart:
+        """What to start a study from.
+
+        Args:
+            sources: moved to the layout and step count of the study.
+            cost: what the study minimizes.
+            limit: how many seeds to take at most, evenly spread over the logarithm of the cost.
+        """
+        seeds: dict[Schedule, str] = {}
+        for source in sources:
+            for name, schedule in source.seeds:
+                later = schedule.effective[1:]
+                if later.any() and not later.all():  # neither extreme is news
+                    seeds.setdefault(schedule, name)
+        chosen = _spread(list(seeds), cost, limit)
+        named = _named((seeds[schedule], schedule) for schedule in chosen)
+        return cls(tuple(source.name for source in sources), named, _prior(sources))
 
     def save(self, store: Store, study: str) -> None:
         """Keep it in a study, which then needs the sources no more."""
@@ -58,7 +77,7 @@ class Initial:
         store.save_calibration(study, _STORED, buffer.getvalue())
 
     @classmethod
-    def load(cls, store: Store, study: str, layout: Layout, steps: int) -> Initial:
+    def load(cls, store: Store, study: str, layout: Layout, steps: int) -> WarmStart:
         """What a study was started from, if anything.
 
         Raises:
@@ -103,33 +122,14 @@ def has_started(storage: str | Path, study: str) -> bool:
     return False  # one that cannot be read or has no studies; opening it to search says what is wrong, if anything
 
 
-def initial_of(known: Sequence[KnownSchedules], cost: Cost, limit: int) -> Initial:
-    """What to start a study from.
-
-    Args:
-        known: the sources, moved to the layout and step count of the study.
-        cost: what the study minimizes.
-        limit: how many seeds to take at most, evenly spread over the logarithm of the cost.
-    """
-    seeds: dict[Schedule, str] = {}
-    for source in known:
-        for name, schedule in source.seeds:
-            later = schedule.effective[1:]
-            if later.any() and not later.all():  # neither extreme is news
-                seeds.setdefault(schedule, name)
-    chosen = _spread(list(seeds), cost, limit)
-    named = _named((seeds[schedule], schedule) for schedule in chosen)
-    return Initial(tuple(source.name for source in known), named, _prior(known))
-
-
 def _named(seeds: Iterable[tuple[str, Schedule]]) -> dict[str, Schedule]:
     """Seeds by origin; a number follows where two sources use one name."""
     named: dict[str, Schedule] = {}
     for name, schedule in seeds:
-        origin, number = f"{INIT}{name}", 1
+        origin, number = f"{_ORIGIN}{name}", 1
         while origin in named:
             number += 1
-            origin = f"{INIT}{name} ({number})"
+            origin = f"{_ORIGIN}{name} ({number})"
         named[origin] = schedule
     return named
 
@@ -151,10 +151,10 @@ def _spread(schedules: list[Schedule], cost: Cost, limit: int) -> list[Schedule]
     return [schedules[cheapest_first[rank]] for rank in ranks]
 
 
-def _prior(known: Sequence[KnownSchedules]) -> Prior | None:
+def _prior(sources: Sequence[Source]) -> Prior | None:
     compute: list[Bits] = []
     log_drops: list[float] = []
-    for source in known:
+    for source in sources:
         if source.evaluated:
             # Studies differ in what a reward means, but not in that it falls from the uncached run to the worst one.
             scale = LogDrop(source.uncached, max(source.uncached - source.worst, 0.0))

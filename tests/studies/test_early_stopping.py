@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from studies import attributes
-from studies.racing import Race
+from studies.early_stopping import Race
 from surrogate import DropForecast, LogDrop, Reference
 
 REFERENCE = Reference(reward=-1.0, cost=10.0)

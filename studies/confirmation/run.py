@@ -27,7 +27,7 @@ from storage import (
     writer_lock,
 )
 from storage.identity import differences
-from studies.confirmation import (
+from studies.confirmation._stored import (
     Confirmation,
     check_unseen,
     load_confirmation,
@@ -119,7 +119,7 @@ def pending_runs(job: ConfirmationJob) -> list[Planned]:
     Raises:
         StudyError: there is no such study, or it has no front yet.
         PromptError, EvaluationError: the prompts or seeds cannot confirm anything; see
-            :func:`~studies.confirmation.check_unseen`.
+            :func:`~studies.confirmation._stored.check_unseen`.
         StorageError: the file cannot be read.
     """
     with Store.open(job.storage, read_only=True) as store:

@@ -18,8 +18,8 @@ from ecad_automl.errors import EvaluationError, PromptError, StorageError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import ConfirmationRecord, Store
+from studies.confirmation._verdicts import Run, Verdicts, judge
 from studies.evaluated import study_cost, study_front
-from studies.verdicts import Run, Verdicts, judge
 
 __all__ = ["Confirmation", "check_unseen", "load_confirmation", "sample_key", "uncached_genome"]
 

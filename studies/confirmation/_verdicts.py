@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.judging.statistics import Interval, holm, probability_better, prompt_interval, unpaired_interval
 
-__all__ = ["Run", "Verdict", "Verdicts", "domination", "front_share", "judge", "kendall", "mean_optimism"]
+__all__ = ["Run", "Verdict", "Verdicts", "front_share", "judge", "kendall", "mean_optimism"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -177,21 +177,6 @@ def judge(
             )
         )
     return Verdicts(tuple(verdicts), *uncached.shape)
-
-
-def domination(by_prompt: Floats, cost: Floats) -> Floats:
-    """For each pair of runs the probability that the first dominates the second: no dearer, and better in the mean.
-
-    Costs are known exactly; of rewards see :func:`~ecad_automl.judging.statistics.probability_better`.
-
-    Args:
-        by_prompt: ``(n, prompts)`` rewards on the same prompts and seeds, at least two prompts.
-        cost: ``(n,)``.
-
-    Returns:
-        ``(n, n)``: of the row over the column; 0 on the diagonal.
-    """
-    return np.where(_rivals(cost), probability_better(by_prompt), 0.0)
 
 
 def front_share(by_prompt: Floats, cost: Floats, *, resamples: int = _RESAMPLES) -> Floats:

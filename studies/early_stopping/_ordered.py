@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage import EvaluationRecord
-from studies.racing import Race
+from studies.early_stopping._race import Race
 
 __all__ = ["OrderedRace", "kept_scores"]
 

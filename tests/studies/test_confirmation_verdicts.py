@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from studies.verdicts import Run, Verdicts, domination, front_share, judge, kendall, mean_optimism
+from studies.confirmation import Run, Verdicts, front_share, judge, kendall, mean_optimism
 
 PROMPTS, SEEDS = 24, 2
 
@@ -113,16 +113,6 @@ def test_differences_to_the_uncached_run_have_the_paired_interval() -> None:
     assert (verdict.difference.low, verdict.difference.high) == pytest.approx((expected.low, expected.high))
     assert verdict.reward == pytest.approx(cached.mean())
     np.testing.assert_array_equal(verdict.differences, cached - uncached)
-
-
-def test_a_run_dominates_only_what_is_not_cheaper() -> None:
-    scores = np.stack(noisy(np.random.default_rng(6), [0.0, 0.05, 0.1])).mean(axis=2)
-    found = domination(scores, np.array([1.0, 2.0, 2.0]))
-    assert found[1, 0] == found[2, 0] == 0
-    np.testing.assert_array_equal(np.diag(found), 0)
-    for one, other in ((0, 1), (0, 2), (1, 2), (2, 1)):
-        p = stats.ttest_rel(scores[one], scores[other], alternative="greater").pvalue
-        assert found[one, other] == pytest.approx(1 - p)
 
 
 def test_the_share_on_the_front_agrees_with_fresh_prompts() -> None:
