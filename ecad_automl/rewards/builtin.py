@@ -22,12 +22,17 @@ def _shapes(name: str) -> Maker:
     def make(argument: str | None, device: object, dtype: object) -> Reward | PairedReward:
         del device, dtype
         _refuse_argument(name, argument)
-        from ecad_automl.rewards.shapes import ShapesCaptionReward, ShapesReward
+        from ecad_automl.rewards.perceptual import PerceptualFidelity
+        from ecad_automl.rewards.shapes import ShapesCaptionReward, ShapesMargin, ShapesReward
         from ecad_automl.shapes import WEIGHTS
         from ecad_automl.shapes.classifier import AttributeClassifier
 
         classifier = AttributeClassifier.load(WEIGHTS / "classifier")
-        return ShapesReward(classifier) if name == "shapes" else ShapesCaptionReward(classifier)
+        if name == "shapes-fidelity":
+            return PerceptualFidelity(name, classifier.features)
+        kinds = {"shapes": ShapesReward, "shapes-caption": ShapesCaptionReward, "shapes-margin": ShapesMargin}
+        made: Reward | PairedReward = kinds[name](classifier)
+        return made
 
     return make
 
@@ -99,6 +104,8 @@ def _refuse_argument(name: str, argument: str | None) -> None:
 BUILTIN: Mapping[str, Maker] = {
     "shapes": _shapes("shapes"),
     "shapes-caption": _shapes("shapes-caption"),
+    "shapes-fidelity": _shapes("shapes-fidelity"),
+    "shapes-margin": _shapes("shapes-margin"),
     "fidelity": _fidelity,
     "image-reward": _image_reward,
     "image-reward-package": _image_reward_package,

@@ -13,7 +13,7 @@ from ecad_automl.rewards.protocol import Floats
 from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.world import parse_caption
 
-__all__ = ["ShapesCaptionReward", "ShapesReward"]
+__all__ = ["ShapesCaptionReward", "ShapesMargin", "ShapesReward"]
 
 #: Chance that the classifier errs whatever it says: bounds the cost of one wrong attribute at about ln(0.01 / 6).
 _LAPSE = 0.01
@@ -48,6 +48,35 @@ class ShapesCaptionReward:
             chosen = probabilities.gather(1, labels[:, index : index + 1].clamp_min(0))[:, 0]
             total += torch.where(named, chosen.log(), 0.0)
         return np.asarray(total / (labels >= 0).sum(dim=1))
+
+
+class ShapesMargin:
+    """By how much the classifier prefers the caption's attributes to the next best ones, in logits; the least of all.
+
+    Above 0 the picture shows all that its caption says. Unlike a probability it does not saturate, so it tells a
+    picture that is barely right from one that is clearly so.
+    """
+
+    name = "shapes-margin"
+
+    def __init__(self, classifier: AttributeClassifier) -> None:
+        self._classifier = classifier
+
+    @torch.no_grad()
+    def score(self, images: Tensor, prompts: Sequence[str]) -> Floats:
+        """See :class:`~ecad_automl.rewards.protocol.Reward`.
+
+        Raises:
+            PromptError: a prompt is not a caption of the shapes world.
+        """
+        labels = torch.tensor([parse_caption(prompt).attributes() for prompt in prompts])
+        least = torch.full((len(prompts),), torch.inf, dtype=torch.float64)
+        for index, logits in enumerate(self._classifier(images.float().cpu())):
+            right = labels[:, index : index + 1].clamp_min(0)
+            best_other = logits.scatter(1, right, -torch.inf).amax(dim=1)
+            margin = (logits.gather(1, right)[:, 0] - best_other).double()
+            least = torch.where(labels[:, index] >= 0, torch.minimum(least, margin), least)
+        return np.asarray(least)
 
 
 class ShapesReward:

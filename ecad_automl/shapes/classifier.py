@@ -57,6 +57,22 @@ class AttributeClassifier(nn.Module):
         features = self.body(pictures * 2 - 1)
         return [head(features) / self.temperatures[i] for i, head in enumerate(self.heads.values())]
 
+    def features(self, pictures: Tensor) -> list[Tensor]:
+        """What each activation passes on, for measuring how far apart pictures look.
+
+        Args:
+            pictures: ``(n, 3, 64, 64)`` float in [0, 1].
+
+        Returns:
+            ``(n, channels, height, width)`` of each convolution's activation, and ``(n, channels)`` of the last.
+        """
+        found, values = [], pictures * 2 - 1
+        for module in self.body:
+            values = module(values)
+            if isinstance(module, nn.GELU):
+                found.append(values)
+        return found
+
     def save(self, folder: Path) -> None:
         """Write weights and config into ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)

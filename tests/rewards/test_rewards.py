@@ -6,6 +6,9 @@ import torch
 
 from ecad_automl.errors import PromptError, RewardError
 from ecad_automl.rewards import PairedReward, Reward, check_scores, load_reward, parse_constraint, reward_names
+from ecad_automl.rewards.perceptual import perceptual_distance
+from ecad_automl.shapes import WEIGHTS
+from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.render import render
 from ecad_automl.shapes.world import parse_caption, prompts
 
@@ -16,7 +19,7 @@ def pictures(captions: list[str], seed: int = 0) -> torch.Tensor:
 
 
 def test_rewards_without_weights_of_their_own_to_fetch_load_and_keep_their_names() -> None:
-    for name in ("shapes", "shapes-caption", "fidelity", "psnr", "ssim"):
+    for name in ("shapes", "shapes-caption", "shapes-fidelity", "shapes-margin", "fidelity", "psnr", "ssim"):
         assert name in reward_names()
         reward = load_reward(name)
         assert reward.name == name
@@ -77,6 +80,52 @@ def test_the_shapes_reward_adds_fidelity_to_the_caption_reward() -> None:
     assert isinstance(fidelity, PairedReward)
     apart = shapes.score_pairs(images, references, captions) - caption.score(images, captions)
     assert apart == pytest.approx(2 * fidelity.score_pairs(images, references, captions))
+
+
+def test_the_margin_is_above_zero_where_the_classifier_sees_all_that_the_caption_says() -> None:
+    captions = prompts("held-out", 16)
+    images = pictures(captions)
+    reward = load_reward("shapes-margin")
+    assert isinstance(reward, Reward)
+    right, wrong = reward.score(images, captions), reward.score(images.roll(1, dims=0), captions)
+    assert (right > 0).mean() > 0.8  # the classifier itself errs on a few renders
+    assert (wrong < 0).all()
+    labels = [parse_caption(caption).attributes() for caption in captions]
+    classifier = AttributeClassifier.load(WEIGHTS / "classifier")
+    with torch.no_grad():
+        guessed = torch.stack([logits.argmax(dim=1) for logits in classifier(images)], dim=1).tolist()
+    seen = [
+        all(k in (-1, g) for k, g in zip(known, guess, strict=True))
+        for known, guess in zip(labels, guessed, strict=True)
+    ]
+    assert (right > 0).tolist() == seen
+
+
+def test_perceptual_fidelity_is_zero_for_the_reference_and_falls_as_errors_grow() -> None:
+    captions = prompts("held-out", 8)
+    images = pictures(captions)
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    reward = load_reward("shapes-fidelity")
+    assert isinstance(reward, PairedReward)
+    scores = [reward.score_pairs((images + x * noise).clamp(0, 1), images, captions) for x in (0.0, 0.02, 0.1, 0.5)]
+    np.testing.assert_array_equal(scores[0], 0.0)
+    assert (np.diff(np.stack(scores), axis=0) < 0).all()
+
+
+def test_perceptual_distance_is_that_of_lpips_without_learned_weights() -> None:
+    from torchmetrics.functional.image.lpips import _normalize_tensor, _spatial_average
+
+    generator = torch.Generator().manual_seed(0)
+    made = [torch.randn(3, channels, 5, 4, generator=generator) for channels in (2, 7)]
+    reference = [torch.randn(each.shape, generator=generator) for each in made]
+    layers = zip(made, reference, strict=True)
+    squares = [(_normalize_tensor(a) - _normalize_tensor(b)).square().sum(dim=1, keepdim=True) for a, b in layers]
+    expected = sum(_spatial_average(each)[:, 0, 0, 0] for each in squares)
+    torch.testing.assert_close(perceptual_distance(made, reference).float(), expected, rtol=1e-4, atol=1e-5)
+    flat = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, -3.0]])
+    torch.testing.assert_close(
+        perceptual_distance(flat[:1], flat[1:]), torch.tensor([2.0], dtype=torch.float64), rtol=1e-5, atol=0
+    )
 
 
 def test_an_unknown_reward_is_refused_with_the_known_ones() -> None:
