@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["SPEEDUPS", "TOLERANCE", "Comparison", "Loss", "best_within", "compare", "loss_of", "resampled_hypervolume"]
+__all__ = [
+    "SPEEDUPS",
+    "TOLERANCE",
+    "Comparison",
+    "Loss",
+    "as_json",
+    "best_within",
+    "compare",
+    "loss_of",
+    "resampled_hypervolume",
+]
 
 Floats = NDArray[np.float64]
 
