@@ -30,9 +30,12 @@ def _shapes(name: str) -> Maker:
         classifier = AttributeClassifier.load(WEIGHTS / "classifier")
         if name == "shapes-fidelity":
             return PerceptualFidelity(name, classifier.features)
-        kinds = {"shapes": ShapesReward, "shapes-caption": ShapesCaptionReward, "shapes-margin": ShapesMargin}
-        made: Reward | PairedReward = kinds[name](classifier)
-        return made
+        kinds: dict[str, Callable[[AttributeClassifier], Reward | PairedReward]] = {
+            "shapes": ShapesReward,
+            "shapes-caption": ShapesCaptionReward,
+            "shapes-margin": ShapesMargin,
+        }
+        return kinds[name](classifier)
 
     return make
 

@@ -56,7 +56,8 @@ class PerceptualFidelity:
     def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> Floats:
         """See :class:`~ecad_automl.rewards.protocol.PairedReward`."""
         distance = perceptual_distance(*(self._features(each.float().cpu()) for each in (images, references)))
-        return self._pixels.score_pairs(images, references, prompts) - np.asarray(distance.sqrt())
+        found: Floats = self._pixels.score_pairs(images, references, prompts) - np.asarray(distance.sqrt())
+        return found
 
 
 def _unit(features: Tensor) -> Tensor:

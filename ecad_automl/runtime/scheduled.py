@@ -82,7 +82,7 @@ class ScheduledRun:
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         if self._functions.overwrites:
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         self.keep(call.step, everything=False)
         self._given = []
         self.cache.begin(call.context)
