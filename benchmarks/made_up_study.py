@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store, open_optuna_storage
-from storage.whole_trials import Written, finish_trial, insert_trial
 from studies import attributes
 from studies.descriptors import descriptors
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
@@ -150,8 +149,9 @@ def _optuna_trials(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = open_optuna_storage(database)
-    study = optuna.create_study(storage=storage, study_name=name, directions=["maximize", "minimize"])
-    storage.set_study_system_attr(study._study_id, "study:metric_names", [REWARD, "gmacs"])
+    optuna.create_study(storage=storage, study_name=name, directions=["maximize", "minimize"])
+    study_id = storage.get_study_id_from_name(name)
+    storage.set_study_system_attr(study_id, "study:metric_names", [REWARD, "gmacs"])
     space = descriptor_space(layout, steps)
     key = ScheduleNSGAIISampler._get_generation_key()
     for number, (schedule, reward) in enumerate(zip(schedules, rewards, strict=True)):
@@ -172,16 +172,16 @@ def _optuna_trials(
             said[attributes.PREDICTED_STD] = 0.01
             said[attributes.PREDICTION_ERROR] = round(-0.02 * float(reward), 6)
         template = optuna.trial.create_trial(
-            state=TrialState.RUNNING,
+            state=TrialState.COMPLETE,
+            values=[float(reward), schedule.gmacs],
             params=descriptors(schedule.effective, layout.components, layout.component_index),
             distributions=space,
             user_attrs=said,
             system_attrs={key: number // _BATCH},
         )
-        trial_id, _ = insert_trial(storage, study._study_id, template)
-        finish_trial(storage, trial_id, TrialState.COMPLETE, [float(reward), schedule.gmacs], Written())
+        storage.create_new_trial(study_id, template)
     # What the sampler keeps of each generation: the parents of the next.
     prefix = ScheduleNSGAIISampler._get_parent_cache_key_prefix()
     for generation in range(1, len(schedules) // _BATCH):
-        storage.set_study_system_attr(study._study_id, f"{prefix}{generation}", list(range(24)))
+        storage.set_study_system_attr(study_id, f"{prefix}{generation}", list(range(24)))
     storage.engine.dispose()  # the last connection takes the log into the file, which may then be copied

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import StorageError
-from storage.faults import BUSY_SECONDS, sqlite_faults
+from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
 from storage.location import database_path, is_server, optuna_url, shown
 
 if TYPE_CHECKING:
@@ -53,14 +54,13 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
 
 
 @contextmanager
-def optuna_storage(location: str | Path, *, served: bool = False) -> Iterator[RDBStorage]:
-    """Optuna's storage for the time of a block; its connections are closed at the end.
+def optuna_storage(location: str | Path) -> Iterator[RDBStorage]:
+    """:func:`open_optuna_storage` for the time of a block; its connections are closed at the end.
 
     Args:
         location: a path or URL.
-        served: open it by :func:`open_served_storage`, not by :func:`open_optuna_storage`.
     """
-    storage = open_served_storage(location) if served else open_optuna_storage(location)
+    storage = open_optuna_storage(location)
     try:
         yield storage
     finally:
@@ -77,16 +77,24 @@ def open_served_storage(location: str | Path) -> RDBStorage:
     Raises:
         StorageError: see :func:`open_optuna_storage`.
     """
-    if not is_server(location):
+    from storage._page_storage import PageStorage
+
+    with storage_faults(location):
+        if is_server(location):
+            reader = _on_server(location, as_it_is=True)
+            return _on_server(location, as_it_is=True, make=partial(PageStorage, reader))
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
-        return _made(location, options, as_it_is=True)
-    from storage.server_faults import server_faults
-
-    with server_faults(location):
-        return _on_server(location, as_it_is=True)
+        reader = _made(location, options, as_it_is=True)
+        return _made(location, options, as_it_is=True, make=partial(PageStorage, reader))
 
 
-def _on_server(location: str | Path, busy_seconds: float = BUSY_SECONDS, *, as_it_is: bool = False) -> RDBStorage:
+def _on_server(
+    location: str | Path,
+    busy_seconds: float = BUSY_SECONDS,
+    *,
+    as_it_is: bool = False,
+    make: Callable[..., RDBStorage] | None = None,
+) -> RDBStorage:
     from sqlalchemy.pool import NullPool
 
     from storage.server import connect_arguments, set_up_connections
@@ -94,20 +102,27 @@ def _on_server(location: str | Path, busy_seconds: float = BUSY_SECONDS, *, as_i
     arguments = connect_arguments(location)
     # Optuna's own, when it fails, leaves open what it has in a pool.
     _made(location, {"poolclass": NullPool, "connect_args": arguments}, as_it_is=as_it_is)
-    storage = _made(location, {"pool_pre_ping": True, "connect_args": arguments}, as_it_is=True)
+    storage = _made(location, {"pool_pre_ping": True, "connect_args": arguments}, as_it_is=True, make=make)
     # As for a file, see _sync_less.
     set_up_connections(storage.engine, busy_seconds=busy_seconds, durable=False)
     storage.engine.dispose()  # connections made before
     return storage
 
 
-def _made(location: str | Path, options: dict[str, Any], *, as_it_is: bool = False) -> RDBStorage:
+def _made(
+    location: str | Path,
+    options: dict[str, Any],
+    *,
+    as_it_is: bool = False,
+    make: Callable[..., RDBStorage] | None = None,
+) -> RDBStorage:
     from optuna.storages import RDBStorage
 
     # Optuna fills braces in the URL as a template, so those of a path or password are doubled.
     url = optuna_url(location).replace("{", "{{").replace("}", "}}")
+    make = make or RDBStorage
     try:
-        return RDBStorage(url, engine_kwargs=options, skip_compatibility_check=as_it_is, skip_table_creation=as_it_is)
+        return make(url, engine_kwargs=options, skip_compatibility_check=as_it_is, skip_table_creation=as_it_is)
     except RuntimeError as error:  # tables of another version of Optuna
         raise StorageError(f"Optuna cannot use the study database {shown(location)}: {error}") from error
 

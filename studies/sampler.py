@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -47,14 +48,17 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
         del study, trial
         return descriptor_space(self._layout, self._steps)
 
-    def new_trial(self, study: Study, generation: int) -> Trial:
-        """What ``study.ask`` gives where no seed is waiting, but written in one piece instead of some twenty.
+    def new_trial(self, study: Study, storage: BaseStorage, generation: int) -> Trial:
+        """What ``study.ask`` gives where no seed is waiting, but written in one piece, and no trial is read for it.
+
+        To ask, Optuna reads all trials anew that are running, several times: with hundreds of workers that would be
+        most of what a search computes.
 
         Args:
             study: the study.
+            storage: Optuna's, of the study.
             generation: that the trial is of, see :meth:`open_generation`.
         """
-        study._thread_local.cached_all_trials = None
         genome, found = self._next_candidate(study, generation)
         schedule = Schedule.from_hex(self._layout, self._steps, genome)
         template = create_trial(
@@ -71,7 +75,7 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
             system_attrs={self._get_generation_key(): generation},
         )
         self._taken_genomes(study).add(genome)
-        return Trial(study, study._storage.create_new_trial(study._study_id, template))
+        return Trial(study, storage.create_new_trial(storage.get_study_id_from_name(study.study_name), template))
 
     def _taken_genomes(self, study: Study) -> set[str]:
         """Read once: this process makes all trials of the study that come after."""

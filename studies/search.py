@@ -21,7 +21,6 @@ from ecad_automl.judging.evaluation import Evaluation, Evaluator
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.layout import Layout
 from storage import EvaluationRecord, GenerationRecord, Store
-from storage.sole_writer import SoleWriterStorage
 from studies import attributes
 from studies.bounds import Bounds
 from studies.breeder import Breeder, Request
@@ -37,7 +36,7 @@ from studies.proposer import Pending, Plan
 from studies.sampler import ScheduleNSGAIISampler, descriptor_space
 from studies.seeds import first_schedules
 from studies.status import SearchObserver, SearchStatus, SilentObserver
-from studies.study import enqueue_seeds, open_study, release, release_stale
+from studies.study import enqueue_seeds, frozen_trial, open_study, release, release_stale
 from studies.telling import tell
 from studies.trials import EVALUATED, evaluated_trials, image_share, is_feasible, schedule_of, values_of
 from studies.trust import Trust, forecast_of
@@ -101,7 +100,7 @@ class Search:
         self._layout = layout
         self._steps = evaluator.settings.steps
         self._store = store
-        self._optuna_storage = SoleWriterStorage(optuna_storage)
+        self._optuna_storage = optuna_storage
         self._name = name
         self._identity = identity
         self._config = config
@@ -295,7 +294,7 @@ class Search:
         with uninterrupted():
             space = descriptor_space(self._layout, self._steps)
             trial = self._study.ask(space) if self._seeds_left else self._new_trial()
-            frozen = self._optuna_storage.get_trial(trial._trial_id)
+            frozen = frozen_trial(self._optuna_storage, trial)
             schedule = schedule_of(frozen, self._layout, self._steps)
             cost, generation = float(self._cost.of([schedule])[0]), self._generation(frozen)
             self._seeds_left -= generation == 0
@@ -314,7 +313,7 @@ class Search:
             return None
 
     def _new_trial(self) -> Trial:
-        return self._sampler.new_trial(self._study, self._open_generation())
+        return self._sampler.new_trial(self._study, self._optuna_storage, self._open_generation())
 
     def _submit(self, executor: Executor, flight: Flight, workers: int) -> None:
         """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
@@ -388,8 +387,7 @@ class Search:
         self._store.save_evaluation(self._name, record)
         share = 1.0 if record.complete else float(np.isfinite(self._scores(record)).mean())
         self._tell_race(flight.generation, flight.cost, record, record.feasible)
-        with self._optuna_storage.together(flight.trial._trial_id):
-            tell(self._study, flight, record, share, self._bounds, self._cost, self._steps)
+        tell(self._study, flight, record, share, self._bounds, self._cost, self._steps)
         self._figures.add(
             flight.generation,
             record.reward,
@@ -471,7 +469,7 @@ class Search:
                 self._store.save_generation(self._name, record)
 
     def _generation(self, trial: FrozenTrial) -> int:
-        return int(trial.system_attrs.get(self._sampler._get_generation_key(), 0))
+        return self._sampler.get_trial_generation(self._study, trial)
 
     def _tell_status(self, text: str) -> SearchStatus:
         status = self._status(text)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial
 
 from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
@@ -17,6 +18,7 @@ from studies.sampler import ScheduleNSGAIISampler
 __all__ = [
     "REWARD",
     "enqueue_seeds",
+    "frozen_trial",
     "open_study",
     "release",
     "release_stale",
@@ -41,6 +43,12 @@ def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler, 
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([REWARD, cost])
     return study
+
+
+def frozen_trial(storage: BaseStorage, trial: Trial) -> FrozenTrial:
+    """All that is stored of a trial that was asked for; Optuna's handle lacks what the sampler has written since."""
+    study = storage.get_study_id_from_name(trial.study.study_name)
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study, trial.number))
 
 
 def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:

@@ -54,15 +54,4 @@ def serve(storage: BaseStorage, folder: Path, host: str, port: int) -> None:
         raise StorageError(
             "optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'."
         ) from error
-    run_server(_for_pages(storage), host=host, port=port, artifact_store=FileSystemArtifactStore(folder))
-
-
-def _for_pages(storage: BaseStorage) -> BaseStorage:
-    """Faster where the tables are of this version of Optuna; of others, the dashboard's own page tells."""
-    from optuna.storages import RDBStorage
-
-    from studies.dashboard.pages import PageStorage
-
-    if isinstance(storage, RDBStorage) and storage.get_current_version() == storage.get_head_version():
-        return PageStorage(storage)
-    return storage
+    run_server(storage, host=host, port=port, artifact_store=FileSystemArtifactStore(folder))

@@ -1,0 +1,43 @@
+"""Optuna's storage as the pages of the dashboard read it."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = ["PageStorage"]
+
+
+class PageStorage(RDBStorage):
+    """Reads a trial that has ended once, as an Optuna study does that is loaded; a storage alone keeps none.
+
+    A page asks for all trials when it is opened, and every ten seconds again.
+
+    Args:
+        reader: another storage of the same database, which the loaded studies use.
+        arguments: of :class:`optuna.storages.RDBStorage`.
+    """
+
+    def __init__(self, reader: RDBStorage, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._reader = reader
+        self._studies: dict[int, Study] = {}
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Trials by their numbers.
+
+        Raises:
+            KeyError: there is no such study.
+        """
+        name = self.get_study_name_from_id(study_id)
+        study = self._studies.get(study_id)
+        if study is None:
+            study = self._studies[study_id] = optuna.load_study(study_name=name, storage=self._reader)
+        return study.get_trials(deepcopy=deepcopy, states=states)
