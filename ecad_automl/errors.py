@@ -6,7 +6,10 @@ __all__ = [
     "CacheStateError",
     "EcadError",
     "EvaluationError",
+    "FileError",
+    "HubError",
     "NoAdapterWarning",
+    "OptionError",
     "PromptError",
     "RewardError",
     "ScheduleError",
@@ -20,8 +23,20 @@ class EcadError(Exception):
     """Base of all errors of this project; the command line prints them as one sentence and exits with 2."""
 
 
+class OptionError(EcadError, ValueError):
+    """An option or argument has a value that cannot be used, alone or together with others."""
+
+
+class FileError(EcadError):
+    """A file or folder cannot be read or written, or does not hold what it should."""
+
+
+class HubError(EcadError):
+    """The Hugging Face hub cannot be reached, does not have what is asked for, or refuses what is sent."""
+
+
 class ScheduleError(EcadError):
-    """A schedule, layout or schedule file is malformed or does not fit where it is used."""
+    """A schedule, layout or drift is malformed, or does not fit where it is used."""
 
 
 class UnsupportedModelError(EcadError):
@@ -33,19 +48,19 @@ class CacheStateError(EcadError):
 
 
 class PromptError(EcadError):
-    """A prompt list is empty or repeats itself, or a reward cannot judge a prompt."""
+    """Prompts are missing, empty, repeated or not those that were recorded, or a reward cannot judge one."""
 
 
 class RewardError(EcadError):
-    """A reward is unknown or returned something other than one finite number per image."""
+    """A reward is unknown, its weights cannot be used, or it did not return one finite number per image."""
 
 
 class EvaluationError(EcadError):
     """Images could not be generated or scored as asked."""
 
 
-class StudyError(EcadError):
-    """A study cannot be started or resumed as asked."""
+class StudyError(EcadError, ValueError):
+    """A study cannot be started or resumed as asked; a ``ValueError`` too, as Optuna asks of samplers."""
 
 
 class StorageError(EcadError):

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from ecad_automl.api.settings import TABLES, SearchFile, table_keys
 from ecad_automl.api.value_fault import shown, value_fault
-from ecad_automl.errors import StudyError
+from ecad_automl.errors import FileError
 from ecad_automl.files.paths import expand_home
 from ecad_automl.presets import preset_path
 
@@ -40,20 +40,18 @@ def read_search_file(path: str | Path) -> SearchFile:
         path: the TOML file.
 
     Raises:
-        StudyError: there is no such file, or it is no TOML, or has an unknown key or a value of another kind; the
+        FileError: there is no such file, or it is no TOML, or has an unknown key or a value of another kind; the
             message names the line where that can be told.
     """
     text = _text(expand_home(path))
     if _LONG_KEY.search(text):
-        raise StudyError(
-            f"The config file {path} has a key of more than {_MOST_PARTS} parts; its keys have one or two."
-        )
+        raise FileError(f"The config file {path} has a key of more than {_MOST_PARTS} parts; its keys have one or two.")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"The config file {path} is no TOML: {error}.") from error
+        raise FileError(f"The config file {path} is no TOML: {error}.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or lists in lists in lists
-        raise StudyError(f"The config file {path} is TOML that cannot be read ({error}); check it.") from error
+        raise FileError(f"The config file {path} is TOML that cannot be read ({error}); check it.") from error
     try:
         return SearchFile.model_validate(data)
     except ValidationError as error:
@@ -61,7 +59,7 @@ def read_search_file(path: str | Path) -> SearchFile:
         table, key = (*map(str, first["loc"]), "")[:2]
         line = _line(text, table, key)
         where = f"The config file {path}" + ("" if line is None else f", line {line}")
-        raise StudyError(f"{where}: {_fault(first, table, key)}") from error
+        raise FileError(f"{where}: {_fault(first, table, key)}") from error
 
 
 def preset_options(name: str | None) -> dict[str, Any]:
@@ -78,13 +76,13 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise StudyError(f"The config file {path} cannot be read ({error.strerror}); give a TOML file.") from error
+        raise FileError(f"The config file {path} cannot be read ({error.strerror}); give a TOML file.") from error
     if len(data) > _MOST_BYTES:
-        raise StudyError(f"The config file {path} has more than {_MOST_BYTES} bytes; it can hardly be one.")
+        raise FileError(f"The config file {path} has more than {_MOST_BYTES} bytes; it can hardly be one.")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise StudyError(f"The config file {path} is not UTF-8; save it so.") from error
+        raise FileError(f"The config file {path} is not UTF-8; save it so.") from error
 
 
 def _fault(error: ErrorDetails, table: str, key: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from ecad_automl.api.export import export_record
 from ecad_automl.api.stored import StoredStudy, read_study
-from ecad_automl.errors import EcadError
+from ecad_automl.errors import EcadError, FileError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.sharing import save_index
@@ -217,7 +217,7 @@ class Front(Sequence[FrontPoint]):
                 export_record(self._study, records[genome], Path(folder), verdicts.get(genome)) for genome in genomes
             ]
         except OSError as error:
-            raise EcadError(
+            raise FileError(
                 f"The folder {folder} cannot be written ({error.strerror}); choose another place."
             ) from error
         except KeyError as error:

@@ -18,7 +18,7 @@ from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.cli.prompts import Prompts, read_named
-from ecad_automl.errors import EcadError, ScheduleError
+from ecad_automl.errors import EcadError, OptionError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
@@ -119,23 +119,23 @@ def _names(paths: Sequence[Path]) -> dict[str, Path]:
     names = {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
     if len(names) < len(paths):
         twice = next(path for path in paths if list(paths).count(path) > 1)
-        raise ScheduleError(f"The schedule {twice} is given twice; name each file once.")
+        raise OptionError(f"The schedule {twice} is given twice; name each file once.")
     return names
 
 
 def _check_steps(files: dict[str, ScheduleFile], steps: int | None) -> None:
     if steps is not None and steps < 1:
-        raise ScheduleError(f"--steps is {steps}, but a run has at least 1 denoising step.")
+        raise OptionError(f"--steps is {steps}, but a run has at least 1 denoising step.")
     counts = {name: file.schedule.steps for name, file in files.items()}
     for name, count in counts.items():
         first, expected = next(iter(counts.items()))
         if steps is not None and count != steps:
-            raise ScheduleError(
+            raise OptionError(
                 f"The schedule {name!r} is for {count} steps, but --steps is {steps}; leave --steps out, or resample "
                 "the schedule."
             )
         if count != expected:
-            raise ScheduleError(
+            raise OptionError(
                 f"The schedule {name!r} is for {count} steps, but {first!r} is for {expected}; time them in runs of "
                 "their own."
             )

@@ -19,7 +19,7 @@ from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.prompts import Column, Prompts, Split, choose_prompts, held_out_prompts
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.cli.study_model import load_again
-from ecad_automl.errors import EvaluationError, RewardError, StudyError
+from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError
 from storage import Store, shown
 from studies.confirmation import check_unseen, load_confirmation
 
@@ -103,10 +103,10 @@ def read_seeds(text: str) -> list[int]:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if last < first:
-            raise EvaluationError(f"The seeds {text!r} cannot be read; write such as 7, 5,6 or 100-103.")
+            raise OptionError(f"The seeds {text!r} cannot be read; write such as 7, 5,6 or 100-103.")
         seeds += range(first, last + 1)
     if len(set(seeds)) != len(seeds):
-        raise EvaluationError(f"The seeds {text!r} name one twice; each must be given once.")
+        raise OptionError(f"The seeds {text!r} name one twice; each must be given once.")
     return seeds
 
 

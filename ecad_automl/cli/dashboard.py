@@ -10,7 +10,7 @@ import typer
 
 from ecad_automl.cli.options import Device, Storage
 from ecad_automl.cli.output import messages, results
-from ecad_automl.errors import EcadError, EvaluationError, StorageError
+from ecad_automl.errors import EcadError, EvaluationError, OptionError, StorageError
 from storage import Store
 
 __all__ = ["dashboard"]
@@ -50,7 +50,7 @@ def dashboard(
     if not 0 <= images <= _MOST_IMAGES:
         raise EvaluationError(f"Images of {images} prompts were asked for; give a number from 0 to {_MOST_IMAGES}.")
     if images and not annotate:
-        raise EvaluationError("--images makes pictures, and --no-annotate none; give one of them.")
+        raise OptionError("--images makes pictures, and --no-annotate none; give one of them.")
     with Store.open(storage, read_only=True) as store:
         names = store.studies()
     if study is not None and study not in names:

@@ -15,7 +15,7 @@ from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_model import load_study_model
-from ecad_automl.errors import StorageError
+from ecad_automl.errors import FileError
 from studies.dashboard.content import Artifact, Kind
 
 __all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
@@ -37,7 +37,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise StorageError(f"The folder {folder} for pictures cannot be made ({error.strerror}).") from error
+        raise FileError(f"The folder {folder} for pictures cannot be made ({error.strerror}).") from error
 
 
 def draw_heatmaps(study: StoredStudy, shown: Sequence[Shown], folder: Path, console: Console) -> dict[int, Artifact]:

@@ -18,7 +18,7 @@ from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
 from ecad_automl.cli.output import messages, new_table, print_json, results, step
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts
-from ecad_automl.errors import EvaluationError, ScheduleError
+from ecad_automl.errors import EvaluationError, FileError, OptionError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -164,10 +164,10 @@ def _schedules(paths: Sequence[Path]) -> dict[str, ScheduleFile]:
     for path in paths:
         files = schedule_paths(path) if path.is_dir() else [path]
         if not files:
-            raise ScheduleError(f"The folder {path} holds no schedule file; give one that export wrote.")
+            raise FileError(f"The folder {path} holds no schedule file; give one that export wrote.")
         for file in files:
             if file.stem in found:
-                raise EvaluationError(f"Two schedule files are called {file.stem!r}; rename one, runs are told by it.")
+                raise OptionError(f"Two schedule files are called {file.stem!r}; rename one, runs are told by it.")
             found[file.stem] = load_schedule(file)
     return found
 
@@ -176,7 +176,7 @@ def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
     """How the schedules want the pipeline to be called.
 
     Raises:
-        ScheduleError: they differ in it.
+        OptionError: they differ in it.
     """
     wanted: dict[str, Any] = {}
     for name, file in files.items():
@@ -190,7 +190,7 @@ def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
         }
         for setting, value in mine.items():
             if value is not None and wanted.setdefault(setting, value) != value:
-                raise ScheduleError(
+                raise OptionError(
                     f"The schedule {name!r} is for {setting} {value}, but an earlier one for {wanted[setting]}; "
                     "evaluate them in two runs, each beside its own uncached images."
                 )
@@ -204,7 +204,7 @@ def _reference(given: str | None, judge: Judge, size: tuple[int, int], status: S
     if given is None:
         return None
     if not judge.extractors:
-        raise EvaluationError(f"The FID reference {given!r} is for the metric fid, which is not among the metrics.")
+        raise OptionError(f"The FID reference {given!r} is for the metric fid, which is not among the metrics.")
     [extractor] = judge.extractors.values()
     path = Path(given)
     if path.is_dir():

@@ -17,7 +17,7 @@ from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.runs import run_facts
 from ecad_automl.cli.studies import StoredStudy, read_study
-from ecad_automl.errors import StudyError
+from ecad_automl.errors import OptionError, StudyError
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 from ecad_automl.sharing import (
     CARD,
@@ -69,9 +69,9 @@ def export(
     """
     chosen = [option for option in (speedup, max_drop, trial, knee_point or None) if option is not None]
     if len(chosen) > 1:
-        raise StudyError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
+        raise OptionError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
     if private and push_to_hub is None:
-        raise StudyError("--private says how --push-to-hub makes a repository; give both or none.")
+        raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study)
     confirmation = need_confirmation(storage, found.name) if confirmed else read_confirmation(storage, found.name)
     verdicts = {v.run.key: v for v in confirmation.verdicts.all} if confirmation else {}

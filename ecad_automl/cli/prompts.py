@@ -11,7 +11,7 @@ import typer
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_prompts
 from ecad_automl.cli.output import messages
-from ecad_automl.errors import EvaluationError, PromptError
+from ecad_automl.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
     from ecad_automl.prompts import PromptSet, PromptSplit
@@ -53,12 +53,12 @@ def read_named(
 
     Raises:
         PromptError: see :func:`~ecad_automl.prompts.read_prompt_set`.
-        EvaluationError: the limit is below 1.
+        OptionError: the limit is below 1.
     """
     from ecad_automl.prompts import read_prompt_set
 
     if limit is not None and limit < 1:
-        raise EvaluationError(f"The limit is {limit} prompts; at least 1 is needed.")
+        raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     found = read_prompt_set(text, column=column, split=split, limit=limit)
     for note in found.notes:
         say(messages(), note, style="yellow")
@@ -88,14 +88,14 @@ def choose_prompts(
 
     Raises:
         PromptError: there are none, or they cannot be read.
-        EvaluationError: the limit is below 1.
+        OptionError: the limit is below 1.
     """
     if given is not None:
         return read_named(given, column, split, limit)
     if model != BUNDLED:
         raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
     if limit is not None and limit < 1:
-        raise EvaluationError(f"The limit is {limit} prompts; at least 1 is needed.")
+        raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     from ecad_automl.prompts import PromptSet
     from ecad_automl.shapes.world import prompts as world_prompts
 

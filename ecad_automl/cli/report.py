@@ -17,7 +17,7 @@ from ecad_automl.cli.options import Device, Json, Moved, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.cli.studies import StoredStudy, read_study
-from ecad_automl.errors import EcadError, EvaluationError
+from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, ReportData
 from storage import shown
@@ -100,9 +100,9 @@ def _check(path: Path, images: int, image_schedules: int) -> None:
     if image_schedules < 1:
         raise EvaluationError(f"Images under {image_schedules} schedules were asked for; at least 1 is needed.")
     if path.is_dir():
-        raise EcadError(f"The report cannot be written to {path}, which is a folder; name a file in it.")
+        raise FileError(f"The report cannot be written to {path}, which is a folder; name a file in it.")
     if not path.parent.is_dir():
-        raise EcadError(f"The report cannot be written to {path}, for its folder does not exist; make it first.")
+        raise FileError(f"The report cannot be written to {path}, for its folder does not exist; make it first.")
 
 
 def _images(

@@ -23,7 +23,7 @@ from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Revision, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts, split_record
-from ecad_automl.errors import EvaluationError, PromptError
+from ecad_automl.errors import OptionError, PromptError
 from storage import shown
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def search(
     execution = Execution(cast("ExecutorName", executor), workers, address, gpus_per_worker, evaluation_timeout)
     latency = latency_settings(cost, latency_batch_size, latency_schedules)
     if init_limit < 0:
-        raise EvaluationError(f"The --init-limit is {init_limit}; it must not be negative.")
+        raise OptionError(f"The --init-limit is {init_limit}; it must not be negative.")
     seeds = noise_seeds(images_per_prompt)
     name = study or study_name(model)
     reward = reward or (BUNDLED if model == BUNDLED else "fidelity")

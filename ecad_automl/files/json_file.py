@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 
 __all__ = ["MAX_JSON_BYTES", "MAX_JSON_DEPTH", "check_depth", "json_text", "read_json_object", "write_text"]
 
@@ -33,7 +33,7 @@ def read_json_object(path: str | Path, what: str, *, most_bytes: int = MAX_JSON_
         most_bytes: largest file that is read.
 
     Raises:
-        ScheduleError: there is no such file, it cannot be read, is too large or nested too deep, or it is not one JSON
+        FileError: there is no such file, it cannot be read, is too large or nested too deep, or it is not one JSON
             object in UTF-8.
     """
     path = Path(path)
@@ -41,28 +41,28 @@ def read_json_object(path: str | Path, what: str, *, most_bytes: int = MAX_JSON_
         with path.open("rb") as file:
             data = file.read(most_bytes + 1)
         if len(data) > most_bytes:
-            raise ScheduleError(f"{path} has more than {most_bytes} bytes, too many for a {what}; check the path.")
+            raise FileError(f"{path} has more than {most_bytes} bytes, too many for a {what}; check the path.")
         text = data.decode("utf-8")
     except FileNotFoundError as error:
-        raise ScheduleError(f"There is no {what} at {path}; check the path.") from error
+        raise FileError(f"There is no {what} at {path}; check the path.") from error
     except IsADirectoryError as error:
-        raise ScheduleError(f"{path} is a folder, but a {what} is expected; name a file in it.") from error
+        raise FileError(f"{path} is a folder, but a {what} is expected; name a file in it.") from error
     except UnicodeDecodeError as error:
-        raise ScheduleError(f"{path} is not text in UTF-8, so it is no {what}; check the path.") from error
+        raise FileError(f"{path} is not text in UTF-8, so it is no {what}; check the path.") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        raise ScheduleError(f"The {what} {str(path)!r} cannot be read ({_reason(error)}); check it.") from error
+        raise FileError(f"The {what} {str(path)!r} cannot be read ({_reason(error)}); check it.") from error
     check_depth(text, f"The {what} {path}")
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ScheduleError(
+        raise FileError(
             f"The {what} {path} is damaged: it is not JSON from line {error.lineno}, column {error.colno} on "
             f"({error.msg}); restore it from a copy or export it again."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ScheduleError(f"The {what} {path} is damaged ({error}); restore it or export it again.") from error
+        raise FileError(f"The {what} {path} is damaged ({error}); restore it or export it again.") from error
     if not isinstance(value, dict):
-        raise ScheduleError(f"{path} holds a JSON {type(value).__name__}, but a {what} is one object; check the path.")
+        raise FileError(f"{path} holds a JSON {type(value).__name__}, but a {what} is one object; check the path.")
     return value
 
 
@@ -74,7 +74,7 @@ def check_depth(text: str, where: str) -> None:
         where: what holds it, for the message.
 
     Raises:
-        ScheduleError: it is nested deeper.
+        FileError: it is nested deeper.
     """
     depth = 0
     for found in _STRING_OR_BRACKET.finditer(text):
@@ -82,7 +82,7 @@ def check_depth(text: str, where: str) -> None:
         if mark in ("{", "["):
             depth += 1
             if depth > MAX_JSON_DEPTH:
-                raise ScheduleError(
+                raise FileError(
                     f"{where} is damaged or of another kind: it is nested deeper than {MAX_JSON_DEPTH} levels; restore "
                     "it or export it again."
                 )
@@ -99,13 +99,13 @@ def write_text(path: str | Path, text: str, what: str) -> None:
         what: what the file is, for messages.
 
     Raises:
-        ScheduleError: the folder does not exist or cannot be written, or the disk is full.
+        FileError: the folder does not exist or cannot be written, or the disk is full.
     """
     path = Path(path)
     if "\0" in str(path):
-        raise ScheduleError(f"The {what} cannot be written to {str(path)!r}: a path has no null character.")
+        raise FileError(f"The {what} cannot be written to {str(path)!r}: a path has no null character.")
     if path.is_dir():
-        raise ScheduleError(f"The {what} cannot be written to {path}, which is a folder; name a file in it.")
+        raise FileError(f"The {what} cannot be written to {path}, which is a folder; name a file in it.")
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -117,7 +117,7 @@ def write_text(path: str | Path, text: str, what: str) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-        raise ScheduleError(
+        raise FileError(
             f"The {what} {path} cannot be written ({_reason(error)}); {_advice(error)}, what was there is unchanged."
         ) from error
     except BaseException:

@@ -48,7 +48,7 @@ def write_json(path: Path, result: BenchResult) -> None:
     """Write every timing, with machine, versions and settings.
 
     Raises:
-        ScheduleError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     write_text(path, json_text(result.to_dict()), "benchmark file")
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.files.paths import expand_home
 from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.metrics.inception_network import InceptionV3
@@ -148,10 +148,10 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         state = read_tensor_file(path)
     except (OSError, ValueError) as error:
-        raise EvaluationError(
+        raise FileError(
             f"The weights {str(path)!r} cannot be read ({error}); the file {Path(_URL).name} of torch-fidelity is "
             "expected."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise EvaluationError(f"The file {str(path)!r} holds no state dict; that of an Inception v3 is expected.")
+        raise FileError(f"The file {str(path)!r} holds no state dict; that of an Inception v3 is expected.")
     return state

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, FileError
 
 __all__ = ["FeatureStatistics", "StatisticsOrigin", "statistics_path"]
 
@@ -129,14 +129,14 @@ class FeatureStatistics:
             with safe_open(path, "np") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("schema") != _SCHEMA:
-                    raise EvaluationError(
+                    raise FileError(
                         f"The file {str(path)!r} has the schema {metadata.get('schema')!r}; feature statistics "
                         f"({_SCHEMA!r}) are expected."
                     )
                 _check_origin(path, metadata, origin)
                 return cls(int(metadata["count"]), file.get_tensor("mean"), file.get_tensor("scatter"))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise EvaluationError(
+            raise FileError(
                 f"The feature statistics {str(path)!r} cannot be read ({error}); make them again from the images."
             ) from error
 
@@ -144,7 +144,7 @@ class FeatureStatistics:
 def _check_origin(path: Path, metadata: dict[str, str], origin: StatisticsOrigin) -> None:
     for name, wanted in asdict(origin).items():
         if metadata.get(name) != str(wanted):
-            raise EvaluationError(
+            raise FileError(
                 f"The feature statistics {str(path)!r} are of the {name.replace('_', ' ')} {metadata.get(name)!r}; "
                 f"{str(wanted)!r} was asked for. Distances between the two would mean nothing."
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ecad_automl.errors import ScheduleError, UnsupportedModelError
+from ecad_automl.errors import FileError, UnsupportedModelError
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home
 from ecad_automl.judging.generation import GenerationSettings, encode_prompts, stack_prompts
@@ -150,7 +150,7 @@ def _refuse_code(folder: Path, name: str) -> None:
         return
     try:
         index = read_json_object(folder / "model_index.json", "pipeline index")
-    except ScheduleError as error:
+    except FileError as error:
         raise UnsupportedModelError(f"The model {name!r} could not be loaded: {error}") from error
     for part, value in index.items():
         library = value[0] if isinstance(value, list) and value else None

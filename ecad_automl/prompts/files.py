@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from ecad_automl.errors import PromptError
+from ecad_automl.errors import FileError, PromptError
 from ecad_automl.prompts.prompt_set import listed, shown
 from ecad_automl.prompts.table import Table
 
@@ -43,7 +43,7 @@ def read_text(path: Path) -> str:
     r"""The text of a file, without a byte order mark and with lines that end in ``\n``.
 
     Raises:
-        PromptError: it cannot be read, is larger than :data:`MAX_TEXT_BYTES`, or is not UTF-8.
+        FileError: it cannot be read, is larger than :data:`MAX_TEXT_BYTES`, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
@@ -55,7 +55,7 @@ def read_text(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PromptError(
+        raise FileError(
             f"The prompt file {path} is not UTF-8 text (byte {error.start + 1}); save it as UTF-8."
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -70,7 +70,7 @@ def read_json(path: Path) -> object:
     """What a JSON file holds.
 
     Raises:
-        PromptError: see :func:`read_text`, or it is not JSON; the message says line and column.
+        FileError: see :func:`read_text`, or it is not JSON; the message says line and column.
     """
     return _parse_json(read_text(path), path)
 
@@ -79,7 +79,7 @@ def read_json_lines(path: Path) -> list[object]:
     """What the lines of a file hold, each a JSON value; blank ones are skipped.
 
     Raises:
-        PromptError: see :func:`read_json`.
+        FileError: see :func:`read_json`.
     """
     lines = enumerate(read_text(path).split("\n"), start=1)
     return [_parse_json(line, path, first_line=number) for number, line in lines if line.strip()]
@@ -95,7 +95,7 @@ def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -
         quoted: whether a cell may stand in double quotes, in which quotes are doubled (RFC 4180).
 
     Raises:
-        PromptError: there is no row, a row has another number of cells than the first, a quote is not closed, or a
+        FileError: there is no row, a row has another number of cells than the first, a quote is not closed, or a
             name occurs twice.
     """
     lines = (line + "\n" for line in text.split("\n"))
@@ -115,16 +115,16 @@ def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -
                 columns = [[] for _ in names]
                 continue
             if len(row) != len(names):
-                raise PromptError(
+                raise FileError(
                     f"Line {rows.line_num} of {path} ends a row of {len(row)} cells, but the first row names "
                     f"{len(names)} columns ({listed(names)}); put cells that hold the delimiter in quotes."
                 )
             for column, cell in zip(columns, row, strict=True):
                 column.append(cell)
     except csv.Error as error:
-        raise PromptError(f"{path} is damaged at line {rows.line_num} ({error}); check the quotes there.") from error
+        raise FileError(f"{path} is damaged at line {rows.line_num} ({error}); check the quotes there.") from error
     if not names:
-        raise PromptError(f"{path} is empty; its first row must name the columns.")
+        raise FileError(f"{path} is empty; its first row must name the columns.")
     return Table(tuple(names), dict(zip(names, columns, strict=True)))
 
 
@@ -132,7 +132,8 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
     """A parquet file, of whose columns only the wanted ones are read.
 
     Raises:
-        PromptError: pyarrow is missing, or the file cannot be read or is larger than :data:`MAX_PARQUET_BYTES` or
+        PromptError: pyarrow is missing.
+        FileError: the file cannot be read or is larger than :data:`MAX_PARQUET_BYTES` or
             :data:`MAX_PARQUET_ROWS`.
     """
     try:
@@ -148,7 +149,7 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
             names = [field.name for field in file.schema_arrow if not _is_nested(field.type)]
             chosen = [name for name in names if name in wanted]
             if file.metadata.num_rows > MAX_PARQUET_ROWS:
-                raise PromptError(
+                raise FileError(
                     f"{path} has {file.metadata.num_rows} rows, more than the {MAX_PARQUET_ROWS} that are read; cut it "
                     "down."
                 )
@@ -160,10 +161,10 @@ def read_parquet(path: Path, wanted: Collection[str]) -> Table:
 
 def _check_names(names: Sequence[str], path: Path) -> None:
     if len(names) > MAX_COLUMNS:
-        raise PromptError(f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; cut it down.")
+        raise FileError(f"{path} has {len(names)} columns, more than the {MAX_COLUMNS} that are read; cut it down.")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise PromptError(f"{path} has more than one column named {shown(twice[0])}; rename all but one.")
+        raise FileError(f"{path} has more than one column named {shown(twice[0])}; rename all but one.")
 
 
 def _columns(path: Path, names: Sequence[str]) -> dict[str, list[object]]:
@@ -219,20 +220,20 @@ def _parse_json(text: str, path: Path, first_line: int = 1) -> object:
         data: object = json.loads(text)
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
-        raise PromptError(
+        raise FileError(
             f"{path} is not JSON from line {line}, column {error.colno} on ({error.msg}); correct it there."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise PromptError(f"{path} is JSON that cannot be read ({error}); check it.") from error
+        raise FileError(f"{path} is JSON that cannot be read ({error}); check it.") from error
     return data
 
 
-def _unreadable(path: Path, error: Exception) -> PromptError:
+def _unreadable(path: Path, error: Exception) -> FileError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:200]
-    return PromptError(f"The prompt file {path} cannot be read ({reason}); check it.")
+    return FileError(f"The prompt file {path} cannot be read ({reason}); check it.")
 
 
-def _too_large(path: Path, limit: int) -> PromptError:
-    return PromptError(
+def _too_large(path: Path, limit: int) -> FileError:
+    return FileError(
         f"The prompt file {path} is larger than {limit / 2**20:.0f} MiB; a file of prompts is smaller, cut it down."
     )

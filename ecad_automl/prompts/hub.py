@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecad_automl.errors import PromptError
+from ecad_automl.errors import HubError, PromptError
 from ecad_automl.prompts.files import INSTALL
 from ecad_automl.prompts.prompt_set import Entry
 from ecad_automl.prompts.table import choose_columns
@@ -59,7 +59,8 @@ def load_entries(source: HubId | Path, column: str | None, split: str | None) ->
         The entries, and the source with its commit where it is known.
 
     Raises:
-        PromptError: ``datasets`` is missing, the data set cannot be loaded, or column or split is not there.
+        HubError: the data set cannot be loaded.
+        PromptError: ``datasets`` is missing, or column or split is not there.
     """
     try:
         import datasets
@@ -89,7 +90,7 @@ def fetch_file(repo: str, name: str, revision: str | None) -> tuple[Path, str]:
         Where the file lies, and ``owner/name@commit``.
 
     Raises:
-        PromptError: it cannot be had.
+        HubError: it cannot be had.
     """
     from huggingface_hub import hf_hub_download
 
@@ -136,9 +137,9 @@ def _shown(source: HubId | Path) -> str:
     return repr(source.repo) if isinstance(source, HubId) else str(source)
 
 
-def _not_loaded(where: str, error: Exception) -> PromptError:
+def _not_loaded(where: str, error: Exception) -> HubError:
     reason = " ".join(str(error).split())[:300].rstrip(".")
-    return PromptError(
+    return HubError(
         f"{_upper(where)} could not be loaded ({reason}); check its name and the connection to the hub, "
         "or download its file and name that."
     )

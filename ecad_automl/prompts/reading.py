@@ -103,8 +103,9 @@ def read_prompt_set(
         :func:`~ecad_automl.prompts.prompt_set.collect`.
 
     Raises:
-        PromptError: there is nothing of that name, it cannot be read, holds no prompt or an empty one, or an option
-            does not apply.
+        FileError: the file cannot be read or is damaged.
+        HubError: it cannot be had from the hub.
+        PromptError: there is nothing of that name, it holds no prompt or an empty one, or an option does not apply.
     """
     prompts = _read(text, column, split)
     return prompts if limit is None else prompts.first(limit)

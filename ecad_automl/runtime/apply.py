@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import nn
 
-from ecad_automl.errors import ScheduleError, UnsupportedModelError
+from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
 from ecad_automl.runtime.blocks import blocks_of, parts_of
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.families import slots_of
@@ -153,14 +153,15 @@ def apply_schedule(
 
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
-        ScheduleError: the schedule is for another transformer, or its file cannot be had or read. There is no such
-            mode of compiling, or prefixes are given beside one. At the first transformer call of a run also where the
+        FileError, HubError: the schedule's file cannot be read or had.
+        OptionError: there is no such mode of compiling, or prefixes are given beside one.
+        ScheduleError: the schedule is for another transformer. At the first transformer call of a run also where the
             run has another number of steps.
         CacheStateError: the transformer is already under a schedule, or caches by diffusers' means. In a run also
             where its calls cannot be told apart, so that cached outputs would be mixed up.
     """
     if cache_dtype is not None and not (cache_dtype.is_floating_point and cache_dtype.itemsize >= _SMALLEST):
-        raise ScheduleError(f"Cached outputs cannot be kept as {cache_dtype}; float16, bfloat16 and wider can.")
+        raise OptionError(f"Cached outputs cannot be kept as {cache_dtype}; float16, bfloat16 and wider can.")
     if not isinstance(schedule, Schedule):
         schedule = load_pretrained(schedule).schedule
     transformer = transformer_of(pipe)
@@ -170,7 +171,7 @@ def apply_schedule(
     if like is not None:
         return like.again(pipe, schedule)
     if prefixes is not None and compile is not False:
-        raise ScheduleError("Steps that are compiled cannot be shared; leave prefixes out.")
+        raise OptionError("Steps that are compiled cannot be shared; leave prefixes out.")
     cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
     if compile is False:
         functions = Functions(fuse=fuse)
@@ -190,7 +191,7 @@ def _compile_options(wanted: bool | str | Mapping[str, Any]) -> Mapping[str, Any
     if not isinstance(wanted, str):
         return wanted
     if wanted not in get_args(CompileMode):
-        raise ScheduleError(f"There is no compile={wanted!r}; take one of {', '.join(get_args(CompileMode))}.")
+        raise OptionError(f"There is no compile={wanted!r}; take one of {', '.join(get_args(CompileMode))}.")
     return {"mode": wanted}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, ScheduleError
 from ecad_automl.files.json_file import read_json_object, write_text
 from ecad_automl.schedules.ecad_macs import FLUX, PIXART, ecad_layout
 from ecad_automl.schedules.layout import Layout
@@ -76,14 +76,14 @@ def read_ecad(path: str | Path) -> EcadFile:
     """Read one of their files.
 
     Raises:
-        ScheduleError: there is no such file, it is damaged or none of theirs, or it says something that bits per step,
+        FileError: there is no such file, it is damaged or none of theirs, or it says something that bits per step,
             block and component cannot (TGATE's averaged cross-attention, blocks that are left out).
     """
     data = read_json_object(path, _WHAT)
     try:
         return _file(data)
     except ScheduleError as error:
-        raise ScheduleError(f"The {_WHAT} {path} cannot be used: {error}") from error
+        raise FileError(f"The {_WHAT} {path} cannot be used: {error}") from error
 
 
 def write_ecad(
@@ -106,7 +106,8 @@ def write_ecad(
         metrics: measured figures; None writes their count of MACs where it is defined.
 
     Raises:
-        ScheduleError: the schedule is for another transformer, a field has no JSON form, or the file cannot be written.
+        FileError: a field has no JSON form, or the file cannot be written.
+        ScheduleError: the schedule is for another transformer.
     """
     doubles, singles = _depth(schedule.layout)
     names = [_their_names(schedule.layout, index) for index in range(len(schedule.layout))]
@@ -134,7 +135,7 @@ def write_ecad(
     try:
         text = json.dumps(document, indent=4, allow_nan=False)
     except (ValueError, TypeError) as error:
-        raise ScheduleError(f"A field of the {_WHAT} for {path} has no JSON form: {error}.") from error
+        raise FileError(f"A field of the {_WHAT} for {path} has no JSON form: {error}.") from error
     write_text(path, text, _WHAT)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, ScheduleError
 from ecad_automl.files.json_file import json_text, read_json_object, write_text
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
@@ -137,12 +137,12 @@ def save_schedule(path: str | Path, schedule: Schedule, metadata: ScheduleMetada
         metadata: what to keep beside it.
 
     Raises:
-        ScheduleError: the file cannot be written (an older one is then unchanged), or the metadata has no JSON form.
+        FileError: the file cannot be written (an older one is then unchanged), or the metadata has no JSON form.
     """
     try:
         text = json_text(to_document(schedule, metadata))
     except (ValueError, TypeError) as error:  # pydantic's serialization error is a ValueError
-        raise ScheduleError(f"The metadata of the schedule for {path} has no JSON form: {error}.") from error
+        raise FileError(f"The metadata of the schedule for {path} has no JSON form: {error}.") from error
     write_text(path, text, _WHAT)
 
 
@@ -150,7 +150,7 @@ def load_schedule(path: str | Path) -> ScheduleFile:
     """Read what :func:`save_schedule` wrote.
 
     Raises:
-        ScheduleError: there is no such file, it is damaged, of another schema, larger than
+        FileError: there is no such file, it is damaged, of another schema, larger than
             :data:`MAX_SCHEDULE_BYTES`, says two things of its bits, or has a hash of other bits.
     """
     _check_size(Path(path))
@@ -193,26 +193,24 @@ def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
         source: where it was found, for messages.
 
     Raises:
-        ScheduleError: see :func:`load_schedule`.
+        FileError: see :func:`load_schedule`.
     """
     _check_schema(data, source)
     steps = data.get("steps")
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-        raise ScheduleError(
-            f"The schedule file {source} has {steps!r} for 'steps', but a whole number from 1 is needed."
-        )
+        raise FileError(f"The schedule file {source} has {steps!r} for 'steps', but a whole number from 1 is needed.")
     try:
         layout = Layout.from_dict(data.get("layout", {}))
         schedule = _schedule(layout, steps, data.get("bits"), data.get("view"))
         _check_hash(schedule, data)
     except ScheduleError as error:
-        raise ScheduleError(f"The schedule file {source} is damaged: {error}") from error
+        raise FileError(f"The schedule file {source} is damaged: {error}") from error
     try:
         metadata = ScheduleMetadata.model_validate(data.get("metadata", {}), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(("metadata", *map(str, first["loc"])))
-        raise ScheduleError(
+        raise FileError(
             f"The schedule file {source} has {first['input']!r:.60} for '{where}' ({first['msg']}); "
             "correct it or delete it."
         ) from error
@@ -249,7 +247,7 @@ def _check_size(path: Path) -> None:
     except (OSError, ValueError):
         return
     if path.is_file() and size > MAX_SCHEDULE_BYTES:
-        raise ScheduleError(
+        raise FileError(
             f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check that it is the right file."
         )
 
@@ -271,17 +269,17 @@ def _check_schema(data: Mapping[str, Any], source: str) -> None:
     if schema == SCHEMA:
         return
     if schema is None and ("cache_schedule" in data or "dit_schedule" in data):
-        raise ScheduleError(
+        raise FileError(
             f"{source} is a schedule of the ECAD authors, but a schedule file of ecad-automl ({SCHEMA}) is needed; "
             f"convert it with `ecad-automl convert {source}`."
         )
     family = SCHEMA.rpartition("/")[0]
     if isinstance(schema, str) and schema.startswith(f"{family}/"):
-        raise ScheduleError(
+        raise FileError(
             f"The schedule file {source} has the schema {schema!r}, but this version reads {SCHEMA!r}; "
             "upgrade ecad-automl or export the schedule again."
         )
-    raise ScheduleError(
+    raise FileError(
         f"{source} has {schema!r} for 'schema', but a schedule file has {SCHEMA!r}; check that it is the right file."
     )
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.sharing.files import CARD
 
@@ -36,7 +36,7 @@ def check_card(folder: Path, replace: bool | None) -> None:
         replace: True replaces any card.
 
     Raises:
-        ScheduleError: there is a card of other origin, and ``replace`` is not True.
+        FileError: there is a card of other origin, and ``replace`` is not True.
     """
     path = folder / CARD
     if replace or not path.is_file():
@@ -44,9 +44,9 @@ def check_card(folder: Path, replace: bool | None) -> None:
     try:
         old = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise ScheduleError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+        raise FileError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     if not replaceable(old):
-        raise ScheduleError(
+        raise FileError(
             f"{path} was written or edited by a person; move it away, or leave the card out (in Python card=False, "
             "or card=True to replace it)."
         )
@@ -56,7 +56,7 @@ def write_card(folder: Path, text: str, replace: bool | None) -> None:
     """Write a card.
 
     Raises:
-        ScheduleError: see :func:`check_card`, or the file cannot be written.
+        FileError: see :func:`check_card`, or the file cannot be written.
     """
     check_card(folder, replace)
     write_text(folder / CARD, sealed(text), "model card")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 
 __all__ = ["CARD", "INDEX", "SCHEDULE", "inside", "is_plain", "make_folder", "schedule_paths"]
 
@@ -53,7 +53,7 @@ def inside(folder: Path, name: str) -> Path:
         name: relative path with ``/``.
 
     Raises:
-        ScheduleError: it leads elsewhere.
+        FileError: it leads elsewhere.
     """
     path = folder / name
     if is_plain(name):
@@ -61,19 +61,17 @@ def inside(folder: Path, name: str) -> Path:
         blobs = home.parent.parent / "blobs"
         if real.is_relative_to(home) or (home.parent.name == "snapshots" and real.parent == blobs):
             return path
-    raise ScheduleError(
-        f"{name!r} is no file in the folder {folder}; an index names .json files beside it or below it."
-    )
+    raise FileError(f"{name!r} is no file in the folder {folder}; an index names .json files beside it or below it.")
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, where they are missing.
 
     Raises:
-        ScheduleError: it cannot be made.
+        FileError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ScheduleError(f"The folder {str(folder)!r} cannot be made ({reason}); name another one.") from error
+        raise FileError(f"The folder {str(folder)!r} cannot be made ({reason}); name another one.") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import HubError
 from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES
 from ecad_automl.sharing.card_file import replaceable
 from ecad_automl.sharing.files import CARD
@@ -23,7 +23,7 @@ def fetch_first(repo: str, names: Sequence[str], revision: str | None) -> Path:
         revision: branch, tag or commit; None is the default branch.
 
     Raises:
-        ScheduleError: the repository has none of them, cannot be reached, or the file is too large.
+        HubError: the repository has none of them, cannot be reached, or the file is too large.
     """
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -74,7 +74,7 @@ def push_folder(
         Address of the commit or pull request.
 
     Raises:
-        ScheduleError: the hub cannot be reached or refuses it, the repository is public though ``private`` is asked
+        HubError: the hub cannot be reached or refuses it, the repository is public though ``private`` is asked
             for, or its card was written by a person.
     """
     from huggingface_hub import HfApi
@@ -83,14 +83,14 @@ def push_folder(
     try:
         full = api.create_repo(repo, private=private, exist_ok=True).repo_id
         if private and not api.repo_info(full).private:
-            raise ScheduleError(f"The repository {full!r} exists and is public; make it private, or leave private out.")
+            raise HubError(f"The repository {full!r} exists and is public; make it private, or leave private out.")
         if (folder / CARD).exists() and not replace_card:
             _keep_written_card(api, full, revision)
         info = api.upload_folder(
             repo_id=full, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
         )
     except _failures() as error:
-        raise ScheduleError(
+        raise HubError(
             f"Nothing was pushed to {repo!r} ({_reason(error)}); check its name, `hf auth login` and the connection "
             "to the hub."
         ) from error
@@ -101,7 +101,7 @@ def _keep_written_card(api: Any, repo: str, revision: str | None) -> None:
     if api.file_exists(repo, CARD, revision=revision):
         text = Path(api.hf_hub_download(repo, CARD, revision=revision)).read_text(encoding="utf-8", errors="replace")
         if not replaceable(text):
-            raise ScheduleError(
+            raise HubError(
                 f"The {CARD} of {repo!r} was written or edited by a person; leave the card out (--no-card, in Python "
                 "card=False, or card=True to replace it)."
             )
@@ -127,7 +127,7 @@ def _fetch(repo: str, name: str, revision: str | None) -> Path:
         except LocalEntryNotFoundError:
             raise LocalEntryNotFoundError(f"{_reason(error)}, nor is it in the local cache") from error
     if size is not None and size > MAX_SCHEDULE_BYTES:
-        raise ScheduleError(
+        raise HubError(
             f"The file {name!r} of {repo!r} has {size} bytes, but schedules and their index have at most "
             f"{MAX_SCHEDULE_BYTES}; it is not downloaded."
         )
@@ -142,9 +142,9 @@ def _failures() -> tuple[type[Exception], ...]:
     return OSError, ValueError, *HfHubHTTPError.__bases__
 
 
-def _not_fetched(repo: str, names: Sequence[str], revision: str | None, error: Exception) -> ScheduleError:
+def _not_fetched(repo: str, names: Sequence[str], revision: str | None, error: Exception) -> HubError:
     at = "" if revision is None else f" at {revision!r}"
-    return ScheduleError(
+    return HubError(
         f"There is no file or folder {repo!r} here, and no {' or '.join(names)} could be had from the repository of "
         f"that name on the hub{at} ({_reason(error)}); check the name and the connection, or download the repository "
         "and give its folder."

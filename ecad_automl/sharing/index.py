@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, OptionError
 from ecad_automl.files.json_file import json_text, read_json_object, write_text
 from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
@@ -112,12 +112,12 @@ class ScheduleIndex:
         """The entry of that name.
 
         Raises:
-            ScheduleError: there is none.
+            OptionError: there is none.
         """
         for entry in self.entries:
             if entry.name == name:
                 return entry
-        raise ScheduleError(f"{self.source} has no schedule {name!r}; it has {_listed(self.entries)}.")
+        raise OptionError(f"{self.source} has no schedule {name!r}; it has {_listed(self.entries)}.")
 
     def by_speedup(self, speedup: float, *, confirmed: bool = False) -> IndexEntry:
         """The entry of the best reward difference among those that are at least so many times cheaper.
@@ -127,20 +127,20 @@ class ScheduleIndex:
             confirmed: choose among what survived on unseen prompts, by the difference there.
 
         Raises:
-            ScheduleError: none is that cheap, or the schedules have no such measurement.
+            OptionError: none is that cheap, or the schedules have no such measurement.
         """
         if not speedup > 0:
-            raise ScheduleError(f"A speedup of {speedup:g} was asked for, but it must be above 0, such as 2.")
+            raise OptionError(f"A speedup of {speedup:g} was asked for, but it must be above 0, such as 2.")
         known = [(entry, _difference(entry, confirmed=confirmed)) for entry in self.entries]
         measured = [(entry, difference) for entry, difference in known if difference is not None]
         if not measured:
             what = "that survived on unseen prompts" if confirmed else "with a measured reward difference"
-            raise ScheduleError(f"{self.source} has no schedule {what}; choose one by name: {_listed(self.entries)}.")
+            raise OptionError(f"{self.source} has no schedule {what}; choose one by name: {_listed(self.entries)}.")
         # A schedule of exactly the wanted cost must not be lost to rounding.
         fitting = [pair for pair in measured if pair[0].speedup * (1 + 1e-9) >= speedup]
         if not fitting:
             most = max(entry.speedup for entry, _ in measured)
-            raise ScheduleError(
+            raise OptionError(
                 f"No schedule of {self.source} is {speedup:g} times cheaper than the uncached run; the cheapest is "
                 f"{most:.2f} times, so ask for less."
             )
@@ -150,7 +150,7 @@ class ScheduleIndex:
         """The schedule of an entry, or of the entry of that name.
 
         Raises:
-            ScheduleError: the file is missing, damaged or not what the index tells.
+            FileError: the file is missing, damaged or not what the index tells.
         """
         if isinstance(entry, str):
             entry = self[entry]
@@ -158,7 +158,7 @@ class ScheduleIndex:
         file = load_schedule(path)
         found = schedule_sha256(file.schedule)
         if found != entry.sha256:
-            raise ScheduleError(
+            raise FileError(
                 f"The schedule file {path} has the hash {found}, but the index of {self.source} tells {entry.sha256}; "
                 "restore both from one copy or export them again."
             )
@@ -175,16 +175,18 @@ def load_index(source: str | Path, *, revision: str | None = None) -> ScheduleIn
         revision: branch, tag or commit on the hub.
 
     Raises:
-        ScheduleError: there is no index, it is damaged, too large, or names files outside its folder.
+        FileError: there is no index, it is damaged, too large, or names files outside its folder.
+        HubError: it cannot be fetched.
+        OptionError: the arguments do not go together.
     """
     folder = local_path(source)
     if folder is not None:
         if revision is not None:
-            raise ScheduleError(f"{source} is a path, which has no revision; leave out revision={revision!r}.")
+            raise OptionError(f"{source} is a path, which has no revision; leave out revision={revision!r}.")
         return read_index(folder)
     reference = reference_of(str(source), revision, None)
     if reference.file is not None:
-        raise ScheduleError(f"{source!r} names a file, but an index is of a whole repository; give {reference.repo!r}.")
+        raise OptionError(f"{source!r} names a file, but an index is of a whole repository; give {reference.repo!r}.")
     path = fetch_first(reference.repo, [INDEX], reference.revision)
     return fetched_index(reference.repo, path)
 
@@ -237,8 +239,8 @@ def save_schedules(folder: str | Path, files: Mapping[str, ScheduleFile]) -> lis
         The schedule files.
 
     Raises:
-        ScheduleError: there is no schedule, two have the same name or one has none that a file can have, or a file
-            cannot be written.
+        FileError: there is no schedule, two have the same name, or a file cannot be written.
+        OptionError: a name is none that a file can have.
     """
     folder = Path(folder)
     _check_files(files, folder)
@@ -256,7 +258,7 @@ def save_index(folder: str | Path, files: Mapping[str, ScheduleFile]) -> Path:
         The index.
 
     Raises:
-        ScheduleError: see :func:`save_schedules`.
+        FileError, OptionError: see :func:`save_schedules`.
     """
     folder = Path(folder)
     entries = _check_files(files, folder)
@@ -271,7 +273,7 @@ def save_index(folder: str | Path, files: Mapping[str, ScheduleFile]) -> Path:
 def _check_files(files: Mapping[str, ScheduleFile], folder: Path) -> list[IndexEntry]:
     for name in files:
         if not is_plain(name) or "/" in name or name == INDEX:
-            raise ScheduleError(f"A schedule of an index cannot have the file {name!r}; a name such as 'a.json' can.")
+            raise OptionError(f"A schedule of an index cannot have the file {name!r}; a name such as 'a.json' can.")
     entries = [entry_of(name, file) for name, file in files.items()]
     _check_entries(entries, str(folder))
     return entries
@@ -279,11 +281,11 @@ def _check_files(files: Mapping[str, ScheduleFile], folder: Path) -> list[IndexE
 
 def _read(path: Path) -> tuple[IndexEntry, ...]:
     if path.is_file() and (size := path.stat().st_size) > MAX_SCHEDULE_BYTES:
-        raise ScheduleError(f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check it.")
+        raise FileError(f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check it.")
     data = read_json_object(path, _WHAT, most_bytes=MAX_SCHEDULE_BYTES)
     schema = data.get("schema")
     if schema != INDEX_SCHEMA:
-        raise ScheduleError(
+        raise FileError(
             f"The {_WHAT} {path} has {schema!r:.80} for 'schema', but this version reads {INDEX_SCHEMA!r}; check that "
             "it is the right file, or upgrade ecad-automl."
         )
@@ -293,22 +295,22 @@ def _read(path: Path) -> tuple[IndexEntry, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ScheduleError(
+        raise FileError(
             f"The {_WHAT} {path} has {first['input']!r:.60} for '{where}' ({first['msg']}); correct it or export again."
         ) from error
     except ValueError as error:
-        raise ScheduleError(f"The {_WHAT} {path} is damaged ({error}); export it again.") from error
+        raise FileError(f"The {_WHAT} {path} is damaged ({error}); export it again.") from error
     _check_entries(entries, str(path))
     return entries
 
 
 def _check_entries(entries: Sequence[IndexEntry], source: str) -> None:
     if not entries:
-        raise ScheduleError(f"There is no schedule for an index in {source}; give at least one.")
+        raise FileError(f"There is no schedule for an index in {source}; give at least one.")
     for what, values in (("name", [e.name for e in entries]), ("file", [e.file for e in entries])):
         twice, count = Counter(values).most_common(1)[0]
         if count > 1:
-            raise ScheduleError(f"Two schedules of {source} have the {what} {twice!r}; give each its own.")
+            raise FileError(f"Two schedules of {source} have the {what} {twice!r}; give each its own.")
 
 
 def _difference(entry: IndexEntry, *, confirmed: bool) -> float | None:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, OptionError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import (
     ScheduleFile,
@@ -50,7 +50,7 @@ def save_pretrained(
         The schedule file.
 
     Raises:
-        ScheduleError: something cannot be written, or would replace what a person wrote.
+        FileError: something cannot be written, or would replace what a person wrote.
     """
     folder = Path(folder)
     file = _with_versions(schedule, metadata)
@@ -77,14 +77,16 @@ def load_pretrained(
         filename: a file in the folder or repository.
 
     Raises:
-        ScheduleError: there is no such schedule, it cannot be fetched or read, or there are several.
+        FileError: there is no such schedule here, or it cannot be read.
+        HubError: it cannot be fetched.
+        OptionError: there are several, or the arguments do not go together.
     """
     path = local_path(name_or_path)
     if filename is not None and not is_plain(filename):
-        raise ScheduleError(f"{filename!r} is no file of a shared folder; give a relative path such as 'a.json'.")
+        raise OptionError(f"{filename!r} is no file of a shared folder; give a relative path such as 'a.json'.")
     if path is not None:
         if revision is not None:
-            raise ScheduleError(f"{name_or_path} is a path, which has no revision; leave out revision={revision!r}.")
+            raise OptionError(f"{name_or_path} is a path, which has no revision; leave out revision={revision!r}.")
         return _load_local(path, filename)
     reference = reference_of(str(name_or_path), revision, filename)
     names = [SCHEDULE, INDEX] if reference.file is None else [reference.file]
@@ -125,7 +127,7 @@ def push_schedule(
         Address of the commit or pull request.
 
     Raises:
-        ScheduleError: the hub cannot be reached or refuses it, or something would be lost or shown that was not asked
+        HubError: the hub cannot be reached or refuses it, or something would be lost or shown that was not asked
             for: a card that a person wrote, or what ``private`` would hide in a repository that is public.
     """
     _check_target(repo_id)
@@ -173,7 +175,8 @@ def push_schedules(
         Address of the commit or pull request.
 
     Raises:
-        ScheduleError: see :func:`push_schedule` and :func:`~ecad_automl.sharing.index.save_schedules`.
+        FileError: see :func:`~ecad_automl.sharing.index.save_schedules`.
+        HubError: see :func:`push_schedule`.
     """
     _check_target(repo_id)
     with tempfile.TemporaryDirectory() as made:
@@ -203,15 +206,13 @@ def _with_versions(schedule: Schedule, metadata: ScheduleMetadata | None) -> Sch
 def _load_local(path: Path, filename: str | None) -> ScheduleFile:
     if not path.is_dir():
         if filename is not None:
-            raise ScheduleError(
-                f"{path} is no folder, so filename={filename!r} cannot be in it; leave out one of them."
-            )
+            raise OptionError(f"{path} is no folder, so filename={filename!r} cannot be in it; leave out one of them.")
         return load_schedule(path)
     if filename is not None:
         return load_schedule(inside(path, filename))
     if (path / SCHEDULE).is_file() or not (path / INDEX).is_file():
         if not (path / SCHEDULE).exists():
-            raise ScheduleError(
+            raise FileError(
                 f"The folder {path} has neither {SCHEDULE} nor {INDEX}; name a schedule file in it, or write the "
                 "folder with ecad_automl.sharing.save_pretrained."
             )
@@ -223,7 +224,7 @@ def _only(index: ScheduleIndex) -> ScheduleFile:
     if len(index) > 1:
         names = ", ".join(repr(entry.file) for entry in index.entries[:8])
         more = f" and {len(index) - 8} more" if len(index) > 8 else ""
-        raise ScheduleError(
+        raise OptionError(
             f"{index.source} holds {len(index)} schedules; name one ({names}{more}) or choose with load_index."
         )
     return index.load(index.entries[0])
@@ -232,4 +233,4 @@ def _only(index: ScheduleIndex) -> ScheduleFile:
 def _check_target(repo_id: str) -> None:
     reference = parse_reference(repo_id)
     if reference is None or reference.file is not None or reference.revision is not None:
-        raise ScheduleError(f"{repo_id!r} is no repository to push to; give one as 'owner/name'.")
+        raise OptionError(f"{repo_id!r} is no repository to push to; give one as 'owner/name'.")

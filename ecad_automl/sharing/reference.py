@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import HubError, OptionError
 from ecad_automl.sharing.files import is_plain
 
 __all__ = ["HubReference", "local_path", "parse_reference", "reference_of"]
@@ -74,21 +74,22 @@ def reference_of(name: str, revision: str | None, filename: str | None) -> HubRe
         filename: a file of the repository, where the name has none.
 
     Raises:
-        ScheduleError: the name is none of the hub, or says something else than the arguments.
+        HubError: the name is none of the hub.
+        OptionError: it says something else than the arguments, or these cannot be.
     """
     reference = parse_reference(name)
     if reference is None:
-        raise ScheduleError(
+        raise HubError(
             f"{name!r:.200} is neither an existing file or folder nor a repository of the hub; give a path, "
             "'owner/name', 'owner/name@revision' or 'owner/name/file.json'."
         )
     if revision is not None and not _is_revision(revision):
-        raise ScheduleError(f"{revision!r:.80} is no revision; give a branch, a tag or a commit.")
+        raise OptionError(f"{revision!r:.80} is no revision; give a branch, a tag or a commit.")
     if filename is not None and not is_plain(filename):
-        raise ScheduleError(f"{filename!r:.80} is no file of a shared folder; give a relative path such as 'a.json'.")
+        raise OptionError(f"{filename!r:.80} is no file of a shared folder; give a relative path such as 'a.json'.")
     for told, given, what in ((reference.revision, revision, "revision"), (reference.file, filename, "filename")):
         if told is not None and given is not None and told != given:
-            raise ScheduleError(
+            raise OptionError(
                 f"{name!r:.200} names {told!r:.200}, but {what} is {given!r:.200}; give only one of them."
             )
     return replace(reference, revision=reference.revision or revision, file=reference.file or filename)

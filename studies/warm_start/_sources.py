@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.errors import EcadError, ScheduleError, StorageError, StudyError
+from ecad_automl.errors import EcadError, FileError, ScheduleError, StorageError, StudyError
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home
 from ecad_automl.schedules.ecad_format import read_ecad
@@ -86,7 +86,7 @@ def read_source(location: str | Path) -> Source:
         return _folder(path)
     file = path if path.exists() else Path(str(path).rpartition("#")[0] or path)
     if not file.is_file():
-        raise StudyError(
+        raise FileError(
             f"There is nothing at {text} to start from; give a study database, a schedule file, or a folder of them."
         )
     if file.suffix in _DATABASES or _starts(file) == _SQLITE:
@@ -100,7 +100,7 @@ def _starts(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(len(_SQLITE))
     except OSError as error:
-        raise StudyError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+        raise FileError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
 
 def _folder(folder: Path) -> Source:
@@ -109,11 +109,11 @@ def _folder(folder: Path) -> Source:
     for path in schedule_paths(folder):
         try:
             seeds.append((path.stem, _schedule(path)))
-        except ScheduleError as error:
+        except (FileError, ScheduleError) as error:
             notes.append(f"Left out: {error}")
     if not seeds:
         found = f"the first of {len(notes)} files says: {notes[0]}" if notes else "it has no .json file"
-        raise StudyError(f"The folder {folder} holds no schedule to start from; {found}")
+        raise FileError(f"The folder {folder} holds no schedule to start from; {found}")
     return Source(folder.resolve().name, tuple(seeds), notes=tuple(notes))
 
 

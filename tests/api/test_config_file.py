@@ -11,7 +11,7 @@ import typer
 
 from ecad_automl.api import SearchFile, read_search_file, resolved_config
 from ecad_automl.api.settings import MethodTable, table_keys
-from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.errors import FileError, StorageError, StudyError
 from storage import Store
 from studies.config import SETTINGS, SearchConfig
 
@@ -122,19 +122,19 @@ def test_settings_without_an_option_come_back_as_they_were(config: SearchConfig)
     ],
 )
 def test_a_fault_is_told_in_one_sentence_with_its_line(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(StudyError, match=says) as caught:
+    with pytest.raises(FileError, match=says) as caught:
         read_search_file(written(tmp_path, text))
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "search.toml") in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         read_search_file(tmp_path / "none.toml")
-    with pytest.raises(StudyError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         read_search_file(tmp_path)
     (tmp_path / "latin.toml").write_bytes(b"[model]\nmodel = '\xe9'\n")
-    with pytest.raises(StudyError, match="not UTF-8"):
+    with pytest.raises(FileError, match="not UTF-8"):
         read_search_file(tmp_path / "latin.toml")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance, statistics_path
 
 ORIGIN = StatisticsOrigin("coco-2014", 256, "tensorflow", "ab" * 32)
@@ -191,7 +191,7 @@ def test_statistics_never_serve_for_something_else(tmp_path: Path, other: Statis
     assert path_of(tmp_path, other) != path
     statistics(9).save(path, ORIGIN)
     path.rename(path_of(tmp_path, other))
-    with pytest.raises(EvaluationError, match="was asked for"):
+    with pytest.raises(FileError, match="was asked for"):
         FeatureStatistics.load(path_of(tmp_path, other), other)
 
 
@@ -199,7 +199,7 @@ def test_a_digest_that_only_begins_alike_is_refused(tmp_path: Path) -> None:
     other = StatisticsOrigin("coco-2014", 256, "tensorflow", "ab" * 31 + "cd")
     assert path_of(tmp_path, other) == path_of(tmp_path, ORIGIN)
     statistics(9).save(path_of(tmp_path, ORIGIN), ORIGIN)
-    with pytest.raises(EvaluationError, match="of the weights digest"):
+    with pytest.raises(FileError, match="of the weights digest"):
         FeatureStatistics.load(path_of(tmp_path, other), other)
 
 
@@ -214,11 +214,11 @@ def test_a_file_that_holds_no_statistics_is_refused(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     path = path_of(tmp_path, ORIGIN)
-    with pytest.raises(EvaluationError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         FeatureStatistics.load(path, ORIGIN)
     path.write_bytes(b"no statistics")
-    with pytest.raises(EvaluationError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         FeatureStatistics.load(path, ORIGIN)
     save_file({"mean": np.zeros(3)}, path)
-    with pytest.raises(EvaluationError, match="has the schema None"):
+    with pytest.raises(FileError, match="has the schema None"):
         FeatureStatistics.load(path, ORIGIN)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.metrics import InceptionFeatures
 from ecad_automl.metrics.inception import RESIZES
 from ecad_automl.rewards import hash_state
@@ -125,7 +125,7 @@ def test_files_that_hold_code_or_no_weights_are_refused(tmp_path: Path) -> None:
     torch.save(Path("x"), tmp_path / "code.pth")
     torch.save([1, 2], tmp_path / "list.pth")
     for name, fault in (("code.pth", "cannot be read"), ("list.pth", "no state dict"), ("none.pth", "cannot be read")):
-        with pytest.raises(EvaluationError, match=fault):
+        with pytest.raises(FileError, match=fault):
             InceptionFeatures(tmp_path / name, device="cpu")
 
 

@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetInfo, Features, Value
 from huggingface_hub import constants
 
-from ecad_automl.errors import PromptError
+from ecad_automl.errors import HubError, PromptError
 from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.hub import HubId, parse_hub_id
 from tests.prompts.test_published import MJHQ, PARTI, metadata, saved
@@ -74,17 +74,17 @@ def test_columns_of_a_data_set_are_listed_where_one_is_missing(folder: Path) -> 
 
 def test_a_folder_that_is_no_data_set_is_one_clear_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PromptError, match="The data set .*empty could not be loaded") as caught:
+    with pytest.raises(HubError, match="The data set .*empty could not be loaded") as caught:
         read_prompt_set(str(tmp_path / "empty"))
     assert "\n" not in str(caught.value)
 
 
 def test_a_data_set_out_of_reach_is_one_clear_sentence() -> None:
-    with pytest.raises(PromptError, match="The data set 'nobody/nothing' could not be loaded .*download its file"):
+    with pytest.raises(HubError, match="The data set 'nobody/nothing' could not be loaded .*download its file"):
         read_prompt_set("nobody/nothing")
-    with pytest.raises(PromptError, match="PartiPrompts.tsv of the data set 'nateraw/parti-prompts' could not be"):
+    with pytest.raises(HubError, match="PartiPrompts.tsv of the data set 'nateraw/parti-prompts' could not be"):
         read_prompt_set("parti")
-    with pytest.raises(PromptError, match="'sayakpaul/drawbench' could not be loaded"):
+    with pytest.raises(HubError, match="'sayakpaul/drawbench' could not be loaded"):
         read_prompt_set("drawbench")
     with pytest.raises(PromptError, match="'coco' is not on the hub; download its file and give coco=FILE"):
         read_prompt_set("coco")
@@ -119,7 +119,7 @@ def test_imagerewarddb_is_read_by_split_and_revision(offline: Path) -> None:
     assert read_prompt_set("imagerewarddb@v1", split="train").name == "imagerewarddb-train"
     with pytest.raises(PromptError, match="no split 'dev'; name one of train, validation, test"):
         read_prompt_set("imagerewarddb@v1", split="dev")
-    with pytest.raises(PromptError, match="could not be loaded"):
+    with pytest.raises(HubError, match="could not be loaded"):
         read_prompt_set("imagerewarddb")
 
 

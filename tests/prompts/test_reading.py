@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from ecad_automl.errors import PromptError
+from ecad_automl.errors import FileError, PromptError
 from ecad_automl.prompts import files, read_prompt_set
 
 
@@ -159,7 +159,7 @@ def test_a_limit_takes_the_first_prompts(tmp_path: Path) -> None:
 def test_a_bad_file_is_one_clear_sentence(tmp_path: Path, name: str, content: object, messages: Sequence[str]) -> None:
     file = written(tmp_path / name, content)
     for message in messages:
-        with pytest.raises(PromptError, match=message) as caught:
+        with pytest.raises(FileError, match=message) as caught:
             read_prompt_set(file)
         assert "\n" not in str(caught.value)
 
@@ -209,12 +209,12 @@ def test_files_of_more_than_a_bound_are_refused_unread(tmp_path: Path, monkeypat
     large = tmp_path / "large.parquet"
     with large.open("wb") as file:
         file.truncate(files.MAX_PARQUET_BYTES + 1)
-    with pytest.raises(PromptError, match="larger than 1024 MiB"):
+    with pytest.raises(FileError, match="larger than 1024 MiB"):
         read_prompt_set(str(large))
     monkeypatch.setattr(files, "MAX_TEXT_BYTES", 2**20)
     for name in ("large.txt", "large.json", "large.csv"):
         assert len(read_prompt_set(written(tmp_path / "fits.txt", "a" * 2**20)).prompts) == 1
-        with pytest.raises(PromptError, match="larger than 1 MiB"):
+        with pytest.raises(FileError, match="larger than 1 MiB"):
             read_prompt_set(written(tmp_path / name, "a" * (2**20 + 1)))
 
 
@@ -222,11 +222,11 @@ def test_parquet_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch
     path = tmp_path / "mine.parquet"
     parquet.write_table(pa.table({"prompt": [f"{n} cats" for n in range(2000)]}), path, compression="zstd")
     monkeypatch.setattr(files, "MAX_PARQUET_BYTES", path.stat().st_size + 1)
-    with pytest.raises(PromptError, match="larger than"):
+    with pytest.raises(FileError, match="larger than"):
         read_prompt_set(str(path))
     monkeypatch.undo()
     monkeypatch.setattr(files, "MAX_PARQUET_ROWS", 1999)
-    with pytest.raises(PromptError, match="2000 rows, more than the 1999"):
+    with pytest.raises(FileError, match="2000 rows, more than the 1999"):
         read_prompt_set(str(path))
     monkeypatch.undo()
     assert len(read_prompt_set(str(path)).prompts) == 2000

@@ -11,7 +11,7 @@ import torch
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import OptionError
 from ecad_automl.runtime import apply_schedule
 from tests.runtime.cases import CASES, Case
 
@@ -83,5 +83,5 @@ def test_reduce_overhead_runs_on_a_cpu(pixart: Case) -> None:
 
 
 def test_an_unknown_mode_is_refused(pixart: Case) -> None:
-    with pytest.raises(ScheduleError, match="no compile='fast'; take one of default, reduce-overhead, max-autotune"):
+    with pytest.raises(OptionError, match="no compile='fast'; take one of default, reduce-overhead, max-autotune"):
         apply_schedule(pixart.pipe, pixart.random_schedule(0), compile="fast")  # type: ignore[arg-type]

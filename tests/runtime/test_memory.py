@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import OptionError
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedules.schedule import Schedule
 
@@ -133,7 +133,7 @@ def test_outputs_can_be_kept_on_another_device(pixart: Case) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_types_that_cannot_hold_outputs_are_refused(pixart: Case, dtype: torch.dtype) -> None:
-    with pytest.raises(ScheduleError, match=f"cannot be kept as {dtype}; float16"):
+    with pytest.raises(OptionError, match=f"cannot be kept as {dtype}; float16"):
         apply_schedule(pixart.pipe, pixart.random_schedule(1), cache_dtype=dtype)
 
 

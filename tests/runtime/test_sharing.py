@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import OptionError
 from ecad_automl.runtime import Prefixes, ScheduleHandle, apply_schedule
 from ecad_automl.runtime.prefixes import Prefix
 from ecad_automl.schedules.schedule import Schedule
@@ -302,5 +302,5 @@ def test_results_are_the_callers_own(pixart: Case) -> None:
 
 
 def test_compiled_steps_are_not_shared(pixart: Case) -> None:
-    with pytest.raises(ScheduleError, match="prefixes"):
+    with pytest.raises(OptionError, match="prefixes"):
         apply_schedule(pixart.pipe, branching(pixart, 1)[0], prefixes=Prefixes(ENOUGH), compile=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, ScheduleError
 from ecad_automl.schedules.ecad_format import EcadFile, ecad_macs, read_ecad, write_ecad
 from ecad_automl.schedules.ecad_macs import ecad_layout
 from ecad_automl.schedules.layout import Layout, Slot
@@ -179,7 +179,7 @@ def test_schedules_of_other_transformers_cannot_be_written(tmp_path: Path) -> No
         with pytest.raises(ScheduleError, match="no form in the ECAD authors' files"):
             write_ecad(tmp_path / "a.json", Schedule.all_compute(layout, 2), name="x")
     schedule = Schedule.all_compute(ecad_layout(1, 0), 2)
-    with pytest.raises(ScheduleError, match="no JSON form"):
+    with pytest.raises(FileError, match="no JSON form"):
         write_ecad(tmp_path / "a.json", schedule, name="x", metrics={"reward": float("nan")})
     assert not list(tmp_path.iterdir())
 
@@ -262,7 +262,7 @@ def test_a_damaged_file_is_one_sentence_that_names_it(case: str, tmp_path: Path)
     content, message = damaged()[case]
     path = tmp_path / "damaged.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(ScheduleError, match=message) as raised:
+    with pytest.raises(FileError, match=message) as raised:
         read_ecad(path)
     assert str(path) in str(raised.value)
     assert str(raised.value).endswith(".")
@@ -270,7 +270,7 @@ def test_a_damaged_file_is_one_sentence_that_names_it(case: str, tmp_path: Path)
 
 def test_a_schedule_file_of_this_project_is_told_apart(tmp_path: Path) -> None:
     save_schedule(tmp_path / "ours.json", Schedule.all_compute(ecad_layout(1, 0), 2))
-    with pytest.raises(ScheduleError, match="use it as it is"):
+    with pytest.raises(FileError, match="use it as it is"):
         read_ecad(tmp_path / "ours.json")
-    with pytest.raises(ScheduleError, match="There is no schedule file of the ECAD authors"):
+    with pytest.raises(FileError, match="There is no schedule file of the ECAD authors"):
         read_ecad(tmp_path / "none.json")

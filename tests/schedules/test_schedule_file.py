@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import (
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_one_sentence_that_names_it(case: str, tmp_path: Path)
     content, message = damaged()[case]
     path = tmp_path / "damaged.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(ScheduleError) as raised:
+    with pytest.raises(FileError) as raised:
         load_schedule(path)
     text = str(raised.value)
     assert message in text
@@ -186,16 +186,16 @@ def test_a_damaged_file_is_one_sentence_that_names_it(case: str, tmp_path: Path)
 
 
 def test_a_path_that_is_no_text_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ScheduleError, match=r"There is no schedule file at .*gone\.json; check the path"):
+    with pytest.raises(FileError, match=r"There is no schedule file at .*gone\.json; check the path"):
         load_schedule(tmp_path / "gone.json")
-    with pytest.raises(ScheduleError, match="is a folder"):
+    with pytest.raises(FileError, match="is a folder"):
         load_schedule(tmp_path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ScheduleError, match="not text in UTF-8"):
+    with pytest.raises(FileError, match="not text in UTF-8"):
         load_schedule(tmp_path / "binary.json")
-    with pytest.raises(ScheduleError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         load_schedule(tmp_path / "binary.json" / "below.json")
-    with pytest.raises(ScheduleError, match="null"):
+    with pytest.raises(FileError, match="null"):
         load_schedule("nu\0ll")
 
 
@@ -216,11 +216,11 @@ def test_saving_through_a_link_keeps_the_link(tmp_path: Path) -> None:
 
 
 def test_saving_where_no_file_can_be_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ScheduleError, match="make its folder first"):
+    with pytest.raises(FileError, match="make its folder first"):
         save_schedule(tmp_path / "none" / "a.json", schedule())
-    with pytest.raises(ScheduleError, match="is a folder"):
+    with pytest.raises(FileError, match="is a folder"):
         save_schedule(tmp_path, schedule())
-    with pytest.raises(ScheduleError, match="null character"):
+    with pytest.raises(FileError, match="null character"):
         save_schedule(f"{tmp_path}/nu\0ll.json", schedule())
 
 
@@ -228,7 +228,7 @@ def test_saving_where_no_file_can_be_is_a_clear_error(tmp_path: Path) -> None:
 def test_metadata_without_a_json_form_writes_nothing(extra: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(ScheduleError, match="no JSON form"):
+    with pytest.raises(FileError, match="no JSON form"):
         save_schedule(path, schedule(), ScheduleMetadata(**extra))
     assert path.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
@@ -236,14 +236,14 @@ def test_metadata_without_a_json_form_writes_nothing(extra: dict[str, Any], tmp_
 
 FULL_DISK = """
 import resource, sys
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
 path = sys.argv[1]
 file = load_schedule(path)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 try:
     save_schedule(path, file.schedule, file.metadata)
-except ScheduleError as error:
+except FileError as error:
     print(error)
 """
 

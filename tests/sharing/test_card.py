@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, schedule_sha256
 from ecad_automl.sharing import collection_card, schedule_card, write_card
@@ -222,13 +222,13 @@ def test_a_card_is_replaced_unless_a_person_wrote_or_edited_it(tmp_path: Path) -
     assert path.read_text().startswith("two\n")
     assert replaceable(path.read_bytes().decode().replace("\n", "\r\n"))
     path.write_text(path.read_text().replace("two", "license: mit"))
-    with pytest.raises(ScheduleError, match="was written or edited by a person"):
+    with pytest.raises(FileError, match="was written or edited by a person"):
         write_card(tmp_path, "three\n", None)
     assert "mit" in path.read_text()
     write_card(tmp_path, "three\n", True)
     assert path.read_text().startswith("three\n")
     path.write_text(path.read_text() + "more\n")
-    with pytest.raises(ScheduleError, match="edited by a person"):
+    with pytest.raises(FileError, match="edited by a person"):
         write_card(tmp_path, "four\n", None)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import (
@@ -45,7 +45,7 @@ def test_a_schedule_that_was_changed_after_it_was_written_is_refused(schedule: S
     other = Schedule(schedule.layout, np.ones_like(schedule.compute))
     assume(other != schedule)
     document |= {name: to_document(other)[name] for name in ("bits", "view")}
-    with pytest.raises(ScheduleError, match="for 'sha256', but its bits, slots and steps have") as caught:
+    with pytest.raises(FileError, match="for 'sha256', but its bits, slots and steps have") as caught:
         from_document(document, "here")
     assert "\n" not in str(caught.value)
 
@@ -54,10 +54,10 @@ def test_a_renamed_slot_and_a_hash_of_another_kind_are_refused(tmp_path: Path) -
     path = tmp_path / "a.json"
     save_schedule(path, every(2), METADATA)
     path.write_text(path.read_text().replace("FluxTransformer2DModel", "FluxTransformer3DModel"))
-    with pytest.raises(ScheduleError, match=rf"{path} is damaged: it has '[0-9a-f]{{64}}' for 'sha256'"):
+    with pytest.raises(FileError, match=rf"{path} is damaged: it has '[0-9a-f]{{64}}' for 'sha256'"):
         load_schedule(path)
     for wrong in (None, 7, "", schedule_sha256(every(2)).upper()):
-        with pytest.raises(ScheduleError, match="for 'sha256'"):
+        with pytest.raises(FileError, match="for 'sha256'"):
             from_document(to_document(every(2)) | {"sha256": wrong}, "here")
 
 
@@ -69,7 +69,7 @@ def test_large_files_are_refused_before_they_are_read(tmp_path: Path, monkeypatc
     assert load_schedule(path).schedule == every(2)
     path.write_text(padded + " " * (MAX_SCHEDULE_BYTES - len(padded) + 1))
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("it was read"))
-    with pytest.raises(ScheduleError, match=f"{MAX_SCHEDULE_BYTES + 1} bytes, but a schedule file has at most"):
+    with pytest.raises(FileError, match=f"{MAX_SCHEDULE_BYTES + 1} bytes, but a schedule file has at most"):
         load_schedule(path)
 
 
@@ -78,7 +78,7 @@ def test_files_that_would_keep_the_reader_busy_are_refused(slots: int, steps: in
     layout = {"transformer": "T", "slots": [{"block": str(i), "component": "c"} for i in range(slots)]}
     document = {"schema": "ecad-automl/schedule/1", "steps": steps, "layout": layout}
     for bits in ({"view": {"c": ["1" * slots] * steps}}, {"bits": "00" * -(-slots * steps // 8)}):
-        with pytest.raises(ScheduleError, match="10001 (slots|steps), but at most 10000 are read"):
+        with pytest.raises(FileError, match="10001 (slots|steps), but at most 10000 are read"):
             from_document(json.loads(json.dumps(document | bits)), "here")
 
 

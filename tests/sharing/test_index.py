@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, OptionError
 from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
     Measured,
@@ -62,14 +62,12 @@ def test_the_best_schedule_of_a_speedup_is_chosen_by_its_reward(folder: Path) ->
     assert index.by_speedup(2.6).name == "every-6"
     # On unseen prompts every third step is better, and every sixth did not survive.
     assert index.by_speedup(1.5, confirmed=True).name == "every-3"
-    with pytest.raises(
-        ScheduleError, match=r"is 2\.6 times cheaper than the uncached run; the cheapest is 2\.50 times"
-    ):
+    with pytest.raises(OptionError, match=r"is 2\.6 times cheaper than the uncached run; the cheapest is 2\.50 times"):
         index.by_speedup(2.6, confirmed=True)
-    with pytest.raises(ScheduleError, match=r"is 5 times cheaper .* the cheapest is 4\.00 times"):
+    with pytest.raises(OptionError, match=r"is 5 times cheaper .* the cheapest is 4\.00 times"):
         index.by_speedup(5)
     for wrong in (0.0, -1.0, float("nan")):
-        with pytest.raises(ScheduleError, match="must be above 0"):
+        with pytest.raises(OptionError, match="must be above 0"):
             index.by_speedup(wrong)
 
 
@@ -77,11 +75,11 @@ def test_a_schedule_that_nobody_measured_is_chosen_by_name_alone(tmp_path: Path)
     save_schedules(tmp_path, {"a.json": ScheduleFile(every(2), ScheduleMetadata())})
     index = load_index(tmp_path)
     assert index.load("a").schedule == every(2)
-    with pytest.raises(ScheduleError, match="no schedule with a measured reward difference; choose one by name: 'a'"):
+    with pytest.raises(OptionError, match="no schedule with a measured reward difference; choose one by name: 'a'"):
         index.by_speedup(1.5)
-    with pytest.raises(ScheduleError, match="no schedule that survived on unseen prompts"):
+    with pytest.raises(OptionError, match="no schedule that survived on unseen prompts"):
         index.by_speedup(1.5, confirmed=True)
-    with pytest.raises(ScheduleError, match="has no schedule 'b'; it has 'a'"):
+    with pytest.raises(OptionError, match="has no schedule 'b'; it has 'a'"):
         index.load("b")
 
 
@@ -92,16 +90,16 @@ def test_a_study_of_latency_is_chosen_from_by_latency(tmp_path: Path) -> None:
     save_schedules(tmp_path, {"a.json": ScheduleFile(every(3), metadata)})
     (entry,) = load_index(tmp_path)
     assert (entry.speedup, entry.speedup_of, entry.mac_speedup) == (1.9, "latency", 2.5)
-    with pytest.raises(ScheduleError, match=r"the cheapest is 1\.90 times"):
+    with pytest.raises(OptionError, match=r"the cheapest is 1\.90 times"):
         load_index(tmp_path).by_speedup(2)
 
 
 def test_a_file_that_is_another_schedule_than_the_index_tells_is_refused(folder: Path) -> None:
     save_schedule(folder / "every-2.json", every(3))
-    with pytest.raises(ScheduleError, match=r"every-2\.json has the hash [0-9a-f]{64}, but the index of .* tells"):
+    with pytest.raises(FileError, match=r"every-2\.json has the hash [0-9a-f]{64}, but the index of .* tells"):
         load_index(folder).load("every-2")
     (folder / "every-2.json").unlink()
-    with pytest.raises(ScheduleError, match="There is no schedule file at"):
+    with pytest.raises(FileError, match="There is no schedule file at"):
         load_index(folder).load("every-2")
 
 
@@ -125,7 +123,7 @@ def test_a_file_that_is_another_schedule_than_the_index_tells_is_refused(folder:
 def test_a_path_that_leads_out_of_the_folder_is_refused_with_the_whole_index(folder: Path, name: str) -> None:
     save_schedule(folder.parent / "secret.json", every(2))
     edited(folder, lambda document: document["schedules"][0].update(file=name))
-    with pytest.raises(ScheduleError, match=r"for 'schedules\.0\.file' \(.*without '\.\.', is needed") as caught:
+    with pytest.raises(FileError, match=r"for 'schedules\.0\.file' \(.*without '\.\.', is needed") as caught:
         load_index(folder)
     assert "\n" not in str(caught.value)
 
@@ -136,11 +134,11 @@ def test_links_may_not_lead_out_of_the_folder(folder: Path) -> None:
     outside.mkdir()
     (folder / "every-2.json").rename(outside / "every-2.json")
     (folder / "every-2.json").symlink_to(outside / "every-2.json")
-    with pytest.raises(ScheduleError, match=r"'every-2\.json' is no file in the folder"):
+    with pytest.raises(FileError, match=r"'every-2\.json' is no file in the folder"):
         index.load("every-2")
     (folder / "sub").symlink_to(outside)
     edited(folder, lambda document: document["schedules"][0].update(file="sub/every-2.json"))
-    with pytest.raises(ScheduleError, match=r"'sub/every-2\.json' is no file in the folder"):
+    with pytest.raises(FileError, match=r"'sub/every-2\.json' is no file in the folder"):
         load_index(folder).load("every-2")
 
 
@@ -182,7 +180,7 @@ def test_a_damaged_index_is_one_sentence_that_names_it(
     folder: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     edited(folder, change)
-    with pytest.raises(ScheduleError, match=message) as caught:
+    with pytest.raises(FileError, match=message) as caught:
         load_index(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -194,23 +192,23 @@ def test_what_a_later_version_adds_to_an_index_is_kept(folder: Path) -> None:
 
 
 def test_a_large_or_missing_index_is_refused(folder: Path) -> None:
-    with pytest.raises(ScheduleError, match="There is no schedule index at"):
+    with pytest.raises(FileError, match="There is no schedule index at"):
         load_index(folder.parent)
-    with pytest.raises(ScheduleError, match="is a path, which has no revision"):
+    with pytest.raises(OptionError, match="is a path, which has no revision"):
         load_index(folder, revision="main")
     with (folder / "index.json").open("a") as file:
         file.write(" " * MAX_SCHEDULE_BYTES)
-    with pytest.raises(ScheduleError, match=f"a schedule index has at most {MAX_SCHEDULE_BYTES}"):
+    with pytest.raises(FileError, match=f"a schedule index has at most {MAX_SCHEDULE_BYTES}"):
         load_index(folder)
 
 
 def test_names_that_no_file_of_an_index_can_have_write_nothing(tmp_path: Path) -> None:
     for name in ("../a.json", "sub/a.json", "index.json", "a.txt"):
-        with pytest.raises(ScheduleError, match=r"cannot have the file .*; a name such as 'a\.json' can"):
+        with pytest.raises(OptionError, match=r"cannot have the file .*; a name such as 'a\.json' can"):
             save_schedules(tmp_path / "out", {name: found(2, 0.0)})
-    with pytest.raises(ScheduleError, match="have the name 'every-2'; give each its own"):
+    with pytest.raises(FileError, match="have the name 'every-2'; give each its own"):
         save_schedules(tmp_path / "out", {"a.json": found(2, 0.0), "b.json": found(2, 0.0)})
-    with pytest.raises(ScheduleError, match="no schedule for an index"):
+    with pytest.raises(FileError, match="no schedule for an index"):
         save_schedules(tmp_path / "out", {})
     assert not (tmp_path / "out").exists()
 

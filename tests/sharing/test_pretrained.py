@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError, HubError, OptionError
 from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES, ScheduleMetadata, load_schedule, save_schedule
 from ecad_automl.sharing import load_index, load_pretrained, save_pretrained, save_schedules
 from tests.sharing.examples import METADATA, every, several
@@ -51,7 +51,7 @@ def test_saving_again_replaces_schedule_and_card_and_keeps_what_a_person_wrote(t
     assert load_pretrained(tmp_path).schedule == every(3)
     assert "license: mit" in card.read_text()
     card.write_text("# Mine\n")
-    with pytest.raises(ScheduleError, match="written or edited by a person"):
+    with pytest.raises(FileError, match="written or edited by a person"):
         save_pretrained(tmp_path, every(2), METADATA)
     assert load_pretrained(tmp_path).schedule == every(3)
     save_pretrained(tmp_path, every(2), METADATA, card=False)
@@ -68,7 +68,7 @@ def test_versions_are_added_where_there_are_none(tmp_path: Path) -> None:
 
 def test_a_folder_of_several_needs_the_name_of_one(tmp_path: Path) -> None:
     save_schedules(tmp_path, several())
-    with pytest.raises(ScheduleError, match=r"holds 3 schedules; name one \('every-2\.json', .*choose with load_index"):
+    with pytest.raises(OptionError, match=r"holds 3 schedules; name one \('every-2\.json', .*choose with load_index"):
         load_pretrained(tmp_path)
     assert load_pretrained(tmp_path, filename="every-3.json").schedule == every(3)
     save_schedules(tmp_path / "one", {"every-2.json": several()["every-2.json"]})
@@ -77,23 +77,23 @@ def test_a_folder_of_several_needs_the_name_of_one(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_schedule_and_a_file_outside_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ScheduleError, match=r"has neither schedule\.json nor index\.json"):
+    with pytest.raises(FileError, match=r"has neither schedule\.json nor index\.json"):
         load_pretrained(tmp_path / "empty")
     save_schedule(tmp_path / "schedule.json", every(2))
-    with pytest.raises(ScheduleError, match=r"'\.\./schedule\.json' is no file of a shared folder"):
+    with pytest.raises(OptionError, match=r"'\.\./schedule\.json' is no file of a shared folder"):
         load_pretrained(tmp_path / "empty", filename="../schedule.json")
-    with pytest.raises(ScheduleError, match="is no folder, so filename"):
+    with pytest.raises(OptionError, match="is no folder, so filename"):
         load_pretrained(tmp_path / "schedule.json", filename="a.json")
-    with pytest.raises(ScheduleError, match="is a path, which has no revision; leave out revision='main'"):
+    with pytest.raises(OptionError, match="is a path, which has no revision; leave out revision='main'"):
         load_pretrained(tmp_path, revision="main")
-    with pytest.raises(ScheduleError, match="There is no schedule file at"):
+    with pytest.raises(FileError, match="There is no schedule file at"):
         load_pretrained(tmp_path / "gone")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ScheduleError, match="cannot be made"):
+        with pytest.raises(FileError, match="cannot be made"):
             save_pretrained(folder, every(2))
 
 
@@ -115,17 +115,15 @@ def test_an_index_of_a_repository_is_read_from_the_cache(cache: Path) -> None:
     index = load_index("user/front")
     assert index.source == f"user/front@{COMMITS['main']}"
     assert index.load(index.by_speedup(2)).schedule == every(3)
-    with pytest.raises(ScheduleError, match=f"user/front@{COMMITS['main']} holds 3 schedules"):
+    with pytest.raises(OptionError, match=f"user/front@{COMMITS['main']} holds 3 schedules"):
         load_pretrained("user/front")
-    with pytest.raises(ScheduleError, match="is of a whole repository; give 'user/front'"):
+    with pytest.raises(OptionError, match="is of a whole repository; give 'user/front'"):
         load_index("user/front/every-2.json")
 
 
 @pytest.mark.parametrize("name", ["user/none", "user/none@v1", "user/none/a.json"])
 def test_a_repository_out_of_reach_is_one_sentence_that_says_what_to_do(name: str) -> None:
-    with pytest.raises(
-        ScheduleError, match="There is no file or folder 'user/none' here, and no .* could be had"
-    ) as caught:
+    with pytest.raises(HubError, match="There is no file or folder 'user/none' here, and no .* could be had") as caught:
         load_pretrained(name)
     text = str(caught.value)
     assert "offline mode is enabled" in text
@@ -178,20 +176,20 @@ def test_the_files_of_an_index_are_those_of_its_commit(hub: Hub) -> None:
     ],
 )
 def test_what_the_hub_does_not_have_is_one_sentence(hub: Hub, name: str, reason: str) -> None:
-    with pytest.raises(ScheduleError, match=reason) as caught:
+    with pytest.raises(HubError, match=reason) as caught:
         load_pretrained(name)
     assert "\n" not in str(caught.value)
 
 
 def test_a_repository_without_a_schedule_says_which_files_were_looked_for(hub: Hub) -> None:
     hub.files = {("user/repo", "main", "model.json"): b"{}"}
-    with pytest.raises(ScheduleError, match=r"no schedule\.json or index\.json could be had .*Entry Not Found"):
+    with pytest.raises(HubError, match=r"no schedule\.json or index\.json could be had .*Entry Not Found"):
         load_pretrained("user/repo")
 
 
 def test_a_large_file_is_not_downloaded(hub: Hub, cache: Path) -> None:
     hub.files[("user/repo", "main", "every-2.json")] = b" " * (MAX_SCHEDULE_BYTES + 1)
-    with pytest.raises(ScheduleError, match=f"has {MAX_SCHEDULE_BYTES + 1} bytes, .* it is not downloaded"):
+    with pytest.raises(HubError, match=f"has {MAX_SCHEDULE_BYTES + 1} bytes, .* it is not downloaded"):
         load_pretrained("user/repo/every-2.json")
     assert not any(line.startswith("GET") for line in hub.asked)
     assert not cache.exists() or not [path for path in cache.rglob("*") if path.is_file()]
@@ -200,11 +198,11 @@ def test_a_large_file_is_not_downloaded(hub: Hub, cache: Path) -> None:
 def test_a_downloaded_file_that_was_tampered_with_is_refused(hub: Hub) -> None:
     key = ("user/repo", "main", "every-2.json")
     hub.files[key] = hub.files[key].replace(b"FluxTransformer2DModel", b"FluxTransformer3DModel")
-    with pytest.raises(ScheduleError, match="for 'sha256'"):
+    with pytest.raises(FileError, match="for 'sha256'"):
         load_pretrained("user/repo/every-2.json")
     other = ("user/repo", "main", "every-3.json")
     hub.files[other] = hub.files[("user/repo", "main", "every-6.json")]
-    with pytest.raises(ScheduleError, match="but the index of user/repo@.* tells"):
+    with pytest.raises(FileError, match="but the index of user/repo@.* tells"):
         load_index("user/repo").load("every-3")
 
 

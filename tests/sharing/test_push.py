@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import HfApi as RealApi
 from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import HubError, OptionError
 from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.sharing import load_index, push_schedule, push_schedules
 from tests.sharing.examples import METADATA, every, several
@@ -93,7 +93,7 @@ def test_several_are_pushed_with_their_index(hub: StandIn) -> None:
 
 def test_what_shall_be_private_is_not_sent_to_a_public_repository(hub: StandIn) -> None:
     (hub.root / "user" / "repo").mkdir(parents=True)
-    with pytest.raises(ScheduleError, match="'user/repo' exists and is public; make it private, or leave private out"):
+    with pytest.raises(HubError, match="'user/repo' exists and is public; make it private, or leave private out"):
         push_schedule("user/repo", every(2), private=True)
     assert not list((hub.root / "user" / "repo").iterdir())
     hub.public = False
@@ -106,7 +106,7 @@ def test_a_card_that_a_person_edited_on_the_hub_is_kept(hub: StandIn) -> None:
     push_schedule("user/repo", every(3), METADATA)
     edited = card.read_text().replace("---\n", "---\nlicense: mit\n", 1)
     card.write_text(edited)
-    with pytest.raises(ScheduleError, match=r"README\.md of 'user/repo' was written or edited by a person"):
+    with pytest.raises(HubError, match=r"README\.md of 'user/repo' was written or edited by a person"):
         push_schedule("user/repo", every(6), METADATA)
     schedule = card.parent / "schedule.json"
     assert load_schedule(schedule).schedule == every(3)
@@ -118,9 +118,9 @@ def test_a_card_that_a_person_edited_on_the_hub_is_kept(hub: StandIn) -> None:
 
 @pytest.mark.parametrize("name", ["repo", "user/repo@main", "user/repo/a.json", "../repo", "user/repo/more", ""])
 def test_what_is_no_repository_is_refused_before_anything_is_sent(hub: StandIn, name: str) -> None:
-    with pytest.raises(ScheduleError, match="is no repository to push to; give one as 'owner/name'"):
+    with pytest.raises(OptionError, match="is no repository to push to; give one as 'owner/name'"):
         push_schedule(name, every(2))
-    with pytest.raises(ScheduleError, match="is no repository to push to"):
+    with pytest.raises(OptionError, match="is no repository to push to"):
         push_schedules(name, several())
     assert not hub.calls
 
@@ -131,14 +131,12 @@ def test_what_the_hub_refuses_is_one_sentence(hub: StandIn, monkeypatch: pytest.
         raise error
 
     monkeypatch.setattr(hub, "create_repo", refuse)
-    with pytest.raises(
-        ScheduleError, match=r"Nothing was pushed to 'user/repo' \((offline|no token)\); check"
-    ) as caught:
+    with pytest.raises(HubError, match=r"Nothing was pushed to 'user/repo' \((offline|no token)\); check") as caught:
         push_schedule("user/repo", every(2))
     assert "\n" not in str(caught.value)
 
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(ScheduleError, match=r"Nothing was pushed to 'user/repo' \(.*[Cc]onnect"):
+    with pytest.raises(HubError, match=r"Nothing was pushed to 'user/repo' \(.*[Cc]onnect"):
         push_schedule("user/repo", every(2), token="hf_x")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import HubError, OptionError
 from ecad_automl.sharing.reference import HubReference, local_path, parse_reference, reference_of
 
 
@@ -59,9 +59,9 @@ def test_paths_win_over_names_of_the_hub(tmp_path: Path, monkeypatch: pytest.Mon
 def test_name_and_arguments_may_not_contradict_each_other() -> None:
     assert reference_of("user/repo", "v1", "a.json") == HubReference("user/repo", "a.json", "v1")
     assert reference_of("user/repo/a.json@v1", "v1", "a.json") == HubReference("user/repo", "a.json", "v1")
-    with pytest.raises(ScheduleError, match="names 'v1', but revision is 'v2'; give only one"):
+    with pytest.raises(OptionError, match="names 'v1', but revision is 'v2'; give only one"):
         reference_of("user/repo@v1", "v2", None)
-    with pytest.raises(ScheduleError, match=r"names 'a\.json', but filename is 'b\.json'; give only one"):
+    with pytest.raises(OptionError, match=r"names 'a\.json', but filename is 'b\.json'; give only one"):
         reference_of("user/repo/a.json", None, "b.json")
-    with pytest.raises(ScheduleError, match="'repo' is neither an existing file or folder nor a repository"):
+    with pytest.raises(HubError, match="'repo' is neither an existing file or folder nor a repository"):
         reference_of("repo", None, None)

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 
-from ecad_automl.errors import ScheduleError
+from ecad_automl.errors import FileError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, schedule_sha256, to_document
 from ecad_automl.schedules.schema import schedule_schema
@@ -72,7 +72,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 )
 def test_damaged_documents_are_refused_by_the_schema_and_by_the_reader(document: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(document)
-    with pytest.raises(ScheduleError):
+    with pytest.raises(FileError):
         from_document(document, "here")
 
 
@@ -85,7 +85,7 @@ def test_files_from_before_there_were_hashes_and_files_edited_by_hand_are_accept
 
 def test_a_newer_version_is_refused_with_the_advice_to_upgrade() -> None:
     for version in ("2", "1.1", "10"):
-        with pytest.raises(ScheduleError, match="upgrade ecad-automl"):
+        with pytest.raises(FileError, match="upgrade ecad-automl"):
             from_document(changed(schema=f"ecad-automl/schedule/{version}"), "here")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecad_automl.errors import EcadError, StorageError, StudyError
+from ecad_automl.errors import EcadError, FileError, StorageError, StudyError
 from ecad_automl.schedules.ecad_format import write_ecad
 from ecad_automl.schedules.ecad_macs import ecad_layout
 from ecad_automl.schedules.layout import Layout
@@ -103,12 +103,12 @@ def test_in_a_folder_what_is_of_no_use_is_left_out_and_named(tmp_path: Path) -> 
 
 
 def test_places_without_schedules_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="There is nothing at .*none.db"):
+    with pytest.raises(FileError, match="There is nothing at .*none.db"):
         read_source(tmp_path / "none.db")
-    with pytest.raises(StudyError, match="it has no .json file"):
+    with pytest.raises(FileError, match="it has no .json file"):
         read_source(tmp_path)
     (tmp_path / "damaged.json").write_text("{")
-    with pytest.raises(StudyError, match="the first of 1 files says: .*damaged.json"):
+    with pytest.raises(FileError, match="the first of 1 files says: .*damaged.json"):
         read_source(tmp_path)
     with pytest.raises(EcadError, match="damaged"):
         read_source(tmp_path / "damaged.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.judging.comparison.ledger import Ledger
 from ecad_automl.judging.comparison.metrics import UNCACHED, FeatureExtractor, Judge
 from ecad_automl.judging.comparison.runner import Contender, Sample
@@ -133,7 +133,7 @@ def _dataset(folder: Path, files: Sequence[Path]) -> str:
 def _check_pixels(file: Path, size: tuple[int, int]) -> None:
     """Before any pixel is unpacked: a small file can claim to be a very large picture."""
     if size[0] * size[1] > _MOST_PIXELS:
-        raise EvaluationError(
+        raise FileError(
             f"The picture {file} has {size[0]} x {size[1]} pixels, more than the {_MOST_PIXELS} that are read; remove "
             "it or make it smaller."
         )
@@ -153,6 +153,6 @@ def _pictures(files: Sequence[Path], side: int) -> Iterator[tuple[int, Tensor]]:
                     _check_pixels(file, picture.size)
                     fitted = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise EvaluationError(f"The picture {file} cannot be read ({error}); remove or restore it.") from error
+                raise FileError(f"The picture {file} cannot be read ({error}); remove or restore it.") from error
             batch.append(torch.from_numpy(np.asarray(fitted, dtype=np.float32) / 255).permute(2, 0, 1))
         yield start + len(batch), torch.stack(batch)

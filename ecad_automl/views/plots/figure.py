@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ecad_automl.errors import EcadError
+from ecad_automl.errors import FileError
 
 __all__ = ["COLORS", "figure"]
 
@@ -31,7 +31,7 @@ def figure(path: Path | None, width: float, height: float) -> Iterator[Any]:
     Notebooks show it as what a cell gives back.
 
     Raises:
-        EcadError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -50,4 +50,4 @@ def figure(path: Path | None, width: float, height: float) -> Iterator[Any]:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise EcadError(f"The picture {path} cannot be written ({error.strerror}); choose another place.") from error
+        raise FileError(f"The picture {path} cannot be written ({error.strerror}); choose another place.") from error

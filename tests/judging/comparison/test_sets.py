@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.judging.comparison import UNCACHED, Judge, Sample
 from ecad_automl.judging.comparison.sets import folder_statistics, read_statistics, set_distances, statistics_folder
 from storage import ScoreFile
@@ -81,7 +81,7 @@ def test_other_pictures_sizes_and_weights_have_statistics_of_their_own(pictures:
     (pictures / "4.png").unlink()
     assert folder_statistics(pictures, ColorFeatures(), SIZE, keep).count == 11
     [wrong] = [file for file in keep.iterdir() if "@8@" in file.name]
-    with pytest.raises(EvaluationError, match="resolution '8'"):
+    with pytest.raises(FileError, match="resolution '8'"):
         read_statistics(wrong, ColorFeatures(), SIZE)
 
 
@@ -91,7 +91,7 @@ def test_folders_without_pictures_and_damaged_pictures_are_refused(pictures: Pat
     with pytest.raises(EvaluationError, match="FID to a folder is taken of squares"):
         folder_statistics(pictures, ColorFeatures(), (16, 24), tmp_path / "kept")
     (pictures / "1.png").write_text("no picture")
-    with pytest.raises(EvaluationError, match="1.png cannot be read"):
+    with pytest.raises(FileError, match="1.png cannot be read"):
         folder_statistics(pictures, ColorFeatures(), SIZE, tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 
