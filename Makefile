@@ -7,7 +7,7 @@ DEMO_EVALUATIONS ?= 96
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
-.PHONY: demo test test-references fuzz audit lint format docs docs-serve venv clean
+.PHONY: demo test test-optional test-references fuzz audit lint format docs docs-serve venv clean
 
 venv: .venv/installed
 
@@ -55,6 +55,12 @@ test-references: venv
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/references/test_image_reward.py
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/torchvision $(BIN)/pytest tests/references/test_metrics_references.py
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/hpsv2 $(BIN)/pytest tests/references/test_hpsv2_reference.py
+
+# A schedule beside packages that are no dependencies, which come into a folder of their own.
+test-optional: venv
+	$(BIN)/python -m tests.references.install optional
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional $(BIN)/pytest -n $(WORKERS) \
+	  tests/runtime/test_combinations.py tests/latency/test_rivals.py -k "torchao or bitsandbytes or cache_dit"
 
 # Pages come from docs/; a broken link or anchor is an error.
 docs: venv

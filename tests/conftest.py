@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests import commands
 
 # Times vary on shared machines; the promise is the property, not its speed.
 settings.register_profile("ecad", deadline=None)
@@ -17,6 +20,36 @@ settings.load_profile("ecad")
 def pytest_itemcollected(item: pytest.Item) -> None:
     # DPMSolverMultistepScheduler.set_timesteps hands a tensor to np.array, of which NumPy 2 and PyTorch warn.
     item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"))
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object, columns: int = 160) -> tuple[int, str, str]:
+        code = commands.run(*arguments, columns=columns)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def start_cli() -> Callable[..., subprocess.Popen[str]]:
+    """Start a command in a process of its own; see :func:`tests.commands.start`."""
+    return commands.start
+
+
+@pytest.fixture
+def run_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the installed command in a process of its own; see :func:`tests.commands.run_installed`."""
+    return commands.run_installed
+
+
+@pytest.fixture
+def search_arguments(tiny_pixart_folder: Path) -> Callable[[Path, int], list[str]]:
+    """A search on the tiny pipeline that takes seconds, in a folder and with a budget."""
+    return lambda folder, evaluations: commands.search_arguments(folder, tiny_pixart_folder, evaluations)
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,17 @@
-"""Searches on a tiny pipeline that take seconds, and the command line within this process."""
+"""Searches on a tiny pipeline that take seconds."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-PROMPTS = ["a large solid red circle at the left", "a small hollow blue square", "a striped cross"]
+from tests.commands import PROMPTS
 
 #: What keeps a study small: few seeds, so that a few evaluations reach the second bred generation.
 METHOD = {"step_seeds": 2, "drift_seeds": 1, "pool": 40}
-
-
-@pytest.fixture
-def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: exit code, standard output, standard error."""
-    from ecad_automl.cli.app import main
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ecad-automl", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "160")
-        with pytest.raises(SystemExit) as caught:
-            main()
-        code = caught.value.code
-        captured = capsys.readouterr()
-        return (0 if code is None else int(code)), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from PIL import Image
 
 from ecad_automl import apply_schedule, load_model, load_schedule
 from ecad_automl.sharing import schedule_paths
+from tests.commands import run_installed, search_arguments
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -27,15 +27,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the database of a finished search."""
     folder = tmp_path_factory.mktemp("searched")
-    prompts = folder / "prompts.txt"
-    prompts.write_text("a large solid red circle\na small hollow blue square\n")
-    command = [
-        *(sys.executable, "-m", "ecad_automl.cli", "search", "--model", str(tiny_pixart_folder), "--study", "tiny"),
-        *("--storage", f"sqlite:///{folder}/study.db", "--prompts", str(prompts), "--reward", "fidelity"),
-        *("--steps", "4", "--height", "16", "--width", "16", "--evaluations", "34", "--offspring", "4"),
-        *("--device", "cpu"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_installed(*search_arguments(folder, tiny_pixart_folder, 34))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Done: 34 schedules" in done.stdout
     assert "Traceback" not in done.stderr

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from ecad_automl.models.text_to_image import check_text_to_image, supported_pipe
 from ecad_automl.rewards import load_reward
 from ecad_automl.runtime.families import FAMILIES
 from ecad_automl.schedules.schedule import Schedule
+from tests.commands import search_arguments
 
 PROMPTS = ["a large solid red circle", "a small hollow blue square"]
 
@@ -152,14 +151,9 @@ def test_a_pipeline_without_texts_has_nothing_to_remember() -> None:
 
 
 @pytest.mark.slow
-def test_a_search_runs_from_the_command_line(tiny_folders: Callable[[str], Path], tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
-    command = [
-        *(sys.executable, "-m", "ecad_automl.cli", "search", "--model", str(tiny_folders("sana")), "--study", "sana"),
-        *("--storage", f"sqlite:///{tmp_path}/study.db", "--prompts", str(tmp_path / "prompts.txt")),
-        *("--reward", "fidelity", "--steps", "4", "--height", "32", "--width", "32", "--evaluations", "20"),
-        *("--offspring", "4", "--device", "cpu"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_a_search_runs_from_the_command_line(
+    tiny_folders: Callable[[str], Path], tmp_path: Path, run_process: Callable[..., Any]
+) -> None:
+    done = run_process(*search_arguments(tmp_path, tiny_folders("sana"), 20, size=32))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Done: 20 schedules" in done.stdout

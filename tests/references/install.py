@@ -1,4 +1,4 @@
-"""Installs packages that results are compared with, each set into a folder of its own beside the project's environment.
+"""Installs packages that tests need and the project does not, each set into a folder of its own.
 
 ``python -m tests.references.install [NAME ...]`` installs the named sets, or all, into ``.references/NAME``. Nothing is
 installed into the environment that runs it: a set comes without its dependencies and is put in front of the path of a
@@ -31,6 +31,8 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
         "torchvision==0.28.0",
     ),
     "hpsv2": ("hpsv2==1.2.0", "open_clip_torch==3.3.0", "ftfy==6.3.1", "wcwidth==0.9.4", "torchvision==0.28.0"),
+    # What schedules are combined with and timed beside; torchao writes warnings at each import of diffusers.
+    "optional": ("torchao==0.18.0", "bitsandbytes==0.50.2", "cache-dit==1.5.3"),
     "torchvision": ("torchvision==0.28.0", "torch-fidelity==0.4.0", "lpips==0.1.4"),
 }
 """Sets by name. Those that name torchvision need :mod:`tests.references.torchvision_ops` where torch is a CPU build."""

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-PROMPTS = ["a large solid red circle at the left", "a small hollow blue square", "a striped cross"]
+from tests import commands
 
 
 @pytest.fixture(scope="session")
 def searched(tiny_folders: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of three generations on the tiny pipeline."""
-    from ecad_automl.cli.app import main
-
     folder = tmp_path_factory.mktemp("searched")
-    (folder / "prompts.txt").write_text("\n".join(PROMPTS) + "\n")
-    arguments = [
-        *("search", "--model", str(tiny_folders("pixart")), "--storage", f"{folder}/study.db", "--study", "tiny"),
-        *("--prompts", f"{folder}/prompts.txt", "--reward", "fidelity", "--steps", "4", "--height", "16"),
-        *("--width", "16", "--evaluations", "20", "--offspring", "4", "--device", "cpu", "--quiet"),
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["ecad-automl", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    assert not ended.value.code
+    assert not commands.run(*commands.search_arguments(folder, tiny_folders("pixart"), 20), "--quiet")
     return folder / "study.db"
 
 
@@ -40,19 +28,9 @@ def database(searched: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: exit code, standard output, standard error."""
-    from ecad_automl.cli.app import main
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ecad-automl", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "300")
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return run
+def run_cli(run_cli: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """As everywhere, in a terminal so wide that messages stand in one line."""
+    return partial(run_cli, columns=300)
 
 
 @pytest.fixture

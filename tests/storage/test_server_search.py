@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,49 +12,28 @@ from pathlib import Path
 import pytest
 
 from storage import EvaluationRecord, Store, shown
+from tests.commands import search_arguments, start
 from tests.servers import PASSWORD, PostgresServer
 
 Command = Callable[..., tuple[int, str, str]]
 
-PROMPTS = ("a large solid red circle at the left", "a small hollow blue square", "a striped cross")
 BUDGET = 16
 
 
 @pytest.fixture
-def run_cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run a command in this process: exit code, standard output, standard error."""
-    from ecad_automl.cli.app import main
+def run_cli(run_cli: Command) -> Command:
+    """As everywhere, and what it writes holds no password."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ecad-automl", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "160")
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        assert PASSWORD not in captured.out + captured.err
-        return int(caught.value.code or 0), captured.out, captured.err
+        code, out, err = run_cli(*arguments)
+        assert PASSWORD not in out + err
+        return code, out, err
 
     return run
 
 
 def arguments(storage: str, study: str, folder: Path, model: Path, evaluations: int = BUDGET) -> list[str]:
-    prompts = folder / "prompts.txt"
-    prompts.write_text("\n".join(PROMPTS) + "\n")
-    return [
-        *("search", "--model", str(model), "--storage", storage, "--study", study, "--prompts", str(prompts)),
-        *("--reward", "fidelity", "--steps", "4", "--height", "16", "--width", "16", "--offspring", "4"),
-        *("--evaluations", str(evaluations), "--device", "cpu"),
-    ]
-
-
-def start(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "ecad_automl.cli", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
-    )
+    return search_arguments(folder, model, evaluations, storage=storage, study=study)
 
 
 def evaluated(storage: str, study: str) -> list[EvaluationRecord]:
