@@ -16,7 +16,7 @@ from ecad_automl.errors import EvaluationError, PromptError
 from ecad_automl.judging.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
-from ecad_automl.runtime import Prefixes, ScheduleHandle, SharingReport, apply_schedule
+from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
 from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "judged", "without_progress_bar"]
@@ -174,9 +174,9 @@ class Evaluator:
         return self._reference
 
     @property
-    def sharing(self) -> SharingReport:
+    def sharing(self) -> PrefixReport:
         """What schedules have shared so far."""
-        return SharingReport() if self._prefixes is None else self._prefixes.report()
+        return PrefixReport() if self._prefixes is None else self._prefixes.report()
 
     def baseline(self) -> Evaluation:
         """The uncached run, generated once."""

@@ -12,15 +12,14 @@ import torch
 from torch import nn
 
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
-from ecad_automl.runtime.blocks import blocks_of, parts_of
+from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of
 from ecad_automl.runtime.cache import OutputCache
-from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.prefix_run import PrefixRun
 from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
-from ecad_automl.runtime.sharing import SharingRun
 from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
@@ -70,7 +69,7 @@ class ScheduleHandle:
         others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
         sharing = None
         if prefixes is not None:
-            sharing = SharingRun(run, schedule, functions, transformer, prefixes)
+            sharing = PrefixRun(run, schedule, functions, transformer, prefixes)
             others.append((transformer, sharing.forward))
         self._instrument = Instrument(pipe, sharing or run, schedule.steps, "The schedule", others)
         if sharing is not None:

@@ -13,8 +13,20 @@ from torch import nn
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.cache import Output
 from ecad_automl.runtime.families import Component, family_of
+from ecad_automl.schedules.layout import Slot
 
-__all__ = ["Block", "Forward", "SlotCall", "Visit", "blocks_of", "parts_of", "replaced_forwards", "visited_slots"]
+__all__ = [
+    "Block",
+    "Forward",
+    "SlotCall",
+    "Visit",
+    "blocks_of",
+    "check_slot_calls",
+    "parts_of",
+    "replaced_forwards",
+    "slots_of",
+    "visited_slots",
+]
 
 Forward = Callable[..., Any]
 
@@ -77,6 +89,19 @@ def blocks_of(transformer: nn.Module) -> tuple[Block, ...]:
                 blocks.append(Block(path, module, first, components, group.chain, family.whole))
                 first += len(components)
     return tuple(blocks)
+
+
+def slots_of(transformer: nn.Module) -> tuple[Slot, ...]:
+    """The slots of a transformer in the order of a forward, with MACs of 0.
+
+    Raises:
+        UnsupportedModelError: no blocks were found in the transformer.
+    """
+    return tuple(
+        Slot(block.path, component.name, component.reader)
+        for block in blocks_of(transformer)
+        for component in block.components
+    )
 
 
 def parts_of(transformer: nn.Module) -> tuple[object, ...]:

@@ -244,7 +244,8 @@ def check_pipeline(pipe: DiffusionPipeline) -> Family:
         UnsupportedModelError: the family of its transformer knows a reason why it cannot.
     """
     family = family_of(transformer_of(pipe))
-    reason = family.why_not(pipe)
+    refused = (family.refused_pipelines.get(kind.__name__) for kind in type(pipe).__mro__)
+    reason = next(filter(None, refused), None) or family.why_not(pipe)
     if reason is not None:
         raise UnsupportedModelError(f"{type(pipe).__name__} cannot be run under a schedule: {reason}.")
     return family

@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from ecad_automl.errors import CacheStateError, ScheduleError
-from ecad_automl.runtime.blocks import Block, Forward, SlotCall, visited_slots
+from ecad_automl.runtime.blocks import Block, Forward, SlotCall, slots_of, visited_slots
 from ecad_automl.runtime.cache import Output, tensors_in
-from ecad_automl.runtime.families import slots_of
 from ecad_automl.runtime.instrument import Instrument, transformer_of
-from ecad_automl.runtime.scheduler_response import sampler_response
+from ecad_automl.runtime.scheduler_response import scheduler_response
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.schedules.drift import Drift
 
@@ -72,7 +71,7 @@ def measure_drift(
         tuple(slot.name for slot in slots),
         recorder.moved / weight[:, None, None],
         recorder.power / weight[:, None],
-        sampler_response(pipe.scheduler, steps, asked[-1]) if asked else None,
+        scheduler_response(pipe.scheduler, steps, asked[-1]) if asked else None,
     )
 
 

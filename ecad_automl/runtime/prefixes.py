@@ -16,11 +16,11 @@ from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.state import ModuleState, why_not_repeatable
 from ecad_automl.runtime.structure import Spec
 
-__all__ = ["Fingerprints", "Prefix", "Prefixes", "SharingReport"]
+__all__ = ["Fingerprints", "Prefix", "PrefixReport", "Prefixes"]
 
 
 @dataclass(frozen=True)
-class SharingReport:
+class PrefixReport:
     """What was shared so far.
 
     Args:
@@ -110,9 +110,9 @@ class Prefixes:
         """Bytes held."""
         return self._nbytes
 
-    def report(self) -> SharingReport:
+    def report(self) -> PrefixReport:
         """What was shared so far."""
-        return SharingReport(self._calls, self._shared, self._macs, self._shared_macs, self._nbytes)
+        return PrefixReport(self._calls, self._shared, self._macs, self._shared_macs, self._nbytes)
 
     def clear(self) -> None:
         """Free everything."""

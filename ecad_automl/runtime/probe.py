@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.runtime.families import slots_of
+from ecad_automl.runtime.blocks import slots_of
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
 from ecad_automl.runtime.text import text_paths

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["sampler_response"]
+__all__ = ["scheduler_response"]
 
 #: Latents that the sampler is run on: many enough for what it does to single values to average out.
 _SHAPE = (1, 4, 8, 8)
 
 
-def sampler_response(
+def scheduler_response(
     scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]]
 ) -> NDArray[np.float64] | None:
     """How far the last latents move for a unit change of the transformer's output at each step.

@@ -34,7 +34,7 @@ class Drift:
             drifts that earlier versions have measured.
         response: ``(steps,)`` float32: how far the last latents move where the transformer's output at a step does, by
             the sampler alone, see
-            :func:`~ecad_automl.runtime.scheduler_response.sampler_response`; None where not known.
+            :func:`~ecad_automl.runtime.scheduler_response.scheduler_response`; None where not known.
 
     Raises:
         ScheduleError: the shapes do not fit each other.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ecad_automl.models.text_to_image import supported_pipelines
-from ecad_automl.runtime.families import FAMILIES, Family, image, joint, other, video
-from ecad_automl.runtime.families.refusals import BY_NAME
+from ecad_automl.runtime import families
+from ecad_automl.runtime.families import FAMILIES, Family
 from scripts.docs.conformance import PROPERTIES, load, run
 
 TARGET = Path(__file__).parents[2] / "docs" / "families.md"
@@ -59,7 +60,7 @@ _TAIL = """
 ## Others
 
 A transformer of another class is looked through for lists of blocks with attentions and feed-forwards, known by their
-classes and names (`ecad_automl/runtime/families/generic.py`). `apply_schedule`, `slots_of` and `layout_of_call` work
+classes and names (`ecad_automl/runtime/families/_generic.py`). `apply_schedule`, `slots_of` and `layout_of_call` work
 with what is found, and a `NoAdapterWarning` says so. Its blocks are run whole, with only the reused slots left out, so
 that whatever else their code does is done in every step; `handle.whole_blocks` lists them; `compile=True` is an error.
 Compare with an uncached run before you rely on it: what lies beside the usual names is not cached, slots of a block may
@@ -72,13 +73,6 @@ Refused are also:
 
 # What notes of tests begin with where a property does not hold as such.
 _INSTEAD = ("refused", "none")
-
-_ADAPTERS = {
-    "image": image.IMAGE_FAMILIES,
-    "joint": joint.JOINT_FAMILIES,
-    "other": other.OTHER_FAMILIES,
-    "video": video.VIDEO_FAMILIES,
-}
 
 
 def text() -> str:
@@ -137,12 +131,11 @@ def _refusals() -> list[str]:
         for family in FAMILIES.values()
         for argument, why in family.refused_arguments.items()
     ]
-    names = [f"- {name}: {why}" for name, why in BY_NAME.items()]
+    names = [f"- {name}: {why}" for family in FAMILIES.values() for name, why in family.refused_pipelines.items()]
     phrases = [
-        f"- pipelines of {family.transformer} where, by `{family.why_not.__name__}` in `families/refusals.py`, "
-        f"{_summary(family)}"
+        f"- pipelines of {family.transformer} where, by `{_module(family)}`, {_summary(family)}"
         for family in FAMILIES.values()
-        if family.why_not.__doc__ and family.why_not.__name__ != "by_name"
+        if family.why_not.__doc__
     ]
     return [*arguments, *names, *phrases]
 
@@ -159,9 +152,17 @@ def _row(family: Family, cases: list[str]) -> str:
         for group in family.groups
     ]
     macs = ["config:", *family.counted] if family.counted else ["one call"]
-    (adapter,) = (name for name, families in _ADAPTERS.items() if family in families)
-    cells = [[family.transformer], blocks, from_text, others, macs, [f"`families/{adapter}.py`"], cases]
+    cells = [[family.transformer], blocks, from_text, others, macs, [f"`{_module(family)}`"], cases]
     return "| " + " | ".join("<br>".join(cell) or "-" for cell in cells) + " |\n"
+
+
+def _module(family: Family) -> str:
+    """The file that describes a family."""
+    return next(
+        f"families/{path.name}"
+        for path in sorted(Path(families.__file__).parent.glob("[!_]*.py"))
+        if import_module(f"{families.__name__}.{path.stem}").FAMILY is family
+    )
 
 
 def _cases(results: dict[str, Any], transformer: str) -> dict[str, Any]:

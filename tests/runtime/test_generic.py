@@ -17,10 +17,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from ecad_automl.errors import CacheStateError, NoAdapterWarning, UnsupportedModelError
-from ecad_automl.runtime import apply_schedule, layout_from_config, slots_of
+from ecad_automl.runtime import Sample, apply_schedule, layout_from_config, slots_of
 from ecad_automl.runtime.families import family_of
-from ecad_automl.runtime.families.generic import _MADE
-from ecad_automl.runtime.inputs import Sample
+from ecad_automl.runtime.families._generic import _MADE
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases.generic import GENERIC_CASES, LoopPipeline

@@ -13,11 +13,12 @@ import torch
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.runtime.families import FAMILIES
-from ecad_automl.runtime.families.refusals import BY_NAME
 from tests.runtime.cases.image_to_image import IMAGE_TO_IMAGE
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Layouts, Note, Reference
+
+REFUSED = {name: why for family in FAMILIES.values() for name, why in family.refused_pipelines.items()}
 
 STRENGTH = re.compile(r"^ +(denoise_)?strength: float\b", re.MULTILINE)
 
@@ -43,10 +44,10 @@ def test_runs_that_begin_with_an_image_are_refused_unless_they_do_all_steps(
     case = found.case(0.5)
     case.layout = layouts(found.like)
     schedule = case.random_schedule(1, steps=4)
-    if found.pipeline in BY_NAME:
-        with pytest.raises(UnsupportedModelError, match=f"{found.pipeline} cannot be run .*{BY_NAME[found.pipeline]}"):
+    if found.pipeline in REFUSED:
+        with pytest.raises(UnsupportedModelError, match=f"{found.pipeline} cannot be run .*{REFUSED[found.pipeline]}"):
             apply_schedule(case.pipe, schedule)
-        note(f"refused: {found.pipeline}, {BY_NAME[found.pipeline]}")
+        note(f"refused: {found.pipeline}, {REFUSED[found.pipeline]}")
         return
     with apply_schedule(case.pipe, schedule, fuse=False):
         with pytest.raises(CacheStateError, match="The run begins at step 2 of 4, as image-to-image does"):

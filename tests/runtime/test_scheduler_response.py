@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from ecad_automl.runtime.scheduler_response import sampler_response
+from ecad_automl.runtime.scheduler_response import scheduler_response
 
 
 def ask(count: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -18,7 +18,7 @@ def test_euler_on_flow_moves_the_latents_by_its_step_of_sigma() -> None:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     scheduler.set_timesteps(6)
     expected = np.abs(np.diff(scheduler.sigmas.double().numpy()))
-    assert_allclose(sampler_response(scheduler, 6, ask(6)), expected, rtol=1e-4)
+    assert_allclose(scheduler_response(scheduler, 6, ask(6)), expected, rtol=1e-4)
 
 
 def test_ddim_carries_errors_on_as_its_formula_says() -> None:
@@ -31,7 +31,7 @@ def test_ddim_carries_errors_on_as_its_formula_says() -> None:
     # x' = sqrt(a'/a) x + (sqrt(1 - a') - sqrt(a' (1 - a) / a)) e, equation 12 of DDIM without noise
     grows, takes = np.sqrt(kept / alpha[at]), np.sqrt(1 - kept) - np.sqrt(kept * (1 - alpha[at]) / alpha[at])
     expected = [abs(takes[step]) * np.prod(grows[step + 1 :]) for step in range(5)]
-    assert_allclose(sampler_response(scheduler, 5, ask(5)), expected, rtol=1e-4)
+    assert_allclose(scheduler_response(scheduler, 5, ask(5)), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_samplers_of_diffusers_have_a_response_and_stay_as_they_are(name: st
     scheduler.set_timesteps(8)
     timesteps = scheduler.timesteps.clone()
     forwards = len(timesteps)
-    response = sampler_response(scheduler, forwards, ask(8))
+    response = scheduler_response(scheduler, forwards, ask(8))
     assert response is not None
     assert response.shape == (forwards,)
     assert (response >= 0).all()
@@ -61,5 +61,5 @@ def test_the_samplers_of_diffusers_have_a_response_and_stay_as_they_are(name: st
 
 
 def test_a_scheduler_that_cannot_be_run_alone_has_none() -> None:
-    assert sampler_response(object(), 4, ask(4)) is None
-    assert sampler_response(diffusers.DDIMScheduler(), 4, (("four",), {})) is None
+    assert scheduler_response(object(), 4, ask(4)) is None
+    assert scheduler_response(diffusers.DDIMScheduler(), 4, (("four",), {})) is None

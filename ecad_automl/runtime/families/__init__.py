@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from importlib import import_module
 
 from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.runtime.families.generic import generic_family
-from ecad_automl.runtime.families.image import IMAGE_FAMILIES
-from ecad_automl.runtime.families.joint import JOINT_FAMILIES
-from ecad_automl.runtime.families.other import OTHER_FAMILIES
-from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
-from ecad_automl.runtime.families.video import VIDEO_FAMILIES
-from ecad_automl.schedules.layout import Slot
+from ecad_automl.runtime.families._generic import generic_family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, InputBuilder, Sample, empty
 
-__all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "family_of", "slot_modules", "slots_of"]
+__all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "InputBuilder", "Sample", "empty", "family_of"]
 
-FAMILIES = {
-    family.transformer: family for family in (*IMAGE_FAMILIES, *JOINT_FAMILIES, *OTHER_FAMILIES, *VIDEO_FAMILIES)
+#: The modules of this package that describe a family each, as ``FAMILY``.
+_MODULES = (
+    *("pixart", "flux", "sd3", "flux2", "qwen_image", "cogview4", "aura_flow", "chroma", "z_image", "lumina2", "sana"),
+    *("hunyuan_dit", "dit", "wan", "ltx", "hunyuan_video", "cogvideox", "mochi"),
+)
+
+#: By the name of the transformer class.
+FAMILIES: dict[str, Family] = {
+    family.transformer: family for family in (import_module(f"{__name__}.{name}").FAMILY for name in _MODULES)
 }
 
 
@@ -55,29 +57,3 @@ def family_of(transformer: nn.Module | str) -> Family:
             f"with an attention was found in it; adapters are there for {', '.join(FAMILIES)}."
         )
     return family
-
-
-def slot_modules(transformer: nn.Module) -> tuple[tuple[Slot, nn.Module], ...]:
-    """Each slot of a transformer with the module that computes it, in the order of a forward.
-
-    Raises:
-        UnsupportedModelError: no blocks were found in the transformer.
-    """
-    found = []
-    for group in family_of(transformer).groups:
-        for index, block in enumerate(attrgetter(group.path)(transformer)):
-            for component in group.components:
-                module = getattr(block, component.name, None)
-                # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
-                if module is not None:
-                    found.append((Slot(f"{group.path}.{index}", component.name, component.reader), module))
-    return tuple(found)
-
-
-def slots_of(transformer: nn.Module) -> tuple[Slot, ...]:
-    """The slots of a transformer in the order of a forward, with MACs of 0.
-
-    Raises:
-        UnsupportedModelError: no blocks were found in the transformer.
-    """
-    return tuple(slot for slot, _ in slot_modules(transformer))

@@ -25,7 +25,7 @@ from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, flatten
 from ecad_automl.schedules.schedule import Schedule, held_outputs
 
-__all__ = ["SharingRun"]
+__all__ = ["PrefixRun"]
 
 _CONSTANTS = (bool, int, float, str, type(None))
 
@@ -49,7 +49,7 @@ class _Branch:
     result: Any = None
 
 
-class SharingRun:
+class PrefixRun:
     """A visitor of transformer calls that leaves out those of a :class:`ScheduledRun` that another run has made.
 
     Args:

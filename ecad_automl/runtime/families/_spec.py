@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecad_automl.runtime.inputs import InputBuilder
+import torch
 
-__all__ = ["BlockGroup", "Component", "Family"]
+from ecad_automl.errors import ScheduleError
+
+__all__ = ["BlockGroup", "Component", "Family", "InputBuilder", "Sample", "empty"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,54 @@ class BlockGroup:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """The size of what is generated.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        text_tokens: prompt tokens, padding included.
+        branches: guidance branches, which is the transformer's batch for one image.
+        vae_scale_factor: pixels per latent element, along each side.
+    """
+
+    height: int
+    width: int
+    text_tokens: int
+    branches: int = 1
+    vae_scale_factor: int = 8
+
+    def to_dict(self) -> dict[str, int]:
+        """What a layout records of it."""
+        return {name: getattr(self, name) for name in ("height", "width", "text_tokens", "branches")}
+
+    def latent_size(self, patch_size: int) -> tuple[int, int]:
+        """Height and width of the latent image, which must be whole patches.
+
+        Raises:
+            ScheduleError: a size is not positive, or the image is not a whole number of patches.
+        """
+        if min(self.text_tokens, self.branches, self.vae_scale_factor) < 1:
+            raise ScheduleError(f"MACs cannot be counted for {self}; all sizes must be at least 1.")
+        unit = self.vae_scale_factor * patch_size
+        if self.height < 1 or self.width < 1 or self.height % unit or self.width % unit:
+            raise ScheduleError(
+                f"An image of {self.height} x {self.width} pixels does not fit this model; height and width must be "
+                f"positive multiples of {unit}."
+            )
+        return self.height // self.vae_scale_factor, self.width // self.vae_scale_factor
+
+
+#: Makes the keyword arguments of one transformer forward from the transformer's config and a sample.
+InputBuilder = Callable[[Mapping[str, Any], Sample], dict[str, Any]]
+
+
+def empty(*shape: int) -> torch.Tensor:
+    """A tensor of that shape and no data, as :data:`InputBuilder` gives."""
+    return torch.empty(shape, device="meta")
+
+
+@dataclass(frozen=True)
 class Family:
     """A transformer class.
 
@@ -52,15 +102,17 @@ class Family:
         transformer: name of the class in diffusers.
         groups: the lists of blocks, in the order in which a forward runs them.
         pipelines: the pipelines that are known to work.
-        inputs: makes the inputs of one forward from the config alone. Without it, the layout takes a call of the
-            pipeline to see them.
+        inputs: makes the inputs of one forward, as its pipelines do, from the config alone. Without it, the layout
+            takes a call of the pipeline to see them.
         counted: of the pipelines, those whose inputs are what ``inputs`` makes.
         guided_branches: images in the transformer's batch for one image with guidance on: 2 where the unconditional
             branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
         text: paths of modules outside of the components that see nothing but the text.
         joins_text: whether a transformer joins the text with something else anew in every step, so that nothing in
             its components sees the same tensor twice.
-        why_not: why a pipeline cannot be run under a schedule, in a phrase; None where it can.
+        refused_pipelines: names of pipelines that cannot be run under a schedule, nor can their subclasses, each with
+            why.
+        why_not: why another pipeline cannot be run so, in a phrase; None where it can.
         refused_arguments: arguments of the transformer that a run must leave None, each with why.
         whole: why blocks have to be run whole, with only their slots stood in for, in a phrase; None where they may be
             recorded.
@@ -74,6 +126,7 @@ class Family:
     guided_branches: int = 1
     text: tuple[str, ...] = ()
     joins_text: Callable[[Any], bool] = lambda _transformer: False
+    refused_pipelines: Mapping[str, str] = field(default_factory=dict)
     why_not: Callable[[Any], str | None] = lambda _pipe: None
     refused_arguments: Mapping[str, str] = field(default_factory=dict)
     whole: str | None = None

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from ecad_automl.errors import NoAdapterWarning, UnsupportedModelError
-from ecad_automl.runtime.families.spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
 
 __all__ = ["generic_family"]
 

@@ -1,0 +1,19 @@
+"""Chroma."""
+
+from __future__ import annotations
+
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+
+__all__ = ["FAMILY"]
+
+FAMILY = Family(
+    transformer="ChromaTransformer2DModel",
+    groups=(
+        BlockGroup("transformer_blocks", (Component("attn"), Component("ff"), Component("ff_context"))),
+        BlockGroup(
+            "single_transformer_blocks",
+            (Component("proj_mlp", "proj_out"), Component("attn", "proj_out"), Component("proj_out")),
+        ),
+    ),
+    pipelines=("ChromaPipeline",),
+)

@@ -1,0 +1,14 @@
+"""CogView 4."""
+
+from __future__ import annotations
+
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+
+__all__ = ["FAMILY"]
+
+FAMILY = Family(
+    transformer="CogView4Transformer2DModel",
+    # One feed-forward serves image and text, one after the other.
+    groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("ff", calls=2))),),
+    pipelines=("CogView4Pipeline", "CogView4ControlPipeline"),
+)
