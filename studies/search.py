@@ -174,6 +174,10 @@ class Search:
 
         progress("uncached run")
         calibration = calibrate(self._evaluator, self._layout, self._store, self._name, self._cost, progress=progress)
+        if calibration.drift.no_response:
+            self._observer.message(
+                f"All steps count alike in the drift, which seeds and surrogate go by: {calibration.drift.no_response}"
+            )
         self._scale = calibration.scale
         self._uncached = self._evaluator.baseline().scores
         self._bounds = Bounds(self._constraints, self._evaluator.baseline())

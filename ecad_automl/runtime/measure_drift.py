@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.errors import CacheStateError, EvaluationError, ScheduleError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, slots_of, visited_slots
 from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.instrument import Instrument, transformer_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 __all__ = ["measure_drift"]
+
+_Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def measure_drift(
@@ -71,14 +73,24 @@ def measure_drift(
         tuple(slot.name for slot in slots),
         recorder.moved / weight[:, None, None],
         recorder.power / weight[:, None],
-        scheduler_response(pipe.scheduler, steps, asked[-1]) if asked else None,
+        *_response(pipe.scheduler, steps, asked),
     )
 
 
+def _response(scheduler: Any, steps: int, asked: list[_Arguments]) -> tuple[NDArray[np.float64] | None, str]:
+    """The scheduler's response, or None and why there is none."""
+    if not asked:
+        return None, f"The pipeline does not call set_timesteps of its {type(scheduler).__name__}."
+    try:
+        return scheduler_response(scheduler, steps, asked[-1]), ""
+    except EvaluationError as error:
+        return None, str(error)
+
+
 @contextmanager
-def _timesteps(pipe: DiffusionPipeline) -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+def _timesteps(pipe: DiffusionPipeline) -> Iterator[list[_Arguments]]:
     """What ``set_timesteps`` of a pipeline's scheduler is called with."""
-    asked: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    asked: list[_Arguments] = []
     set_timesteps = pipe.scheduler.set_timesteps
 
     @functools.wraps(set_timesteps)  # pipelines look at its signature

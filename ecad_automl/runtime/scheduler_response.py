@@ -1,4 +1,4 @@
-"""How far a sampler carries an error of the transformer at one step into the last latents; no image is made."""
+"""How far a scheduler carries an error of the transformer at one step into the last latents; no image is made."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ecad_automl.errors import EvaluationError
+
 __all__ = ["scheduler_response"]
 
-#: Latents that the sampler is run on: many enough for what it does to single values to average out.
+#: Latents that the scheduler is run on: many enough for what it does to single values to average out.
 _SHAPE = (1, 4, 8, 8)
+
+#: What schedulers of diffusers raise that do not step from latents and outputs alone: they lack a method, want other
+#: arguments or shapes, or look up what a pipeline sets.
+_NOT_ALONE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def scheduler_response(
     scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]]
-) -> NDArray[np.float64] | None:
+) -> NDArray[np.float64]:
     """How far the last latents move for a unit change of the transformer's output at each step.
 
     A copy of the scheduler steps through a run on outputs that are all zero, and again with one step's output changed
@@ -31,16 +37,22 @@ def scheduler_response(
         arguments: by position and by name, with which the pipeline calls ``set_timesteps``.
 
     Returns:
-        ``(steps,)``, not negative; None where the scheduler cannot be run like that.
+        ``(steps,)``, not negative.
+
+    Raises:
+        EvaluationError: the scheduler cannot be run like that; the message says why.
     """
     try:
         still = _last_latents(scheduler, steps, arguments, None)
         moved = [_last_latents(scheduler, steps, arguments, changed) - still for changed in range(steps)]
-    # Schedulers of any make, called outside of a pipeline, raise whatever they like.
-    except Exception:  # noqa: BLE001
-        return None
+    except _NOT_ALONE as error:
+        raise EvaluationError(
+            f"{type(scheduler).__name__} cannot be run without its pipeline ({type(error).__name__}: {error})."
+        ) from error
     response = np.array([float(difference.abs().mean()) for difference in moved])
-    return response if np.isfinite(response).all() and response.any() else None
+    if not np.isfinite(response).all() or not response.any():
+        raise EvaluationError(f"{type(scheduler).__name__} moves the latents by nothing or beyond all numbers.")
+    return response
 
 
 def _last_latents(

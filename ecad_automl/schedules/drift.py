@@ -33,8 +33,9 @@ class Drift:
         output: ``(steps, steps)`` float32: the distance of what the whole transformer gives at two steps; None in
             drifts that earlier versions have measured.
         response: ``(steps,)`` float32: how far the last latents move where the transformer's output at a step does, by
-            the sampler alone, see
+            the scheduler alone, see
             :func:`~ecad_automl.runtime.scheduler_response.scheduler_response`; None where not known.
+        no_response: why there is no response; empty where there is one, and in drifts of earlier versions.
 
     Raises:
         ScheduleError: the shapes do not fit each other.
@@ -45,6 +46,7 @@ class Drift:
     magnitude: NDArray[np.float32]
     output: NDArray[np.float32] | None = None
     response: NDArray[np.float32] | None = None
+    no_response: str = ""
 
     def __post_init__(self) -> None:
         steps = self.magnitude.shape[-1]
@@ -70,6 +72,7 @@ class Drift:
         moved: NDArray[np.float64],
         power: NDArray[np.float64],
         response: NDArray[np.float64] | None = None,
+        no_response: str = "",
     ) -> Drift:
         """The drift from mean squares.
 
@@ -79,6 +82,7 @@ class Drift:
                 the slots.
             power: ``(slots, steps)``, or one row more: ``E x[m]^2``.
             response: ``(steps,)``, see the class.
+            no_response: see the class.
         """
         scale = (power[:, :, None] + power[:, None, :]) / 2
         distance = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0).astype(np.float32)
@@ -89,6 +93,7 @@ class Drift:
             np.sqrt(power[:count]).astype(np.float32),
             distance[count] if len(distance) > count else None,
             None if response is None else response.astype(np.float32),
+            no_response,
         )
 
     def harm(self) -> NDArray[np.float64]:
@@ -96,7 +101,7 @@ class Drift:
 
         Slots that are reused together move the transformer's output by far less, or more, than their own distances add
         up to, and this differs from step to step. So distances are scaled: over all slots, their mean is the distance
-        of the output. And steps count by the root of the sampler's response, half way between equal weights and those
+        of the output. And steps count by the root of the scheduler's response, half way between equal weights and those
         that would hold if later steps did nothing about the errors of earlier ones. On the bundled model the sum ranks
         evaluated schedules of nearly equal cost at 0.83, that of the distances at 0.74
         (``benchmarks/search/surrogate_models.py``).
@@ -136,6 +141,8 @@ class Drift:
         """The drift as a compressed NumPy archive, the inverse of :meth:`from_bytes`."""
         buffer = io.BytesIO()
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        if self.no_response:
+            arrays["no_response"] = np.array(self.no_response)
         np.savez_compressed(buffer, slots=np.array(self.slots), **arrays)
         return buffer.getvalue()
 
@@ -150,7 +157,14 @@ class Drift:
             archive = read_arrays(data)
             slots = tuple(str(name) for name in archive["slots"])
             output, response = (archive.get(name) for name in ("output", "response"))
-            return cls(slots, archive["distance"], archive["magnitude"], output, response)
+            return cls(
+                slots,
+                archive["distance"],
+                archive["magnitude"],
+                output,
+                response,
+                str(archive.get("no_response", "")),
+            )
         # Arrays of other kinds than a drift's fail in many ways.
         except Exception as error:
             raise StorageError(

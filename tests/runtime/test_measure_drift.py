@@ -62,6 +62,7 @@ def test_with_all_elements_drift_is_its_definition(case: Case) -> None:
     # CogVideoX's own multistep sampler takes other arguments than all others.
     alone = type(case.pipe.scheduler).__name__ != "CogVideoXDPMScheduler"
     assert (None if drift.response is None else drift.response.shape) == ((4,) if alone else None)
+    assert bool(drift.no_response) is not alone
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

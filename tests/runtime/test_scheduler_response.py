@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from ecad_automl.errors import EvaluationError
 from ecad_automl.runtime.scheduler_response import scheduler_response
 
 
@@ -60,6 +61,28 @@ def test_the_samplers_of_diffusers_have_a_response_and_stay_as_they_are(name: st
     assert getattr(scheduler, "_step_index", None) is None
 
 
-def test_a_scheduler_that_cannot_be_run_alone_has_none() -> None:
-    assert scheduler_response(object(), 4, ask(4)) is None
-    assert scheduler_response(diffusers.DDIMScheduler(), 4, (("four",), {})) is None
+def test_a_scheduler_that_cannot_be_run_alone_is_named_with_the_reason() -> None:
+    with pytest.raises(
+        EvaluationError, match=r"object cannot be run without its pipeline \(AttributeError: .*timesteps"
+    ):
+        scheduler_response(object(), 4, ask(4))
+    with pytest.raises(EvaluationError, match=r"CogVideoXDPMScheduler .*\(TypeError: .*timestep_back"):
+        scheduler_response(diffusers.CogVideoXDPMScheduler(), 4, ask(4))
+
+
+def test_other_faults_of_a_scheduler_are_not_hidden() -> None:
+    class Broken:
+        def set_timesteps(self, *_: Any, **__: Any) -> None:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        scheduler_response(Broken(), 4, ask(4))
+
+
+def test_a_scheduler_that_moves_nothing_has_no_response() -> None:
+    class Still(diffusers.DDIMScheduler):
+        def step(self, _output: Any, _timestep: Any, sample: Any, **_: Any) -> tuple[Any]:
+            return (sample,)
+
+    with pytest.raises(EvaluationError, match="Still moves the latents by nothing"):
+        scheduler_response(Still(), 4, ask(4))

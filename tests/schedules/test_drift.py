@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,12 @@ def test_harm_adds_up_to_the_distance_of_the_output_weighted_by_the_response() -
     assert_allclose(drift.harm().mean(axis=0), drift.output * weights[:, None], rtol=1e-5, atol=1e-7)
     # At one step, slots keep their proportions.
     assert_allclose(drift.harm()[1, 4, 2] / drift.harm()[3, 4, 2], drift.distance[1, 4, 2] / drift.distance[3, 4, 2])
+
+
+def test_why_there_is_no_response_is_kept() -> None:
+    drift = replace(random_drift(), response=None, no_response="It cannot be run.")
+    assert Drift.from_bytes(drift.to_bytes()).no_response == "It cannot be run."
+    assert Drift.from_bytes(random_drift().to_bytes()).no_response == ""
 
 
 def test_harm_of_an_older_drift_is_its_distance() -> None:

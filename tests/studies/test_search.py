@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,13 @@ def test_a_candidate_without_a_score_fails_alone(bench: Any) -> None:
     assert status.evaluations == 60
     assert [trial.state.name for trial in bench.trials()].count("FAIL") == 2
     assert sum("gave nan" in message for message in bench.observer.messages) == 2
+
+
+def test_a_search_without_the_schedulers_response_says_so(bench: Any) -> None:
+    evaluator = bench.evaluator()
+    evaluator.drift = replace(evaluator.drift, response=None, no_response="OddScheduler cannot be run alone.")
+    bench.run(evaluator, evaluations=8)
+    assert any(text.endswith("go by: OddScheduler cannot be run alone.") for text in bench.observer.messages)
 
 
 def test_candidate_after_candidate_without_a_score_stops_the_search(bench: Any) -> None:
