@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ecad_automl.errors import StudyError
+from ecad_automl.errors import OptionError
 from ecad_automl.latency.model import FEWEST_SCHEDULES
 
 __all__ = ["SETTINGS", "Heuristics", "LatencySettings", "SearchConfig"]
@@ -25,7 +25,7 @@ class LatencySettings:
         schedules: random schedules that are timed, once, before the study's first evaluation.
 
     Raises:
-        StudyError: a number is out of range.
+        OptionError: a number is out of range.
     """
 
     batch_size: int = 1
@@ -33,9 +33,9 @@ class LatencySettings:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise StudyError(f"The latency batch size is {self.batch_size}; at least 1 image per call is needed.")
+            raise OptionError(f"The latency batch size is {self.batch_size}; at least 1 image per call is needed.")
         if self.schedules < FEWEST_SCHEDULES:
-            raise StudyError(
+            raise OptionError(
                 f"A latency model of {self.schedules} timed schedules was asked for, but it needs {FEWEST_SCHEDULES}."
             )
 
@@ -61,9 +61,9 @@ class SearchConfig:
             of interest are left out.
         heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         adaptive: whether operators are used the more often the more their children have added to the front.
-        race: the evaluation of a bred candidate is stopped after the most telling of its images where its expected gain
-            for each remaining one is below this share of what the latest candidates brought for each of theirs; 0 stops
-            none.
+        race: whether the evaluation of a bred candidate is stopped after the most telling of its images where its
+            expected gain for each remaining one is too little.
+        race_share: how much is too little, as a share of what the latest candidates brought for each of their images.
         asynchronous: with several workers, whether candidates are proposed as results arrive, so that no worker waits.
             False finishes each generation first; what a study finds then depends neither on the number of workers nor
             on which of them was faster.
@@ -71,7 +71,7 @@ class SearchConfig:
         seed: of all randomness.
 
     Raises:
-        StudyError: a number is out of range; the message names it.
+        OptionError: a number is out of range; the message names it.
     """
 
     evaluations: int = 150
@@ -85,34 +85,35 @@ class SearchConfig:
     drift_seeds: int = 4
     heuristics: Heuristics = "fora"
     adaptive: bool = True
-    race: float = 1.0
+    race: bool = True
+    race_share: float = 1.0
     asynchronous: bool = True
     trust: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.population < 2:
-            raise StudyError(f"The population is {self.population}; at least 2 schedules are needed to breed.")
+            raise OptionError(f"The population is {self.population}; at least 2 schedules are needed to breed.")
         if self.offspring < 2:
-            raise StudyError(f"The offspring are {self.offspring}; at least 2 schedules per generation are needed.")
+            raise OptionError(f"The offspring are {self.offspring}; at least 2 schedules per generation are needed.")
         if self.evaluations < self.offspring:
-            raise StudyError(
+            raise OptionError(
                 f"The budget of {self.evaluations} evaluations is below the offspring of one generation, "
                 f"{self.offspring}; raise the evaluations or lower the offspring."
             )
         if not 0 <= self.unfiltered <= self.offspring:
-            raise StudyError(f"There are {self.unfiltered} unfiltered of {self.offspring} offspring; they must fit in.")
+            raise OptionError(f"Unfiltered are {self.unfiltered} of {self.offspring} offspring; they must fit in.")
         if self.pool < self.offspring:
-            raise StudyError(f"The pool of {self.pool} is below the offspring, {self.offspring}; it must be larger.")
+            raise OptionError(f"The pool of {self.pool} is below the offspring, {self.offspring}; it must be larger.")
         if self.heuristics not in get_args(Heuristics):
             known = ", ".join(get_args(Heuristics))
-            raise StudyError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")
-        if not self.race >= 0:
-            raise StudyError(f"The share of gain to race for is {self.race}; it must be at least 0, such as 1.")
+            raise OptionError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")
+        if not self.race_share >= 0:
+            raise OptionError(f"The race share is {self.race_share}; it must be at least 0, such as 1.")
         numbers = {
             "step seeds": self.step_seeds,
             "drift seeds": self.drift_seeds,
         }
         for name, number in numbers.items():
             if number < 0:
-                raise StudyError(f"The number of {name} is {number}; it must not be negative.")
+                raise OptionError(f"The number of {name} is {number}; it must not be negative.")

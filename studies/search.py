@@ -209,7 +209,7 @@ class Search:
         uncached = self._uncached.astype(np.float32).astype(np.float64)
         # One worker asks in the same order however often the search is interrupted, and is to be answered the same.
         patience = _PATIENCE if self._config.asynchronous and workers > 1 else 0.0
-        race = Race(uncached, self._scale.reference, self._config.race, patience)
+        race = Race(uncached, self._scale.reference, self._config.race_share, patience)
         self._race = OrderedRace(race, at_once=self._config.asynchronous)
         records = {record.genome: record for record in self._store.evaluations(self._name)}
         for trial in evaluated_trials(self._study):

@@ -21,7 +21,7 @@ OURS = "ecad-automl"
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     OURS: {},
     "ecad-automl, no surrogate": {"surrogate": False},
-    "ecad-automl, no racing": {"race": 0.0},
+    "ecad-automl, no racing": {"race": False},
     "ecad-automl, drift not scaled": {"scaled_drift": False},
     "ecad-automl, operators not adaptive": {"adaptive": False},
     "ecad-automl, no step seeds": {"step_seeds": 0, "drift_seeds": 14},

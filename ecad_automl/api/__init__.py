@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ecad_automl.api.config_file import read_search_file
     from ecad_automl.api.front import Front, FrontPoint
+    from ecad_automl.api.kept_settings import resolved_config
     from ecad_automl.api.searching import search
-    from ecad_automl.api.settings import SearchFile, resolved_config
+    from ecad_automl.api.settings import SearchFile
 
 __all__ = ["Front", "FrontPoint", "SearchFile", "read_search_file", "resolved_config", "search"]
 
@@ -17,7 +18,7 @@ _HOMES = {
     "FrontPoint": "ecad_automl.api.front",
     "SearchFile": "ecad_automl.api.settings",
     "read_search_file": "ecad_automl.api.config_file",
-    "resolved_config": "ecad_automl.api.settings",
+    "resolved_config": "ecad_automl.api.kept_settings",
     "search": "ecad_automl.api.searching",
 }
 

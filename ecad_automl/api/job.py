@@ -1,69 +1,112 @@
-"""One way from what a user asked for to a search: for the command line and for Python."""
+"""One way from the settings of a search, and what else it was given, to the search: for the command and for Python."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecad_automl.api.settings import MethodTable, SearchFile
+from rich.console import Console
+
+from ecad_automl.api.prompts import choose_prompts, split_record
+from ecad_automl.api.settings import BUNDLED, SearchFile
+from ecad_automl.api.terminal import say, warn
+from ecad_automl.errors import PromptError
+from ecad_automl.execution.settings import Execution
 from storage import shown
+from studies.config import SearchConfig
 
 if TYPE_CHECKING:
+    from ecad_automl.models import LoadedModel
+    from ecad_automl.prompts import PromptSet
+    from ecad_automl.rewards import PairedReward, Reward
     from studies import SearchJob
+    from studies.warm_start import Source
 
-__all__ = ["announcement", "keep_settings"]
+__all__ = ["announcement", "search_job"]
 
 _LOGGER = logging.getLogger("ecad_automl.api")
 
+#: Prompts that come with the bundled model.
+_BUNDLED_PROMPTS = 24
+_DTYPES = ("float32", "float16", "bfloat16")
 
-def keep_settings(job: SearchJob, said: Mapping[str, Any]) -> SearchJob:
-    """The job with its settings, defaults included, as far as they have a form in a file, to be kept in the study.
+
+def search_job(
+    settings: SearchFile,
+    console: Console,
+    *,
+    model: Any = None,
+    prompts: PromptSet | None = None,
+    reward: Reward | PairedReward | None = None,
+    wait: float = 0.0,
+) -> SearchJob:
+    """What to search for; the model and the rewards are loaded last.
 
     Args:
-        job: what is searched for.
-        said: what only the caller knows, by the names of options: what prompts, reward and sources were called.
+        settings: of the search.
+        console: where it is told what is done.
+        model: in place of the one that the settings name, a pipeline or a loaded model.
+        prompts: in place of those that the settings name.
+        reward: in place of the one that the settings name.
+        wait: seconds to wait at most for another search on the same file.
 
     Raises:
-        StudyError: a value is out of range.
+        EcadError: of the kind that says what is wrong.
     """
-    generation, config, latency = job.model.settings, job.config, job.latency
-    dtype = str(job.model.pipe.transformer.dtype).removeprefix("torch.")
-    options = {
-        "model": job.model.name,
-        "dtype": dtype if dtype in ("float32", "float16", "bfloat16") else None,
-        "steps": generation.steps,
-        "guidance_scale": generation.guidance_scale,
-        "height": generation.height,
-        "width": generation.width,
-        "images_per_prompt": len(job.seeds),
-        "constraint": [str(constraint) for constraint, _ in job.constraints],
-        "cost": _cost(job),
-        "latency_batch_size": latency.batch_size if latency else None,
-        "latency_schedules": latency.schedules if latency else None,
-        "storage": shown(job.storage),
-        "study": job.study,
-        "evaluations": config.evaluations,
-        "population": config.population,
-        "offspring": config.offspring,
-        "init_limit": job.init_limit,
-        "batch_size": job.batch_size,
-        "seed": config.seed,
-        "heuristics": config.heuristics,
-        "race": config.race > 0,
-        "surrogate": config.surrogate,
-        "backup_every": job.backup_every,
-        "executor": job.execution.executor,
-        "workers": job.execution.workers,
-        "address": job.execution.address,
-        "gpus_per_worker": job.execution.gpus_per_worker,
-        "evaluation_timeout": job.execution.evaluation_timeout,
-        "asynchronous": config.asynchronous,
-    }
-    # The URL of a database may have a password.
-    sources = {"init": [shown(source) for source in said.get("init") or []]}
-    resolved = SearchFile.from_options({**options, **said, **sources}, MethodTable.from_config(config))
+    config, execution, latency = settings.build(SearchConfig), settings.build(Execution), settings.latency()
+    asked, split = settings.prompts, None
+    chosen = prompts or choose_prompts(
+        console,
+        settings.model.model,
+        *(asked.prompts, asked.column, asked.split, asked.limit),
+        bundled="calibration",
+        count=_BUNDLED_PROMPTS,
+    )
+    if asked.calibration_prompts is not None:
+        from ecad_automl.prompts import split_prompts
+
+        if asked.prompts is None:
+            raise PromptError("The bundled prompts are split already; give --calibration-prompts with --prompts.")
+        parts = split_prompts(chosen, asked.calibration_prompts)
+        chosen, split = parts.calibration, split_record(parts, asked.prompts, asked.column, asked.split, asked.limit)
+    if model is not None:
+        from ecad_automl.api.model import as_model
+
+        model = as_model(model)
+    name = settings.search.study or Path(settings.model.model if model is None else model.name).name
+    sources = _sources(settings.search.init or [], settings.search.storage, name, console)
+    with console.status("Loading the model ..."):
+        from ecad_automl.api.rewards import as_reward, measured_constraints
+        from studies import SearchJob
+
+        # Of a name, workers load the reward too.
+        named = None if reward is not None else settings.reward.reward or _default_reward(settings)
+        scorer = reward or as_reward(named, settings.model.device)
+        constraints = measured_constraints(settings.reward.constraint or [], settings.model.device)
+        loaded = _loaded(settings, model)
+    job = SearchJob(
+        loaded,
+        list(chosen.prompts),
+        scorer,
+        settings.search.storage,
+        name,
+        tuple(range(asked.images_per_prompt)),
+        settings.search.batch_size,
+        config,
+        latency,
+        init=sources,
+        init_limit=settings.search.init_limit,
+        constraints=constraints,
+        prompt_split=split,
+        wait=wait,
+        backup_every=settings.search.backup_every,
+        execution=execution,
+        reward_given=named,
+    )
+    resolved = _resolved(settings, job, given=[name for name, one in (("prompts", prompts), ("model", model)) if one])
     _LOGGER.info("settings: %s", resolved.to_dict())
     return replace(job, settings=resolved.to_bytes())
 
@@ -72,10 +115,78 @@ def announcement(job: SearchJob) -> str:
     """One line on a search that begins."""
     return (
         f"Study {job.study} in {shown(job.storage)}: {len(job.prompts)} prompts x {len(job.seeds)} images, "
-        f"{job.model.settings.steps} steps, reward {job.reward.name}, cost {_cost(job)}, "
+        f"{job.model.settings.steps} steps, reward {job.reward.name}, cost {'latency' if job.latency else 'gmacs'}, "
         f"{job.config.evaluations} evaluations."
     )
 
 
-def _cost(job: SearchJob) -> str:
-    return "latency" if job.latency else "gmacs"
+def _default_reward(settings: SearchFile) -> str:
+    return BUNDLED if settings.model.model == BUNDLED else "fidelity"
+
+
+def _loaded(settings: SearchFile, given: LoadedModel | None) -> LoadedModel:
+    """The model, called as the settings say; one in memory keeps its scheduler."""
+    asked = settings.model
+    if given is None:
+        from ecad_automl.models import load_model
+
+        given = load_model(asked.model, revision=asked.revision, dtype=asked.dtype, device=asked.device)
+        given = given.with_scheduler(asked.scheduler)
+    return given.with_settings(
+        steps=asked.steps, guidance_scale=asked.guidance_scale, height=asked.height, width=asked.width
+    )
+
+
+def _sources(init: Sequence[str], storage: str, study: str, console: Console) -> list[Source]:
+    """What a study is to start from; nothing is read once it has begun, so the sources need not be there any more.
+
+    Raises:
+        EcadError: a source has nothing of use.
+    """
+    if not init:
+        return []
+    from studies.warm_start import has_started, read_source
+
+    if has_started(storage, study):
+        say(console, f"The study {study!r} has begun; --init counts only when it begins, and is not read again.")
+        return []
+    sources = [read_source(location) for location in init]
+    for source in sources:
+        evaluated = f", and {len(source.evaluated)} evaluations to learn from" if source.evaluated else ""
+        say(console, f"Starting from {source.name}: {len(source.seeds)} schedules{evaluated}.", keep=[source.name])
+        for note in source.notes:
+            warn(console, note)
+    return sources
+
+
+def _resolved(settings: SearchFile, job: SearchJob, given: Sequence[str]) -> SearchFile:
+    """All settings, defaults included, as far as they have a form in a file, to be kept in the study.
+
+    Args:
+        settings: as they were asked for.
+        job: what they led to.
+        given: whether "prompts" or a "model" were given as objects; what the settings say of them was not used.
+    """
+    generation, dtype = job.model.settings, str(job.model.pipe.transformer.dtype).removeprefix("torch.")
+    unused = [
+        *(("prompts", "column", "split", "limit") if "prompts" in given else ()),
+        *(("revision", "scheduler") if "model" in given else ()),
+        *(() if job.latency else ("latency_batch_size", "latency_schedules")),
+    ]
+    return SearchFile.from_options(
+        {
+            **settings.values(),
+            "model": job.model.name,
+            "dtype": dtype if dtype in _DTYPES else None,
+            "steps": generation.steps,
+            "guidance_scale": generation.guidance_scale,
+            "height": generation.height,
+            "width": generation.width,
+            "reward": job.reward_given or job.reward.name,
+            "study": job.study,
+            # The URL of a database may have a password.
+            "storage": shown(job.storage),
+            "init": [shown(source) for source in settings.search.init or []],
+            **dict.fromkeys(unused),
+        }
+    )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ecad_automl.api.terminal import redraws, say
+from ecad_automl.api.terminal import redraws, say, warn
 
 if TYPE_CHECKING:
     from studies import SearchJob, SearchStatus
@@ -25,14 +25,18 @@ _LOGGER = logging.getLogger("ecad_automl.api")
 class LiveStatus:
     """A table that follows the search; where output is neither a terminal nor a notebook, a line now and then.
 
+    On a quiet console nothing is shown, and messages are logged.
+
     Args:
         console: where it is shown.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if redraws(console) else None
-        self._in_notebook = console.is_jupyter
+        self._live = None
+        if redraws(console) and not console.quiet:
+            self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._in_notebook = console.is_jupyter and not console.quiet
         self._shown: Any = None
         self._printed = -1
 
@@ -49,7 +53,7 @@ class LiveStatus:
 
     def message(self, text: str) -> None:
         """Print a line that stays."""
-        say(self._console, text, style="yellow")
+        warn(self._console, text)
 
     def update(self, status: SearchStatus) -> None:
         """Show the status."""

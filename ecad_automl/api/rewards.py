@@ -45,18 +45,19 @@ class FunctionReward:
         return np.asarray(scores, dtype=np.float64)
 
 
-def as_reward(given: str | Reward | PairedReward | Callable[..., Any]) -> Reward | PairedReward:
+def as_reward(given: Any, device: str | None = None) -> Reward | PairedReward:
     """What a search maximizes.
 
     Args:
         given: a name as for :func:`~ecad_automl.rewards.load_reward`, a reward, or a function, see
             :class:`FunctionReward`. Of distances, the less the better, minus them is maximized.
+        device: torch device of one that is named.
 
     Raises:
         RewardError: it is none of these, or a function without a name.
     """
     if isinstance(given, str):
-        return maximized(load_reward(given))
+        return maximized(load_reward(given, device=device))
     if isinstance(given, type):
         raise RewardError(f"The reward is the class {given.__name__}; give an object of it: {given.__name__}().")
     if isinstance(given, Reward | PairedReward):

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from rich.console import Console
 
 from ecad_automl.api.config_file import preset_options
 from ecad_automl.api.front import Front
-from ecad_automl.api.job import announcement, keep_settings
+from ecad_automl.api.job import announcement, search_job
 from ecad_automl.api.live import outcome, run_with_status
-from ecad_automl.api.model import as_model
 from ecad_automl.api.plain_text import PlainConsole
-from ecad_automl.api.rewards import as_reward, measured_constraints
-from ecad_automl.api.starting import known_schedules, latency_settings, noise_seeds, study_name
-from ecad_automl.api.terminal import say
+from ecad_automl.api.rewards import as_reward
+from ecad_automl.api.settings import SearchFile
+from ecad_automl.api.terminal import say, warn
 from ecad_automl.errors import PromptError, UnsupportedModelError
-from ecad_automl.execution import Execution
-from ecad_automl.models import LoadedModel
-from ecad_automl.prompts import PromptSet, read_prompt_set
+from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
 from storage import shown
-from studies import LatencySettings, SearchConfig, SearchJob, SearchStatus, run_search
+from studies.config import LatencySettings, SearchConfig
 
 if TYPE_CHECKING:
+    from ecad_automl.execution import Execution
     from ecad_automl.rewards import Constraint, PairedReward, Reward
 
 __all__ = ["search"]
-
-_LOGGER = logging.getLogger("ecad_automl")
-
-#: How a pipeline is called.
-_CALL = ("steps", "guidance_scale", "height", "width")
-#: Settings of the search itself that a preset may have.
-_SEARCH = ("evaluations", "population", "offspring")
 
 
 def search(
@@ -49,7 +39,7 @@ def search(
     *,
     preset: str | None = None,
     reward: str | Reward | PairedReward | Callable[..., Any] | None = None,
-    storage: str | Path = "sqlite:///ecad.db",
+    storage: str | Path | None = None,
     study: str | None = None,
     evaluations: int | None = None,
     images_per_prompt: int | None = None,
@@ -60,14 +50,14 @@ def search(
     guidance_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     init: Sequence[str | Path] = (),
-    init_limit: int = 24,
+    init_limit: int | None = None,
     progress: bool = True,
     config: SearchConfig | None = None,
     execution: Execution | None = None,
     wait: float | bool = False,
-    backup_every: int = 1,
+    backup_every: int | None = None,
 ) -> Front:
     """Search for the best schedules at every cost, or go on where an earlier search stopped.
 
@@ -89,7 +79,7 @@ def search(
             ``(images, prompts) -> scores`` that was written with def. Images are ``(n, 3, h, w)`` float in [0, 1]. A
             study knows a reward by its name: where one's own reward changes, change its name, or the study. By
             default "fidelity".
-        storage: path or ``sqlite:///`` URL of the study database.
+        storage: path or ``sqlite:///`` URL of the study database; by default ``ecad.db``.
         study: name of the study in it; by default the last part of the model's name.
         evaluations: schedules to evaluate in all, earlier calls included; by default those of the config, of the
             preset, or 150.
@@ -102,16 +92,16 @@ def search(
         guidance_scale: guidance.
         height: pixels.
         width: pixels.
-        batch_size: images per pipeline call.
+        batch_size: images per pipeline call; by default 8.
         init: other studies (``FILE.db`` or ``FILE.db#STUDY``), schedule files or folders of such to start from.
-        init_limit: schedules to take over from them at most.
+        init_limit: schedules to take over from them at most; by default 24.
         progress: whether to show how it goes. Without, what the user should know is logged as warnings.
         config: all further settings of the search; in place of those of a preset.
         execution: where candidates are evaluated, if not in this process. Workers elsewhere load the model and the
             reward by name, so they must be given so.
         wait: what to do while another search runs on the same file, or on the same study of a server: refuse, wait as
             long as it takes, or wait so many seconds at most.
-        backup_every: generations between two backups of the study file, ``FILE.backup``; 0 makes none.
+        backup_every: generations between two backups of the study file, ``FILE.backup``; 0 makes none, by default 1.
 
     Returns:
         The front of the study.
@@ -122,122 +112,76 @@ def search(
             else, ...
         KeyboardInterrupt: the user stopped it.
     """
-    console = PlainConsole(quiet=not progress)
-    default = preset_options(preset)
-    settings = _config(config, default, evaluations, seed)
-    latency = cost if isinstance(cost, LatencySettings) else latency_settings(cost)
-    seeds = noise_seeds(default.get("images_per_prompt", 1) if images_per_prompt is None else images_per_prompt)
-    prompts = default.get("prompts") if prompts is None else prompts
-    chosen = _prompts(prompts, default.get("limit"))
-    warn = partial(say, console, style="yellow") if progress else _LOGGER.warning
-    for note in chosen.notes:
-        warn(note)
-    reward = default.get("reward", "fidelity") if reward is None else reward
-    scorer = as_reward(reward)
-    bounds = measured_constraints(constraints)
-    model = _model(pipe_or_model, default)
-    model = model.with_settings(**{name: default.get(name) for name in _CALL})
-    model = model.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
-    name = study or study_name(model.name)
-    sources = [init] if isinstance(init, str | Path) else init
-    known = known_schedules(sources, storage, name, console)
-    if not progress:
-        for note in (note for source in known for note in source.notes):
-            warn(note)
-    job = SearchJob(
-        model,
-        list(chosen.prompts),
-        scorer,
-        storage,
-        name,
-        seeds,
-        batch_size,
-        settings,
-        latency,
-        init=known,
-        init_limit=init_limit,
-        constraints=bounds,
-        wait=math.inf if wait is True else float(wait),
-        backup_every=backup_every,
-        execution=execution or Execution(),
-        reward_given=reward if isinstance(reward, str) else None,
-    )
-    said = {
+    given = {
         "prompts": str(prompts) if isinstance(prompts, str | Path) else None,
-        "reward": reward if isinstance(reward, str) else scorer.name,
-        "init": [str(source) for source in sources],
-        **_said_by_preset(default, prompts, pipe_or_model),
+        "reward": reward if isinstance(reward, str) else None,
+        "storage": None if storage is None else str(storage),
+        "study": study,
+        "evaluations": evaluations,
+        "images_per_prompt": images_per_prompt,
+        "constraint": list(map(str, [constraints] if isinstance(constraints, str) else constraints)),
+        "seed": seed,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "height": height,
+        "width": width,
+        "batch_size": batch_size,
+        "init": [str(source) for source in ([init] if isinstance(init, str | Path) else init)],
+        "init_limit": init_limit,
+        "backup_every": backup_every,
     }
-    job = keep_settings(job, said)
-    say(console, announcement(job), keep=[shown(storage)])
-    with _quiet_optuna():
-        if progress:
-            say(console, outcome(run_with_status(job, console, "call")))
-        else:
-            run_search(job, _Logged())
-    return Front.load(storage, name)
-
-
-def _model(given: Any, default: Mapping[str, Any]) -> LoadedModel:
-    """The model that is given, or that of a preset.
-
-    Raises:
-        UnsupportedModelError: there is none, or it cannot be searched.
-    """
-    given = default.get("model") if given is None else given
-    if given is None:
+    named = isinstance(pipe_or_model, str | Path)
+    settings = SearchFile.from_options(
+        {
+            "reward": "fidelity",
+            **preset_options(preset),
+            **(asdict(config) if config else {}),
+            **(asdict(execution) if execution else {}),
+            **_cost(cost),
+            **({"model": str(pipe_or_model)} if named else {}),
+            **{name: value for name, value in given.items() if value is not None},
+        }
+    )
+    said = settings.options()
+    if prompts is None and "prompts" not in said:
+        raise PromptError("There are no prompts to search on; give a list of texts, the name of a set, or a preset.")
+    if pipe_or_model is None and "model" not in said:
         raise UnsupportedModelError(
             "There is no model to search; give a diffusers pipeline, the name of one, or a preset."
         )
-    model = as_model(given, revision=default.get("revision"), dtype=default.get("dtype"))
-    return model.with_scheduler(default.get("scheduler")) if isinstance(given, str | Path) else model
-
-
-def _said_by_preset(default: Mapping[str, Any], prompts: Any, model: Any) -> dict[str, Any]:
-    """What of a preset was used and cannot be seen from the search itself."""
-    names = [
-        *(("limit",) if isinstance(prompts, str | Path) else ()),
-        *(("revision", "scheduler") if model is None or isinstance(model, str | Path) else ()),
-    ]
-    return {name: default[name] for name in names if name in default}
-
-
-def _config(
-    config: SearchConfig | None, default: Mapping[str, Any], evaluations: int | None, seed: int | None
-) -> SearchConfig:
-    ours = {name: default[name] for name in _SEARCH if name in default}
-    found = config or SearchConfig(**ours)
-    return replace(
-        found,
-        evaluations=found.evaluations if evaluations is None else evaluations,
-        seed=found.seed if seed is None else seed,
+    console = PlainConsole(quiet=not progress)
+    job = search_job(
+        settings,
+        console,
+        model=None if named else pipe_or_model,
+        prompts=None if prompts is None or given["prompts"] else _prompts(prompts, console),
+        reward=None if reward is None or given["reward"] else as_reward(reward),
+        wait=math.inf if wait is True else float(wait),
     )
+    say(console, announcement(job), keep=[shown(job.storage)])
+    with _quiet_optuna():
+        say(console, outcome(run_with_status(job, console, "call")))
+    return Front.load(job.storage, job.study)
 
 
-def _prompts(given: Sequence[str] | PromptSet | str | Path | None, limit: int | None) -> PromptSet:
-    if given is None:
-        raise PromptError("There are no prompts to search on; give a list of texts, the name of a set, or a preset.")
+def _cost(cost: str | LatencySettings) -> dict[str, Any]:
+    if not isinstance(cost, LatencySettings):
+        return {"cost": cost}
+    return {"cost": "latency", "latency_batch_size": cost.batch_size, "latency_schedules": cost.schedules}
+
+
+def _prompts(given: Any, console: Console) -> PromptSet:
     if isinstance(given, PromptSet):
         return given
-    if isinstance(given, str | Path):
-        return read_prompt_set(str(given), limit=limit)
     if not isinstance(given, Iterable):
         raise PromptError(
             f"The prompts are a {type(given).__name__}, but a list of texts, a prompt set, or the name of a file, data "
             "set or published set is expected."
         )
-    return collect("prompts", "the list of prompts", [(prompt, None) for prompt in given])
-
-
-class _Logged:
-    """An observer that shows nothing, and logs what its user should know."""
-
-    def update(self, status: SearchStatus) -> None:
-        """Show nothing."""
-
-    def message(self, text: str) -> None:
-        """Log it."""
-        _LOGGER.warning(text)
+    chosen = collect("prompts", "the list of prompts", [(prompt, None) for prompt in given])
+    for note in chosen.notes:
+        warn(console, note)
+    return chosen
 
 
 @contextmanager

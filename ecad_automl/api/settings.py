@@ -1,151 +1,212 @@
-"""The settings of a search as a TOML file, and as a study keeps them."""
+"""The settings of a search, each declared once.
+
+Of the tables here come the options of ``ecad-automl search``, the keys of its config files, what
+:func:`ecad_automl.search` checks its keywords by, and what a study keeps of its latest run.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from ecad_automl.api.stored import find_study
 from ecad_automl.api.value_fault import value_fault
-from ecad_automl.errors import StorageError, StudyError
-from ecad_automl.execution.settings import ExecutorName
-from storage import Store, shown
-from studies.config import SETTINGS, Heuristics, SearchConfig
+from ecad_automl.errors import OptionError
+from ecad_automl.execution.settings import Execution, ExecutorName
+from studies.config import Heuristics, LatencySettings, SearchConfig
 
-__all__ = ["TABLES", "MethodTable", "SearchFile", "resolved_config", "table_keys"]
+__all__ = ["BUNDLED", "SCHEMA", "TABLES", "SearchFile", "help_of", "setting_key", "table_keys"]
 
-_SCHEMA = "ecad-automl/search/2"
-#: Here the offspring were called population, and the population parents.
-_FIRST_SCHEMA = "ecad-automl/search/1"
+#: Of what a study keeps.
+SCHEMA = "ecad-automl/search/2"
 
-Count = Annotated[int, Field(ge=1)]
+#: The model that needs no download, and its reward.
+BUNDLED = "shapes"
+
+T = TypeVar("T", SearchConfig, Execution)
 
 
-def _key(name: str) -> str:
+def setting_key(name: str) -> str:
+    """The key of a setting in a file, from its name in Python."""
     return name.replace("_", "-")
 
 
+def _at_least(least: float, text: str) -> Any:
+    return Field(ge=least, description=text)
+
+
+def _says(text: str) -> Any:
+    return Field(description=text)
+
+
 class _Table(BaseModel):
-    """A table of the file: what is None was not said, and is as the command has it by default."""
+    """A table of a config file. Its fields are settings, with what ``--help`` says of them."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, alias_generator=_key, validate_default=False
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        alias_generator=setting_key,
     )
 
 
 class ModelTable(_Table):
-    """Which pipeline is searched, and how it generates; keys as the options of ``ecad-automl search``."""
+    """Which pipeline is searched, and how it generates."""
 
-    model: str | None = None
-    revision: str | None = None
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None
-    device: str | None = None
-    scheduler: str | None = None
-    steps: Count | None = None
-    guidance_scale: float | None = None
-    height: Count | None = None
-    width: Count | None = None
+    model: Annotated[
+        str, _says("'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256.")
+    ] = BUNDLED
+    revision: Annotated[str | None, _says("Revision of a hub model.")] = None
+    dtype: Annotated[
+        Literal["float32", "float16", "bfloat16"] | None,
+        _says("float32, float16 or bfloat16; by default what suits the device."),
+    ] = None
+    device: Annotated[str | None, _says("Torch device, such as cuda:0; by default CUDA where there is one.")] = None
+    scheduler: Annotated[str | None, _says("Class of diffusers' schedulers; by default the model's own.")] = None
+    steps: Annotated[int | None, _at_least(1, "Denoising steps; by default the model's usual count.")] = None
+    guidance_scale: Annotated[float | None, _says("Guidance; by default the model's usual one.")] = None
+    height: Annotated[int | None, _at_least(1, "Pixels.")] = None
+    width: Annotated[int | None, _at_least(1, "Pixels.")] = None
 
 
 class PromptsTable(_Table):
     """What images are made of."""
 
-    prompts: str | None = None
-    column: str | None = None
-    split: str | None = None
-    limit: Count | None = None
-    calibration_prompts: Count | None = None
-    images_per_prompt: Count | None = None
+    prompts: Annotated[
+        str | None, _says("File (txt, json, csv, tsv, parquet), hub data set id, or a set such as drawbench=FILE.")
+    ] = None
+    column: Annotated[str | None, _says("Column of the prompts, where it is not called prompt or the like.")] = None
+    split: Annotated[str | None, _says("Split of a data set.")] = None
+    limit: Annotated[int | None, _at_least(1, "Take only the first so many prompts.")] = None
+    calibration_prompts: Annotated[
+        int | None, _at_least(1, "Search on so many of the prompts, drawn evenly; confirm takes the others.")
+    ] = None
+    images_per_prompt: Annotated[int, _at_least(1, "Images (noise seeds) per prompt.")] = 1
 
 
 class RewardTable(_Table):
     """What is maximized and minimized, within which bounds."""
 
-    reward: str | None = None
-    constraint: list[str] | None = None
-    cost: Literal["gmacs", "latency"] | None = None
-    latency_batch_size: Count | None = None
-    latency_schedules: Count | None = None
+    reward: Annotated[
+        str | None, _says("Such as image-reward, clip=HUB-ID, 0.8*image-reward+0.2*clip, or your own module:attribute.")
+    ] = None
+    constraint: Annotated[
+        list[str] | None,
+        _says("Bound that a schedule must keep, such as 'fidelity>=-0.05'; may be given several times."),
+    ] = None
+    cost: Annotated[
+        Literal["gmacs", "latency"], _says("What to minimize: gmacs, or latency as timed on this machine.")
+    ] = "gmacs"
+    latency_batch_size: Annotated[int, _at_least(1, "With --cost latency: images per timed call.")] = (
+        LatencySettings.batch_size
+    )
+    latency_schedules: Annotated[int, _at_least(1, "With --cost latency: schedules that are timed first.")] = (
+        LatencySettings.schedules
+    )
 
 
 class SearchTable(_Table):
     """Where the study is, and how long it searches."""
 
-    storage: str | None = None
-    study: str | None = None
-    evaluations: Count | None = None
-    population: Annotated[int, Field(ge=2)] | None = None
-    offspring: Annotated[int, Field(ge=2)] | None = None
-    init: list[str] | None = None
-    init_limit: Annotated[int, Field(ge=0)] | None = None
-    batch_size: Count | None = None
-    seed: Annotated[int, Field(ge=0)] | None = None
-    heuristics: Heuristics | None = None
-    race: bool | None = None
-    surrogate: bool | None = None
-    backup_every: Annotated[int, Field(ge=0)] | None = None
+    storage: Annotated[
+        str,
+        _says(
+            "Study database: a path, sqlite:///FILE, postgresql+psycopg://USER@HOST/DB or mysql+pymysql://USER@HOST/DB."
+        ),
+    ] = "sqlite:///ecad.db"
+    study: Annotated[str | None, _says("Name of the study; may be left out where the database holds just one.")] = None
+    evaluations: Annotated[int, _at_least(1, "Schedules to evaluate in all, earlier runs included.")] = (
+        SearchConfig.evaluations
+    )
+    population: Annotated[int, _at_least(2, "Schedules that survive a generation and breed.")] = SearchConfig.population
+    offspring: Annotated[int, _at_least(2, "Schedules evaluated in each generation.")] = SearchConfig.offspring
+    init: Annotated[
+        list[str] | None,
+        _says("Start from another study (FILE.db or FILE.db#STUDY), or a schedule file or a folder of such."),
+    ] = None
+    init_limit: Annotated[int, _at_least(0, "With --init: schedules to take over at most.")] = 24
+    batch_size: Annotated[int, _at_least(1, "Images per pipeline call.")] = 8
+    seed: Annotated[int, _at_least(0, "Seed of the search.")] = SearchConfig.seed
+    heuristics: Annotated[
+        Heuristics, _says("Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.")
+    ] = SearchConfig.heuristics
+    race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (
+        SearchConfig.race
+    )
+    surrogate: Annotated[bool, _says("Let the surrogate choose candidates.")] = SearchConfig.surrogate
+    backup_every: Annotated[
+        int, _at_least(0, "Generations between two backups of the study file, FILE.backup; 0 makes none.")
+    ] = 1
 
 
 class ExecutionTable(_Table):
     """Where candidates are evaluated."""
 
-    executor: ExecutorName | None = None
-    workers: Count | None = None
-    address: str | None = None
-    gpus_per_worker: Annotated[float, Field(ge=0)] | None = None
-    evaluation_timeout: Annotated[float, Field(gt=0)] | None = None
-    asynchronous: bool | None = None
+    executor: Annotated[
+        ExecutorName, _says("Where candidates are evaluated: local (this process), processes of this machine, or ray.")
+    ] = Execution.executor
+    workers: Annotated[int, _at_least(1, "Candidates evaluated at a time by the executor.")] = Execution.workers
+    address: Annotated[
+        str | None, _says("Of a running Ray cluster, such as auto; by default one starts on this machine.")
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, _at_least(0, "With ray: GPUs of each worker; by default 1 where the search is on a GPU.")
+    ] = None
+    evaluation_timeout: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="With processes or ray: seconds that a worker may take over a candidate; one that hangs is "
+            "ended.",
+        ),
+    ] = None
+    asynchronous: Annotated[
+        bool,
+        _says(
+            "With several workers: propose as results arrive, or finish each generation first, which finds the same "
+            "whatever the number of workers."
+        ),
+    ] = SearchConfig.asynchronous
 
 
 class MethodTable(_Table):
     """Settings of :class:`~studies.config.SearchConfig` that have no option of their own; its fields follow that."""
 
-    race_share: Annotated[float, Field(ge=0)] | None = None
 
-    @classmethod
-    def from_config(cls, config: SearchConfig) -> MethodTable:
-        """What a configuration says beyond the options of the command."""
-        values = {_key(name): getattr(config, name) for name in _WITHOUT_OPTION}
-        return _Method.model_validate({**values, **({"race-share": config.race} if config.race else {})})
-
-    def config(self, *, race: bool = True, **options: Any) -> SearchConfig:
-        """The configuration of these settings.
-
-        Args:
-            race: whether candidates are stopped early at all.
-            **options: the fields of the configuration that are options of the command.
-
-        Raises:
-            StudyError: a number is out of range.
-        """
-        further = self.model_dump(exclude_none=True)
-        share = further.pop("race_share", 1.0)
-        return SearchConfig(**options, race=share if race else 0.0, **further)
-
-
-#: What the command has an option for, if of another name, or in part.
-_WITH_OPTION = ("evaluations", "population", "offspring", "surrogate", "heuristics", "race", "seed", "asynchronous")
-_WITHOUT_OPTION = {name: kind for name, kind in get_type_hints(SearchConfig).items() if name not in _WITH_OPTION}
-if TYPE_CHECKING:
-    _Method = MethodTable
-else:
-    _Method = create_model(
-        "_Method",
+if not TYPE_CHECKING:
+    _WITH_OPTION = {*SearchTable.model_fields, *ExecutionTable.model_fields}
+    _KINDS = get_type_hints(SearchConfig)
+    MethodTable = create_model(
+        "MethodTable",
         __base__=MethodTable,
         __module__=__name__,
-        **{name: (kind | None, None) for name, kind in _WITHOUT_OPTION.items()},
+        **{
+            item.name: (_KINDS[item.name], item.default)
+            for item in fields(SearchConfig)
+            if item.name not in _WITH_OPTION
+        },
     )
+
+#: The tables by name.
+TABLES: Mapping[str, type[_Table]] = {
+    "model": ModelTable,
+    "prompts": PromptsTable,
+    "reward": RewardTable,
+    "search": SearchTable,
+    "execution": ExecutionTable,
+    "method": MethodTable,
+}
 
 
 class SearchFile(BaseModel):
     """The settings of a search: a table for each of its parts, with keys as the long options of the command.
 
     Read from a file by :func:`~ecad_automl.api.config_file.read_search_file`, from a study by
-    :func:`resolved_config`.
+    :func:`~ecad_automl.api.kept_settings.resolved_config`. What was not said has its default.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -155,40 +216,62 @@ class SearchFile(BaseModel):
     reward: RewardTable = RewardTable()
     search: SearchTable = SearchTable()
     execution: ExecutionTable = ExecutionTable()
-    method: _Method = _Method()
+    method: MethodTable = MethodTable()
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], method: MethodTable | None = None) -> Self:
-        """The file of options.
+    def from_options(cls, options: Mapping[str, Any], called: Callable[[str], str] = str) -> Self:
+        """The settings that some options say.
 
         Args:
-            options: values by the names of their parameters, ``images_per_prompt`` for ``--images-per-prompt``; None
-                and empty lists are left out, as are names that are no option of a search.
-            method: the settings without an option.
+            options: values by the names of settings in Python; None and empty lists are left out, as are names that
+                are no setting of a search.
+            called: from the name of a setting to what the user calls it.
 
         Raises:
-            StudyError: a value is out of range.
+            OptionError: a value is out of range.
         """
         said = {name: value for name, value in options.items() if value is not None and value not in ([], ())}
         tables = {
-            table: {_key(name): said[name] for name in kind.model_fields if name in said}
+            table: {setting_key(name): said[name] for name in kind.model_fields if name in said}
             for table, kind in TABLES.items()
-            if table != "method"
         }
         try:
-            return cls.model_validate({**tables, "method": method or _Method()})
+            return cls.model_validate(tables)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise StudyError(f"The setting {first['loc'][1]} {value_fault(first)}") from error
+            name = str(first["loc"][1]).replace("-", "_")
+            raise OptionError(f"{called(name)} {value_fault(first)}") from error
 
     def options(self) -> dict[str, Any]:
-        """What was said of the options, by the names of their parameters."""
-        tables = (self.model, self.prompts, self.reward, self.search, self.execution)
-        return {name: value for table in tables for name, value in table.model_dump(exclude_none=True).items()}
+        """What was said, by the names of settings in Python."""
+        return {name: value for table in self._tables() for name, value in table.model_dump(exclude_unset=True).items()}
+
+    def values(self) -> dict[str, Any]:
+        """All settings, with defaults for those that were not said, by their names in Python."""
+        return {name: value for table in self._tables() for name, value in table.model_dump().items()}
+
+    def build(self, kind: type[T]) -> T:
+        """What these settings make of a class whose fields are settings.
+
+        Raises:
+            EcadError: they contradict each other.
+        """
+        values = self.values()
+        return kind(**{item.name: values[item.name] for item in fields(kind)})
+
+    def latency(self) -> LatencySettings | None:
+        """How latency is modeled where it is the cost, None where MACs are.
+
+        Raises:
+            OptionError: see :class:`~studies.config.LatencySettings`.
+        """
+        if self.reward.cost == "gmacs":
+            return None
+        return LatencySettings(self.reward.latency_batch_size, self.reward.latency_schedules)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """What was said, by table and key."""
-        tables = self.model_dump(by_alias=True, exclude_none=True)
+        tables = self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
         return {name: table for name, table in tables.items() if table}
 
     def to_toml(self) -> str:
@@ -198,77 +281,19 @@ class SearchFile(BaseModel):
         return tomli_w.dumps(self.to_dict())
 
     def to_bytes(self) -> bytes:
-        """What a study keeps; see :func:`resolved_config`."""
-        return json.dumps({"schema": _SCHEMA, "settings": self.to_dict()}).encode()
+        """What a study keeps; see :func:`~ecad_automl.api.kept_settings.resolved_config`."""
+        return json.dumps({"schema": SCHEMA, "settings": self.to_dict()}).encode()
+
+    def _tables(self) -> tuple[_Table, ...]:
+        return self.model, self.prompts, self.reward, self.search, self.execution, self.method
 
 
-#: The tables by name.
-TABLES: Mapping[str, type[_Table]] = {
-    "model": ModelTable,
-    "prompts": PromptsTable,
-    "reward": RewardTable,
-    "search": SearchTable,
-    "execution": ExecutionTable,
-    "method": _Method,
-}
+def help_of(name: str) -> str:
+    """What ``--help`` says of a setting."""
+    found = [kind.model_fields[name].description for kind in TABLES.values() if name in kind.model_fields]
+    return found[0] or ""
 
 
 def table_keys() -> dict[str, tuple[str, ...]]:
     """The keys of each table."""
-    return {name: tuple(map(_key, kind.model_fields)) for name, kind in TABLES.items()}
-
-
-def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile:
-    """The settings of the latest run of a study, defaults included; settings that this version lacks are left out.
-
-    What a search from Python was given as an object is not in them, but for the names of the model and the reward:
-    a list of prompts, for one, has no form in a file.
-
-    Args:
-        storage: path or URL of the study database.
-        study: its name; may be left out where the file holds just one.
-
-    Raises:
-        StorageError: the file is missing or damaged, or was last written before settings were kept.
-        StudyError: there is no such study, or none was named where there are several.
-    """
-    with Store.open(storage, read_only=True) as store:
-        name, _ = find_study(store, storage, study)
-        data = store.calibration(name, SETTINGS)
-    where = shown(storage)
-    if data is None:
-        raise StorageError(
-            f"The study {name!r} in {where} keeps no settings, since it was last searched before they were kept; "
-            "search on to have them."
-        )
-    try:
-        kept = json.loads(data)
-        tables = kept.get("settings", {})
-        if kept["schema"] == _FIRST_SCHEMA:
-            tables = _renamed(tables)
-        elif kept["schema"] != _SCHEMA:
-            raise StorageError(
-                f"The settings of the study {name!r} in {where} are of the schema {kept['schema']!r}, not {_SCHEMA}; "
-                "upgrade ecad-automl."
-            )
-        # A version that had more settings may have kept them.
-        known = {
-            table: {key: value for key, value in tables.get(table, {}).items() if key in keys}
-            for table, keys in table_keys().items()
-        }
-        return SearchFile.model_validate(known)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise StorageError(
-            f"The settings of the study {name!r} in {where} cannot be read ({type(error).__name__}); restore the file."
-        ) from error
-
-
-def _renamed(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Tables of the first schema in the names of this one."""
-    found = {name: dict(table) for name, table in tables.items()}
-    search, method = found.setdefault("search", {}), found.get("method", {})
-    if "population" in search:
-        search["offspring"] = search.pop("population")
-    if "parents" in method:
-        search["population"] = method.pop("parents")
-    return found
+    return {name: tuple(map(setting_key, kind.model_fields)) for name, kind in TABLES.items()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 from collections.abc import Iterable
 
 from rich.console import Console
 
-__all__ = ["redraws", "say", "wrapped"]
+__all__ = ["redraws", "say", "warn", "wrapped"]
+
+_LOGGER = logging.getLogger("ecad_automl")
 
 #: Stands for a space that no line may end at; of the private use area, so that no text has it.
 _KEPT = "\ue000"
@@ -31,6 +34,14 @@ def say(console: Console, text: str, *, keep: Iterable[object] = (), style: str 
     """
     lines = wrapped(text, console.width, keep)
     console.print(lines, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def warn(console: Console, text: str) -> None:
+    """Tell what the user should know; on a console that is quiet it is logged."""
+    if console.quiet:
+        _LOGGER.warning(text)
+    else:
+        say(console, text, style="yellow")
 
 
 def wrapped(text: str, width: int, keep: Iterable[object] = ()) -> str:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from ecad_automl.api.prompts import read_named
 from ecad_automl.api.terminal import redraws, say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
-from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.errors import EcadError, OptionError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedules.schedule import Schedule
@@ -72,7 +72,7 @@ def bench(
     plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole)
     files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
     _check_steps(files, steps)
-    texts = PROMPTS if prompts is None else list(read_named(prompts).prompts)
+    texts = PROMPTS if prompts is None else list(read_named(messages(), prompts).prompts)
     _check_folder(out)
     console = messages()
     with step(console, "Loading the model"):

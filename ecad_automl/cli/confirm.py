@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecad_automl.api.prompts import choose_prompts, held_out_prompts
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_reward
 from ecad_automl.cli.confirmed import show_confirmation
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Json, Moved, Storage, Study
+from ecad_automl.cli.options import Column, Device, Json, Moved, Prompts, Split, Storage, Study
 from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.cli.prompts import Column, Prompts, Split, choose_prompts, held_out_prompts
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError
@@ -122,9 +122,10 @@ def _prompts(
         with Store.open(storage, read_only=True) as store:
             kept = store.calibration(study.name, PROMPT_SPLIT)
         if kept is not None:
-            return list(held_out_prompts(kept).prompts[:limit])
+            return list(held_out_prompts(messages(), kept).prompts[:limit])
     model = str(study.identity["model"])
-    return list(choose_prompts(model, given, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS).prompts)
+    found = choose_prompts(messages(), model, given, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS)
+    return list(found.prompts)
 
 
 def _load(

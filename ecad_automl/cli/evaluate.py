@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from ecad_automl.api.prompts import choose_prompts
+from ecad_automl.api.settings import BUNDLED
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
+from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
 from ecad_automl.cli.output import messages, new_table, print_json, results, step
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts
 from ecad_automl.errors import EvaluationError, FileError, OptionError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def evaluate(
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
     files = _schedules(schedule or [])
-    chosen = choose_prompts(model, prompts, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS)
+    chosen = choose_prompts(messages(), model, prompts, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     console = messages()
     with step(console, "Loading the model and the metrics"):

@@ -10,13 +10,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ecad_automl.api.prompts import read_named
+from ecad_automl.api.settings import BUNDLED
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.documents import GeneratedRun, GenerationDocument
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Revision
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
-from ecad_automl.cli.prompts import BUNDLED, Prompts, read_named
 from ecad_automl.errors import PromptError
 
 __all__ = ["generate"]
@@ -40,7 +41,7 @@ def generate(
     """Generate each prompt uncached and under each schedule; write the images and a picture of all side by side."""
     from ecad_automl.schedules.schedule_file import load_schedule
 
-    texts = list(prompt or []) + (list(read_named(prompts).prompts) if prompts else [])
+    texts = list(prompt or []) + (list(read_named(messages(), prompts).prompts) if prompts else [])
     if not texts:
         if model != BUNDLED:
             raise PromptError("There is no prompt; give one with --prompt, or several with --prompts.")

@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
+from ecad_automl.api.prompts import read_named
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.documents import ReportDocument
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.options import Device, Json, Moved, Storage, Study
+from ecad_automl.cli.options import Device, Json, Moved, Prompts, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
-from ecad_automl.cli.prompts import Prompts, read_named
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
@@ -123,7 +123,7 @@ def _images(
     from ecad_automl.cli.report_images import make_images
     from ecad_automl.views.report.choice import spread_choice
 
-    named = tuple(read_named(prompts).prompts) if prompts is not None else data.prompts
+    named = tuple(read_named(messages(), prompts).prompts) if prompts is not None else data.prompts
     wanted = count or len(named)
     if wanted > len(named):
         where = "the search has" if prompts is None else f"{prompts} has"

@@ -2,261 +2,92 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from ecad_automl.api.config_file import preset_options, read_search_file
+from ecad_automl.api.settings import TABLES, SearchFile, setting_key
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.completion import (
-    complete_cost,
-    complete_executor,
-    complete_heuristics,
-    complete_preset,
-    complete_reward,
-)
+from ecad_automl.cli import completion
 from ecad_automl.cli.documents import SearchDocument
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
-from ecad_automl.cli.options import Device, Dtype, Json, Model, Revision, Storage, Study
-from ecad_automl.cli.output import messages, print_json, results, step
-from ecad_automl.cli.prompts import BUNDLED, Column, Limit, Prompts, Split, choose_prompts, split_record
-from ecad_automl.errors import OptionError, PromptError
+from ecad_automl.cli.options import Json
+from ecad_automl.cli.output import messages, print_json, results
 from storage import shown
-
-if TYPE_CHECKING:
-    from ecad_automl.execution.settings import ExecutorName
-    from studies.config import Heuristics
 
 __all__ = ["search"]
 
-_SHAPES_PROMPTS = 24
-_METHOD = "settings without an option"
-#: Options that a study keeps as they were said; all others can be seen from the search itself.
-_AS_SAID = (
-    *("prompts", "column", "split", "limit", "calibration_prompts"),
-    *("revision", "dtype", "device", "scheduler", "constraint", "init"),
-)
+_COMPLETED: dict[str, Callable[..., list[str]]] = {
+    "model": completion.complete_model,
+    "dtype": completion.complete_dtype,
+    "prompts": completion.complete_prompts,
+    "reward": completion.complete_reward,
+    "cost": completion.complete_cost,
+    "study": completion.complete_study,
+    "heuristics": completion.complete_heuristics,
+    "executor": completion.complete_executor,
+}
+#: Options that are not called as their setting is.
+_NAMES = {"asynchronous": ("--asynchronous/--generational",)}
 
-
-def _read_config(context: typer.Context, path: Path | None) -> Path | None:
-    """What a file says stands in for the defaults of the options, so that the command line overrides it."""
-    if path is not None:
-        from ecad_automl.api.config_file import read_search_file
-
-        found = read_search_file(path)
-        context.default_map = {**(context.default_map or {}), **found.options()}
-        context.meta[_METHOD] = found.method
-    return path
-
-
-def _read_preset(context: typer.Context, name: str | None) -> str | None:
-    """The settings of a preset, under those of a config file."""
-    if name is not None:
-        from ecad_automl.api.config_file import preset_options
-
-        context.default_map = {**preset_options(name), **(context.default_map or {})}
-    return name
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="An experiment of ECAD's paper: pixart-alpha-256, pixart-sigma-256, flux-dev-256 or flux-dev-1024; a "
+        "config file and other options override it.",
+        autocompletion=completion.complete_preset,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="TOML file of these options, in tables as docs/python.md says; the command line overrides it."),
+]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait/--no-wait",
+        help="Wait while another search runs on the same file, or on the same study of a server; else refuse.",
+    ),
+]
 
 
 def search(
     context: typer.Context,
-    model: Model = BUNDLED,
-    storage: Storage = "sqlite:///ecad.db",
-    study: Study = None,
-    prompts: Prompts = None,
-    column: Column = None,
-    split: Split = None,
-    limit: Limit = None,
-    calibration_prompts: Annotated[
-        int | None, typer.Option(help="Search on so many of the prompts, drawn evenly; confirm takes the others.")
-    ] = None,
-    reward: Annotated[
-        str | None,
-        typer.Option(
-            help="Such as image-reward, clip=HUB-ID, 0.8*image-reward+0.2*clip, or your own module:attribute.",
-            autocompletion=complete_reward,
-        ),
-    ] = None,
-    constraint: Annotated[
-        list[str] | None,
-        typer.Option(help="Bound that a schedule must keep, such as 'fidelity>=-0.05'; may be given several times."),
-    ] = None,
-    cost: Annotated[
-        str,
-        typer.Option(
-            help="What to minimize: gmacs, or latency as timed on this machine.", autocompletion=complete_cost
-        ),
-    ] = "gmacs",
-    evaluations: Annotated[int, typer.Option(help="Schedules to evaluate in all, earlier runs included.")] = 150,
-    population: Annotated[int, typer.Option(help="Schedules that survive a generation and breed.")] = 24,
-    offspring: Annotated[int, typer.Option(help="Schedules evaluated in each generation.")] = 8,
-    init: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Start from another study (FILE.db or FILE.db#STUDY), or a schedule file or a folder of such."
-        ),
-    ] = None,
-    init_limit: Annotated[int, typer.Option(help="With --init: schedules to take over at most.")] = 24,
-    images_per_prompt: Annotated[int, typer.Option(help="Images (noise seeds) per prompt.")] = 1,
-    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
-    latency_batch_size: Annotated[int, typer.Option(help="With --cost latency: images per timed call.")] = 1,
-    latency_schedules: Annotated[int, typer.Option(help="With --cost latency: schedules that are timed first.")] = 40,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; by default the model's usual count.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help="Guidance; by default the model's usual one.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
-    heuristics: Annotated[
-        str,
-        typer.Option(
-            help="Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.",
-            autocompletion=complete_heuristics,
-        ),
-    ] = "fora",
-    race: Annotated[
-        bool, typer.Option(help="Stop candidates that promise little after the most telling images.")
-    ] = True,
-    surrogate: Annotated[bool, typer.Option(help="Let the surrogate choose candidates.")] = True,
-    revision: Revision = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Class of diffusers' schedulers; by default the model's own.")
-    ] = None,
-    executor: Annotated[
-        str,
-        typer.Option(
-            help="Where candidates are evaluated: local (this process), processes of this machine, or ray.",
-            autocompletion=complete_executor,
-        ),
-    ] = "local",
-    workers: Annotated[int, typer.Option(help="Candidates evaluated at a time by the executor.")] = 1,
-    address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster, such as auto; by default one starts on this machine.")
-    ] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option(help="With ray: GPUs of each worker; by default 1 where the search is on a GPU.")
-    ] = None,
-    evaluation_timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="With processes or ray: seconds that a worker may take over a candidate; one that hangs is ended."
-        ),
-    ] = None,
-    asynchronous: Annotated[
-        bool,
-        typer.Option(
-            "--asynchronous/--generational",
-            help="With several workers: propose as results arrive, or finish each generation first, which finds the "
-            "same whatever the number of workers.",
-        ),
-    ] = True,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            help="An experiment of ECAD's paper: pixart-alpha-256, pixart-sigma-256, flux-dev-256 or flux-dev-1024; "
-            "a config file and other options override it.",
-            is_eager=True,
-            callback=_read_preset,
-            autocompletion=complete_preset,
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file of these options, in tables as docs/python.md says; the command line overrides it.",
-            is_eager=True,
-            callback=_read_config,
-        ),
-    ] = None,
-    wait: Annotated[
-        bool,
-        typer.Option(
-            "--wait/--no-wait",
-            help="Wait while another search runs on the same file, or on the same study of a server; else refuse.",
-        ),
-    ] = False,
-    backup_every: Annotated[
-        int, typer.Option(help="Generations between two backups of the study file, FILE.backup; 0 makes none.")
-    ] = 1,
+    *,
+    preset: Preset = None,
+    config: Config = None,
+    wait: Wait = False,
     json_output: Json = False,
+    **options: Any,
 ) -> None:
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
-    from ecad_automl.api.job import announcement, keep_settings
-    from ecad_automl.api.live import outcome, run_with_status
-    from ecad_automl.api.rewards import measured_constraints
-    from ecad_automl.api.settings import MethodTable
-    from ecad_automl.api.starting import known_schedules, latency_settings, noise_seeds, study_name
-    from ecad_automl.execution import Execution
-
-    method: MethodTable = context.meta.get(_METHOD, MethodTable())
-    settings = method.config(
-        evaluations=evaluations,
-        population=population,
-        offspring=offspring,
-        surrogate=surrogate,
-        seed=seed,
-        race=race,
-        heuristics=cast("Heuristics", heuristics),
-        asynchronous=asynchronous,
+    said = {
+        name: value
+        for name, value in options.items()
+        if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT"
+    }
+    settings = SearchFile.from_options(
+        {**preset_options(preset), **(read_search_file(config).options() if config else {}), **said},
+        called=lambda name: f"--{setting_key(name)}",
     )
-    execution = Execution(cast("ExecutorName", executor), workers, address, gpus_per_worker, evaluation_timeout)
-    latency = latency_settings(cost, latency_batch_size, latency_schedules)
-    if init_limit < 0:
-        raise OptionError(f"The --init-limit is {init_limit}; it must not be negative.")
-    seeds = noise_seeds(images_per_prompt)
-    name = study or study_name(model)
-    reward = reward or (BUNDLED if model == BUNDLED else "fidelity")
-    found = choose_prompts(model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS)
-    chosen, aside = list(found.prompts), None
-    if calibration_prompts is not None:
-        from ecad_automl.prompts import split_prompts
-
-        if prompts is None:
-            raise PromptError("The bundled prompts are split already; give --calibration-prompts with --prompts.")
-        parts = split_prompts(found, calibration_prompts)
-        chosen, aside = list(parts.calibration.prompts), split_record(parts, prompts, column, split, limit)
-
     console = messages()
-    for source in (config, preset and f"the preset {preset}"):
-        if source is not None:
-            say(console, f"Settings are those of {source} where nothing before it says otherwise.", keep=[source])
-    known = known_schedules(init or [], storage, name, console)
-    with step(console, "Loading the model"):
-        quiet_libraries()
-        from ecad_automl.models import load_model
-        from ecad_automl.rewards import load_reward, maximized
-        from studies import SearchJob
+    for origin in (config, preset and f"the preset {preset}"):
+        if origin is not None:
+            say(console, f"Settings are those of {origin} where nothing before it says otherwise.", keep=[origin])
+    quiet_libraries()
+    from ecad_automl.api.job import announcement, search_job
+    from ecad_automl.api.live import outcome, run_with_status
 
-        scorer = maximized(load_reward(reward, device=device))
-        constraints = measured_constraints(constraint or [], device)
-        loaded = load_model(model, revision=revision, dtype=dtype, device=device).with_scheduler(scheduler)
-        loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
-    job = SearchJob(
-        loaded,
-        chosen,
-        scorer,
-        storage,
-        name,
-        seeds,
-        batch_size,
-        settings,
-        latency,
-        init=known,
-        init_limit=init_limit,
-        constraints=constraints,
-        prompt_split=aside,
-        wait=math.inf if wait else 0.0,
-        backup_every=backup_every,
-        execution=execution,
-        reward_given=reward,
-    )
-    said = {name: value for name, value in context.params.items() if name in _AS_SAID and value is not None}
-    job = keep_settings(job, {**said, "reward": reward})
-    say(console, announcement(job), keep=[shown(storage)])
+    job = search_job(settings, console, wait=math.inf if wait else 0.0)
+    say(console, announcement(job), keep=[shown(job.storage)])
     try:
         status = run_with_status(job, console, "command")
     except KeyboardInterrupt:
@@ -264,8 +95,8 @@ def search(
     if json_output:
         print_json(
             SearchDocument(
-                study=name,
-                storage=shown(storage),
+                study=job.study,
+                storage=shown(job.storage),
                 evaluations=status.evaluations,
                 stopped=status.stopped,
                 hypervolume=status.hypervolume,
@@ -274,5 +105,31 @@ def search(
         )
         return
     say(results(), outcome(status))
-    command = f"ecad-automl front --storage {shlex.quote(shown(storage))}"
+    command = f"ecad-automl front --storage {shlex.quote(shown(job.storage))}"
     say(console, f"Next: {command}", keep=[command])
+
+
+def _options() -> Iterator[inspect.Parameter]:
+    """An option for each setting that is not one of the method alone."""
+    for table, kind in TABLES.items():
+        for name, setting in kind.model_fields.items() if table != "method" else ():
+            option = typer.Option(*_NAMES.get(name, ()), help=setting.description, autocompletion=_COMPLETED.get(name))
+            plain = _plain(setting.annotation)
+            wanted = plain if setting.default is not None else plain | None
+            yield inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=setting.default, annotation=Annotated[wanted, option]
+            )
+
+
+def _plain(kind: Any) -> Any:
+    """A type as Typer knows it: what a value may be is checked with the settings, in their words."""
+    if NoneType in get_args(kind):
+        return _plain(next(each for each in get_args(kind) if each is not NoneType))
+    return str if get_origin(kind) is Literal else kind
+
+
+_own = inspect.signature(search, eval_str=True)
+_parameters = [each for each in _own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+_parameters[1:1] = _options()
+search.__signature__ = _own.replace(parameters=_parameters)  # type: ignore[attr-defined]
+search.__annotations__ = {each.name: each.annotation for each in _parameters}

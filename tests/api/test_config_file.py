@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import inspect
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
 import typer
 
+from ecad_automl import search
 from ecad_automl.api import SearchFile, read_search_file, resolved_config
-from ecad_automl.api.settings import MethodTable, table_keys
-from ecad_automl.errors import FileError, StorageError, StudyError
+from ecad_automl.api.settings import table_keys
+from ecad_automl.errors import FileError, OptionError, StorageError
+from ecad_automl.execution import Execution
 from storage import Store
 from studies.config import SETTINGS, SearchConfig
 
@@ -31,7 +34,7 @@ evaluations = 40
 race = false
 
 [method]
-pool = 360
+pool = 99
 """
 
 
@@ -49,8 +52,9 @@ def test_a_file_says_what_its_keys_say_and_nothing_else(tmp_path: Path) -> None:
         "constraint": ["fidelity>=-0.05", "psnr>=20"],
         "evaluations": 40,
         "race": False,
+        "pool": 99,
     }
-    assert found.method.config(race=True) == SearchConfig(pool=360)
+    assert found.build(SearchConfig) == SearchConfig(evaluations=40, race=False, pool=99)
 
 
 def test_a_file_that_is_written_reads_back_the_same(tmp_path: Path) -> None:
@@ -76,14 +80,24 @@ def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too(
     }  # type: ignore[attr-defined]
     keys = {key.replace("-", "_") for table, keys in table_keys().items() if table != "method" for key in keys}
     assert keys == options
-    of_options = {"evaluations", "population", "offspring", "surrogate", "heuristics", "race", "seed", "asynchronous"}
-    settings = {item.name.replace("_", "-") for item in fields(SearchConfig) if item.name not in of_options}
-    assert set(table_keys()["method"]) == settings | {"race-share"}
+    settings = {item.name.replace("_", "-") for item in fields(SearchConfig) if item.name not in options}
+    assert set(table_keys()["method"]) == settings
 
 
-@pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(race=0, trust=0.3), SearchConfig(race=0.5, pool=99)])
-def test_settings_without_an_option_come_back_as_they_were(config: SearchConfig) -> None:
-    assert MethodTable.from_config(config).config(race=config.race > 0) == config
+@pytest.mark.parametrize("kind", [SearchConfig, Execution])
+def test_settings_have_the_defaults_of_what_is_made_of_them(kind: type) -> None:
+    assert SearchFile().build(kind) == kind()
+
+
+def test_a_call_takes_settings_by_their_names() -> None:
+    """But for those that it takes as objects, or together in one: config and execution."""
+    keywords = set(inspect.signature(search).parameters) - {"pipe_or_model", "preset", "progress", "wait"}
+    assert keywords - set(SearchFile().values()) == {"config", "execution", "constraints"}
+
+
+@pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(race=False, trust=0.3), SearchConfig(race_share=0.5)])
+def test_settings_come_back_as_they_were(config: SearchConfig) -> None:
+    assert SearchFile.from_options(asdict(config)).build(SearchConfig) == config
 
 
 @pytest.mark.parametrize(
@@ -152,15 +166,20 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"batch_size": 0}, "The setting batch-size is 0, but a number of at least 1 is expected."),
-        ({"guidance_scale": float("nan")}, "The setting guidance-scale is nan, but a finite number is expected."),
-        ({"seed": -1}, "The setting seed is -1, but a number of at least 0 is expected."),
+        ({"batch_size": 0}, "batch_size is 0, but a number of at least 1 is expected."),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan, but a finite number is expected."),
+        ({"seed": -1}, "seed is -1, but a number of at least 0 is expected."),
     ],
 )
 def test_an_option_out_of_range_is_told_in_one_sentence(options: dict[str, float], says: str) -> None:
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(OptionError) as caught:
         SearchFile.from_options(options)
     assert str(caught.value) == says
+
+
+def test_an_option_of_the_command_is_told_by_its_name(run_cli: Cli) -> None:
+    err = run_cli("search", "--images-per-prompt", 0)[2]
+    assert "--images-per-prompt is 0, but a number of at least 1 is expected." in err
 
 
 def test_a_fault_of_the_file_ends_the_command_with_one_sentence(tmp_path: Path, run_cli: Cli) -> None:

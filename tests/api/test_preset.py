@@ -11,21 +11,14 @@ import pytest
 
 from ecad_automl import search
 from ecad_automl.api import read_search_file, resolved_config
-from ecad_automl.api.searching import _CALL, _SEARCH
 from ecad_automl.errors import EcadError
-from ecad_automl.presets import preset_names, preset_path
+from ecad_automl.presets import preset_path
 from storage import Store
 from studies import SearchConfig
 
 Cli = Callable[..., tuple[int, str, str]]
 
 TEXTS = ["a large solid red circle", "a small hollow blue square", "a striped cross"]
-
-
-def test_every_setting_of_a_preset_is_one_that_a_call_follows() -> None:
-    followed = {*_CALL, *_SEARCH, "model", "revision", "dtype", "scheduler", "prompts", "limit", "images_per_prompt"}
-    for name in preset_names():
-        assert set(read_search_file(preset_path(name)).options()) <= followed | {"reward"}
 
 
 def test_a_call_with_a_preset_goes_on_with_the_study_of_the_command(

@@ -161,7 +161,7 @@ def test_the_settings_of_the_latest_run_are_kept_and_search_again(
         ({"reward": "beauty"}, RewardError, "no reward 'beauty'"),
         ({"constraints": "fidelity=1"}, RewardError, "'fidelity=1'"),
         ({"cost": "dollars"}, EcadError, "'dollars'"),
-        ({"images_per_prompt": 0}, EcadError, "0 images per prompt"),
+        ({"images_per_prompt": 0}, EcadError, "images_per_prompt is 0, but a number of at least 1"),
         ({"model": 7}, UnsupportedModelError, "The model is a int"),
         ({"model": "no-such-model"}, UnsupportedModelError, "no-such-model"),
         ({"init": "nothing.db"}, StudyError, "nothing.db"),

@@ -79,7 +79,7 @@ def story(bench: Bench, study: str) -> set[tuple[str, str, float]]:
 
 
 def run(bench: Bench, setup: DriftSetup, study: str, executor: Any = None, **settings: Any) -> Any:
-    given = {"evaluations": 50, "race": 1.0, "asynchronous": False, **settings}
+    given = {"evaluations": 50, "race": True, "asynchronous": False, **settings}
     return bench.run(setup.evaluator(), study=study, executor=executor, **given)
 
 
@@ -200,7 +200,7 @@ def test_workers_without_a_candidate_of_their_own_take_images_of_others(bench: B
             sizes.append((len(self._waiting), len(task.images)))
             super().submit(task)
 
-    run(bench, setup, "s", partial(Watched, setup.build("w"), 8, seed=0), race=0.0)
+    run(bench, setup, "s", partial(Watched, setup.build("w"), 8, seed=0), race=False)
     # 3 prompts x 4 seeds in batches of 4: a generation is of 6 candidates, so two are made by two workers each.
     assert {4, 8, 12} == {images for _, images in sizes}
     assert max(waiting for waiting, _ in sizes) < 8

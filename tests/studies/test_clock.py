@@ -20,7 +20,7 @@ from tests.clock import Clock, run_in_jumping_time
 from tests.execution.fakes import Hanging
 from tests.studies.conftest import STEPS, Bench
 
-SETTINGS = {"evaluations": 24, "race": 1.0, "asynchronous": False}
+SETTINGS = {"evaluations": 24, "race": True, "asynchronous": False}
 
 
 class Threads(Hanging):

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 
-from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.errors import OptionError, StorageError
 from ecad_automl.latency.model import LatencyModel, term_names
 from ecad_automl.latency.samples import random_schedules
 from ecad_automl.schedules.schedule import Schedule
@@ -154,7 +154,7 @@ def test_a_damaged_model_is_one_clear_error(bench: Any, calibrated: list[Any], d
 
 
 def test_senseless_latency_settings_are_refused() -> None:
-    with pytest.raises(StudyError, match="batch size is 0"):
+    with pytest.raises(OptionError, match="batch size is 0"):
         LatencySettings(batch_size=0)
-    with pytest.raises(StudyError, match="needs 12"):
+    with pytest.raises(OptionError, match="needs 12"):
         LatencySettings(schedules=5)

@@ -87,7 +87,7 @@ def test_schedules_that_spoil_every_image_do_not_count_for_how_images_go_togethe
 
 def test_a_racing_search_spends_its_images_on_more_candidates(bench: Any) -> None:
     evaluator = bench.evaluator(seeds=4)
-    status = bench.run(evaluator, evaluations=60, race=1.0)
+    status = bench.run(evaluator, evaluations=60, race=True)
     pruned = [trial for trial in bench.trials() if trial.state.name == "PRUNED"]
     assert pruned
     assert status.stopped == len(pruned)
@@ -103,9 +103,9 @@ def test_a_racing_search_spends_its_images_on_more_candidates(bench: Any) -> Non
 
 
 def test_a_racing_search_that_was_broken_off_goes_on_as_if_it_had_not_been(bench: Any) -> None:
-    bench.run(bench.evaluator(seeds=4), study="whole", evaluations=50, race=1.0)
-    bench.run(bench.evaluator(seeds=4), study="parts", evaluations=33, race=1.0)
-    bench.run(bench.evaluator(seeds=4), study="parts", evaluations=50, race=1.0)
+    bench.run(bench.evaluator(seeds=4), study="whole", evaluations=50, race=True)
+    bench.run(bench.evaluator(seeds=4), study="parts", evaluations=33, race=True)
+    bench.run(bench.evaluator(seeds=4), study="parts", evaluations=50, race=True)
 
     def story(study: str) -> list[tuple[str, str]]:
         return [(trial.user_attrs[attributes.GENOME], trial.state.name) for trial in bench.trials(study)]

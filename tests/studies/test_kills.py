@@ -32,7 +32,7 @@ def start(database: Path, progress: Path) -> int:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         bench = Bench(database)
         evaluator = bench.evaluator(lambda _: progress.touch(), seeds=4)
-        bench.run(evaluator, evaluations=EVALUATIONS, race=1.0)
+        bench.run(evaluator, evaluations=EVALUATIONS, race=True)
         code = 0
     finally:
         if code:
@@ -52,7 +52,7 @@ def evaluated(database: Path) -> set[str]:
 @pytest.mark.slow
 def test_fifty_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
     whole = Bench(tmp_path / "whole.db")
-    whole.run(whole.evaluator(seeds=4), evaluations=EVALUATIONS, race=1.0)
+    whole.run(whole.evaluator(seeds=4), evaluations=EVALUATIONS, race=True)
     killed, progress = Bench(tmp_path / "killed.db"), tmp_path / "progress"
 
     rng = random.Random(0)

@@ -19,7 +19,7 @@ from tests.studies.conftest import Bench
 def test_figures_that_a_kill_kept_from_being_stored_are_those_of_the_undisturbed_search(
     bench: Bench, asynchronous: bool
 ) -> None:
-    bench.run(evaluations=50, asynchronous=asynchronous, race=0.0)
+    bench.run(evaluations=50, asynchronous=asynchronous, race=False)
     with Store.open(bench.database) as store:
         undisturbed = store.generations("s")
     assert len(undisturbed) >= 5
@@ -32,7 +32,7 @@ def test_figures_that_a_kill_kept_from_being_stored_are_those_of_the_undisturbed
         connection.commit()
     assert len(_without_figures(bench)) == len(gone)
 
-    bench.run(evaluations=50, asynchronous=asynchronous, race=0.0)
+    bench.run(evaluations=50, asynchronous=asynchronous, race=False)
     assert _without_figures(bench) == []
     with Store.open(bench.database) as store:
         resumed = store.generations("s")

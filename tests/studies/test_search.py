@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecad_automl.errors import RewardError, StudyError
+from ecad_automl.errors import OptionError, RewardError, StudyError
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
@@ -250,5 +250,5 @@ def test_operators_by_their_gains_make_another_search_than_alike_ones(bench: Any
     ],
 )
 def test_settings_out_of_range_are_refused(bench: Any, settings: dict[str, int], message: str) -> None:
-    with pytest.raises(StudyError, match=message):
+    with pytest.raises(OptionError, match=message):
         bench.run(**settings)

@@ -1,55 +1,27 @@
-"""Prompts as the commands take them: named by an option, bundled with the model, or what a search left aside."""
+"""The prompts of a search: named, bundled with the model, or what a search left aside."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from rich.console import Console
 
-from ecad_automl.api.terminal import say
-from ecad_automl.cli.completion import complete_prompts
-from ecad_automl.cli.output import messages
+from ecad_automl.api.settings import BUNDLED
+from ecad_automl.api.terminal import warn
 from ecad_automl.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
     from ecad_automl.prompts import PromptSet, PromptSplit
 
-__all__ = [
-    "BUNDLED",
-    "Column",
-    "Limit",
-    "Prompts",
-    "Split",
-    "choose_prompts",
-    "held_out_prompts",
-    "read_named",
-    "split_record",
-]
-
-#: The model that brings prompts along.
-BUNDLED = "shapes"
-
-Prompts = Annotated[
-    str | None,
-    typer.Option(
-        help="File (txt, json, csv, tsv, parquet), hub data set id, or a set such as drawbench=FILE.",
-        autocompletion=complete_prompts,
-    ),
-]
-Column = Annotated[str | None, typer.Option(help="Column of the prompts, where it is not called prompt or the like.")]
-Split = Annotated[str | None, typer.Option(help="Split of a data set.")]
-Limit = Annotated[int | None, typer.Option(help="Take only the first so many prompts.")]
+__all__ = ["choose_prompts", "held_out_prompts", "read_named", "split_record"]
 
 
 def read_named(
-    text: str,
-    column: str | None = None,
-    split: str | None = None,
-    limit: int | None = None,
+    console: Console, text: str, column: str | None = None, split: str | None = None, limit: int | None = None
 ) -> PromptSet:
-    """The prompts that an option names; says what was left out of them.
+    """The prompts of a name; says what was left out of them.
 
     Raises:
         PromptError: see :func:`~ecad_automl.prompts.read_prompt_set`.
@@ -61,11 +33,12 @@ def read_named(
         raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     found = read_prompt_set(text, column=column, split=split, limit=limit)
     for note in found.notes:
-        say(messages(), note, style="yellow")
+        warn(console, note)
     return found
 
 
 def choose_prompts(
+    console: Console,
     model: str,
     given: str | None,
     column: str | None,
@@ -75,14 +48,15 @@ def choose_prompts(
     bundled: str,
     count: int,
 ) -> PromptSet:
-    """The prompts that options name, or those that come with the bundled model.
+    """The prompts of a name, or those that come with the bundled model.
 
     Args:
+        console: where it is told what was left out.
         model: name of the model.
-        given: what ``--prompts`` says.
-        column: what ``--column`` says.
-        split: what ``--split`` says.
-        limit: what ``--limit`` says.
+        given: name of the prompts.
+        column: of a table.
+        split: of a data set.
+        limit: take only so many.
         bundled: which of the bundled prompts: "calibration" or "held-out".
         count: how many of them unless ``limit`` says otherwise.
 
@@ -91,7 +65,7 @@ def choose_prompts(
         OptionError: the limit is below 1.
     """
     if given is not None:
-        return read_named(given, column, split, limit)
+        return read_named(console, given, column, split, limit)
     if model != BUNDLED:
         raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
     if limit is not None and limit < 1:
@@ -109,10 +83,11 @@ def split_record(split: PromptSplit, given: str, column: str | None, part: str |
     return json.dumps({"read": read, "record": split.to_dict()}).encode()
 
 
-def held_out_prompts(kept: bytes) -> PromptSet:
+def held_out_prompts(console: Console, kept: bytes) -> PromptSet:
     """What a search left aside, read again from where it was.
 
     Args:
+        console: where it is told what was left out.
         kept: what :func:`split_record` gave.
 
     Raises:
@@ -122,7 +97,7 @@ def held_out_prompts(kept: bytes) -> PromptSet:
 
     data: Mapping[str, Any] = json.loads(kept)
     read, record = data["read"], SplitRecord.from_dict(data["record"])
-    whole = read_named(read["prompts"], read["column"], read["split"], read["limit"])
+    whole = read_named(console, read["prompts"], read["column"], read["split"], read["limit"])
     split = split_prompts(whole, record.calibration.size, seed=record.seed)
     check_split(split, record)
     return split.held_out
