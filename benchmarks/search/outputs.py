@@ -59,7 +59,7 @@ class LatentError:
     """
 
     def __init__(self, evaluator: Evaluator, images: int) -> None:
-        from ecad_automl.judging.generation import encode_prompts
+        from ecad_automl.models.generation import encode_prompts
 
         self._pipe, self._settings = evaluator.pipe, evaluator.settings
         items = [(prompt, seed) for prompt in range(len(evaluator.prompts)) for seed in evaluator.seeds]
@@ -80,7 +80,7 @@ class LatentError:
     def _run(self) -> Tensor:
         import torch
 
-        from ecad_automl.judging.generation import stack_prompts
+        from ecad_automl.models.generation import stack_prompts
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in self._seeds]
         arguments = stack_prompts(self._prompts) | self._settings.call_arguments()

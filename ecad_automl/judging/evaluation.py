@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import EvaluationError, PromptError
-from ecad_automl.judging.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
+from ecad_automl.models.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
 from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
 from ecad_automl.schedules.schedule import Schedule
@@ -325,7 +325,7 @@ def generate_batch(
 
     Args:
         pipe: the pipeline.
-        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.judging.generation.encode_prompts`.
+        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.models.generation.encode_prompts`.
         seeds: ``n`` seeds of the noise, drawn on the CPU so that it is the same on every device.
         settings: how to generate.
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
+from ecad_automl.hub import load_pretrained
 from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.hooks import VisitModule
@@ -23,7 +24,6 @@ from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.sharing import load_pretrained
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -26,7 +26,7 @@ from ecad_automl.schedules.schedule import Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ecad_automl.judging.generation import GenerationSettings
+    from ecad_automl.models.generation import GenerationSettings
 
 __all__ = ["ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
 
@@ -281,7 +281,7 @@ class _Work:
     def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> _Made:
         from ecad_automl.judging.comparison.latents import captured_latents
         from ecad_automl.judging.evaluation import generate_batch, without_progress_bar
-        from ecad_automl.judging.generation import remembered_texts
+        from ecad_automl.models.generation import remembered_texts
         from ecad_automl.runtime import apply_schedule
 
         timed = self._timed[run] < TIMED
