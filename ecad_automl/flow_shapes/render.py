@@ -61,7 +61,7 @@ _BESIDE: dict[str, tuple[tuple[float, ...], ...]] = {
 }
 _MIDDLE = RESOLUTION / 2
 _HALF_DISTANCE = 15.5
-_OVERLAP_OFFSET = (7.0, 5.5)
+_OVERLAP_OFFSET = (5.5, 4.0)
 _JITTER_ALONE = 4.0
 _JITTER_GROUP = 1.0
 _JITTER_OBJECT = 0.5
@@ -115,14 +115,15 @@ def _centers(scene: Scene, rng: np.random.Generator) -> list[list[Point]]:
     centers: list[list[Point]] = []
     for group, side in zip(scene.groups, (-_HALF_DISTANCE, _HALF_DISTANCE), strict=True):
         across, along = rng.uniform(-_JITTER_GROUP, _JITTER_GROUP, 2) + _MIDDLE
-        offsets = _BESIDE[SIZES[group.size]][group.count]
-        points = [(across + side, along + offset) for offset in offsets]
+        places = _BESIDE[SIZES[group.size]][group.count]
+        points = [(across + side, along + place) for place in places]
         centers.append(points if layout == "horizontal" else [(y, x) for x, y in points])
     return centers
 
 
 def _tone(name: str, rng: np.random.Generator) -> Floats:
-    tone: Floats = np.clip(np.asarray(_RGB[name]) + rng.uniform(-_JITTER_TONE, _JITTER_TONE, 3), 0, 1).astype(np.float32)
+    rgb = np.asarray(_RGB[name]) + rng.uniform(-_JITTER_TONE, _JITTER_TONE, 3)
+    tone: Floats = np.clip(rgb, 0.0, 1.0).astype(np.float32)
     return tone
 
 

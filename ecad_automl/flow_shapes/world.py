@@ -161,18 +161,17 @@ def parse_caption(caption: str) -> Scene:
     """
     try:
         body, _, ground = caption.strip().lower().partition(" on a ")
-        background = BACKGROUNDS.index(ground.removesuffix(" background"))
-        scene = _parse_body(body, background)
-        if not scene.fits():
-            raise ValueError(caption)
+        scene = _parse_body(body, BACKGROUNDS.index(ground.removesuffix(" background")))
     except ValueError:
+        scene = None
+    if scene is None or not scene.fits():
         raise PromptError(
             f"The prompt {caption!r} is not a caption of the flow-shapes world; it must read like "
             "'three small striped red circles left of a large solid blue square on a white background', "
             "'a large solid green diamond in front of a large hollow purple circle on a gray background' or "
             "'five small hollow green diamonds on a black background', with at most five objects, large ones at most "
             "in twos, three of a kind beside others, and a large solid object in front of another large one."
-        ) from None
+        )
     return scene
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, PreTrainedTokenizerFast, T5EncoderModel
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTextModel, T5EncoderModel
 
 from ecad_automl.errors import EcadError
 from ecad_automl.flow_shapes.architecture import (
@@ -181,7 +182,8 @@ class Diffusion:
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
         levels = _noise_levels(self._batch, rng)
         part = levels[:, None, None]
-        with torch.autocast("cpu", torch.bfloat16):
+        # Of so few tokens, attention by plain products is faster than by the fused kernel.
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             predicted = self._predict(torch.lerp(clean, noise, part), levels, tokens)
         loss = (predicted.float() - (noise - clean)).square().mean()
         self.model.zero_grad(set_to_none=True)
@@ -254,8 +256,7 @@ def train_diffusion(
 
 def run_plateau(diffusion: Diffusion, checkpoint: Path, steps: int) -> None:
     """Train up to ``steps`` at the full learning rate."""
-    modules = {"model": diffusion.model, "average": diffusion.average}
-    train("plateau", checkpoint, modules, diffusion.optimizers, steps, diffusion.step, decay_share=0.0)
+    _train(diffusion, "plateau", checkpoint, steps, 0)
 
 
 def run_decay(diffusion: Diffusion, plateau: Path, checkpoint: Path, steps: int) -> None:
@@ -265,9 +266,14 @@ def run_decay(diffusion: Diffusion, plateau: Path, checkpoint: Path, steps: int)
         partial = checkpoint.with_suffix(".partial")
         shutil.copyfile(plateau, partial)
         partial.replace(checkpoint)
+    _train(diffusion, "decay", checkpoint, begun + steps, steps)
+
+
+def _train(diffusion: Diffusion, label: str, checkpoint: Path, steps: int, decay: int) -> None:
+    for group in (group for optimizer in diffusion.optimizers for group in optimizer.param_groups):
+        group["lr"] = _LEARNING_RATE  # an earlier stage may have left another
     modules = {"model": diffusion.model, "average": diffusion.average}
-    total = begun + steps
-    train("decay", checkpoint, modules, diffusion.optimizers, total, diffusion.step, decay_share=steps / total)
+    train(label, checkpoint, modules, diffusion.optimizers, steps, diffusion.step, decay_share=decay / max(1, steps))
 
 
 def _steps_done(checkpoint: Path) -> int:
