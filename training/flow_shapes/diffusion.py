@@ -80,8 +80,9 @@ class LatentSet:
                 scenes += batch
                 if index >= len(chunks):
                     pictures = torch.from_numpy(render(batch, rng)) * 2 - 1
-                    latents = autoencoder.encode(pictures).latent_dist.mean * autoencoder.config.scaling_factor
-                    chunks.append(pack(latents).half())
+                    with torch.autocast("cpu", torch.bfloat16):
+                        latents = autoencoder.encode(pictures).latent_dist.mean
+                    chunks.append(pack(latents.float() * autoencoder.config.scaling_factor).half())
                     if index % 100 == 99 or index == wanted - 1:
                         path.parent.mkdir(parents=True, exist_ok=True)
                         partial = path.with_suffix(".partial")
