@@ -55,7 +55,7 @@ class AttributeClassifier(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(256, len(values)) for name, values in ATTRIBUTES.items()})
         self.register_buffer("temperatures", torch.ones(len(ATTRIBUTES)))
 
-    def feature_maps(self, pictures: Tensor) -> list[Tensor]:
+    def features(self, pictures: Tensor) -> list[Tensor]:
         """What the convolutions see, from fine to coarse.
 
         Args:
@@ -78,7 +78,7 @@ class AttributeClassifier(nn.Module):
         Returns:
             For each attribute, ``(n, values)``.
         """
-        features = self.body(self.feature_maps(pictures)[-1])
+        features = self.body(self.features(pictures)[-1])
         return [head(features) / self.temperatures[i] for i, head in enumerate(self.heads.values())]
 
     def save(self, folder: Path) -> None:

@@ -9,9 +9,9 @@ import torch
 from diffusers import FluxPipeline
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.flow_shapes.architecture import MAX_TOKENS, new_autoencoder, new_tokenizer
 from ecad_automl.flow_shapes.classifier import AttributeClassifier, attributes_right, whole_pictures_right
 from ecad_automl.flow_shapes.world import ATTRIBUTES, parse_caption, prompts
+from training.flow_shapes.architecture import MAX_TOKENS, new_autoencoder, new_tokenizer
 from training.flow_shapes.diffusion import pack, untrained
 from training.flow_shapes.export import export
 from training.flow_shapes.quality import draw
@@ -69,7 +69,7 @@ def test_the_classifier_keeps_its_weights_and_shows_its_maps(tmp_path: Path) -> 
     classifier.save(tmp_path)
     loaded = AttributeClassifier.load(tmp_path)
     pictures = torch.rand(2, 3, 64, 64)
-    maps = loaded.feature_maps(pictures)
+    maps = loaded.features(pictures)
     assert [tuple(part.shape[1:]) for part in maps] == [(8, 32, 32), (16, 16, 16), (32, 8, 8)]
     for one, other, values in zip(classifier(pictures), loaded(pictures), ATTRIBUTES.values(), strict=True):
         assert torch.equal(one, other)

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import PromptError
-from ecad_automl.flow_shapes.architecture import MAX_TOKENS
 from ecad_automl.flow_shapes.world import (
     ATTRIBUTES,
     COUNTS,
@@ -17,6 +16,7 @@ from ecad_automl.flow_shapes.world import (
     random_scene,
     vocabulary,
 )
+from training.flow_shapes.architecture import MAX_TOKENS
 
 seeds = st.integers(0, 2**32)
 

@@ -9,11 +9,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from ecad_automl.flow_shapes.architecture import new_autoencoder
 from ecad_automl.flow_shapes.render import render
 from ecad_automl.flow_shapes.world import random_scene
 from ecad_automl.shapes import WEIGHTS as FIRST_MODEL
-from ecad_automl.shapes.training.progress import train
+from training.flow_shapes.architecture import new_autoencoder
+from training.shapes.progress import train
 
 __all__ = ["half_whiten", "refine_decoder", "render_batch", "train_autoencoder"]
 

@@ -16,7 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, T5EncoderModel
 
 from ecad_automl.errors import EcadError
-from ecad_automl.flow_shapes.architecture import (
+from ecad_automl.files.tensor_file import read_tensor_file
+from ecad_automl.flow_shapes.render import render
+from ecad_automl.flow_shapes.world import Scene, random_caption, random_scene
+from training.flow_shapes.architecture import (
     LATENT_SIZE,
     MAX_TOKENS,
     new_pooled_text_encoder,
@@ -24,10 +27,7 @@ from ecad_automl.flow_shapes.architecture import (
     new_tokenizer,
     new_transformer,
 )
-from ecad_automl.flow_shapes.render import render
-from ecad_automl.flow_shapes.world import Scene, random_caption, random_scene
-from ecad_automl.shapes.training.progress import progress_bar, train
-from ecad_automl.tensor_file import read_tensor_file
+from training.shapes.progress import progress_bar, train
 
 __all__ = ["LatentSet", "TextToVelocity", "pack", "train_diffusion"]
 

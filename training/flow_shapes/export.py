@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL, FluxPipeline
 from diffusers.utils import logging
 
-from ecad_automl.flow_shapes.architecture import new_scheduler, new_tokenizer
+from training.flow_shapes.architecture import new_scheduler, new_tokenizer
 from training.flow_shapes.diffusion import TextToVelocity
 
 __all__ = ["export"]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ecad_automl.flow_shapes.architecture import new_autoencoder
 from ecad_automl.flow_shapes.world import random_scene
+from training.flow_shapes.architecture import new_autoencoder
 from training.flow_shapes.autoencoder import half_whiten, refine_decoder, render_batch, train_autoencoder
 from training.flow_shapes.classifier import train_classifier
 from training.flow_shapes.diffusion import Diffusion, LatentSet, run_decay, run_plateau, untrained
