@@ -282,12 +282,12 @@ def contenders_of(
         settings: of caches.
         fewer: steps of uncached runs.
     """
-    last: ScheduleHandle | None = None
+    handle: ScheduleHandle | None = None
 
     @contextmanager
     def scheduled(schedule: Schedule) -> Iterator[None]:
-        nonlocal last  # blocks prepared for one schedule serve the next
-        with apply_schedule(pipe, schedule, like=last) as last:
+        nonlocal handle  # blocks prepared for one schedule serve the next
+        with handle.switch(schedule) if handle else apply_schedule(pipe, schedule) as handle:
             yield
 
     found = [Contender(series, knob, partial(scheduled, schedule)) for (series, knob), schedule in schedules.items()]

@@ -294,8 +294,9 @@ class _Work:
             stack.enter_context(remembered_texts(self._pipe, self._texts))
             stack.enter_context(without_progress_bar(self._pipe))
             if schedule is not None:
-                applied = apply_schedule(self._pipe, schedule, like=self._handles.get(run))
-                self._handles[run] = stack.enter_context(applied)
+                handle = self._handles.get(run)
+                handle = handle.switch(schedule) if handle else apply_schedule(self._pipe, schedule)
+                self._handles[run] = stack.enter_context(handle)
             start = time.perf_counter()
             images = generate_batch(self._pipe, encoded, seeds, self._settings)
             seconds = time.perf_counter() - start
