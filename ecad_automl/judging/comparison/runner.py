@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ecad_automl.models.generation import GenerationSettings
 
-__all__ = ["ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
+__all__ = ["TIMED", "ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
 
 #: Calls of each run that are timed, with nothing else going on, after one that is not.
 TIMED = 3
