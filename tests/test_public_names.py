@@ -17,12 +17,6 @@ USERS = (*PACKAGES, "benchmarks", "scripts", "training")
 
 #: Commands that only read start with these.
 WITHOUT_TORCH = tuple(f"ecad_automl.{name}" for name in ("files", "hub", "prompts", "schedules", "views"))
-    "ecad_automl.files",
-    "ecad_automl.hub",
-    "ecad_automl.prompts",
-    "ecad_automl.schedules",
-    "ecad_automl.views",
-)
 
 
 def modules(*folders: str) -> dict[str, Path]:
