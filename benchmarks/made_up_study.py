@@ -13,8 +13,9 @@ from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store, open_optuna_storage
 from studies import attributes
-from studies.descriptors import descriptors
-from studies.sampler import ScheduleNSGAIISampler, descriptor_space
+from studies.breeding import describe, distributions
+from studies.sampler import ScheduleNSGAIISampler
+from studies.schedule_space import schedule_descriptors
 from studies.study import REWARD
 
 __all__ = ["PIXART", "SMALL", "made_up_study", "pixart_layout"]
@@ -152,7 +153,7 @@ def _optuna_trials(
     optuna.create_study(storage=storage, study_name=name, directions=["maximize", "minimize"])
     study_id = storage.get_study_id_from_name(name)
     storage.set_study_system_attr(study_id, "study:metric_names", [REWARD, "gmacs"])
-    space = descriptor_space(layout, steps)
+    descriptors = schedule_descriptors(layout, steps)
     key = ScheduleNSGAIISampler._get_generation_key()
     for number, (schedule, reward) in enumerate(zip(schedules, rewards, strict=True)):
         said: dict[str, Any] = {
@@ -174,8 +175,8 @@ def _optuna_trials(
         template = optuna.trial.create_trial(
             state=TrialState.COMPLETE,
             values=[float(reward), schedule.gmacs],
-            params=descriptors(schedule.effective, layout.components, layout.component_index),
-            distributions=space,
+            params=describe(descriptors, schedule.effective),
+            distributions=distributions(descriptors),
             user_attrs=said,
             system_attrs={key: number // _BATCH},
         )

@@ -1,10 +1,11 @@
-"""The constraints of a study: what schedules keep, and what room they leave."""
+"""The constraints of a study, and by what margins schedules keep them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, Trial
 
 from ecad_automl.errors import StudyError
@@ -12,7 +13,6 @@ from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.rewards import Constraint
 from storage import EvaluationRecord
 from studies import attributes
-from studies.proposer import Room
 from studies.trials import constrained
 
 __all__ = ["Bounds"]
@@ -46,15 +46,15 @@ class Bounds:
             constraint.room(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
         )
 
-    def rooms(self, trials: Sequence[FrozenTrial]) -> list[Room]:
-        """What each constraint left to evaluated candidates."""
-        return [
-            Room(
-                np.array([constraint.room(constrained(trial, constraint.metric)) for trial in trials]),
-                constraint.room(self._uncached[constraint.metric]),
-            )
-            for constraint in self._constraints
-        ]
+    @property
+    def uncached_margins(self) -> list[float]:
+        """By how much the uncached run meets each constraint."""
+        return [constraint.room(self._uncached[constraint.metric]) for constraint in self._constraints]
+
+    def margins(self, trials: Sequence[FrozenTrial]) -> NDArray[np.float64]:
+        """``(n, constraints)``: by how much evaluated candidates meet each, below 0 if they do not; NaN if stopped."""
+        rows = [[each.room(constrained(trial, each.metric)) for each in self._constraints] for trial in trials]
+        return np.array(rows, dtype=np.float64).reshape(len(trials), len(self._constraints))
 
     def write(self, trial: Trial, record: EvaluationRecord) -> None:
         """Put into a trial what a whole evaluation measured, as Optuna and as people read it."""

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from ecad_automl.errors import OptionError
 from ecad_automl.latency.model import FEWEST_SCHEDULES
+from studies.breeding import BreedingConfig
 
 __all__ = ["SETTINGS", "Heuristics", "LatencySettings", "SearchConfig"]
 
@@ -91,9 +92,22 @@ class SearchConfig:
     trust: float = 0.1
     seed: int = 0
 
+    @property
+    def breeding(self) -> BreedingConfig:
+        """How schedules are bred and chosen."""
+        return BreedingConfig(
+            population=self.population,
+            offspring=self.offspring,
+            pool=self.pool,
+            rounds=1,
+            unfiltered=self.unfiltered,
+            surrogate=self.surrogate,
+            adaptive=self.adaptive,
+            min_rank_correlation=self.trust,
+            seed=self.seed,
+        )
+
     def __post_init__(self) -> None:
-        if self.population < 2:
-            raise OptionError(f"The population is {self.population}; at least 2 schedules are needed to breed.")
         if self.offspring < 2:
             raise OptionError(f"The offspring are {self.offspring}; at least 2 schedules per generation are needed.")
         if self.evaluations < self.offspring:
@@ -101,10 +115,7 @@ class SearchConfig:
                 f"The budget of {self.evaluations} evaluations is below the offspring of one generation, "
                 f"{self.offspring}; raise the evaluations or lower the offspring."
             )
-        if not 0 <= self.unfiltered <= self.offspring:
-            raise OptionError(f"Unfiltered are {self.unfiltered} of {self.offspring} offspring; they must fit in.")
-        if self.pool < self.offspring:
-            raise OptionError(f"The pool of {self.pool} is below the offspring, {self.offspring}; it must be larger.")
+        _ = self.breeding  # has checks of its own
         if self.heuristics not in get_args(Heuristics):
             known = ", ".join(get_args(Heuristics))
             raise OptionError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")

@@ -1,13 +1,13 @@
 """Schedules that are optimal for the drift of the slots: a first front for which no image is generated.
 
 The *drift* of a slot says how far its output at one step is from its output at another, in an uncached run. If the
-harm of a reused output is its drift from the fresh one, and harms add, then at a price per MAC the best compute steps
+error of a reused output is its drift from the fresh one, and errors add, then at a price per MAC the best compute steps
 of a slot are a shortest path over the steps, whatever the other slots do.
 
-That harms add is an approximation. A slot that only another slot of its block reads (``proj_mlp`` of a FLUX single
-block) does no harm while its reader is reused. And a slot that is recomputed from stale inputs gives a stale output, so
-slots are worth more when they are recomputed together: on the bundled model, schedules whose slots all share their
-compute steps are the best seeds, though they are the worst by the sum of harms. So slots can be tied in groups.
+That errors add is an approximation. A slot that only another slot of its block reads (``proj_mlp`` of a FLUX single
+block) makes no error while its reader is reused. And a slot that is recomputed from stale inputs gives a stale output,
+so slots are worth more when they are recomputed together: on the bundled model, schedules whose slots all share their
+compute steps are the best seeds, though they are the worst by the sum of errors. So slots can be tied in groups.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
     "cheapest_paths",
     "drift_optimal_seeds",
     "mixed_drift_seeds",
-    "reuse_harm",
+    "reuse_error",
     "step_paths",
 ]
 
@@ -34,8 +34,8 @@ MOST = 0.95
 _BISECTIONS = 20
 
 
-def reuse_harm(drift: Floats) -> Floats:
-    """Harm of each slot between one computation and the next.
+def reuse_error(drift: Floats) -> Floats:
+    """Error of each slot between one computation and the next.
 
     Args:
         drift: ``(slots, steps, steps)``: ``drift[s, n, m]`` is the distance of the output at step ``m`` from the one
@@ -48,28 +48,28 @@ def reuse_harm(drift: Floats) -> Floats:
     slots, steps, _ = drift.shape
     used = np.tril(np.ones((steps, steps), dtype=np.bool_), -1)
     at_step = np.where(used, drift, 0.0).transpose(0, 2, 1)
-    harm = np.concatenate([np.zeros((slots, steps, 1)), np.cumsum(at_step, axis=2)], axis=2)
-    return np.where(np.arange(steps + 1)[None, :] > np.arange(steps)[:, None], harm, np.inf)
+    error = np.concatenate([np.zeros((slots, steps, 1)), np.cumsum(at_step, axis=2)], axis=2)
+    return np.where(np.arange(steps + 1)[None, :] > np.arange(steps)[:, None], error, np.inf)
 
 
-def cheapest_paths(harm: Floats, prices: Floats) -> Bits:
-    """The compute steps of least harm plus price, exactly, by dynamic programming over the steps.
+def cheapest_paths(error: Floats, prices: Floats) -> Bits:
+    """The compute steps of least error plus price, exactly, by dynamic programming over the steps.
 
     Args:
-        harm: ``(slots, steps, steps + 1)``, see :func:`reuse_harm`.
+        error: ``(slots, steps, steps + 1)``, see :func:`reuse_error`.
         prices: ``(n, slots)``: price of one computation of each slot, not negative; ``n`` problems at once.
 
     Returns:
         ``(n, steps, slots)`` bool; the first step is always computed. Of equal paths the one that computes later, and
         so less often, is taken.
     """
-    slots, steps, _ = harm.shape
+    slots, steps, _ = error.shape
     count = len(prices)
     # best[..., n] is the least cost of all that happens before step n, given that n is computed (or is the end).
     best = np.zeros((count, slots, steps + 1))
     came_from = np.zeros((count, slots, steps + 1), dtype=np.intp)
     for end in range(1, steps + 1):
-        costs = best[:, :, :end] + harm[None, :, :end, end]
+        costs = best[:, :, :end] + error[None, :, :end, end]
         came_from[:, :, end] = costs.argmin(axis=2)
         best[:, :, end] = costs.min(axis=2) + prices
     compute = np.zeros((count, slots, steps), dtype=np.bool_)
@@ -90,7 +90,7 @@ def drift_optimal_seeds(
     """Schedules of least total drift at their MACs, from nearly all-compute down to the first step only.
 
     Args:
-        drift: ``(slots, steps, steps)``, not negative, see :func:`reuse_harm`. To count drift in absolute terms,
+        drift: ``(slots, steps, steps)``, not negative, see :func:`reuse_error`. To count drift in absolute terms,
             multiply it by the mean square of the outputs.
         slot_macs: ``(slots,)``: MACs of one computation of each slot.
         count: how many schedules are wanted, evenly spread in the logarithm of their MACs.
@@ -110,30 +110,30 @@ def drift_optimal_seeds(
     macs = _checked("slot MACs", slot_macs, slots)
     if not macs.any():
         macs = np.ones(slots)
-    harm = reuse_harm(_checked("drift", drift.ravel(), drift.size).reshape(drift.shape))
+    error = reuse_error(_checked("drift", drift.ravel(), drift.size).reshape(drift.shape))
     _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
     if len(group) != slots:
         raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
-    together = np.stack([harm[group == index].sum(axis=0) for index in range(group.max() + 1)])
+    together = np.stack([error[group == index].sum(axis=0) for index in range(group.max() + 1)])
     targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
     group_macs = np.bincount(group, weights=macs).astype(np.float64)
     return _distinct(_at_budgets(together, group_macs, targets)[:, :, group])
 
 
-def step_paths(harm: Floats) -> Bits:
-    """For each number of computed steps those of least harm, exactly, by dynamic programming (as in DPCache).
+def step_paths(error: Floats) -> Bits:
+    """For each number of computed steps those of least error, exactly, by dynamic programming (as in DPCache).
 
-    Prices find only what lies on the convex hull of harm over steps; these are all.
+    Prices find only what lies on the convex hull of error over steps; these are all.
 
     Args:
-        harm: ``(steps, steps)``, not negative: of using, at the first step, the output of the second.
+        error: ``(steps, steps)``, not negative: of using, at the first step, the output of the second.
 
     Returns:
         ``(steps, steps)`` bool: the best choice of 1 computed step, of 2 and so on to all; the first step is always
         computed.
     """
-    steps = len(harm)
-    spans = reuse_harm(harm[None])[0]
+    steps = len(error)
+    spans = reuse_error(error[None])[0]
     # least[n]: of all choices of so many computed steps before step n, with n computed or the end.
     least = np.full(steps + 1, np.inf)
     least[0] = 0.0
@@ -178,11 +178,11 @@ def _distinct(seeds: Bits) -> Bits:
     return seeds[np.sort(first)]
 
 
-def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
+def _at_budgets(error: Floats, macs: Floats, targets: Floats) -> Bits:
     """Optimal schedules near each of ``(n,)`` target MACs, by bisection on the price.
 
     Args:
-        harm: ``(slots, steps, steps + 1)``.
+        error: ``(slots, steps, steps + 1)``.
         macs: ``(slots,)``.
         targets: ``(n,)``.
 
@@ -192,10 +192,10 @@ def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
 
     def paths(log_price: Floats) -> Bits:
         """For ``(n,)`` prices: ``(n, steps, slots)``."""
-        return cheapest_paths(harm, np.exp(log_price)[:, None] * macs)
+        return cheapest_paths(error, np.exp(log_price)[:, None] * macs)
 
-    # Below the low price every harm is worth avoiding; above the high price none is.
-    least, most = _harm_bounds(harm)
+    # Below the low price every error is worth avoiding; above the high price none is.
+    least, most = _error_bounds(error)
     low = np.full(len(targets), np.log(least * 1e-3 / macs.sum()))
     high = np.full(len(targets), np.log(most * 1e3 / macs[macs > 0].min()))
     dear, cheap = paths(low), paths(high)
@@ -214,9 +214,9 @@ def _at_budgets(harm: Floats, macs: Floats, targets: Floats) -> Bits:
     return mixed
 
 
-def _harm_bounds(harm: Floats) -> tuple[float, float]:
-    """The least and the greatest positive harm; 1 where there is none."""
-    positive = harm[np.isfinite(harm) & (harm > 0)]
+def _error_bounds(error: Floats) -> tuple[float, float]:
+    """The least and the greatest positive error; 1 where there is none."""
+    positive = error[np.isfinite(error) & (error > 0)]
     return (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
 
 

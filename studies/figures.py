@@ -7,8 +7,7 @@ from collections import Counter, deque
 
 from studies.quality import Scale
 from studies.status import SPEEDUPS, SearchStatus
-from studies.trust import Trust
-from surrogate import GrowingFront
+from surrogate import Accuracy, GrowingFront
 
 __all__ = ["Figures"]
 
@@ -84,12 +83,12 @@ class Figures:
         """Note the time: when candidates begin, and whenever one is done."""
         self._finished.append((time.monotonic(), self._images))
 
-    def status(self, text: str, trust: Trust) -> SearchStatus:
+    def status(self, text: str, accuracy: Accuracy) -> SearchStatus:
         """All of it, for people.
 
         Args:
             text: what is being done.
-            trust: in the surrogate.
+            accuracy: of the surrogate.
         """
         return SearchStatus(
             evaluations=self._evaluations,
@@ -99,8 +98,8 @@ class Figures:
             images=self._images,
             hypervolume=self._hypervolume,
             best=dict(self._best) if self._hypervolume is not None else {},
-            rank_correlation=trust.rank_correlation,
-            coverage=trust.coverage,
+            rank_correlation=accuracy.rank_correlation,
+            coverage=accuracy.coverage,
             seconds_left=self._seconds_left(),
             text=text,
         )

@@ -11,8 +11,8 @@ from studies import attributes
 from studies.config import SearchConfig
 from studies.figures import Figures
 from studies.quality import Scale
-from studies.trials import earlier_than, image_share, is_feasible, values_of
-from studies.trust import measure_trust
+from studies.trials import image_share, is_feasible, values_of
+from surrogate import Accuracy
 
 __all__ = ["late_figures"]
 
@@ -21,6 +21,7 @@ def late_figures(
     trials: Sequence[FrozenTrial],
     missing: Collection[int],
     generation_of: Callable[[FrozenTrial], int],
+    accuracy_before: Callable[[int], Accuracy],
     config: SearchConfig,
     scale: Scale,
 ) -> Iterator[GenerationRecord]:
@@ -30,6 +31,7 @@ def late_figures(
         trials: all that were evaluated.
         missing: numbers of the generations.
         generation_of: the generation of a trial.
+        accuracy_before: of the surrogate before a generation.
         config: the settings of the search.
         scale: of its rewards and costs.
     """
@@ -42,8 +44,7 @@ def late_figures(
         figures.add(generation, reward, cost, share=image_share(trial), whole=whole, feasible=feasible)
         if generation not in missing or last[generation] != index:
             continue
-        trust = measure_trust(earlier_than(generation, trials, generation_of), config.trust, scale)
-        status = figures.status("", trust)
+        status = figures.status("", accuracy_before(generation))
         members = [each for each in trials if generation_of(each) == generation]
         yield GenerationRecord(
             generation=generation,

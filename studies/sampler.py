@@ -1,52 +1,40 @@
-"""The Optuna sampler: NSGA-II over genomes, which are trial attributes, with readable descriptors as parameters."""
+"""The Optuna sampler of a search."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+import numpy as np
+from numpy.typing import NDArray
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
-from studies.binary.base import GenomeSampler
-from studies.descriptors import descriptor_ranges, descriptors
-from studies.proposer import Plan, Proposal
+from studies.bounds import Bounds
+from studies.breeding import BreedingConfig, GenomeSampler, Measured
+from studies.schedule_space import ScheduleSpace
+from studies.trials import EVALUATED, image_share, is_feasible, predictions_of, values_of
 
-__all__ = ["ScheduleNSGAIISampler", "descriptor_space"]
-
-Propose = Callable[[int, Sequence[FrozenTrial]], Plan]
+__all__ = ["ScheduleNSGAIISampler"]
 
 
-class ScheduleNSGAIISampler(GenomeSampler[Plan]):
+class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
     """NSGA-II whose individuals are caching schedules.
 
     Optuna files generations under the name of this class: renaming it orphans stored studies.
 
     Args:
-        layout: the slots.
-        steps: denoising steps.
-        batch: trials per bred generation.
-        parents: size of the elite.
-        propose: from the number of a generation and its parents to the candidates of that generation; called once
-            per generation and process.
+        space: what is searched.
+        config: the settings of breeding.
+        bounds: the constraints of the study.
     """
 
-    def __init__(self, layout: Layout, steps: int, *, batch: int, parents: int, propose: Propose) -> None:
-        super().__init__(batch=batch, parents=parents)
-        self._layout = layout
-        self._steps = steps
-        self._propose = propose
+    def __init__(self, space: ScheduleSpace, config: BreedingConfig, bounds: Bounds) -> None:
+        super().__init__(space, config)
+        self._bounds = bounds
         self._taken: set[str] | None = None
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The descriptors, the same for every trial."""
-        del study, trial
-        return descriptor_space(self._layout, self._steps)
 
     def new_trial(self, study: Study, storage: BaseStorage, generation: int) -> Trial:
         """What ``study.ask`` gives where no seed is waiting, but written in one piece, and no trial is read for it.
@@ -59,14 +47,12 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
             storage: Optuna's, of the study.
             generation: that the trial is of, see :meth:`open_generation`.
         """
-        genome, found = self._next_candidate(study, generation)
-        schedule = Schedule.from_hex(self._layout, self._steps, genome)
+        schedule, found = self._next_candidate(study, generation)
         template = create_trial(
             state=TrialState.RUNNING,
-            params=self._describe(genome),
-            distributions=descriptor_space(self._layout, self._steps),
+            params=self._describe(schedule),
+            distributions=self.distributions,
             user_attrs={
-                attributes.GENOME: genome,
                 **found,
                 attributes.GENERATION: generation,
                 attributes.SPEEDUP: round(schedule.mac_speedup, 4),
@@ -74,7 +60,7 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
             },
             system_attrs={self._get_generation_key(): generation},
         )
-        self._taken_genomes(study).add(genome)
+        self._taken_genomes(study).add(found[attributes.GENOME])
         return Trial(study, storage.create_new_trial(storage.get_study_id_from_name(study.study_name), template))
 
     def _taken_genomes(self, study: Study) -> set[str]:
@@ -83,32 +69,21 @@ class ScheduleNSGAIISampler(GenomeSampler[Plan]):
             self._taken = super()._taken_genomes(study)
         return self._taken
 
-    def _make_plan(self, study: Study, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
+    def _is_measured(self, trial: FrozenTrial) -> bool:
+        return trial.state in EVALUATED
+
+    def _measured(self, study: Study, trials: Sequence[FrozenTrial]) -> Measured:
         del study
-        return self._propose(generation, elite)
+        reward, cost = np.array([values_of(trial) for trial in trials], dtype=np.float64).reshape(-1, 2).T
+        return Measured(
+            reward,
+            cost,
+            np.array([image_share(trial) for trial in trials]),
+            np.array([is_feasible(trial) for trial in trials], dtype=np.bool_),
+            self._bounds.margins(trials),
+        )
 
-    def _candidates(self, plan: Plan) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for proposal in plan.proposals:
-            yield proposal.schedule.to_hex(), _bred_attributes(proposal)
-
-    def _describe(self, genome: str) -> dict[str, Any]:
-        schedule = Schedule.from_hex(self._layout, self._steps, genome)
-        return dict(descriptors(schedule.effective, self._layout.components, self._layout.component_index))
-
-
-def descriptor_space(layout: Layout, steps: int) -> dict[str, BaseDistribution]:
-    """The parameters of every trial."""
-    ranges = descriptor_ranges(layout.components, steps)
-    return {name: FloatDistribution(low, high) for name, (low, high) in ranges.items()}
-
-
-def _bred_attributes(proposal: Proposal) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        attributes.ORIGIN: "bred",
-        attributes.OPERATOR: proposal.operator,
-        attributes.FILTERED: proposal.filtered,
-    }
-    if proposal.predicted_reward is not None:
-        found[attributes.PREDICTED_REWARD] = proposal.predicted_reward
-        found[attributes.PREDICTED_STD] = proposal.predicted_std
-    return found
+    def _predicted(self, study: Study, trials: Sequence[FrozenTrial]) -> NDArray[np.float64]:
+        del study
+        reward = predictions_of(trials)
+        return np.stack([reward, np.full_like(reward, np.nan)], axis=1)

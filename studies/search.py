@@ -20,10 +20,11 @@ from ecad_automl.execution import Executor, LocalExecutor, Outcome, Task, Worker
 from ecad_automl.judging.evaluation import Evaluation, Evaluator
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord, GenerationRecord, Store
 from studies import attributes
 from studies.bounds import Bounds
-from studies.breeder import Breeder, Request
+from studies.breeding import Plan
 from studies.calibration import Calibration, calibrate, evaluation_record
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
@@ -32,16 +33,15 @@ from studies.figures import Figures
 from studies.flight import Flight, divided
 from studies.interrupt import uninterrupted
 from studies.late_figures import late_figures
-from studies.proposer import Pending, Plan
-from studies.sampler import ScheduleNSGAIISampler, descriptor_space
-from studies.seeds import first_schedules
+from studies.sampler import ScheduleNSGAIISampler
+from studies.schedule_space import ScheduleSpace, forecast_of
+from studies.seeds import first_schedules, reuse_errors
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.study import enqueue_seeds, frozen_trial, open_study, release, release_stale
 from studies.telling import tell
-from studies.trials import EVALUATED, evaluated_trials, image_share, is_feasible, schedule_of, values_of
-from studies.trust import Trust, forecast_of
+from studies.trials import EVALUATED, evaluated_trials, image_share, is_feasible, values_of
 from studies.warm_start import WarmStart
-from surrogate import DropForecast
+from surrogate import Accuracy, DropForecast
 
 __all__ = ["Search"]
 
@@ -109,14 +109,14 @@ class Search:
         self._observer = observer or SilentObserver()
         self._start_executor = executor or self._local
         self._after_generation = after_generation or (lambda _: None)
-        self._trust = Trust()
+        self._accuracy = Accuracy()
         self._race: OrderedRace | None = None
         self._flights: list[Flight] = []
         self._flight_of: dict[int, Flight] = {}
         self._numbers = count()
         self._failures = 0
         self._seeds_left = 0
-        self._planning: tuple[int, Future[tuple[Trust, Plan]]] | None = None
+        self._planning: tuple[int, Future[Plan[Schedule]]] | None = None
 
     def run(self) -> SearchStatus:
         """Search until the study holds the images of as many whole evaluations as the budget says.
@@ -128,14 +128,7 @@ class Search:
             EvaluationError: no worker can be had.
         """
         self._store.claim_study(self._name, self._identity)
-        self._sampler = ScheduleNSGAIISampler(
-            self._layout,
-            self._steps,
-            batch=self._config.offspring,
-            parents=self._config.population,
-            propose=self._propose,
-        )
-        self._study = open_study(self._optuna_storage, self._name, self._sampler, self._cost.name)
+        self._study = open_study(self._optuna_storage, self._name, self._cost.name)
         if left := release_stale(self._study):
             self._observer.message(
                 f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated."
@@ -183,16 +176,18 @@ class Search:
         self._bounds = Bounds(self._constraints, self._evaluator.baseline())
         self._initial = WarmStart.load(self._store, self._name, self._layout, self._steps)
         self._study.set_user_attr(attributes.SOURCES, list(self._initial.sources))
-        self._breeder = Breeder(
+        space = ScheduleSpace(
             self._layout,
             self._steps,
-            self._config,
             self._cost,
-            calibration,
-            self._initial,
-            self._bounds,
-            self._generation,
+            self._scale,
+            reuse_errors(calibration.drift, self._config),
+            prior=self._initial.prior,
+            margins=self._bounds.uncached_margins,
+            seed=self._config.seed,
         )
+        self._sampler = ScheduleNSGAIISampler(space, self._config.breeding, self._bounds)
+        self._study.sampler = self._sampler
         self._figures = Figures(self._scale, self._config.evaluations)
         for trial in trials:
             self._count(trial, *values_of(trial), whole=trial.state is TrialState.COMPLETE, share=image_share(trial))
@@ -281,13 +276,14 @@ class Search:
     def _planned_aside(self, generation: int, planner: ThreadPoolExecutor) -> bool:
         """Have another thread plan the generation, so that results are taken meanwhile; whether it is done."""
         if self._planning is None or self._planning[0] != generation:
-            request = self._request(generation, self._overlapping_elite())
+            request = self._sampler.request(self._study, generation, self._overlapping_elite())
             self._planning = generation, planner.submit(request)
         _, future = self._planning
         if not future.done():
             return False
         self._planning = None
-        self._sampler.prepare(generation, self._noted(generation, *future.result()))
+        self._sampler.prepare(generation, future.result())
+        self._note_plan(generation)
         return True
 
     def _ask(self) -> Flight | None:
@@ -296,10 +292,9 @@ class Search:
         Ctrl-C takes effect while images are made, which is nearly always, and is held back while records are written.
         """
         with uninterrupted():
-            space = descriptor_space(self._layout, self._steps)
-            trial = self._study.ask(space) if self._seeds_left else self._new_trial()
+            trial = self._study.ask(self._sampler.distributions) if self._seeds_left else self._new_trial()
             frozen = frozen_trial(self._optuna_storage, trial)
-            schedule = schedule_of(frozen, self._layout, self._steps)
+            schedule = self._sampler.candidate(frozen)
             cost, generation = float(self._cost.of([schedule])[0]), self._generation(frozen)
             self._seeds_left -= generation == 0
             race = self._race.before(generation) if self._race is not None else None
@@ -317,7 +312,12 @@ class Search:
             return None
 
     def _new_trial(self) -> Trial:
-        return self._sampler.new_trial(self._study, self._optuna_storage, self._open_generation())
+        generation = self._open_generation()
+        known = self._sampler.plan(generation) is not None
+        trial = self._sampler.new_trial(self._study, self._optuna_storage, generation)
+        if not known:
+            self._note_plan(generation)
+        return trial
 
     def _submit(self, executor: Executor, flight: Flight, workers: int) -> None:
         """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
@@ -405,39 +405,27 @@ class Search:
         self._tell_status("evaluating")
 
     def _forecast(self, flight: Flight) -> DropForecast | None:
-        """What the surrogate had foretold of a candidate, if anything."""
+        """What the surrogate had predicted of a candidate, if anything."""
         if attributes.PREDICTED_REWARD not in flight.frozen.user_attrs:
             return None
         return forecast_of([flight.frozen], self._scale)
 
     # Generations
 
-    def _propose(self, generation: int, elite: Sequence[FrozenTrial]) -> Plan:
-        """The candidates of a generation, from all that earlier generations evaluated."""
-        request = self._request(generation, elite)
-        return self._noted(generation, *request())
-
-    def _request(self, generation: int, elite: Sequence[FrozenTrial]) -> Request:
-        pending = [
-            Pending(flight.schedule, flight.cost, flight.frozen.user_attrs.get(attributes.PREDICTED_REWARD))
-            for flight in self._flights
-        ]
-        return self._breeder.request(generation, evaluated_trials(self._study), elite, pending)
-
-    def _noted(self, generation: int, trust: Trust, plan: Plan) -> Plan:
-        self._trust = trust
-        if trust.doubted:
+    def _note_plan(self, generation: int) -> None:
+        plan = self._sampler.plan(generation)
+        assert plan is not None
+        self._accuracy = plan.accuracy[0]
+        if not self._accuracy.usable:
             self._observer.message(
                 f"Generation {generation} goes without the surrogate: its rank correlation at equal cost is "
-                f"{trust.rank_correlation:.2f}, below {self._config.trust:.2f} by more than chance."
+                f"{self._accuracy.rank_correlation:.2f}, below {self._config.trust:.2f} by more than chance."
             )
-        return plan
 
     def _overlapping_elite(self) -> list[FrozenTrial]:
         """Of all that was evaluated: where generations overlap, none of them is a whole population."""
         complete = [trial for trial in evaluated_trials(self._study) if trial.state is TrialState.COMPLETE]
-        complete.sort(key=lambda trial: str(trial.user_attrs[attributes.GENOME]))
-        return list(self._sampler._elite_population_selection_strategy(self._study, complete))
+        return self._sampler.select(self._study, complete)
 
     def _close_generation(self, generation: int, overhead: float) -> None:
         """After the last trial of a generation, store its figures."""
@@ -469,11 +457,17 @@ class Search:
         missing = set(over) - {record.generation for record in self._store.generations(self._name)}
         if missing:
             trials = evaluated_trials(self._study)
-            for record in late_figures(trials, missing, self._generation, self._config, self._scale):
+            for record in late_figures(
+                trials, missing, self._generation, self._accuracy_before, self._config, self._scale
+            ):
                 self._store.save_generation(self._name, record)
 
     def _generation(self, trial: FrozenTrial) -> int:
-        return self._sampler.get_trial_generation(self._study, trial)
+        return ScheduleNSGAIISampler.generation_of(trial)
+
+    def _accuracy_before(self, generation: int) -> Accuracy:
+        past = self._sampler.past(self._study, generation)
+        return self._sampler.space.accuracy(past, self._config.trust)[0]
 
     def _tell_status(self, text: str) -> SearchStatus:
         status = self._status(text)
@@ -481,4 +475,4 @@ class Search:
         return status
 
     def _status(self, text: str) -> SearchStatus:
-        return self._figures.status(text, self._trust)
+        return self._figures.status(text, self._accuracy)

@@ -15,7 +15,7 @@ from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds, step_paths
 
-__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules", "harm_of"]
+__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules", "reuse_errors"]
 
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
@@ -37,8 +37,8 @@ def fewer_steps(steps: int) -> list[int]:
     return sorted({max(2, round(steps * share)) for share in (0.2, 0.3, 0.4, 0.5, 0.65, 0.8)} - {steps})
 
 
-def harm_of(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
-    """``(slots, steps, steps)``: what reuse is expected to do, see :meth:`~ecad_automl.schedules.drift.Drift.harm`."""
+def reuse_errors(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
+    """``(slots, steps, steps)``: expected errors of reuse, see :meth:`~ecad_automl.schedules.drift.Drift.harm`."""
     return drift.harm() if config.scaled_drift else drift.distance.astype(np.float64)
 
 
@@ -83,13 +83,13 @@ def first_schedules(
     if config.step_seeds:
         # Where all slots go together, what the whole transformer gives is all that matters. The sampler's response, a
         # help where slots go their own ways, led to worse steps here.
-        harm = drift.distance.mean(axis=0) if drift.output is None else drift.output
-        chosen = step_paths(harm.astype(np.float64))
+        error = drift.distance.mean(axis=0) if drift.output is None else drift.output
+        chosen = step_paths(error.astype(np.float64))
         for count in _spread_counts(steps, config.step_seeds):
             compute = np.repeat(chosen[count - 1][:, None], len(layout), axis=1)
             named[f"drift-steps-{count}"] = Schedule(layout, compute)
     if config.drift_seeds:
-        bits = mixed_drift_seeds(harm_of(drift, config), cost.prices, layout.component_index, config.drift_seeds)
+        bits = mixed_drift_seeds(reuse_errors(drift, config), cost.prices, layout.component_index, config.drift_seeds)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
     distinct: dict[Schedule, str] = {}

@@ -12,8 +12,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
-from studies.binary.stale import enqueue, release, release_stale
-from studies.sampler import ScheduleNSGAIISampler
+from studies.breeding.stale import enqueue, release, release_stale
 
 __all__ = [
     "REWARD",
@@ -28,12 +27,11 @@ __all__ = [
 REWARD = "reward"
 
 
-def open_study(storage: BaseStorage, name: str, sampler: ScheduleNSGAIISampler, cost: str) -> Study:
+def open_study(storage: BaseStorage, name: str, cost: str) -> Study:
     """The study of a name, made where it does not exist: maximize the reward, minimize the cost."""
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        sampler=sampler,
         directions=["maximize", "minimize"],
         load_if_exists=True,
     )

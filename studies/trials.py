@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -14,10 +16,10 @@ from studies import attributes
 __all__ = [
     "EVALUATED",
     "constrained",
-    "earlier_than",
     "evaluated_trials",
     "image_share",
     "is_feasible",
+    "predictions_of",
     "schedule_of",
     "values_of",
 ]
@@ -29,14 +31,6 @@ EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
 def evaluated_trials(study: Study) -> list[FrozenTrial]:
     """The trials that have a reward, oldest first."""
     return study.get_trials(deepcopy=False, states=EVALUATED)
-
-
-def earlier_than(
-    generation: int, trials: Iterable[FrozenTrial], generation_of: Callable[[FrozenTrial], int]
-) -> list[FrozenTrial]:
-    """What a generation is learned from, ordered by generation and genome: it must not matter when trials were made."""
-    earlier = [trial for trial in trials if generation_of(trial) < generation]
-    return sorted(earlier, key=lambda trial: (generation_of(trial), str(trial.user_attrs[attributes.GENOME])))
 
 
 def values_of(trial: FrozenTrial) -> tuple[float, float]:
@@ -53,6 +47,13 @@ def image_share(trial: FrozenTrial) -> float:
 def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
     """The schedule of a trial's genome."""
     return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])
+
+
+def predictions_of(trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:
+    """``(n, 2)``: what was predicted of trials, reward and its standard deviation; NaN where nothing was."""
+    names = (attributes.PREDICTED_REWARD, attributes.PREDICTED_STD)
+    rows = [[trial.user_attrs.get(name) for name in names] for trial in trials]
+    return np.array(rows, dtype=np.float64).reshape(-1, 2)
 
 
 def is_feasible(trial: FrozenTrial) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,22 @@ class Forecast(Protocol):
         """``(n, k)``: the means of ``max(0, reward - level)`` over ``(k,)`` levels."""
         ...
 
+    def probability_above(self, level: float) -> Floats:
+        """``(n,)``: the probability that each reward is at least a level."""
+        ...
+
+    def subset(self, chosen: NDArray[np.intp]) -> Self:
+        """The forecast of some of the candidates."""
+        ...
+
+    def joined(self, other: Self) -> Self:
+        """The forecast of these and other candidates."""
+        ...
+
+    def stretched(self, factor: float) -> Self:
+        """The forecast with standard deviations so many times as large."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianForecast:
@@ -53,12 +69,23 @@ class GaussianForecast:
         """See :class:`Forecast`."""
         return self.reward + self.std
 
+    def probability_above(self, level: float) -> Floats:
+        """See :class:`Forecast`."""
+        from scipy.special import ndtr
+
+        probability: Floats = ndtr((self.reward - level) / np.maximum(self.std, 1e-12))
+        return probability
+
     def subset(self, chosen: NDArray[np.intp]) -> GaussianForecast:
-        """The forecast of some of the candidates."""
+        """See :class:`Forecast`."""
         return GaussianForecast(self.reward[chosen], self.std[chosen])
 
+    def joined(self, other: GaussianForecast) -> GaussianForecast:
+        """See :class:`Forecast`."""
+        return GaussianForecast(np.append(self.reward, other.reward), np.append(self.std, other.std))
+
     def stretched(self, factor: float) -> GaussianForecast:
-        """The forecast with standard deviations so many times as large."""
+        """See :class:`Forecast`."""
         return GaussianForecast(self.reward, factor * self.std)
 
     def improvement(self, levels: Floats) -> Floats:
@@ -114,12 +141,25 @@ class DropForecast:
         """See :class:`Forecast`."""
         return self.scale.reward(self.log_drop - self.log_std)
 
+    def probability_above(self, level: float) -> Floats:
+        """See :class:`Forecast`."""
+        from scipy.special import ndtr
+
+        bound = self.scale.of(np.array([level]))
+        probability: Floats = ndtr((bound - self.log_drop) / np.maximum(self.log_std, 1e-9))
+        return probability
+
     def subset(self, chosen: NDArray[np.intp]) -> DropForecast:
-        """The forecast of some of the candidates."""
+        """See :class:`Forecast`."""
         return DropForecast(self.scale, self.log_drop[chosen], self.log_std[chosen])
 
+    def joined(self, other: DropForecast) -> DropForecast:
+        """See :class:`Forecast`."""
+        log_drop, log_std = np.append(self.log_drop, other.log_drop), np.append(self.log_std, other.log_std)
+        return DropForecast(self.scale, log_drop, log_std)
+
     def stretched(self, factor: float) -> DropForecast:
-        """The forecast with standard deviations so many times as large."""
+        """See :class:`Forecast`."""
         return DropForecast(self.scale, self.log_drop, factor * self.log_std)
 
     def improvement(self, levels: Floats) -> Floats:

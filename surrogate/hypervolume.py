@@ -13,7 +13,7 @@ __all__ = [
     "Reference",
     "Staircase",
     "hypervolume",
-    "hypervolume_gain",
+    "hypervolume_improvement",
     "reference_of",
     "staircase",
 ]
@@ -126,7 +126,7 @@ def hypervolume(reward: ArrayLike, cost: ArrayLike, reference: Reference) -> flo
     return float((steps.levels[1:] - reference.reward) @ np.diff(steps.edges[1:]))
 
 
-def hypervolume_gain(reward: ArrayLike, cost: ArrayLike, front: Staircase) -> Floats:
+def hypervolume_improvement(reward: ArrayLike, cost: ArrayLike, front: Staircase) -> Floats:
     """How much area each candidate, alone, would add to a front.
 
     A candidate of reward ``r`` and cost ``c`` adds the integral of ``max(0, r - front(x))`` over the costs ``x`` from

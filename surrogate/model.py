@@ -10,8 +10,7 @@ from surrogate.drop import LogDrop
 from surrogate.ensemble import PARAMETERS, ROUNDS, Ensemble, fit_ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift
 from surrogate.forecast import DropForecast
-from surrogate.harm import HarmModel, fit_harm
-from surrogate.prior import Prior
+from surrogate.trend import DriftTrend, Prior, fit_drift_trend
 
 __all__ = ["FEWEST_SCHEDULES", "PARAMETERS", "ROUNDS", "Surrogate"]
 
@@ -24,8 +23,8 @@ FEWEST_SCHEDULES = 8
 class Surrogate:
     """Predicts rewards with their uncertainty.
 
-    An ensemble, see :func:`~surrogate.ensemble.fit_ensemble`, whose trend is the harm of drift. All of it happens on
-    the scale of :class:`LogDrop`.
+    An ensemble, see :func:`~surrogate.ensemble.fit_ensemble`, whose trend is a curve of weighted drift. All of
+    it happens on the scale of :class:`LogDrop`.
 
     Args:
         context: what is known of the transformer.
@@ -77,10 +76,10 @@ class Surrogate:
         self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0) if self._unit is None else self._unit)
         target = self._scale.of(y)
         # The trends of the folds are close to that of all, so they are found from there in a few iterations.
-        whole = fit_harm(drift, target, weight, self._center)
+        whole = fit_drift_trend(drift, target, weight, self._center)
 
-        def fit_trend(seen: NDArray[np.bool_]) -> HarmModel:
-            return fit_harm(drift[seen], target[seen], weight[seen], self._center, start=whole)
+        def fit_trend(seen: NDArray[np.bool_]) -> DriftTrend:
+            return fit_drift_trend(drift[seen], target[seen], weight[seen], self._center, start=whole)
 
         self._ensemble = fit_ensemble(x, drift, target, weight, self._seed, fit_trend)
         return self

@@ -24,7 +24,15 @@ from benchmarks.machine import RESULTS, machine
 from benchmarks.search.sample_efficiency import WORK
 from benchmarks.search.yardstick import Yardstick
 from ecad_automl.schedules.schedule import Schedule
-from surrogate import FeatureContext, LogDrop, Surrogate, banded_rank_correlation, features, fit_harm, group_drift
+from surrogate import (
+    FeatureContext,
+    LogDrop,
+    Surrogate,
+    banded_rank_correlation,
+    features,
+    fit_drift_trend,
+    group_drift,
+)
 
 Floats = NDArray[np.float64]
 #: (features to learn from, log drops, features to predict) -> predicted log drops.
@@ -87,7 +95,7 @@ class Evaluated:
             return np.asarray(level + slope * total[unseen])
         if model.endswith(ALONE) and model != f"trend{ALONE}":
             return MODELS[model.removesuffix(ALONE)](self.x[seen], self.target[seen], self.x[unseen])
-        trend = fit_harm(self.drift[seen], self.target[seen])
+        trend = fit_drift_trend(self.drift[seen], self.target[seen])
         by_trend = trend.predict(self.drift[unseen])
         if model == f"trend{ALONE}":
             return by_trend

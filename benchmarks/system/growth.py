@@ -18,11 +18,11 @@ from rich.console import Console
 from benchmarks.machine import RESULTS, machine
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
+from studies.breeding import Grid, Past, breed, propose
 from studies.config import SearchConfig
 from studies.cost import mac_cost
-from studies.operators import Grid, breed
-from studies.proposer import Evaluated, propose
 from studies.quality import Scale
+from studies.schedule_space import ScheduleSpace
 from surrogate import FeatureContext, LogDrop, Surrogate, find_anchors, group_drift
 
 SIZES = (100, 500, 1000, 2000, 5000)
@@ -43,20 +43,20 @@ def main(steps: int = 20, repeats: int = 3, seed: int = 0, results: Path = RESUL
     cost = mac_cost(layout)
     costs = cost.of(schedules)
     compute = np.stack([schedule.effective for schedule in schedules])
-    harm = np.concatenate([group_drift(part, context).sum(axis=(1, 2)) for part in np.array_split(compute, 10)])
-    reward = -np.log1p(20 * harm / harm.max()) * np.exp(0.1 * rng.normal(size=len(harm)))
+    error = np.concatenate([group_drift(part, context).sum(axis=(1, 2)) for part in np.array_split(compute, 10)])
+    reward = -np.log1p(20 * error / error.max()) * np.exp(0.1 * rng.normal(size=len(error)))
     scale = Scale(0.0, float(np.quantile(reward, 0.1)), cost.of_steps(steps))
     drops = -reward[:, None] * rng.gamma(2.0, 0.5, size=1000) * np.exp(0.3 * rng.normal(size=(len(reward), 1000)))
-    config = SearchConfig()
+    config, space = SearchConfig(), ScheduleSpace(layout, steps, cost, scale, drift)
     rows = {}
     for size in SIZES:
-        known = Evaluated(tuple(schedules[:size]), reward[:size], costs[:size], np.ones(size))
+        past = Past.of(compute[:size], reward[:size], costs[:size], schedules[:size])
         parents = schedules[size - config.population : size]
         surrogate = Surrogate(context, 0, None, scale.span)
         parts: dict[str, Callable[[], object]] = {
             "fit": lambda surrogate=surrogate, size=size: surrogate.fit(compute[:size], reward[:size]),
-            "propose, fit included": lambda known=known, parents=parents: propose(
-                layout, context, known, parents, config, cost, scale, np.random.default_rng(seed)
+            "propose, fit included": lambda past=past, parents=parents: propose(
+                space, past, parents, config.breeding, np.random.default_rng(seed)
             ),
             "anchors of 1,000 images": lambda size=size: find_anchors(drops[:size][-300:], LogDrop(0.0, scale.span)),
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from optuna.trial import FrozenTrial, Trial
@@ -11,7 +9,7 @@ from optuna.trial import FrozenTrial, Trial
 from ecad_automl.errors import StudyError
 from studies import attributes
 
-__all__ = ["Bits", "genome_of", "pack_bits", "unpack_all", "unpack_bits"]
+__all__ = ["Bits", "genome_of", "pack_bits", "unpack_bits"]
 
 Bits = NDArray[np.bool_]
 
@@ -48,22 +46,6 @@ def unpack_bits(genome: str) -> Bits:
     if size < 1 or len(data) != -(-size // 8):
         raise StudyError(f"The genome {str(genome)[:40]!r} has {len(digits)} digits, which do not hold {size} bits.")
     return np.unpackbits(data, count=size).astype(np.bool_)
-
-
-def unpack_all(genomes: Iterable[str], size: int) -> Bits:
-    """``(n, size)`` bits of genomes.
-
-    Raises:
-        StudyError: one has another number of bits.
-    """
-    rows = [unpack_bits(genome) for genome in genomes]
-    for row in rows:
-        if len(row) != size:
-            raise StudyError(
-                f"The study has a genome of {len(row)} bits, but the sampler is for {size}; take the number of bits "
-                "that the study was started with, or start another study."
-            )
-    return np.stack(rows) if rows else np.zeros((0, size), dtype=np.bool_)
 
 
 def genome_of(trial: Trial | FrozenTrial) -> Bits:

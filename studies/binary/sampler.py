@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ecad_automl.errors import StudyError
+from ecad_automl.errors import OptionError, StudyError
 from studies import attributes
-from studies.binary.base import GenomeSampler
-from studies.binary.config import BinaryConfig
-from studies.binary.descriptors import Descriptor, default_descriptors
-from studies.binary.genome import Bits, genome_of, pack_bits, unpack_all, unpack_bits
-from studies.binary.model import Past
-from studies.binary.objectives import Exact, Roles
-from studies.binary.planning import BinaryPlan, first_plan, next_plan, predicted
-from studies.binary.stale import enqueue
+from studies.binary.genome import Bits, genome_of, pack_bits
+from studies.binary.space import Exact, PackedBits, default_descriptors, predicted
+from studies.breeding import BreedingConfig, Descriptor, GenomeSampler, Measured, Plan, Proposal
+from studies.breeding.stale import enqueue
 
 __all__ = ["PackedBinarySampler", "enqueue_bits", "suggest_bits"]
 
+Floats = NDArray[np.float64]
 
-class PackedBinarySampler(GenomeSampler[BinaryPlan]):
+
+class PackedBinarySampler(GenomeSampler[bytes]):
     """Searches the front of two objectives over ``n`` bits with few evaluations.
 
     NSGA-II breeds a pool of distinct children, none of which was evaluated before; a surrogate (ridge regression, and
-    LightGBM on what it leaves) chooses the batch with the largest expected gain of hypervolume. The objective function
+    LightGBM on what it leaves) chooses those with the largest expected hypervolume improvement. The objective function
     gets its bits by :func:`suggest_bits`. The genome is one attribute of the trial, and the trial's parameters are
     readable descriptors of it, so storages and dashboards stay quick with thousands of bits.
 
@@ -47,17 +47,17 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
             There are then operators on rows, columns and rectangles, and other default features.
         initial: trials of the first generation: those that were enqueued by :func:`enqueue_bits`, and random ones whose
             shares of ones are spread from 0 to 1.
-        batch: trials of each bred generation.
-        parents: size of the elite that breeds.
-        pool: children bred for each generation, from which the surrogate chooses.
-        unfiltered: how many of each batch are drawn from the pool by chance, to measure the surrogate on candidates
+        population: trials that survive a generation, and breed.
+        offspring: trials of each bred generation.
+        pool: children bred for each generation, from which the surrogate chooses the offspring.
+        rounds: pools that are bred for each generation, each but the first also from the children so far of which the
+            surrogate expects most. More of them exploit the surrogate, errors included.
+        unfiltered: how many of the offspring are drawn from the pool by chance, to measure the surrogate on candidates
             that it did not choose.
         surrogate: False breeds without one: plain NSGA-II with the operators and without duplicates.
         adaptive: whether operators are used the more often the more their children have added to the front.
-        rounds: pools that are bred for each generation, each but the first also from the children so far of which the
-            surrogate expects most. More of them exploit the surrogate, errors included.
-        trust: rank correlation of predicted and measured values, at equal values of the other objective, below which
-            the surrogate is not used for a generation.
+        min_rank_correlation: of predicted and measured values, at equal values of the other objective, below which the
+            surrogate is not used for a generation.
         features: from ``(n, bits)`` bool to ``(n, features)`` finite numbers, which the surrogate learns from instead
             of the bits and counts of ones over parts of the genome.
         exact: objectives that are known without an evaluation, by index: from ``(n, bits)`` bool to ``(n,)`` values, as
@@ -68,7 +68,8 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
         seed: of all randomness, not negative; None draws one.
 
     Raises:
-        StudyError: an argument is out of range; later, the study does not have two objectives, has genomes of another
+        OptionError: an argument is out of range.
+        StudyError: later, the study does not have two objectives, has genomes of another
             length, or a given function returned something unfit.
     """
 
@@ -78,65 +79,49 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
         *,
         shape: tuple[int, int] | None = None,
         initial: int = 24,
-        batch: int = 8,
-        parents: int = 24,
+        population: int = 24,
+        offspring: int = 8,
         pool: int = 400,
         rounds: int = 5,
         unfiltered: int = 1,
         surrogate: bool = True,
         adaptive: bool = True,
-        trust: float = 0.1,
+        min_rank_correlation: float = 0.1,
         features: Callable[[Bits], Any] | None = None,
         exact: Mapping[int, Exact] | None = None,
         descriptors: Mapping[str, Descriptor] | None = None,
         reference: tuple[float, float] | None = None,
         seed: int | None = None,
     ) -> None:
-        self._config = BinaryConfig(
-            bits=bits,
-            shape=shape,
-            initial=initial,
-            batch=batch,
-            parents=parents,
+        config = BreedingConfig(
+            population=population,
+            offspring=offspring,
             pool=pool,
             rounds=rounds,
             unfiltered=unfiltered,
             surrogate=surrogate,
             adaptive=adaptive,
-            trust=trust,
-            features=features,
-            exact=dict(exact or {}),
-            reference=reference,
+            min_rank_correlation=min_rank_correlation,
             seed=int(np.random.default_rng().integers(2**31)) if seed is None else seed,
         )
-        super().__init__(batch=batch, parents=parents, initial=initial, use_cache=False)
-        self._descriptors = dict(descriptors) if descriptors is not None else default_descriptors(bits, shape)
+        if initial < 2:
+            raise OptionError(f"The initial is {initial}; it must be at least 2.")
+        named = {} if descriptors is None else dict(descriptors)
+        space = PackedBits(bits, shape, features, dict(exact or {}), named, reference, config.seed)
+        if descriptors is None:
+            space = replace(space, descriptors=default_descriptors(bits, shape))
+        super().__init__(space, config, initial=initial, use_cache=False)
         self._lock = threading.RLock()
         self._study: tuple[BaseStorage, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Optuna's users keep samplers in files. Locks and studies cannot be there; plans are made again.
-        left_out = {"_lock", "_study", "_plans"}
+        left_out = {"_lock", "_study", "_plans", "_candidates"}
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock, self._study, self._plans = threading.RLock(), None, {}
-
-    @property
-    def config(self) -> BinaryConfig:
-        """The settings."""
-        return self._config
-
-    @property
-    def descriptor_space(self) -> dict[str, FloatDistribution]:
-        """The parameters of every trial."""
-        return {name: FloatDistribution(each.low, each.high) for name, each in self._descriptors.items()}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The descriptors, the same for every trial."""
-        del study, trial
-        return dict(self.descriptor_space)
+        self._lock, self._study, self._plans, self._candidates = threading.RLock(), None, {}, {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -163,67 +148,44 @@ class PackedBinarySampler(GenomeSampler[BinaryPlan]):
             "suggest_bits(trial), and give what else is to be chosen some bits of its own."
         )
 
-    def _make_plan(self, study: Study, generation: int, elite: Sequence[FrozenTrial]) -> BinaryPlan:
-        roles = Roles.of(study.directions, self._config.exact)
-        past = self._past(study, generation)
-        if generation == 0:
-            return first_plan(self._config, past.tried)
-        genomes = sorted(str(trial.user_attrs[attributes.GENOME]) for trial in elite)
-        return next_plan(self._config, roles, generation, past, unpack_all(genomes, self._config.bits))
+    def _space_of(self, study: Study) -> PackedBits:
+        assert isinstance(self._space, PackedBits)
+        return replace(self._space, directions=study.directions)
 
-    def _candidates(self, plan: BinaryPlan) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        return plan.candidates
+    def _make_plan(self, study: Study, generation: int) -> Plan[bytes]:
+        space = self._space_of(study)
+        if generation:
+            return super()._make_plan(study, generation)
+        # Shares of ones are spread evenly from 0 to 1, in random order; spare ones follow for those that fail.
+        start = time.perf_counter()
+        rng = np.random.default_rng([self._config.seed, 0])
+        count = self._initial
+        shares = rng.permutation((np.arange(count) + rng.random(count)) / count)
+        first = rng.random((count, space.bits)) < shares[:, None]
+        spare = space.fresh(2 * count + self._config.offspring, rng)
+        found = dict.fromkeys(space.candidate(row) for row in (*first, *spare))
+        proposals = tuple(Proposal(candidate, origin="random") for candidate in found)
+        return Plan(proposals, seconds=time.perf_counter() - start)
 
-    def _describe(self, genome: str) -> dict[str, Any]:
-        bits = unpack_all([genome], self._config.bits)[0]
-        found = {}
-        for name, descriptor in self._descriptors.items():
-            value = float(descriptor.of(bits))
-            if not descriptor.low <= value <= descriptor.high:
-                raise StudyError(
-                    f"The descriptor {name!r} is {value:g} for a genome; it was said to be from {descriptor.low:g} to "
-                    f"{descriptor.high:g}."
-                )
-            found[name] = value
+    def _is_measured(self, trial: FrozenTrial) -> bool:
+        return trial.state is TrialState.COMPLETE and bool(np.isfinite(np.array(trial.values, dtype=np.float64)).all())
+
+    def _measured(self, study: Study, trials: Sequence[FrozenTrial]) -> Measured:
+        space = self._space_of(study)
+        values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(-1, 2)
+        reward, cost = (sign * values[:, i] for i, sign in zip(space.objectives, space.signs, strict=True))
+        names = sorted({name for trial in trials for name in trial.constraints})
+        rows = [[-trial.constraints.get(name, np.nan) for name in names] for trial in trials]
+        margins = np.array(rows, dtype=np.float64).reshape(len(trials), len(names))
+        feasible = np.asarray((~(margins < 0)).all(axis=1), dtype=np.bool_)
+        return Measured(reward, cost, np.ones(len(trials)), feasible, margins)
+
+    def _predicted(self, study: Study, trials: Sequence[FrozenTrial]) -> Floats:
+        space = self._space_of(study)
+        rows = [[[trial.user_attrs.get(name) for name in predicted(i)] for i in space.objectives] for trial in trials]
+        found = np.array(rows, dtype=np.float64).reshape(-1, 2, 2)
+        found[:, :, 0] *= space.signs
         return found
-
-    def _past(self, study: Study, generation: int) -> Past:
-        """What earlier generations have left behind, in an order that does not depend on when they were evaluated."""
-        key = self._get_generation_key()
-        earlier = [
-            trial
-            for trial in study._get_trials(deepcopy=False, use_cache=False)
-            if attributes.GENOME in trial.user_attrs and trial.system_attrs.get(key, generation) < generation
-        ]
-        learned = [
-            trial
-            for trial in earlier
-            if trial.state is TrialState.COMPLETE and np.isfinite(np.array(trial.values, dtype=np.float64)).all()
-        ]
-        learned.sort(key=lambda trial: (trial.system_attrs[key], str(trial.user_attrs[attributes.GENOME])))
-        foretold = [
-            [[trial.user_attrs.get(name) for name in predicted(index)] for index in (0, 1)] for trial in learned
-        ]
-        return Past(
-            bits=unpack_all((trial.user_attrs[attributes.GENOME] for trial in learned), self._config.bits),
-            values=np.array([trial.values for trial in learned], dtype=np.float64).reshape(-1, 2),
-            constraints=_constraints([trial.constraints for trial in learned]),
-            generation=np.array([trial.system_attrs[key] for trial in learned], dtype=np.intp),
-            operators=[str(trial.user_attrs.get(attributes.OPERATOR, "")) for trial in learned],
-            foretold=np.array(foretold, dtype=np.float64).reshape(-1, 2, 2),
-            tried=frozenset(
-                str(trial.user_attrs[attributes.GENOME])
-                for trial in earlier
-                if not trial.user_attrs.get(attributes.INTERRUPTED)
-            ),
-        )
-
-
-def _constraints(told: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
-    """``(n, constraints)``, in the order of their names; NaN where one was not told."""
-    names = sorted({name for each in told for name in each})
-    rows = [[each.get(name, np.nan) for name in names] for each in told]
-    return np.array(rows, dtype=np.float64).reshape(len(told), len(names))
 
 
 def suggest_bits(trial: Trial | FrozenTrial) -> Bits:
@@ -243,8 +205,8 @@ def suggest_bits(trial: Trial | FrozenTrial) -> Bits:
                 f"The study's sampler is {type(sampler).__name__}; create or load the study with "
                 "sampler=PackedBinarySampler(...) to get bits."
             )
-        for name, distribution in sampler.descriptor_space.items():
-            trial.suggest_float(name, distribution.low, distribution.high)
+        for name, descriptor in sampler.space.descriptors.items():
+            trial.suggest_float(name, descriptor.low, descriptor.high)
     return genome_of(trial)
 
 
@@ -264,11 +226,9 @@ def enqueue_bits(study: Study, bits: Any, origin: str = "seed") -> int:
     """
     rows = np.atleast_2d(np.asarray(bits))
     genomes = [pack_bits(row) for row in rows]
-    if isinstance(study.sampler, PackedBinarySampler):
-        length = study.sampler.config.bits
-        wrong = next((genome for genome in genomes if len(unpack_bits(genome)) != length), None)
-        if wrong is not None:
-            raise StudyError(f"Genomes of {rows.shape[1]} bits were given, but the sampler is for {length}.")
+    space = study.sampler.space if isinstance(study.sampler, PackedBinarySampler) else None
+    if isinstance(space, PackedBits) and rows.shape[1] != space.bits:
+        raise StudyError(f"Genomes of {rows.shape[1]} bits were given, but the sampler is for {space.bits}.")
     known = {
         trial.user_attrs.get(attributes.GENOME)
         for trial in study.get_trials(deepcopy=False)

@@ -17,7 +17,7 @@ from surrogate import (
     GrowingFront,
     LogDrop,
     Reference,
-    expected_hypervolume_gain,
+    expected_hypervolume_improvement,
     find_anchors,
     hypervolume,
     staircase,
@@ -125,7 +125,7 @@ class Race:
             variance = prior * variance / (prior + variance)
         front = staircase(self._front.rewards, self._front.costs, self._reference)
         told = DropForecast(self._scale, mean, np.sqrt(variance))
-        gain = float(expected_hypervolume_gain(told, [cost], front)[0])
+        gain = float(expected_hypervolume_improvement(told, [cost], front)[0])
         brought, images = map(sum, zip(*self._gains, strict=True))
         return gain / left >= self._least * brought / images
 

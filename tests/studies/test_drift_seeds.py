@@ -17,7 +17,7 @@ from studies.drift_seeds import (
     cheapest_paths,
     drift_optimal_seeds,
     mixed_drift_seeds,
-    reuse_harm,
+    reuse_error,
     step_paths,
 )
 from studies.seeds import first_schedules
@@ -33,7 +33,7 @@ def random_drift(seed: int, slots: int = 2) -> np.ndarray:
 
 
 def total(drift: np.ndarray, column: tuple[bool, ...], price: float) -> float:
-    """Harm and price of one slot, by the definition."""
+    """Error and price of one slot, by the definition."""
     cost, last = 0.0, 0
     for step, computed in enumerate(column):
         if computed:
@@ -46,8 +46,8 @@ def total(drift: np.ndarray, column: tuple[bool, ...], price: float) -> float:
 @given(st.integers(0, 2**32), st.floats(0, 3))
 def test_paths_are_the_best_of_all_schedules(seed: int, price: float) -> None:
     drift = random_drift(seed)
-    harm = reuse_harm(drift)
-    (found,) = cheapest_paths(harm, np.full((1, 2), price))
+    error = reuse_error(drift)
+    (found,) = cheapest_paths(error, np.full((1, 2), price))
     for slot in range(2):
         options = [(True, *rest) for rest in itertools.product([False, True], repeat=STEPS - 1)]
         best = min(total(drift[slot], column, price) for column in options)
@@ -68,8 +68,8 @@ def test_seeds_are_distinct_and_run_from_dear_to_cheap() -> None:
 
 def test_steps_where_drift_matters_more_are_computed_rather() -> None:
     weights = np.array([1.0, 1.0, 10.0, 1.0, 1.0])
-    harm = reuse_harm((1 - np.eye(STEPS))[None] * weights[:, None])
-    (found,) = cheapest_paths(harm, np.array([[3.0]]))
+    error = reuse_error((1 - np.eye(STEPS))[None] * weights[:, None])
+    (found,) = cheapest_paths(error, np.array([[3.0]]))
     assert found[2, 0]
     assert found.sum() == 2
 
@@ -97,12 +97,12 @@ def test_malformed_drift_is_refused() -> None:
 
 def test_whole_steps_are_the_best_of_all_choices_for_each_number() -> None:
     steps = 7
-    harm = np.random.default_rng(4).random((steps, steps))
+    error = np.random.default_rng(4).random((steps, steps))
 
     def total(chosen: tuple[int, ...]) -> float:
-        return sum(harm[step, max(c for c in chosen if c <= step)] for step in range(steps) if step not in chosen)
+        return sum(error[step, max(c for c in chosen if c <= step)] for step in range(steps) if step not in chosen)
 
-    for count, row in enumerate(step_paths(harm), start=1):
+    for count, row in enumerate(step_paths(error), start=1):
         others = [(0, *rest) for rest in itertools.combinations(range(1, steps), count - 1)]
         best = min(total(chosen) for chosen in others)
         assert row.sum() == count

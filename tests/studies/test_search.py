@@ -10,8 +10,9 @@ from ecad_automl.errors import OptionError, RewardError, StudyError
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
-from studies.descriptors import descriptors
+from studies.breeding import describe
 from studies.quality import Scale
+from studies.schedule_space import schedule_descriptors
 
 
 def genomes(trials: list[Any]) -> list[str]:
@@ -45,7 +46,7 @@ def test_trials_carry_readable_parameters_values_and_attributes(bench: Any) -> N
         assert trial.user_attrs[attributes.ORIGIN]
         assert 8 <= len(trial.params) <= 16
         assert trial.params == pytest.approx(
-            descriptors(schedule.effective, bench.layout.components, bench.layout.component_index)
+            describe(schedule_descriptors(bench.layout, schedule.steps), schedule.effective)
         )
     bred = [trial for trial in study if trial.user_attrs[attributes.ORIGIN] == "bred"]
     assert bred

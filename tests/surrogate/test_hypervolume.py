@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymoo.indicators.hv import HV
 
-from surrogate import Reference, hypervolume, hypervolume_gain, non_dominated, reference_of, staircase
+from surrogate import Reference, hypervolume, hypervolume_improvement, non_dominated, reference_of, staircase
 
 REFERENCE = Reference(reward=0.0, cost=8.0)
 
@@ -38,7 +38,7 @@ def test_hypervolume_of_many_random_points_is_that_of_pymoo() -> None:
 @given(points, points.filter(len))
 def test_gain_is_the_difference_of_hypervolumes(known: list[tuple[int, int]], new: list[tuple[int, int]]) -> None:
     reward, cost = split(known)
-    gains = hypervolume_gain(*split(new), staircase(reward, cost, REFERENCE))
+    gains = hypervolume_improvement(*split(new), staircase(reward, cost, REFERENCE))
     before = hypervolume(reward, cost, REFERENCE)
     for gain, (r, c) in zip(gains, new, strict=True):
         assert gain == pytest.approx(hypervolume([*reward, r], [*cost, c], REFERENCE) - before)
@@ -54,7 +54,7 @@ def test_staircase_is_the_best_reward_up_to_a_cost(pairs: list[tuple[int, int]])
 
 def test_no_points_have_no_hypervolume() -> None:
     assert hypervolume([], [], REFERENCE) == 0.0
-    assert hypervolume_gain([2.0], [5.0], staircase([], [], REFERENCE)) == pytest.approx([6.0])
+    assert hypervolume_improvement([2.0], [5.0], staircase([], [], REFERENCE)) == pytest.approx([6.0])
 
 
 def test_points_outside_the_reference_do_not_count() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.plots.front import speedup_axis
 from scripts.docs.pictures.study import Study
 from scripts.docs.pictures.style import COLORS, INK, MUTED, drawing
+from studies.attributes import PREDICTED_REWARD, PREDICTED_STD
+from studies.breeding import Past, Plan, propose
 from studies.config import SearchConfig
 from studies.cost import mac_cost
-from studies.proposer import Evaluated, Plan, propose
-from studies.seeds import harm_of
+from studies.schedule_space import ScheduleSpace, forecast_of
+from studies.seeds import reuse_errors
 from studies.trials import image_share, values_of
-from studies.trust import forecast_of
-from surrogate import FeatureContext, LogDrop, find_anchors
+from surrogate import LogDrop, find_anchors
 
 __all__ = ["anchors", "front", "prefilter", "trust"]
 
@@ -65,8 +68,8 @@ def front(study: Study, path: Path) -> None:
 def prefilter(study: Study, path: Path) -> None:
     """A generation: the children that were bred, what the surrogate expects of them, and which it chooses."""
     plan = _generation(study)
-    cost = mac_cost(study.stored.layout).of([proposal.schedule for proposal in plan.proposals])
-    expected = np.array([proposal.predicted_reward for proposal in plan.proposals], dtype=np.float64)
+    cost = mac_cost(study.stored.layout).of([proposal.candidate for proposal in plan.proposals])
+    expected = np.array([proposal.predicted[PREDICTED_REWARD] for proposal in plan.proposals], dtype=np.float64)
     low, high = _interval(study, plan)
     config = SearchConfig()
     chosen = np.array([proposal.filtered for proposal in plan.proposals])
@@ -180,30 +183,28 @@ def trust(study: Study, path: Path) -> None:
         right.legend(loc="lower right")
 
 
-def _generation(study: Study) -> Plan:
+def _generation(study: Study) -> Plan[Schedule]:
     """The generation that would come next, with the settings of a search by default."""
-    layout = study.stored.layout
+    layout, config = study.stored.layout, SearchConfig()
     trials = sorted(study.trials, key=lambda trial: str(trial.user_attrs["genome"]))
     records = {record.genome: record for record in study.records}
     schedules = [study.schedule(records[trial.user_attrs["genome"]]) for trial in trials]
-    values = np.array([values_of(trial) for trial in trials])
-    evaluated = Evaluated(
-        tuple(schedules), values[:, 0], values[:, 1], np.array([image_share(trial) for trial in trials])
-    )
-    config = SearchConfig()
-    context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, harm_of(study.drift, config))
+    reward, cost = np.array([values_of(trial) for trial in trials]).T
+    errors = reuse_errors(study.drift, config)
+    space = ScheduleSpace(layout, schedules[0].steps, mac_cost(layout), study.scale, errors, seed=config.seed)
+    past = Past.of(space.genes(schedules), reward, cost, schedules)
+    past = replace(past, share=np.array([image_share(trial) for trial in trials]))
     parents = [study.schedule(record) for record in study.front]
-    rng = np.random.default_rng(0)
-    return propose(layout, context, evaluated, parents, config, mac_cost(layout), study.scale, rng)
+    return propose(space, past, parents, config.breeding, np.random.default_rng(0))
 
 
-def _interval(study: Study, plan: Plan) -> tuple[Any, Any]:
+def _interval(study: Study, plan: Plan[Schedule]) -> tuple[Any, Any]:
     """90 % intervals of the predicted rewards of a generation."""
     from surrogate import DropForecast
 
     scale = LogDrop(study.scale.uncached_reward, study.scale.span)
-    reward = np.array([proposal.predicted_reward for proposal in plan.proposals], dtype=np.float64)
-    std = np.array([proposal.predicted_std for proposal in plan.proposals], dtype=np.float64)
+    reward = np.array([proposal.predicted[PREDICTED_REWARD] for proposal in plan.proposals], dtype=np.float64)
+    std = np.array([proposal.predicted[PREDICTED_STD] for proposal in plan.proposals], dtype=np.float64)
     forecast = DropForecast.from_rewards(scale, reward, std)
     return _quantiles(scale, forecast.log_drop, forecast.log_std)
 

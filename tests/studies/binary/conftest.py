@@ -36,7 +36,7 @@ def genomes(study: optuna.Study) -> list[str]:
 
 
 def sampler(**settings: Any) -> PackedBinarySampler:
-    return PackedBinarySampler(BITS, **{"seed": 0, "initial": 14, "batch": 6, "pool": 60, "rounds": 2, **settings})
+    return PackedBinarySampler(BITS, **{"seed": 0, "initial": 14, "offspring": 6, "pool": 60, "rounds": 2, **settings})
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.binary.operators import grid_of, operators_of
-from studies.operators import breed
+from studies.binary.space import PackedBits, operators_of
+from studies.breeding import breed
 
 ROWS, COLUMNS = 5, 7
 SHAPES = [(None, (1, 35)), ((ROWS, COLUMNS), (ROWS, COLUMNS)), ((1, 35), (1, 35)), ((35, 1), (35, 1))]
@@ -29,7 +29,7 @@ def test_every_bit_of_a_crossed_child_is_that_of_a_parent(
     for crossover in operators_of(shape)[0].values():
         rng = np.random.default_rng(seed)
         first, second = parents(rng, array)
-        child = crossover(first, second, grid_of(35, shape), rng)
+        child = crossover(first, second, PackedBits(35, shape).grid, rng)
         assert child.shape == array
         assert ((child == first) | (child == second)).all()
 
@@ -43,7 +43,7 @@ def test_a_mutation_keeps_the_number_of_bits_and_leaves_its_parent_alone(
         rng = np.random.default_rng(seed)
         bits = parents(rng, array)[0]
         before = bits.copy()
-        child = mutation(bits, grid_of(35, shape), rng)
+        child = mutation(bits, PackedBits(35, shape).grid, rng)
         assert child.shape == array
         assert child.dtype == np.bool_
         assert np.array_equal(bits, before)
@@ -58,7 +58,7 @@ def test_no_bit_is_fixed(shape: tuple[int, int] | None) -> None:
     array = (1, 35) if shape is None else shape
     crossovers, mutations = operators_of(shape)
     zeros = np.zeros((2, *array), dtype=np.bool_)
-    children, names = breed(zeros, grid_of(35, shape), rng, 300, crossovers=crossovers, mutations=mutations)
+    children, names = breed(zeros, PackedBits(35, shape).grid, rng, 300, crossovers=crossovers, mutations=mutations)
     assert children.any(axis=0).all()
     assert {part for name in names for part in name.split("+")} == {*crossovers, *mutations}
 
@@ -68,7 +68,7 @@ def test_a_copied_column_is_that_of_a_neighbor_in_all_rows() -> None:
     columns = np.arange(COLUMNS)
     bits = np.repeat(columns[None] % 2 == 0, ROWS, axis=0)
     for _ in range(20):
-        child = operators_of((ROWS, COLUMNS))[1]["copy-column"](bits, grid_of(35, (ROWS, COLUMNS)), rng)
+        child = operators_of((ROWS, COLUMNS))[1]["copy-column"](bits, PackedBits(35, (ROWS, COLUMNS)).grid, rng)
         changed = np.flatnonzero((child != bits).any(axis=0))
         assert len(changed) == 1
         assert (child != bits)[:, changed].all()

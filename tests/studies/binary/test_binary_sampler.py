@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna._hypervolume import compute_hypervolume
 
-from ecad_automl.errors import StudyError
+from ecad_automl.errors import OptionError, StudyError
 from studies.binary import Descriptor, PackedBinarySampler, enqueue_bits, genome_of, suggest_bits
 from surrogate import Reference, hypervolume, non_dominated
 from tests.studies.binary.conftest import BITS, WEIGHTS, genomes, objective, profit, sampler, weight
@@ -150,7 +150,7 @@ def test_infeasible_trials_do_not_become_parents_of_choice() -> None:
 
 @pytest.mark.parametrize("surrogate", [True, False])
 def test_a_small_search_space_is_searched_to_its_end(surrogate: bool) -> None:
-    small = PackedBinarySampler(4, seed=0, initial=4, batch=3, parents=4, pool=8, surrogate=surrogate)
+    small = PackedBinarySampler(4, seed=0, initial=4, offspring=3, population=4, pool=8, surrogate=surrogate)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=small)
 
     def count(trial: optuna.Trial) -> tuple[float, float]:
@@ -181,24 +181,24 @@ def test_threads_get_different_genomes() -> None:
     [
         ({"bits": 0}, "bits is 0; it must be at least 1"),
         ({"initial": 1}, "initial is 1; it must be at least 2"),
-        ({"parents": 1}, "parents is 1"),
-        ({"batch": 0}, "batch is 0"),
+        ({"population": 1}, "population is 1"),
+        ({"offspring": 0}, "offspring is 0"),
         ({"rounds": 0}, "rounds is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"shape": (4, 6)}, "4 x 6, but there are 20 bits"),
-        ({"pool": 4}, "pool of 4 is below the batch of 8"),
-        ({"unfiltered": 9}, "unfiltered is 9, of a batch of 8"),
+        ({"pool": 4}, "pool of 4 is below the offspring, 8"),
+        ({"unfiltered": 9}, "unfiltered are 9 of 8 offspring"),
         ({"exact": {2: len}}, "indices of objectives"),
         ({"reference": (1.0,)}, "one for each of two"),
     ],
 )
 def test_arguments_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(StudyError, match=message):
+    with pytest.raises(OptionError, match=message):
         PackedBinarySampler(**{"bits": BITS, **settings})
 
 
 def test_a_descriptor_without_a_range_is_refused() -> None:
-    with pytest.raises(StudyError, match="the first must be lower"):
+    with pytest.raises(OptionError, match="the first must be lower"):
         Descriptor(np.sum, 1, 0)
 
 
@@ -259,7 +259,7 @@ def test_own_features_and_reference_are_used(search: Search) -> None:
 
 def test_a_study_of_another_number_of_bits_is_refused(search: Search) -> None:
     study = search(16)
-    study.sampler = PackedBinarySampler(BITS + 1, initial=14, batch=6)
+    study.sampler = PackedBinarySampler(BITS + 1, initial=14, offspring=6)
     with pytest.raises(StudyError, match="genome of 20 bits, but the sampler is for 21"):
         study.optimize(objective, n_trials=1)
 

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecad_automl.errors import ScheduleError
+from studies.breeding import CROSSOVERS, MUTATIONS, Grid, breed
+
+GRID = Grid(np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4))
+STEPS, SLOTS = 7, 12
+
+seeds = st.integers(0, 2**32)
+
+
+def parent(rng: np.random.Generator) -> np.ndarray:
+    bits = rng.random((STEPS, SLOTS)) < rng.random()
+    bits[0] = True
+    return bits
+
+
+@pytest.mark.parametrize("name", CROSSOVERS)
+@given(seed=seeds)
+def test_every_bit_of_a_crossed_child_is_that_of_a_parent(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = parent(rng), parent(rng)
+    child = CROSSOVERS[name](first, second, GRID, rng)
+    assert child.shape == first.shape
+    assert ((child == first) | (child == second)).all()
+    assert child[0].all()
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+@given(seed=seeds)
+def test_mutation_keeps_shape_first_step_and_parent(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    before = bits.copy()
+    child = MUTATIONS[name](bits, GRID, rng)
+    assert child.shape == bits.shape
+    assert child[0].all()
+    assert np.array_equal(bits, before)
+
+
+@given(seed=seeds)
+def test_moving_computes_keeps_the_count_of_every_slot(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    assert np.array_equal(MUTATIONS["move"](bits, GRID, rng).sum(axis=0), bits.sum(axis=0))
+
+
+@given(seed=seeds)
+def test_swapping_keeps_the_count_of_every_component(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    child = MUTATIONS["swap"](bits, GRID, rng)
+    for component in range(3):
+        mine = GRID.component_index == component
+        assert child[:, mine].sum() == bits[:, mine].sum()
+
+
+@given(seed=seeds)
+def test_swapping_steps_keeps_the_rows_and_moves_at_most_two(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    child = MUTATIONS["swap-steps"](bits, GRID, rng)
+    assert sorted(map(bytes, child)) == sorted(map(bytes, bits))
+    changed = np.flatnonzero((child != bits).any(axis=1)).tolist()
+    assert not changed or changed == [changed[0], changed[0] + 1]
+
+
+@given(seed=seeds)
+def test_toggling_a_step_or_blocks_leaves_other_steps_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bits = parent(rng)
+    for name in ("toggle-step", "blocks"):
+        child = MUTATIONS[name](bits, GRID, rng)
+        changed = np.argwhere(child != bits)
+        assert len(set(changed[:, 0].tolist())) <= 1
+        if len(changed):
+            assert len(set(child[tuple(changed.T)].tolist())) == 1
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_every_mutation_changes_something_sooner_or_later(name: str) -> None:
+    rng = np.random.default_rng(0)
+    bits = parent(np.random.default_rng(3))
+    assert any(not np.array_equal(MUTATIONS[name](bits, GRID, rng), bits) for _ in range(50))
+
+
+def test_children_say_which_operators_made_them() -> None:
+    rng = np.random.default_rng(0)
+    parents = np.stack([parent(rng) for _ in range(5)])
+    children, names = breed(parents, GRID, rng, 200)
+    assert children.shape == (200, STEPS, SLOTS)
+    assert children[:, 0].all()
+    used = {part for name in names for part in name.split("+")}
+    assert used == {*CROSSOVERS, *MUTATIONS}
+
+
+def test_operators_of_no_weight_are_not_used() -> None:
+    rng = np.random.default_rng(0)
+    parents = np.stack([parent(rng) for _ in range(5)])
+    weights = dict.fromkeys([*CROSSOVERS, *MUTATIONS], 0.0) | {"stepwise": 1.0, "flip": 1.0}
+    _, names = breed(parents, GRID, rng, 100, weights)
+    assert {part for name in names for part in name.split("+")} == {"stepwise", "flip"}
+
+
+def test_one_parent_breeds_by_mutation() -> None:
+    rng = np.random.default_rng(0)
+    _, names = breed(parent(rng)[None], GRID, rng, 20)
+    assert {part for name in names for part in name.split("+")} <= set(MUTATIONS)
+
+
+def test_the_same_stream_breeds_the_same_children() -> None:
+    parents = np.stack([parent(np.random.default_rng(seed)) for seed in range(4)])
+    first = breed(parents, GRID, np.random.default_rng(5), 30)
+    second = breed(parents, GRID, np.random.default_rng(5), 30)
+    assert np.array_equal(first[0], second[0])
+    assert first[1] == second[1]
+
+
+def test_a_grid_without_slots_or_of_two_lengths_is_refused() -> None:
+    with pytest.raises(ScheduleError, match="one of each"):
+        Grid(np.arange(3), np.arange(2))
+    with pytest.raises(ScheduleError, match="one of each"):
+        Grid(np.arange(0), np.arange(0))

@@ -1,1 +1,0 @@
-"""Training of the bundled FLUX model: autoencoder, classifier, then text encoders and transformer."""
