@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from benchmarks.kept import Run
 from benchmarks.search.yardstick import Yardstick
 
-__all__ = ["MARKS", "at_marks", "by_images", "less_than_whole", "needed_images", "plot", "table"]
+__all__ = ["MARKS", "at_marks", "by_images", "left_out_table", "less_than_whole", "needed_images", "plot", "table"]
 
 Floats = NDArray[np.float64]
 
@@ -66,23 +67,33 @@ def _cell(values: Sequence[float]) -> str:
     return middle if len(values) == 1 else f"{middle} ({min(values):.3f} to {max(values):.3f})"
 
 
-def less_than_whole(whole: Mapping[int, Floats], parts: Mapping[str, Mapping[int, Floats]]) -> str:
+def less_than_whole(whole: Mapping[int, Floats], parts: Mapping[str, Mapping[int, Floats]]) -> dict[str, Any]:
     """What leaving out each part of a search costs: differences of hypervolume to the whole one with the same seed.
 
     Args:
         whole: a curve for each seed, as of :func:`by_images`.
         parts: the same for each search with a part left out.
+
+    Returns:
+        After the images of how many evaluations, and the differences of all seeds by search.
     """
     most = min(len(curve) for curves in parts.values() for curve in curves.values())
-    lines = [
-        f"Mean difference to the whole search of the same seed after the images of {most} evaluations, with its range:",
-        "",
-        "| search | seeds | difference |",
-        "|---|---|---|",
-    ]
+    differences = {}
     for name, curves in parts.items():
-        found = [float(curve[most - 1] - whole[seed][most - 1]) for seed, curve in curves.items() if seed in whole]
-        lines.append(f"| {name} | {len(found)} | {np.mean(found):+.3f} ({min(found):+.3f} to {max(found):+.3f}) |")
+        found = [curve[most - 1] - whole[seed][most - 1] for seed, curve in curves.items() if seed in whole]
+        differences[name] = np.round(found, 6).tolist()
+    return {"evaluations": most, "differences": differences}
+
+
+def left_out_table(found: Mapping[str, Sequence[float]]) -> str:
+    """Mean difference and range of the seeds, and p of a paired t-test, before and after Holm's correction."""
+    from ecad_automl.judging.statistics import holm
+
+    p = np.array([stats.ttest_1samp(values, 0).pvalue for values in found.values()])
+    lines = ["| search | seeds | difference | p | corrected |", "|---|---|---|---|---|"]
+    for (name, values), raw, corrected in zip(found.items(), p, holm(p), strict=True):
+        spread = f"{np.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
+        lines.append(f"| {name} | {len(values)} | {spread} | {raw:.2g} | {corrected:.2g} |")
     return "\n".join(lines)
 
 

@@ -43,8 +43,9 @@ class _Follower:
 def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     """Search, in a database beside the logs of the rivals, with which it goes on if it was broken off.
 
-    The images of the drift, and of the short uncached run at which the range of interest ends, are paid for first. The
-    uncached run is free, as it is for all.
+    All that it generates before its first candidate is paid for first: the images of the drift, and those of the
+    uncached runs of fewer steps, the shortest of which is where the range of interest ends. The uncached run is free,
+    as it is for all.
 
     Args:
         cell: which.
@@ -116,23 +117,25 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
                     known[attributes.OPERATOR],
                 ]
             )
-    points = whole_evaluations(study, landscape.images)
+    points = whole_evaluations(study, landscape.images, evaluator.settings.steps)
     return Run(cell.evaluations, points, {"generations": generations, "foretold": foretold})
 
 
-def whole_evaluations(study: Study, images: int) -> list[Point]:
+def whole_evaluations(study: Study, images: int, steps: int) -> list[Point]:
     """The whole evaluations of a study in order, with the images that it had paid for by then.
 
     Args:
         study: of a finished search.
-        images: of a whole evaluation. Two of these go to the drift and to the short uncached run.
+        images: of a whole evaluation. The drift takes as many, and so does each uncached run of fewer steps.
+        steps: of the uncached run, whose own trial costs nothing.
     """
     from studies import attributes
+    from studies.seeds import UNCACHED, fewer_steps
     from studies.trials import evaluated_trials, image_share
 
-    paid, points = 2.0 * images, []
+    paid, points = float(images * (1 + len(fewer_steps(steps)))), []
     for trial in evaluated_trials(study):
-        paid += image_share(trial) * images
+        paid += image_share(trial) * images * (trial.user_attrs[attributes.ORIGIN] != UNCACHED)
         if trial.values is not None:  # not stopped
             points.append(Point(trial.values[0], trial.values[1], round(paid), trial.user_attrs[attributes.GENOME]))
     return points

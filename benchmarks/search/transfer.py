@@ -108,7 +108,7 @@ def _run(cell: Cell, work: Path) -> None:
     import optuna
 
     study = optuna.load_study(study_name=REWARD, storage=optuna_storage)
-    points = [point[:3] for point in whole_evaluations(study, landscape.images)]
+    points = [point[:3] for point in whole_evaluations(study, landscape.images, steps)]
     cell.points(work).write_text(json.dumps(points))
 
 

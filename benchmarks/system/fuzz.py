@@ -9,8 +9,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -45,7 +47,7 @@ def main(seconds: float = 20.0, only: str | None = None, results: Path = RESULTS
     if only is None:
         document = {"machine": machine(), "atheris": version("atheris"), "seconds": seconds, "targets": found}
         (results / "fuzz.json").write_text(json.dumps(document, indent=2) + "\n")
-        (results / "fuzz.md").write_text(_table(found, document["atheris"], seconds))
+        (results / "fuzz.md").write_text(table(document) + "\n")
     raise typer.Exit(1 if crashes else 0)
 
 
@@ -59,20 +61,27 @@ def _run(name: str, seconds: float) -> dict[str, object]:
     return {**counts, "said": done.stderr[-2000:]} if counts["crashes"] or done.returncode else counts
 
 
-def _table(found: dict[str, dict[str, object]], atheris: str, seconds: float) -> str:
-    rows = [f"| {name} | {told['inputs']} | {told['parsed']} | {told['crashes']} |" for name, told in found.items()]
-    total = [sum(int(str(told[key])) for told in found.values()) for key in ("inputs", "parsed", "crashes")]
+def table(document: Mapping[str, Any]) -> str:
+    """What was tried, in Markdown."""
+    found = document["targets"]
+    rows = [f"| {name} | {told['inputs']} | {_parsed(told)} | {told['crashes']} |" for name, told in found.items()]
+    total = [sum(int(told[key]) for told in found.values()) for key in ("inputs", "parsed", "crashes")]
     return "\n".join(
         [
-            f"Atheris {atheris}, {seconds:g} s of processor time a parser, by `python -m benchmarks.system.fuzz`.",
+            f"Atheris {document['atheris']}, {document['seconds']:g} s of processor time a parser, by",
+            "`python -m benchmarks.system.fuzz`.",
             "",
             "| parser | inputs tried | of these parsed | crashes |",
             "|---|---|---|---|",
             *rows,
             f"| all | {total[0]} | {total[1]} | {total[2]} |",
-            "",
         ]
     )
+
+
+def _parsed(told: Mapping[str, Any]) -> str:
+    """Where nothing got through, only the refusal was tried, and not what comes behind it."""
+    return str(told["parsed"]) if told["parsed"] else "none: the refusal alone was tried"
 
 
 if __name__ == "__main__":

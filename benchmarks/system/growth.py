@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import typer
@@ -62,17 +63,23 @@ def main(steps: int = 20, repeats: int = 3, seed: int = 0, results: Path = RESUL
         }
         rows[size] = {name: [round(_seconds(part), 3) for _ in range(repeats)] for name, part in parts.items()}
         Console().print(size, rows[size])
-    names = list(rows[SIZES[0]])
+    text = table(rows)
+    results.mkdir(parents=True, exist_ok=True)
+    summary = {"machine": machine(), "bits": steps * len(layout), "processor seconds": rows}
+    (results / "growth.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (results / "growth.md").write_text(text + "\n")
+    Console().print(text, highlight=False)
+
+
+def table(rows: Mapping[Any, Mapping[str, Sequence[float]]]) -> str:
+    """Medians and ranges by evaluated schedules, in Markdown."""
+    names = list(next(iter(rows.values())))
     lines = ["| evaluated schedules | " + " | ".join(f"{name} (s)" for name in names) + " |"]
     lines.append("|---" * (len(names) + 1) + "|")
     for size, row in rows.items():
         cells = [f"{np.median(row[name]):.2f} ({min(row[name]):.2f} to {max(row[name]):.2f})" for name in names]
         lines.append(f"| {size} | " + " | ".join(cells) + " |")
-    results.mkdir(parents=True, exist_ok=True)
-    summary = {"machine": machine(), "bits": steps * len(layout), "processor seconds": rows}
-    (results / "growth.json").write_text(json.dumps(summary, indent=2) + "\n")
-    (results / "growth.md").write_text("\n".join(lines) + "\n")
-    Console().print("\n".join(lines), highlight=False)
+    return "\n".join(lines)
 
 
 def _seconds(part: Callable[[], object]) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +47,12 @@ def main(
         "load average": round(os.getloadavg()[0], 1),
     }
     (RESULTS / "real_workers.json").write_text(json.dumps({**about, "searches": rows}, indent=1) + "\n")
+    (RESULTS / "real_workers.md").write_text(table(rows) + "\n")
+    Console().print(table(rows), highlight=False)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The searches, in Markdown."""
     lines = [
         "| executor | generations | seed | candidates | minutes | utilisation | without start and end |",
         "|---|---|---|---|---|---|---|",
@@ -56,8 +63,7 @@ def main(
             f"| {row['executor']} | {order} | {row['seed']} | {row['candidates']} | {row['seconds'] / 60:.1f} | "
             f"{row['utilisation']:.1%} | {row['steady utilisation']:.1%} |"
         )
-    (RESULTS / "real_workers.md").write_text("\n".join(lines) + "\n")
-    Console().print("\n".join(lines), highlight=False)
+    return "\n".join(lines)
 
 
 def _utilisation(

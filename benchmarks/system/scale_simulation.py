@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import resource
 import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from unittest import mock
@@ -146,26 +147,9 @@ def report() -> None:
     from matplotlib import pyplot as plt
 
     cases = list(json.loads(CASES.read_text())["cases"].values())
-    cases.sort(key=lambda case: (case["seconds"], case["workers"], case["mode"], case["budget"]))
-    columns = {
-        "workers": lambda case: f"{case['workers']}",
-        "generations": lambda case: "overlap" if case["mode"] == "asynchronous" else "one by one",
-        "evaluation (s)": lambda case: f"{case['seconds']:g}",
-        "candidates": lambda case: f"{case['candidates']} ({case['stopped']} stopped)",
-        "utilisation": lambda case: f"{case['utilisation']:.1%}",
-        "without start and end": lambda case: (
-            f"{case['steady utilisation']:.1%}" if "steady utilisation" in case else "-"
-        ),
-        "hours": lambda case: f"{case['hours']:.2f}",
-        "driver per candidate (s)": lambda case: f"{case['driver seconds per candidate']:.3f}",
-        "a plan (s)": lambda case: "-" if case["seconds per plan"] is None else f"{case['seconds per plan']:.2f}",
-        "hypervolume": lambda case: f"{case['hypervolume']:.4f}",
-        "database (MB)": lambda case: f"{case['database megabytes']:.1f}",
-    }
-    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(cell(case) for cell in columns.values()) + " |" for case in cases]
-    (RESULTS / "scale_simulation.md").write_text("\n".join(lines) + "\n")
-    Console().print("\n".join(lines), highlight=False)
+    text = table(cases)
+    (RESULTS / "scale_simulation.md").write_text(text + "\n")
+    Console().print(text, highlight=False)
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for mode, figure_of, label in (
         ("asynchronous", "steady utilisation", "generations overlap, without start and end"),
@@ -181,6 +165,29 @@ def report() -> None:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     figure.savefig(RESULTS / "scale_simulation.png", dpi=150)
+
+
+def table(cases: Iterable[Mapping[str, Any]]) -> str:
+    """The cases by workers, in Markdown."""
+    ordered = sorted(cases, key=lambda case: (case["seconds"], case["workers"], case["mode"], case["budget"]))
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "workers": lambda case: f"{case['workers']}",
+        "generations": lambda case: "overlap" if case["mode"] == "asynchronous" else "one by one",
+        "evaluation (s)": lambda case: f"{case['seconds']:g}",
+        "candidates": lambda case: f"{case['candidates']} ({case['stopped']} stopped)",
+        "utilisation": lambda case: f"{case['utilisation']:.1%}",
+        "without start and end": lambda case: (
+            f"{case['steady utilisation']:.1%}" if "steady utilisation" in case else "-"
+        ),
+        "hours": lambda case: f"{case['hours']:.2f}",
+        "driver per candidate (s)": lambda case: f"{case['driver seconds per candidate']:.3f}",
+        "a plan (s)": lambda case: "-" if case["seconds per plan"] is None else f"{case['seconds per plan']:.2f}",
+        "hypervolume": lambda case: f"{case['hypervolume']:.4f}",
+        "database (MB)": lambda case: f"{case['database megabytes']:.1f}",
+    }
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(cell(case) for cell in columns.values()) + " |" for case in ordered]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

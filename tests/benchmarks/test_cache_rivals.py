@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.kept import KEPT
-from benchmarks.runtime import cache_flux, cache_report, cache_rivals, cache_support
+from benchmarks.runtime import cache_rivals
 from benchmarks.runtime.cache_report import at_least, measured
 from benchmarks.runtime.cache_rivals import Contender, Problem, contenders_of, make, measure
 from benchmarks.runtime.caches import (
@@ -26,8 +24,6 @@ from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
 from ecad_automl.schedules.heuristics import fora
 
-RESULTS = KEPT.parent
-PAGE = Path(__file__).parents[2] / "docs" / "comparison.md"
 ALWAYS = partial(diffusers_on, "apply_first_block_cache", "FirstBlockCacheConfig", {"threshold": 1e6})
 
 
@@ -130,22 +126,3 @@ def test_a_cache_is_taken_at_its_best_knob_and_a_search_at_the_schedule_that_suf
         "cache": ["high"],
         OURS: ["search 0, 1.9x", "search 1, 2.2x"],
     }
-
-
-def test_figures_on_the_page_are_those_of_the_results() -> None:
-    page = PAGE.read_text(encoding="utf-8").splitlines()
-    held_out = json.loads((RESULTS / "cache_rivals.json").read_text())
-    rows = measured(held_out["runs"])
-    assert {len(row.reward) for row in rows} == {held_out["prompts"]}
-    flux = json.loads((RESULTS / "cache_rivals-flux.json").read_text())["rows"]
-    support = json.loads((RESULTS / "cache_support.json").read_text())
-    for shown in (
-        *cache_report.overview(rows),
-        *cache_flux.best(flux),
-        *cache_support.table(support["outcomes"]).splitlines(),
-        *cache_support.compiled_table(support["compiled_flux"]).splitlines(),
-    ):
-        assert shown in page
-    kept = {name: (RESULTS / f"{name}.md").read_text() for name in ("cache_rivals", "cache_rivals-flux")}
-    assert kept["cache_rivals"] == cache_report.table(held_out["runs"]) + "\n"
-    assert kept["cache_rivals-flux"] == cache_flux.table(flux) + "\n"

@@ -1,8 +1,10 @@
 """The code blocks of README and docs, and how tests run them.
 
-A comment directly before a fence says why a block is not run, and one anywhere is work that a reader has done already::
+A line directly before a fence says why a block is not run, to readers too; a comment anywhere is work that a reader has
+done already::
 
-    <!-- not run: downloads PixArt from the hub -->
+    *Not run in the tests: downloads PixArt from the hub.*
+
     <!-- setup: cp "$STUDY" shapes.db -->
     <!-- setup python: from ecad_automl import load_model; pipe = load_model("shapes").pipe -->
 
@@ -64,8 +66,9 @@ _KINDS: Mapping[str, Kind] = {
     "toml": "toml",
     "json": "json",
 }
-_COMMENT = re.compile(r"<!--\s+(not run|setup|setup python):\s(.+?)\s-->\s*", re.DOTALL)
-_MEANT = re.compile(r"<!--\s*(not[ -]?run|set[ -]?up)", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--\s+(setup|setup python):\s(.+?)\s-->\s*", re.DOTALL)
+_NOT_RUN = re.compile(r"\*Not run in the tests: (.+)\.\*", re.DOTALL)
+_MEANT = re.compile(r"<!--\s*(not[ -]?run|set[ -]?up)|\*not[ -]?run\b", re.IGNORECASE)
 _FENCE = re.compile(r"^[\s>]*(`{3,}|~{3,})", re.MULTILINE)
 _MARKDOWN = MarkdownIt("commonmark")
 
@@ -109,9 +112,13 @@ def _blocks(page: str, tokens: Sequence[Token], above: int) -> Iterator[Block]:
     for token in tokens:
         first, last = token.map or (0, 0)
         line = above + first + 1
-        if reason is not None and (token.type != "fence" or first != end):
+        if token.type in {"paragraph_open", "paragraph_close"}:
+            continue
+        if reason is not None and (token.type != "fence" or first > end + 1):
             raise ValueError(f"{page}:{above + end}: the mark 'not run' does not stand directly before a block.")
-        if token.type == "fence":
+        if token.type == "inline" and (mark := _NOT_RUN.fullmatch(token.content)):
+            reason, end = mark[1], last
+        elif token.type == "fence":
             language = token.info.split(maxsplit=1)[0] if token.info.strip() else ""
             if language not in _KINDS:
                 raise ValueError(f"{page}:{line}: nobody knows how to test {language!r}; mark it text, or add it here.")
@@ -124,12 +131,9 @@ def _blocks(page: str, tokens: Sequence[Token], above: int) -> Iterator[Block]:
                 raise ValueError(f"{page}:{line}: code that is only indented; put it in a fence with a language.")
             yield from inner
         elif token.type == "html_block" and (match := _COMMENT.fullmatch(token.content)):
-            if match[1] == "not run":
-                reason, end = match[2], last
-            else:
-                yield Block(page, line, "shell" if match[1] == "setup" else "python", match[2], hidden=True)
-        elif token.type == "html_block" and _MEANT.match(token.content):
-            raise ValueError(f"{page}:{line}: a comment that nobody understands; write <!-- not run: why -->.")
+            yield Block(page, line, "shell" if match[1] == "setup" else "python", match[2], hidden=True)
+        elif token.type in {"html_block", "inline"} and _MEANT.match(token.content):
+            raise ValueError(f"{page}:{line}: a mark that nobody understands; write *Not run in the tests: why.*")
     if reason is not None:
         raise ValueError(f"{page}:{above + end}: the mark 'not run' does not stand directly before a block.")
 

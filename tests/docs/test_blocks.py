@@ -230,8 +230,9 @@ test -f before.txt
     one
     ```
 
-<!-- not run: needs a
-     whole day -->
+*Not run in the tests: needs a
+whole day.*
+
 ```sh
 make venv
 ```
@@ -252,9 +253,9 @@ def test_blocks_are_found_wherever_markdown_has_them() -> None:
         (8, "shell", None, False),
         (14, "python", None, False),
         (22, "shell", None, False),
-        (29, "shell", "needs a\n     whole day", False),
-        (33, "text", None, False),
-        (37, "python", None, False),
+        (30, "shell", "needs a\nwhole day", False),
+        (34, "text", None, False),
+        (38, "python", None, False),
     ]
 
 
@@ -263,9 +264,10 @@ def test_blocks_are_found_wherever_markdown_has_them() -> None:
     [
         ("```cobol\n```\n", "page:1: nobody knows how to test 'cobol'"),
         ("Text\n\n    make venv\n", "page:3: code that is only indented"),
-        ("<!-- not run: why -->\n\n```\nmake venv\n```\n", "page:1: the mark 'not run' does not stand directly before"),
-        ("<!-- not run: why -->\n", "page:1: the mark 'not run' does not stand directly before"),
-        ("<!-- not run -->\n```\nmake venv\n```\n", "page:1: a comment that nobody understands"),
+        ("*Not run in the tests: why.*\n\nText\n", "page:1: the mark 'not run' does not stand directly before"),
+        ("*Not run in the tests: why.*\n", "page:1: the mark 'not run' does not stand directly before"),
+        ("*Not run: why.*\n\n```\nmake venv\n```\n", "page:1: a mark that nobody understands"),
+        ("<!-- not run: why -->\n```\nmake venv\n```\n", "page:1: a mark that nobody understands"),
         ('=== "Tab"\n    ```\n    make venv\n    ```\n', "page: not every fence is a block of its own"),
     ],
 )

@@ -1,0 +1,237 @@
+"""Writes the figures of README and docs from the results of the benchmarks: ``python -m scripts.docs.make_figures``.
+
+A figure or a table stands between a comment with its name and one that ends it::
+
+    In the transformer alone <!-- figure: arrived-pixart -->0.934<!-- end --> of it arrives as time.
+
+Pages hold what this script writes; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.kept import kept_run
+from benchmarks.machine import RESULTS
+from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
+from benchmarks.search import efficiency_report, held_out
+from benchmarks.search.our_search import OURS
+from benchmarks.search.sample_efficiency import ECAD, PARTS
+from benchmarks.system import fuzz, growth, real_workers, scale_simulation
+
+__all__ = ["FIGURES", "PAGES", "main", "written"]
+
+_ROOT = Path(__file__).parents[2]
+PAGES = (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
+_FIGURE = re.compile(r"(?P<start><!-- figure: (?P<name>[\w.-]+) -->)(?P<text>.*?)(?P<end><!-- end -->)", re.DOTALL)
+
+_HYPERVOLUME = "hypervolume after the images of so many whole evaluations"
+#: Searches of the table of held-out rewards that stand in the one of the README, by what they are called there.
+_SHOWN = {
+    OURS: "this search",
+    "steps, uncached": "fewer steps",
+    "FORA": "FORA",
+    "DPCache-like": "whole steps of least drift",
+    ECAD: "ECAD's settings, 2,000 evaluations",
+}
+
+
+@cache
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def _efficiency(landscape: str, marks: Sequence[int]) -> str:
+    found = _result(f"sample_efficiency-{landscape}")
+    values = {
+        name: {mark: of[str(mark)] for mark in marks if str(mark) in of}
+        for name, of in found[_HYPERVOLUME].items()
+        if name not in PARTS
+    }
+    return efficiency_report.table(values, found["seeds"])
+
+
+def _needed(name: str = OURS) -> list[int]:
+    found: list[int] = _result("sample_efficiency-shapes")["images to the level"][name]
+    return found
+
+
+def _wide(name: str) -> str:
+    found = _result("sample_efficiency-shapes")["hypervolume down to the cheapest schedule"]
+    return f"{np.median(found[name]['100']):.3f}"
+
+
+def _level() -> dict[str, Any]:
+    found: dict[str, Any] = _result("sample_efficiency-shapes")["level"]
+    return found
+
+
+def _seeds_share() -> float:
+    """Hypervolume of the seeds of a search, which are the same in all, as a share of the level."""
+    run = kept_run("shapes", OURS, 0)
+    assert run is not None
+    return float(run.about["generations"][0][2]) / float(_level()["hypervolume"])
+
+
+def _less_than_whole() -> dict[str, Any]:
+    found: dict[str, Any] = _result("sample_efficiency-shapes")["less than the whole search"]
+    return found
+
+
+@cache
+def _held_out_rows() -> list[held_out.Row]:
+    return held_out.rows(_result("held_out-shapes"))
+
+
+def _held_out(*, shown: bool) -> str:
+    """All searches, or beside each other those of the README: median and mean, and MACs saved."""
+    if not shown:
+        return held_out.table(_held_out_rows())
+    lines = ["| at least | " + " | ".join(_SHOWN.values()) + " |", "|---" * (len(_SHOWN) + 1) + "|"]
+    for speedup in held_out.SPEEDUPS:
+        of_speedup = [row for row in _held_out_rows() if row.at_least == speedup]
+        cells = []
+        for part in _SHOWN:
+            (row,) = (row for row in of_speedup if re.fullmatch(rf"(\d+ )?{re.escape(part)}( \d+)?", row.search))
+            cells.append(f"{-row.loss.median:+.3f}, {-row.loss.mean:+.3f} ({row.saved:.2f}x)")
+        lines.append(f"| {speedup:g}x | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _coverage(captions: int) -> str:
+    found = 100 * held_out.coverage(_result("held_out-shapes"), captions)
+    return f"{found.min():.0f} to {found.max():.0f} %"
+
+
+def _beside(search: str, speedup: float) -> held_out.Row:
+    (row,) = (row for row in _held_out_rows() if row.at_least == speedup and row.search == search)
+    return row
+
+
+def _won(search: str, speedup: float) -> str:
+    """Share of captions on which another search is better than this one."""
+    row = _beside(search, speedup)
+    assert row.beside is not None
+    return f"{100 * (1 - row.beside.won):.0f} %"
+
+
+def _speed(model: str) -> Any:
+    (section,) = _result(f"transformer_speed-{model}-384-cpu")["sections"]
+    return section
+
+
+def _speed_of(model: str, start: str) -> str:
+    (row,) = (row for row in _speed(model)["rows"] if row["name"].startswith(start))
+    low, high = row["quartiles"]
+    return f"{row['speedup']:.2f}x ({low:.2f} to {high:.2f})"
+
+
+def _overhead() -> str:
+    seconds = _result("overhead")["without evaluation"]["seconds per candidate, by stored trials"].values()
+    return f"{min(seconds):.2f} to {max(seconds):.2f}"
+
+
+def _new_user_step(start: str) -> str:
+    (step,) = (step for step in _result("new_user")["steps"] if step["name"].startswith(start))
+    return f"{step['seconds']:.0f} s"
+
+
+def _range(values: Sequence[float], text: str = "{:.0f} to {:.0f}") -> str:
+    return text.format(min(values), max(values))
+
+
+def _caches() -> list[cache_report.Measured]:
+    return cache_report.measured(_result("cache_rivals")["runs"])
+
+
+#: By name, what stands on a page.
+FIGURES: Mapping[str, Callable[[], str]] = {
+    "held-out": partial(_held_out, shown=True),
+    "held-out-all": partial(_held_out, shown=False),
+    "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
+    "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
+    "coverage-24": partial(_coverage, 24),
+    "coverage-96": partial(_coverage, 96),
+    "searches-shapes": partial(_efficiency, "shapes", (24, 50, 100, 300, 1000, 2000)),
+    "searches-euler-14": partial(_efficiency, "shapes-euler-14", (24, 50, 100)),
+    "searches-unipc-24": partial(_efficiency, "shapes-unipc-24", (24, 50, 100)),
+    "level": lambda: f"{_level()['hypervolume']:.4f}",
+    "level-images": lambda: f"{_level()['images']:,}",
+    "needed-images": lambda: _range(_needed()),
+    "needed-fewer": lambda: _range([_level()["images"] / images for images in _needed()]),
+    "needed-dpcache": lambda: f"{_needed('DPCache-like')[0]}",
+    "wide-ours": partial(_wide, OURS),
+    "wide-ecad": partial(_wide, ECAD),
+    "seeds-share": lambda: f"{100 * _seeds_share():.2f} %",
+    "left-out": lambda: efficiency_report.left_out_table(_less_than_whole()["differences"]),
+    "left-out-evaluations": lambda: str(_less_than_whole()["evaluations"]),
+    "speed-pixart": lambda: transformer_speed.table(_speed("pixart")),
+    "arrived-pixart": lambda: f"{transformer_speed.median_arrived(_speed('pixart')):.3f}",
+    "arrived-flux": lambda: f"{transformer_speed.median_arrived(_speed('flux')):.3f}",
+    "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache"),
+    "speed-whole-steps": partial(_speed_of, "flux", "whole steps"),
+    "wall-time": lambda: wall_time.table(_result("wall_time")["rows"]),
+    "fuzz": lambda: fuzz.table(_result("fuzz")),
+    "growth": lambda: growth.table(_result("growth")["processor seconds"]),
+    "overhead": _overhead,
+    "overhead-shapes": lambda: f"{_result('overhead')['shapes']['seconds of overhead per candidate']:.2f}",
+    "evaluation-shapes": lambda: f"{_result('overhead')['shapes']['seconds of evaluation per candidate']:.2f}",
+    "overhead-share": lambda: f"{100 * _result('overhead')['shapes']['share of overhead']:.0f} %",
+    "new-user-search": lambda: _new_user_step("ecad-automl search"),
+    "new-user-installation": lambda: _new_user_step("installation"),
+    "new-user-promised": lambda: f"{_result('new_user')['result']['MAC speedup promised']:.2f}x",
+    "new-user-counted": lambda: f"{_result('new_user')['result']['MAC speedup counted']:.2f}x",
+    "new-user-faster": lambda: f"{_result('new_user')['result']['times as fast']['median']:.2f}",
+    "new-user-faster-range": lambda: _range(_result("new_user")["result"]["times as fast"]["all"], "{:.2f} to {:.2f}"),
+    "real-workers": lambda: real_workers.table(_result("real_workers")["searches"]),
+    "scale-simulation": lambda: scale_simulation.table(_result("scale_simulation")["cases"].values()),
+    "new-user": lambda: f"{_result('new_user')['seconds to an applied schedule']:.0f} s",
+    "caches": lambda: "\n".join(cache_report.overview(_caches())),
+    "caches-flux": lambda: "\n".join(cache_flux.best(_result("cache_rivals-flux")["rows"])),
+    "caches-support": lambda: cache_support.table(_result("cache_support")["outcomes"]),
+    "caches-compiled": lambda: cache_support.compiled_table(_result("cache_support")["compiled_flux"]),
+}
+
+
+def written(text: str) -> str:
+    """A page with its figures as the results have them.
+
+    Raises:
+        ValueError: there is no figure of a name, or a line begins with a comment inside of a sentence, which Markdown
+            would take for a block.
+    """
+
+    def figure(match: re.Match[str]) -> str:
+        if match["name"] not in FIGURES:
+            raise ValueError(f"there is no figure {match['name']!r}; there are {', '.join(FIGURES)}")
+        found = FIGURES[match["name"]]()
+        if "\n" in found:
+            return f"{match['start']}\n\n{found}\n\n{match['end']}"
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if not line.strip():
+            raise ValueError(f"figure {match['name']!r} stands at the beginning of a line")
+        return f"{match['start']}{found}{match['end']}"
+
+    return _FIGURE.sub(figure, text)
+
+
+def main() -> None:
+    """Write the pages anew, and name those that changed."""
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = written(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            sys.stdout.write(f"{page.relative_to(_ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
