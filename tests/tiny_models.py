@@ -25,7 +25,7 @@ from transformers import (
     T5EncoderModel,
 )
 
-from ecad_automl.shapes.architecture import new_scheduler, new_tokenizer
+from training.shapes.architecture import new_scheduler, new_tokenizer
 
 __all__ = [
     "TINY_PIPELINES",

@@ -28,9 +28,9 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from ecad_automl.shapes.architecture import new_tokenizer
 from tests.runtime.cases import CASES
 from tests.tiny_models import tiny_vae
+from training.shapes.architecture import new_tokenizer
 
 __all__ = ["TEXT_PIPELINES"]
 

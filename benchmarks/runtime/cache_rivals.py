@@ -48,9 +48,9 @@ from benchmarks.search.our_search import OURS
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.comparison.latents import captured_latents, latent_distance
 from ecad_automl.judging.evaluation import generate_batch
-from ecad_automl.judging.generation import GenerationSettings, encode_prompts
 from ecad_automl.latency.timing import Clock, time_call
 from ecad_automl.metrics import PSNR
+from ecad_automl.models.generation import GenerationSettings, encode_prompts
 from ecad_automl.rewards.protocol import PairedReward
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedules.heuristics import fora
@@ -282,12 +282,12 @@ def contenders_of(
         settings: of caches.
         fewer: steps of uncached runs.
     """
-    last: ScheduleHandle | None = None
+    handle: ScheduleHandle | None = None
 
     @contextmanager
     def scheduled(schedule: Schedule) -> Iterator[None]:
-        nonlocal last  # blocks prepared for one schedule serve the next
-        with apply_schedule(pipe, schedule, like=last) as last:
+        nonlocal handle  # blocks prepared for one schedule serve the next
+        with handle.switch(schedule) if handle else apply_schedule(pipe, schedule) as handle:
             yield
 
     found = [Contender(series, knob, partial(scheduled, schedule)) for (series, knob), schedule in schedules.items()]

@@ -55,7 +55,7 @@ def main(
         handle: ScheduleHandle | None = None
         for name, schedule in random_schedules(subject.layout, schedules).items():
             options: dict[str, Any] = {} if mode is None else {"compile": mode}
-            handle = apply_schedule(subject.pipe, schedule, **(options if handle is None else {"like": handle}))
+            handle = handle.switch(schedule) if handle else apply_schedule(subject.pipe, schedule, **options)
             with handle:
                 found, _ = run()
                 compiled = _compiled()

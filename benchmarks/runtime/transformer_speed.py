@@ -249,21 +249,20 @@ def _timed(
 ) -> list[dict[str, Any]]:
     pipe, inputs = subject.pipe, subject.inputs(images)
     clock = clock_of(next(pipe.transformer.parameters()).device)
-    last: ScheduleHandle | None = None
+    handle: ScheduleHandle | None = None
 
     def run(steps: int) -> Any:
         generator = torch.Generator().manual_seed(0)
         return pipe(**inputs, num_inference_steps=steps, generator=generator, output_type="latent")
 
     def enter(name: str) -> AbstractContextManager[Any]:
-        nonlocal last
+        nonlocal handle
         if name in rivals:
             return rivals[name].enter()
         if name not in schedules:
             return nullcontext()
-        chosen: dict[str, Any] = options if last is None else {"like": last}
-        last = apply_schedule(pipe, schedules[name], **chosen)
-        return last
+        handle = handle.switch(schedules[name]) if handle else apply_schedule(pipe, schedules[name], **options)
+        return handle
 
     steps = {name: schedule.steps for name, schedule in schedules.items()}
 

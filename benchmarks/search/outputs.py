@@ -14,40 +14,52 @@ if TYPE_CHECKING:
 
     from ecad_automl.judging.evaluation import Evaluator
 
-__all__ = ["LatentError", "output_distance"]
+__all__ = ["LatentError", "output_distance", "output_products"]
 
 
 def output_distance(evaluator: Evaluator) -> NDArray[np.float64]:
     """How far the transformer's outputs move in an uncached run over all images of an evaluator.
 
-    The pipeline must call its transformer once a step.
-
     Returns:
         ``(steps, steps)``: mean square of the difference between the outputs at two steps.
+    """
+    products = output_products(evaluator)
+    power = np.diagonal(products)
+    distance: NDArray[np.float64] = np.maximum(power[:, None] + power[None, :] - 2 * products, 0.0)
+    return distance
+
+
+def output_products(evaluator: Evaluator, calls: int = 1) -> NDArray[np.float64]:
+    """Products of the transformer's outputs at two steps of an uncached run over all images of an evaluator.
+
+    Args:
+        evaluator: whose pipeline, captions, noises and settings are used.
+        calls: of the transformer in each step.
+
+    Returns:
+        ``(steps, steps)``: means over the elements of the outputs.
     """
     import torch
 
     steps = evaluator.settings.steps
     batch: list[Tensor] = []
-    moved = np.zeros((steps, steps))
+    total = np.zeros((steps, steps))
     values = 0
 
     def keep(_module: object, _args: object, output: Any) -> None:
         nonlocal values
         batch.append(output[0].detach().flatten().double().cpu())
-        if len(batch) == steps:
-            outputs = torch.stack(batch)
-            products = (outputs @ outputs.T).numpy()
-            power = np.diagonal(products)
-            moved[:] += np.maximum(power[:, None] + power[None, :] - 2 * products, 0.0)
+        if len(batch) == steps * calls:
+            outputs = torch.cat([torch.stack(batch[call::calls]) for call in range(calls)], dim=1)
+            total[:] += (outputs @ outputs.T).numpy()
             values += outputs.shape[1]
             batch.clear()
 
     with evaluator.pipe.transformer.register_forward_hook(keep):
         evaluator.generate_some(evaluator.images_per_evaluation)
     if batch or not values:
-        raise ValueError(f"The transformer was not called {steps} times in each run, once a step.")
-    return moved / values
+        raise ValueError(f"The transformer was not called {steps * calls} times in each run, {calls} a step.")
+    return total / values
 
 
 class LatentError:
@@ -59,7 +71,7 @@ class LatentError:
     """
 
     def __init__(self, evaluator: Evaluator, images: int) -> None:
-        from ecad_automl.judging.generation import encode_prompts
+        from ecad_automl.models.generation import encode_prompts
 
         self._pipe, self._settings = evaluator.pipe, evaluator.settings
         items = [(prompt, seed) for prompt in range(len(evaluator.prompts)) for seed in evaluator.seeds]
@@ -80,7 +92,7 @@ class LatentError:
     def _run(self) -> Tensor:
         import torch
 
-        from ecad_automl.judging.generation import stack_prompts
+        from ecad_automl.models.generation import stack_prompts
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in self._seeds]
         arguments = stack_prompts(self._prompts) | self._settings.call_arguments()

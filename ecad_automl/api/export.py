@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from ecad_automl.api.stored import StoredStudy
-from ecad_automl.judging.generation import GenerationSettings
 from ecad_automl.judging.statistics import prompt_interval
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
 from storage import EvaluationRecord
 from studies.confirmation import Verdict

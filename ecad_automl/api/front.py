@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from ecad_automl.api.export import export_record
 from ecad_automl.api.stored import StoredStudy, read_study
 from ecad_automl.errors import EcadError, FileError
+from ecad_automl.hub import save_index
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule
-from ecad_automl.sharing import save_index
 from storage import BaselineRecord, EvaluationRecord, Store
 from studies.confirmation import Verdict, load_confirmation
 

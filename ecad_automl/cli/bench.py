@@ -175,8 +175,8 @@ def _progress(console: Console, calls: int) -> Iterator[Progress]:
 
 
 def _report(result: BenchResult, out: Path, console: Console, *, json_output: bool) -> None:
-    from ecad_automl.latency.plot import plot_speedup
     from ecad_automl.latency.report import failures, table, write_json
+    from ecad_automl.views.plots.speedup import plot_speedup
 
     if result.batches:
         out.mkdir(parents=True, exist_ok=True)

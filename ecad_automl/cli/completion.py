@@ -71,7 +71,7 @@ def complete_metrics(incomplete: str) -> list[str]:
 
 def complete_schedule(incomplete: str) -> list[str]:
     """Schedule files, and folders in which there may be some."""
-    from ecad_automl.sharing import INDEX
+    from ecad_automl.hub import INDEX
 
     return _paths(incomplete, lambda path: path.suffix == ".json" and path.name != INDEX)
 

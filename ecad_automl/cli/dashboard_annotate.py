@@ -85,7 +85,7 @@ def annotate_studies(
 def _content(storage: str, study: StoredStudy, folder: Path, options: PictureOptions, console: Console) -> StudyContent:
     numbers = [record.trial for record in spread(study.front(), TRIALS) if record.trial is not None]
     confirmation = read_confirmation(storage, study.name)
-    with storage_faults(storage), optuna_storage(storage, served=True) as trials:
+    with storage_faults(storage), optuna_storage(storage) as trials:
         facts = trial_facts(trials, study.name, numbers)
     shown = shown_front(study, confirmation, facts)
     make_folder(folder)

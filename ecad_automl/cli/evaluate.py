@@ -158,8 +158,8 @@ def evaluate(
 
 def _schedules(paths: Sequence[Path]) -> dict[str, ScheduleFile]:
     """The schedule files by the names of their runs."""
+    from ecad_automl.hub import schedule_paths
     from ecad_automl.schedules.schedule_file import load_schedule
-    from ecad_automl.sharing import schedule_paths
 
     found: dict[str, ScheduleFile] = {}
     for path in paths:

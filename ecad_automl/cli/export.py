@@ -18,6 +18,7 @@ from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.runs import run_facts
 from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import OptionError, StudyError
+from ecad_automl.hub import save_index
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 from ecad_automl.sharing import (
     CARD,
@@ -26,7 +27,6 @@ from ecad_automl.sharing import (
     collection_card,
     push_schedule,
     push_schedules,
-    save_index,
     schedule_card,
     write_card,
 )

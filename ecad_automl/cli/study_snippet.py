@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecad_automl.cli.studies import StoredStudy
-from ecad_automl.judging.generation import GenerationSettings
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
 from ecad_automl.sharing.snippet import PROMPT, apply_snippet

@@ -23,7 +23,7 @@ class WorkerSetup:
         seeds: the seeds of each prompt.
         reward: name of what to score with, see :func:`~ecad_automl.rewards.load_reward`.
         metrics: names of further metrics.
-        generation: the settings of generation, see :class:`~ecad_automl.judging.generation.GenerationSettings`.
+        generation: the settings of generation, see :class:`~ecad_automl.models.generation.GenerationSettings`.
         batch_size: images per pipeline call.
         scheduler: class in diffusers; None is the model's own.
         revision: revision of a hub model.

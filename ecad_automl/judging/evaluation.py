@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import EvaluationError, PromptError
-from ecad_automl.judging.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
+from ecad_automl.models.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
 from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
 from ecad_automl.schedules.schedule import Schedule
@@ -147,7 +147,7 @@ class Evaluator:
         self._baseline: Evaluation | None = None
         self._share_bytes = share_bytes
         self._prefixes: Prefixes | None = None
-        self._last: ScheduleHandle | None = None
+        self._handle: ScheduleHandle | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +157,7 @@ class Evaluator:
 
     def close(self) -> None:
         """Give back the memory of shared steps; whoever holds the pipeline would otherwise hold it for long."""
-        self._last = None
+        self._handle = None
         if self._prefixes is not None:
             self._prefixes.clear()
 
@@ -250,8 +250,9 @@ class Evaluator:
         if self._prefixes is None:
             limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
             self._prefixes = Prefixes(limit)
-        # Blocks prepared for one schedule serve the next.
-        with apply_schedule(self.pipe, schedule, prefixes=self._prefixes, like=self._last) as self._last:
+        if self._handle is None:
+            self._handle = apply_schedule(self.pipe, schedule, prefixes=self._prefixes)
+        with self._handle.switch(schedule):
             return self._images(settings, images)
 
     def _images(self, settings: GenerationSettings, images: Sequence[int]) -> Tensor:
@@ -325,7 +326,7 @@ def generate_batch(
 
     Args:
         pipe: the pipeline.
-        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.judging.generation.encode_prompts`.
+        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.models.generation.encode_prompts`.
         seeds: ``n`` seeds of the noise, drawn on the CPU so that it is the same on every device.
         settings: how to generate.
 

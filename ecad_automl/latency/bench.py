@@ -12,13 +12,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl.errors import EcadError, EvaluationError
-from ecad_automl.judging.generation import encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.contenders import UNCACHED, Contender
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress, silent
 from ecad_automl.latency.result import Batch, BenchResult, Row
 from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, time_call
 from ecad_automl.models import LoadedModel
+from ecad_automl.models.generation import encode_prompts, remembered_texts, stack_prompts
 
 __all__ = ["Calls", "device_name", "run_bench"]
 

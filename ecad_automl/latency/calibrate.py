@@ -61,14 +61,14 @@ def calibrate_latency(
     layout = layout or model_layout(model)
     steps = model.settings.steps
     calls = Calls(model, whole=False, clock=clock)
-    last: ScheduleHandle | None = None
+    handle: ScheduleHandle | None = None
 
     def seconds(schedule: Schedule | None) -> float:
-        nonlocal last
+        nonlocal handle
         if schedule is None:
             return calls.time(batch_size, steps).transformer
         # Blocks prepared for one schedule serve the next; what a schedule needs beyond is made in an untimed call.
-        with apply_schedule(model.pipe, schedule, like=last) as last:
+        with handle.switch(schedule) if handle else apply_schedule(model.pipe, schedule) as handle:
             calls.call(batch_size, steps)
             return calls.time(batch_size, steps).transformer
 

@@ -72,13 +72,13 @@ def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> l
         schedules: by name.
         **options: of :func:`~ecad_automl.runtime.apply_schedule`.
     """
-    last: ScheduleHandle | None = None
+    handle: ScheduleHandle | None = None
 
     def enter(schedule: Schedule) -> Callable[[], AbstractContextManager[Any]]:
         def applied() -> ScheduleHandle:
-            nonlocal last  # blocks prepared for one schedule serve the next
-            last = apply_schedule(pipe, schedule, **(options if last is None else {"like": last}))
-            return last
+            nonlocal handle  # blocks prepared for one schedule serve the next
+            handle = handle.switch(schedule) if handle else apply_schedule(pipe, schedule, **options)
+            return handle
 
         return applied
 

@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.judging.generation import GenerationSettings
 from ecad_automl.latency.contenders import Contender
+from ecad_automl.models.generation import GenerationSettings
 
 __all__ = ["rivals"]
 

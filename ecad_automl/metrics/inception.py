@@ -14,8 +14,8 @@ from torch.nn import functional
 from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.files.paths import expand_home
 from ecad_automl.files.tensor_file import read_tensor_file
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.metrics.inception_network import InceptionV3
-from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = ["RESIZES", "InceptionFeatures", "resize_like_tensorflow"]
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.tensor_file import only_tensors
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.metrics.pairs import check_pairs, torchmetrics_part
-from ecad_automl.rewards.protocol import Floats
-from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = ["LPIPS"]
 
@@ -60,7 +60,7 @@ class LPIPS:
         self.weights = (Weights(f"torchvision {net}, torchmetrics lpips", hash_state(network.state_dict())),)
 
     @torch.inference_mode()
-    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> Floats:
+    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> NDArray[np.float64]:
         """See :class:`~ecad_automl.rewards.protocol.PairedReward`; ``(n,)`` distances, 0 for equal images.
 
         Raises:

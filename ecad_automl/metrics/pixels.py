@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ecad_automl.metrics.pairs import check_pairs, torchmetrics_part
-from ecad_automl.rewards.protocol import Floats
 
 __all__ = ["PSNR", "SSIM"]
 
@@ -41,7 +41,7 @@ class PSNR:
         self._function = torchmetrics_part(self.name, _FUNCTIONS, "peak_signal_noise_ratio")
 
     @torch.inference_mode()
-    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> Floats:
+    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> NDArray[np.float64]:
         """See :class:`~ecad_automl.rewards.protocol.PairedReward`; ``(n,)`` dB.
 
         Raises:
@@ -76,7 +76,7 @@ class SSIM:
         self._function = torchmetrics_part(self.name, _FUNCTIONS, "structural_similarity_index_measure")
 
     @torch.inference_mode()
-    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> Floats:
+    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> NDArray[np.float64]:
         """See :class:`~ecad_automl.rewards.protocol.PairedReward`; ``(n,)`` at most 1.
 
         Raises:
@@ -100,5 +100,5 @@ def _batches(
     return list(zip(parts(images), parts(references.to(images.device)), strict=True))
 
 
-def _joined(scores: list[Tensor]) -> Floats:
+def _joined(scores: list[Tensor]) -> NDArray[np.float64]:
     return np.concatenate([score.reshape(-1).double().cpu().numpy() for score in scores])

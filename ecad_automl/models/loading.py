@@ -12,7 +12,7 @@ import torch
 from ecad_automl.errors import FileError, UnsupportedModelError
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home
-from ecad_automl.judging.generation import GenerationSettings, encode_prompts, stack_prompts
+from ecad_automl.models.generation import GenerationSettings, encode_prompts, stack_prompts
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.judging.generation import GenerationSettings
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.runtime.families import FAMILIES
 
 __all__ = ["check_text_to_image", "default_settings", "supported_pipelines"]

@@ -1,5 +1,6 @@
 """Rewards: what a search maximizes, one number per image."""
 
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.constraint import Constraint, parse_constraint
 from ecad_automl.rewards.protocol import (
     Floats,
@@ -11,7 +12,6 @@ from ecad_automl.rewards.protocol import (
 )
 from ecad_automl.rewards.registry import load_reward, reward_names
 from ecad_automl.rewards.weighted import maximized
-from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = [
     "Constraint",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.paths import expand_home
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.clip_encoder import (
     ClipEncoder,
     clip_tokenizer,
@@ -19,7 +20,6 @@ from ecad_automl.rewards.clip_encoder import (
 )
 from ecad_automl.rewards.preprocessing import Images, check_count, fit_longest, to_unit_tensors
 from ecad_automl.rewards.protocol import Floats
-from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = ["CLIPScore", "HPSv2", "PickScore"]
 

@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoTokenizer, CLIPModel
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.paths import expand_home
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.preprocessing import Images, to_pil
-from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = ["ClipEncoder", "check_keys", "clip_preprocessing", "clip_tokenizer", "processor_files"]
 

@@ -13,7 +13,7 @@ from ecad_automl.errors import RewardError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ecad_automl.rewards.weights import Weights
+    from ecad_automl.files.weights import Weights
 
 __all__ = ["Floats", "PairedReward", "Reward", "check_scores", "higher_is_better", "weights_of"]
 

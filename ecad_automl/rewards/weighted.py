@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.weights import Weights
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores, higher_is_better, weights_of
-from ecad_automl.rewards.weights import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
+from ecad_automl.hub import load_pretrained
 from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.hooks import VisitModule
@@ -23,7 +24,6 @@ from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.sharing import load_pretrained
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -43,7 +43,7 @@ class ScheduleHandle:
 
     Args:
         pipe: the pipeline.
-        schedule: a schedule that fits the pipeline's transformer.
+        schedule: the first schedule, see :meth:`switch`.
         functions: how blocks are run.
         cache: where outputs are kept.
         keep_text: whether work on the text is done once in a run.
@@ -53,51 +53,82 @@ class ScheduleHandle:
     def __init__(
         self,
         pipe: DiffusionPipeline,
-        schedule: Schedule,
+        schedule: Schedule | str | Path,
         functions: Functions,
         cache: OutputCache,
         *,
         keep_text: bool,
         prefixes: Prefixes | None = None,
     ) -> None:
-        transformer = transformer_of(pipe)
-        functions.for_parts(parts_of(transformer))
-        self._options = functions, cache, keep_text, prefixes
+        self._pipe, self._functions, self._keep_text = pipe, functions, keep_text
+        self._run = ScheduledRun(functions, cache)
+        self._prefix_run = None if prefixes is None else PrefixRun(self._run, functions, prefixes)
+        self._instrument: Instrument | None = None
+        self.switch(schedule)
+
+    def switch(self, schedule: Schedule | str | Path) -> ScheduleHandle:
+        """Have another schedule in force from the next run on, also after the handle was removed.
+
+        All options stay, and what was recorded or compiled of blocks serves the other schedule too.
+
+        Args:
+            schedule: of any number of steps, given as to :func:`apply_schedule`.
+
+        Returns:
+            The handle: ``with handle.switch(schedule): ...`` removes it at the end.
+
+        Raises:
+            UnsupportedModelError: the handle was removed, and the transformer cannot be run under a schedule any more.
+            ScheduleError: the schedule is for another transformer. The last one stays in force.
+            FileError: its file cannot be read.
+            HubError: it cannot be had from the hub.
+            CacheStateError: the handle was removed, and the transformer is under another schedule or cache now.
+        """
+        if not isinstance(schedule, Schedule):
+            schedule = load_pretrained(schedule).schedule
+        installed = self._instrument
+        transformer = transformer_of(self._pipe) if installed is None else installed.transformer
+        difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
+        if difference is not None:
+            raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
+        self._functions.for_parts(parts_of(transformer))
+        self._run.take(schedule, blocks_of(transformer))
+        if self._prefix_run is not None:
+            self._prefix_run.take(schedule, transformer)
+        if installed is None:
+            self._instrument = self._install(schedule, transformer)
+        else:
+            installed.expect(schedule.steps)
         self._schedule = schedule
-        self._visitor = run = ScheduledRun(schedule, blocks_of(transformer), functions, cache)
-        modules = [module for _, module in text_modules(transformer)] if keep_text else []
+        return self
+
+    def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
+        run = self._run
+        modules = [module for _, module in text_modules(transformer)] if self._keep_text else []
         others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
-        sharing = None
-        if prefixes is not None:
-            sharing = PrefixRun(run, schedule, functions, transformer, prefixes)
-            others.append((transformer, sharing.forward))
-        self._instrument = Instrument(pipe, sharing or run, schedule.steps, "The schedule", others)
-        if sharing is not None:
-            sharing.count_blocks = self._instrument.count_blocks
+        if self._prefix_run is not None:
+            others.append((transformer, self._prefix_run.forward))
+        return Instrument(self._pipe, self._prefix_run or run, schedule.steps, "The schedule", others)
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule in force."""
+        """The schedule in force, or the last one that was."""
         return self._schedule
 
     def remove(self) -> None:
         """Put the transformer back as it was; a second time does nothing."""
-        self._instrument.remove()
-
-    def again(self, pipe: DiffusionPipeline, schedule: Schedule) -> ScheduleHandle:
-        """A handle of the same options."""
-        functions, cache, keep_text, prefixes = self._options
-        cache = OutputCache(cache.dtype, cache.device)
-        return ScheduleHandle(pipe, schedule, functions, cache, keep_text=keep_text, prefixes=prefixes)
+        if self._instrument is not None:
+            self._instrument.remove()
+            self._instrument = None
 
     def cache_bytes(self) -> int:
         """Bytes of cached outputs held right now, those of the text not counted."""
-        return self._visitor.cache.nbytes
+        return self._run.cache.nbytes
 
     @property
     def whole_blocks(self) -> dict[str, str]:
         """Blocks whose own forward has to be run, with their norms even where slots are reused, and why."""
-        return dict(self._visitor.unrecorded)
+        return dict(self._run.unrecorded)
 
     def __enter__(self) -> ScheduleHandle:
         return self
@@ -118,7 +149,6 @@ def apply_schedule(
     cache_dtype: torch.dtype | None = None,
     cache_device: torch.device | str | None = None,
     prefixes: Prefixes | None = None,
-    like: ScheduleHandle | None = None,
 ) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
 
@@ -144,11 +174,10 @@ def apply_schedule(
         prefixes: where runs find the steps of others that began alike on the same inputs, as when many schedules are
             tried on the same prompts and noise: such a step is made once. Nothing else changes by it. Not with
             ``compile``.
-        like: an earlier handle of this pipeline, removed since. All options but the schedule are taken from it, and so
-            are blocks that were compiled or prepared under it.
 
     Returns:
-        The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end.
+        The handle; ``with apply_schedule(pipe, schedule): ...`` removes it at the end, and ``handle.switch(other)``
+        puts another schedule in its place.
 
     Raises:
         UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
@@ -161,21 +190,13 @@ def apply_schedule(
     """
     if cache_dtype is not None and not (cache_dtype.is_floating_point and cache_dtype.itemsize >= _SMALLEST):
         raise OptionError(f"Cached outputs cannot be kept as {cache_dtype}; float16, bfloat16 and wider can.")
-    if not isinstance(schedule, Schedule):
-        schedule = load_pretrained(schedule).schedule
-    transformer = transformer_of(pipe)
-    difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
-    if difference is not None:
-        raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
-    if like is not None:
-        return like.again(pipe, schedule)
     if prefixes is not None and compile is not False:
         raise OptionError("Steps that are compiled cannot be shared; leave prefixes out.")
     cache = OutputCache(cache_dtype, None if cache_device is None else torch.device(cache_device))
     if compile is False:
         functions = Functions(fuse=fuse)
     else:
-        _check_compilable(transformer)
+        _check_compilable(transformer_of(pipe))
         options = _compile_options(compile)
         compiler = partial(torch.compile, **{"fullgraph": True, **options})
         functions = Functions(compiler=compiler, overwrites=_has_cuda_graphs(options))

@@ -29,6 +29,10 @@ __all__ = ["Instrument", "Visitor"]
 class Visitor(Protocol):
     """What is done in the transformer calls of a pipeline."""
 
+    @property
+    def skipped(self) -> bool:
+        """Whether the transformer was not entered in this call, so that no block was visited."""
+
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
 
@@ -68,15 +72,15 @@ class Instrument:
         needed_by: str,
         others: Sequence[tuple[nn.Module, VisitModule]] = (),
     ) -> None:
-        self._transformer = transformer_of(pipe)
+        self.transformer = transformer_of(pipe)
         self._refused = check_pipeline(pipe).refused_arguments
-        self._blocks = blocks_of(self._transformer)
+        self._blocks = blocks_of(self.transformer)
         for block in self._blocks:
             if is_compiled_module(block.module):
                 raise UnsupportedModelError(
                     f"{block.path} is wrapped by torch.compile; compile it in place instead, by its compile()."
                 )
-        self._parts = parts_of(self._transformer)
+        self._parts = parts_of(self.transformer)
         self._visitor = visitor
         self._tracker = StepTracker(pipe, steps, needed_by)
         self._context = ContextName()
@@ -96,9 +100,10 @@ class Instrument:
         self._installed.close()
         self._forget()
 
-    def count_blocks(self, visited: bool) -> None:
-        """Take all blocks for visited in this transformer call, or none."""
-        self._visited = set(range(len(self._blocks))) if visited else set()
+    def expect(self, steps: int) -> None:
+        """Forget the run; from the next one on, runs must have that number of denoising steps."""
+        self._tracker.steps = steps
+        self._forget()
 
     def __enter__(self) -> Instrument:
         return self
@@ -113,12 +118,12 @@ class Instrument:
         hooks += [ForwardHook(index, self._visit) for index in range(1, len(self._blocks))]
         hooked = [(block.module, hook) for block, hook in zip(self._blocks, hooks, strict=True)]
         hooked += [(module, ForwardHook(index, visit)) for index, (module, visit) in enumerate(others)]
-        with attach(self._transformer, hooked) as stack:
+        with attach(self.transformer, hooked) as stack:
             # The transformer call itself is bracketed by PyTorch's hooks and not by a replaced forward, which
             # enable_model_cpu_offload would put back at the end of each pipeline call.
-            pre = self._transformer.register_forward_pre_hook(self._enter, with_kwargs=True)
+            pre = self.transformer.register_forward_pre_hook(self._enter, with_kwargs=True)
             stack.callback(pre.remove)
-            post = self._transformer.register_forward_hook(self._leave, always_call=True)
+            post = self.transformer.register_forward_hook(self._leave, always_call=True)
             stack.callback(post.remove)
             return stack.pop_all()
 
@@ -183,7 +188,7 @@ class Instrument:
             self._owner = None
 
     def _finish(self, call: Call) -> None:
-        if len(self._visited) != len(self._blocks):
+        if not self._visitor.skipped and len(self._visited) != len(self._blocks):
             raise CacheStateError(
                 f"Only {len(self._visited)} of the {len(self._blocks)} blocks of the transformer were called; layers "
                 "that are left out and other caches cannot be combined with a schedule."
@@ -198,10 +203,10 @@ class Instrument:
     def _check_modules(self) -> None:
         """What is patched must still be what the transformer runs."""
         self._refuse_other_caches()
-        parts = parts_of(self._transformer)
+        parts = parts_of(self.transformer)
         if len(parts) == len(self._parts) and all(map(operator.is_, parts, self._parts)):
             return
-        now = blocks_of(self._transformer)
+        now = blocks_of(self.transformer)
         if [_identity(block) for block in now] != [_identity(block) for block in self._blocks]:
             raise CacheStateError(
                 "Blocks of the transformer were replaced after the schedule was applied; remove the handle and apply "
@@ -211,11 +216,11 @@ class Instrument:
         self._visitor.modules_changed(parts)
 
     def _refuse_other_caches(self) -> None:
-        if getattr(self._transformer, "is_cache_enabled", False):
+        if getattr(self.transformer, "is_cache_enabled", False):
             raise CacheStateError(
                 "The transformer has a cache of diffusers enabled; call transformer.disable_cache() first."
             )
-        if "_is_cached" in vars(self._transformer):  # cache-dit's own mark
+        if "_is_cached" in vars(self.transformer):  # cache-dit's own mark
             raise CacheStateError("The transformer has cache-dit enabled; call cache_dit.disable_cache(pipe) first.")
 
 

@@ -115,6 +115,8 @@ class _Recorder:
         broken_off: whether a run was.
     """
 
+    skipped = False
+
     def __init__(self, slots: int, steps: int, probes: int, seed: int) -> None:
         self.moved = np.zeros((slots + 1, steps, steps))
         self.power = np.zeros((slots + 1, steps))

@@ -9,7 +9,6 @@ first one that is not, the run goes on from the outputs that were kept with the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,37 +53,33 @@ class PrefixRun:
 
     Args:
         run: what is done in a call.
-        schedule: its schedule.
         functions: how blocks are run.
-        transformer: the transformer.
         prefixes: what other runs have made.
     """
 
-    def __init__(
-        self,
-        run: ScheduledRun,
-        schedule: Schedule,
-        functions: Functions,
-        transformer: nn.Module,
-        prefixes: Prefixes,
-    ) -> None:
-        #: Told whether the blocks count as visited in this call: all, or none.
-        self.count_blocks: Callable[[bool], None] = lambda _visited: None
-        self._run, self._transformer, self._functions, self._prefixes = run, transformer, functions, prefixes
-        self._device = next(transformer.parameters()).device
-        self._held = held_outputs(schedule.effective, schedule.layout.reader_index)
-        layout = schedule.layout
-        self._macs = [layout.constant_macs + int(row @ layout.slot_macs) for row in schedule.effective]
-        self._rows = [repr(row).encode() for row in run.keeping]
+    def __init__(self, run: ScheduledRun, functions: Functions, prefixes: Prefixes) -> None:
+        #: Whether this call is one of those.
+        self.skipped = False
+        self._run, self._functions, self._prefixes = run, functions, prefixes
         self._branches: dict[ContextKey, _Branch] = {}
         self._shares = False  # in this run
         self._call: Call | None = None
+
+    def take(self, schedule: Schedule, transformer: nn.Module) -> None:
+        """From now on, follow runs under that schedule, which the run has taken."""
+        layout = schedule.layout
+        self._transformer = transformer
+        self._device = next(transformer.parameters()).device
+        self._held = held_outputs(schedule.effective, layout.reader_index)
+        self._macs = [layout.constant_macs + int(row @ layout.slot_macs) for row in schedule.effective]
+        self._rows = [repr(row).encode() for row in self._run.keeping]
 
     # As a visitor:
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         self._call = call
+        self.skipped = False
         if call.new_run:
             self._branches.clear()
             self._shares = self._prefixes.take_model(self._transformer, self._functions)
@@ -138,7 +133,7 @@ class PrefixRun:
         if prefix is None:
             return self._compute(call, branch, forward, args, kwargs)
         branch.last = prefix
-        self.count_blocks(True)
+        self.skipped = True
         return _cloned(prefix.result)
 
     def _advance(self, call: Call, branch: _Branch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -33,25 +33,22 @@ class ScheduledRun:
     is known, always runs whole, with only the slots stood in for.
 
     Args:
-        schedule: the schedule.
-        blocks: all blocks of the transformer, in the order of the schedule's layout.
         functions: where functions made for blocks are kept.
         cache: where outputs are kept.
     """
 
-    def __init__(self, schedule: Schedule, blocks: tuple[Block, ...], functions: Functions, cache: OutputCache) -> None:
+    skipped = False
+
+    def __init__(self, functions: Functions, cache: OutputCache) -> None:
         self.cache = cache
         self._text = TextOutputs()
         #: Why blocks run whole, by path.
-        self.unrecorded: dict[str, str] = {block.path: block.whole for block in blocks if block.whole is not None}
+        self.unrecorded: dict[str, str] = {}
         self._functions = functions
         #: For each step, the actions of each block.
-        self.plan = [
-            [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
-        ]
+        self.plan: list[list[tuple[Action, ...]]] = []
         #: The same where all outputs are kept, whether the schedule reads them or not.
-        self.keeping = [[tuple(_KEEPING.get(action, action) for action in row) for row in step] for step in self.plan]
-        self._plain = [(Action.COMPUTE,) * len(block.components) for block in blocks]
+        self.keeping: list[list[tuple[Action, ...]]] = []
         self._rows: list[tuple[Action, ...]] = []
         # Tensors in memory of their own that the last block has given, and those that the one before it had.
         self._given: list[torch.Tensor] = []
@@ -59,6 +56,19 @@ class ScheduledRun:
         self._arguments = Arguments()
         self._outputs: dict[Entry, Spec] = {}  # what slots have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
+
+    def take(self, schedule: Schedule, blocks: tuple[Block, ...]) -> None:
+        """From now on, run under that schedule.
+
+        Args:
+            schedule: the schedule.
+            blocks: all blocks of the transformer, in the order of the schedule's layout.
+        """
+        self.unrecorded = {block.path: block.whole for block in blocks if block.whole is not None}
+        self.plan = [
+            [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
+        ]
+        self.keeping = [[tuple(_KEEPING.get(action, action) for action in row) for row in step] for step in self.plan]
 
     def visit_text(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of the text module number ``index``."""
@@ -92,7 +102,7 @@ class ScheduledRun:
         """The output of a block."""
         self._before, self._given = self._given, []
         row = self._rows[index]
-        if row == self._plain[index] and not self._functions.compiles:
+        if not self._functions.compiles and all(action is Action.COMPUTE for action in row):
             return forward(*args, **kwargs)  # nothing is kept or reused
         if block.whole is not None:
             return self._run_whole(block, row, forward, args, kwargs)
@@ -110,7 +120,9 @@ class ScheduledRun:
             if not self._functions.compiles:
                 return result
         program = self._functions.blocks[block.path].get(spec)
-        if program is None:
+        if not isinstance(program, Program):
+            if program is not None:
+                self.unrecorded[block.path] = program
             return self._run_whole(block, row, forward, args, kwargs)
         return self._run(block, program, row, tensors)
 
@@ -162,10 +174,10 @@ class ScheduledRun:
         self, index: int, block: Block, spec: Signature, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows[index]))
-        program = None if isinstance(recording, str) else self._functions.program(spec, recording)
-        self._functions.blocks[block.path][spec] = program
         if isinstance(recording, str):
-            self.unrecorded[block.path] = recording
+            self._functions.blocks[block.path][spec] = self.unrecorded[block.path] = recording
+        else:
+            self._functions.blocks[block.path][spec] = self._functions.program(spec, recording)
         return result
 
     def _run_whole(

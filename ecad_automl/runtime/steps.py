@@ -67,8 +67,8 @@ class StepTracker:
     """
 
     def __init__(self, pipe: DiffusionPipeline, steps: int, needed_by: str) -> None:
+        self.steps = steps
         self._pipe = pipe
-        self._steps = steps
         self._needed_by = needed_by
         self._last: Any = None  # timesteps of the last run, which only a new run replaces
         self.forget()
@@ -119,9 +119,9 @@ class StepTracker:
         self.forget()
         # The last timestep of SCM is where a run ends: no forward is made there.
         forwards = len(scheduler.timesteps) - isinstance(scheduler, SCMScheduler)
-        if forwards != self._steps:
+        if forwards != self.steps:
             raise ScheduleError(
-                f"{self._needed_by} has {self._steps} steps, but {type(scheduler).__name__} is set to {forwards}: call "
+                f"{self._needed_by} has {self.steps} steps, but {type(scheduler).__name__} is set to {forwards}: call "
                 "the pipeline with a num_inference_steps that gives as many (second-order schedulers run about twice "
                 "as many), or move the schedule with schedule.resample(steps=...)."
             )
@@ -133,7 +133,7 @@ class StepTracker:
 
     def _begins_late(self, begin: int) -> CacheStateError:
         return CacheStateError(
-            f"The run begins at step {begin} of {self._steps}, as image-to-image does; {self._needed_by.lower()} "
+            f"The run begins at step {begin} of {self.steps}, as image-to-image does; {self._needed_by.lower()} "
             "needs a run that begins at step 0."
         )
 
@@ -152,9 +152,9 @@ class StepTracker:
         return before
 
     def _advance(self, scheduler: SchedulerMixin, context: ContextKey, step: int, shapes: Shapes) -> None:
-        if step >= self._steps:
+        if step >= self.steps:
             raise CacheStateError(
-                f"The transformer was called for step {step + 1} of a run of {self._steps}: either another pipeline "
+                f"The transformer was called for step {step + 1} of a run of {self.steps}: either another pipeline "
                 "shares the transformer, or set_timesteps was not called for a new run, or "
                 f"{type(scheduler).__name__}, which tells no step index, is used with several unnamed calls a step."
             )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
+from ecad_automl.hub import IndexEntry, entry_of, parse_reference
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, schedule_sha256
-from ecad_automl.sharing.index import IndexEntry, entry_of
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table
-from ecad_automl.sharing.reference import parse_reference
 from ecad_automl.sharing.snippet import apply_snippet, is_commit, literal
 
 __all__ = ["collection_card", "schedule_card"]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from ecad_automl.errors import FileError
 from ecad_automl.files.json_file import write_text
-from ecad_automl.sharing.files import CARD
 
-__all__ = ["check_card", "replaceable", "sealed", "write_card"]
+__all__ = ["CARD", "check_card", "replaceable", "sealed", "write_card"]
+
+#: The model card.
+CARD = "README.md"
 
 _SEAL = re.compile(r"<!-- written by ecad-automl, unchanged while this is its hash: ([0-9a-f]{64}) -->\n?\Z")
 

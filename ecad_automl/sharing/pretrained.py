@@ -1,4 +1,4 @@
-"""Schedules as folders and repositories of the hub: saving, loading and pushing them."""
+"""Schedules as folders and repositories of the hub: saving and pushing them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ecad_automl.errors import FileError, OptionError
+from ecad_automl.errors import OptionError
+from ecad_automl.hub import SCHEDULE, make_folder, parse_reference, save_schedules
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.schedules.schedule_file import (
-    ScheduleFile,
-    ScheduleMetadata,
-    load_schedule,
-    save_schedule,
-    software_versions,
-)
+from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata, save_schedule, software_versions
+from ecad_automl.sharing._push import push_folder
 from ecad_automl.sharing.card import collection_card, schedule_card
 from ecad_automl.sharing.card_file import check_card, write_card
-from ecad_automl.sharing.files import INDEX, SCHEDULE, inside, is_plain, make_folder
-from ecad_automl.sharing.hub import fetch_first, push_folder
-from ecad_automl.sharing.index import ScheduleIndex, fetched_index, read_index, save_schedules
-from ecad_automl.sharing.reference import local_path, parse_reference, reference_of
 
-__all__ = ["load_pretrained", "push_schedule", "push_schedules", "save_pretrained"]
+__all__ = ["push_schedule", "push_schedules", "save_pretrained"]
 
 
 def save_pretrained(
@@ -61,39 +53,6 @@ def save_pretrained(
     if card is not False:
         write_card(folder, schedule_card(file, source or str(folder), license), card)
     return folder / SCHEDULE
-
-
-def load_pretrained(
-    name_or_path: str | Path, *, revision: str | None = None, filename: str | None = None
-) -> ScheduleFile:
-    """Read a shared schedule: of a file, a folder, or a model repository of the hub.
-
-    Paths win over names of the hub. Without a file name, a folder or repository gives its ``schedule.json``, or else
-    the one schedule of its index.
-
-    Args:
-        name_or_path: a schedule file, a folder, or ``owner/name``, ``owner/name@revision``, ``owner/name/file.json``.
-        revision: branch, tag or commit on the hub.
-        filename: a file in the folder or repository.
-
-    Raises:
-        FileError: there is no such schedule here, or it cannot be read.
-        HubError: it cannot be fetched.
-        OptionError: there are several, or the arguments do not go together.
-    """
-    path = local_path(name_or_path)
-    if filename is not None and not is_plain(filename):
-        raise OptionError(f"{filename!r} is no file of a shared folder; give a relative path such as 'a.json'.")
-    if path is not None:
-        if revision is not None:
-            raise OptionError(f"{name_or_path} is a path, which has no revision; leave out revision={revision!r}.")
-        return _load_local(path, filename)
-    reference = reference_of(str(name_or_path), revision, filename)
-    names = [SCHEDULE, INDEX] if reference.file is None else [reference.file]
-    found = fetch_first(reference.repo, names, reference.revision)
-    if reference.file is None and found.name == INDEX:
-        return _only(fetched_index(reference.repo, found))
-    return load_schedule(found)
 
 
 def push_schedule(
@@ -162,7 +121,7 @@ def push_schedules(
 
     Args:
         repo_id: ``owner/name``.
-        files: see :func:`~ecad_automl.sharing.index.save_schedules`.
+        files: see :func:`~ecad_automl.hub.save_schedules`.
         private: see :func:`push_schedule`, as for all further arguments.
         revision: branch.
         commit_message: of the commit.
@@ -175,7 +134,7 @@ def push_schedules(
         Address of the commit or pull request.
 
     Raises:
-        FileError: see :func:`~ecad_automl.sharing.index.save_schedules`.
+        FileError: see :func:`~ecad_automl.hub.save_schedules`.
         HubError: see :func:`push_schedule`.
     """
     _check_target(repo_id)
@@ -201,33 +160,6 @@ def _with_versions(schedule: Schedule, metadata: ScheduleMetadata | None) -> Sch
     if not metadata.versions:
         metadata = metadata.model_copy(update={"versions": software_versions()})
     return ScheduleFile(schedule, metadata)
-
-
-def _load_local(path: Path, filename: str | None) -> ScheduleFile:
-    if not path.is_dir():
-        if filename is not None:
-            raise OptionError(f"{path} is no folder, so filename={filename!r} cannot be in it; leave out one of them.")
-        return load_schedule(path)
-    if filename is not None:
-        return load_schedule(inside(path, filename))
-    if (path / SCHEDULE).is_file() or not (path / INDEX).is_file():
-        if not (path / SCHEDULE).exists():
-            raise FileError(
-                f"The folder {path} has neither {SCHEDULE} nor {INDEX}; name a schedule file in it, or write the "
-                "folder with ecad_automl.sharing.save_pretrained."
-            )
-        return load_schedule(inside(path, SCHEDULE))
-    return _only(read_index(path))
-
-
-def _only(index: ScheduleIndex) -> ScheduleFile:
-    if len(index) > 1:
-        names = ", ".join(repr(entry.file) for entry in index.entries[:8])
-        more = f" and {len(index) - 8} more" if len(index) > 8 else ""
-        raise OptionError(
-            f"{index.source} holds {len(index)} schedules; name one ({names}{more}) or choose with load_index."
-        )
-    return index.load(index.entries[0])
 
 
 def _check_target(repo_id: str) -> None:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ecad_automl.errors import EcadError, FileError, ScheduleError, StorageError, StudyError
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home
+from ecad_automl.hub import schedule_paths
 from ecad_automl.schedules.ecad_format import read_ecad
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import from_document
 from ecad_automl.schedules.transfer import move_schedule
-from ecad_automl.sharing import schedule_paths
 from storage import EvaluationRecord, Store, shown, split_study
 from studies.evaluated import study_front
 from studies.quality import worst_of_interest

@@ -15,7 +15,7 @@ from PIL import Image
 from ecad_automl import Front, Layout, Schedule, Slot, load_schedule
 from ecad_automl.api import FrontPoint
 from ecad_automl.errors import EcadError, StorageError, StudyError
-from ecad_automl.judging.generation import GenerationSettings
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.sharing import load_index
 from storage import BaselineRecord, EvaluationRecord, Store
 

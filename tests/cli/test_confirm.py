@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ecad_automl import load_schedule
-from ecad_automl.sharing import schedule_paths
+from ecad_automl.hub import schedule_paths
 from storage import ConfirmationRecord, Store
 from tests.storage.test_confirmations import without_table
 

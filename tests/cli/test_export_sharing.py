@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ecad_automl import load_schedule
-from ecad_automl.sharing import load_index, schedule_paths
+from ecad_automl.hub import load_index, schedule_paths
 from tests.sharing.test_guide import blocks
 from tests.sharing.test_push import StandIn
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ecad_automl import apply_schedule, load_model, load_schedule
-from ecad_automl.sharing import schedule_paths
+from ecad_automl.hub import schedule_paths
 from tests.commands import run_installed, search_arguments
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -22,6 +22,9 @@ from ecad_automl.api.config_file import read_search_file
 from ecad_automl.cli.studies import read_study
 from ecad_automl.errors import EcadError, RewardError
 from ecad_automl.files.tensor_file import read_tensor_file
+from ecad_automl.hub.folder import inside
+from ecad_automl.hub.index import read_index, save_schedules
+from ecad_automl.hub.reference import parse_reference, reference_of
 from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.hub import parse_hub_id
 from ecad_automl.prompts.split_record import SplitRecord
@@ -34,9 +37,6 @@ from ecad_automl.schedules.ecad_macs import ecad_layout
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule, save_schedule
-from ecad_automl.sharing.files import inside
-from ecad_automl.sharing.index import read_index, save_schedules
-from ecad_automl.sharing.reference import parse_reference, reference_of
 from storage import check_database, database_path, is_server, shown
 from storage.location import server_url, split_study
 from storage.records import pack_scores, unpack_scores

@@ -11,8 +11,8 @@ import torch
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.judging.evaluation import Evaluator
-from ecad_automl.judging.generation import GenerationSettings, remembered_texts
 from ecad_automl.models import load_model, model_layout
+from ecad_automl.models.generation import GenerationSettings, remembered_texts
 from ecad_automl.models.text_to_image import check_text_to_image, supported_pipelines
 from ecad_automl.rewards import load_reward
 from ecad_automl.runtime.families import FAMILIES

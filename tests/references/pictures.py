@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from ecad_automl.shapes.render import render
 from ecad_automl.shapes.world import parse_caption, prompts
+from training.shapes.render import render
 
 __all__ = ["make_pictures"]
 

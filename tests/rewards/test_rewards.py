@@ -9,8 +9,8 @@ from ecad_automl.rewards import PairedReward, Reward, check_scores, load_reward,
 from ecad_automl.rewards.perceptual import perceptual_distance
 from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.classifier import AttributeClassifier
-from ecad_automl.shapes.render import render
 from ecad_automl.shapes.world import parse_caption, prompts
+from training.shapes.render import render
 
 
 def pictures(captions: list[str], seed: int = 0) -> torch.Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -16,8 +17,10 @@ from diffusers import (
 )
 from torch.testing import assert_close
 
+from ecad_automl.errors import CacheStateError, ScheduleError
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import save_schedule
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case, Reference
@@ -150,9 +153,52 @@ def test_what_was_prepared_serves_the_next_schedule(case: Case) -> None:
         case.generate()
     with (
         mock.patch("ecad_automl.runtime.scheduled.record", side_effect=AssertionError("recorded again")),
-        apply_schedule(case.pipe, second, like=handle),
+        handle.switch(second),
     ):
         assert torch.equal(case.generate(), expected)
+
+
+def test_a_handle_in_force_takes_another_schedule(case: Case, tmp_path: Path) -> None:
+    first, second = case.random_schedule(1), case.random_schedule(2, steps=3)
+    with apply_schedule(case.pipe, first):
+        expected = case.generate()
+    with apply_schedule(case.pipe, second) as handle:
+        shorter = case.generate(steps=3)
+        hooked = dict(vars(case.pipe.transformer))
+        save_schedule(tmp_path / "first.json", first)
+        assert handle.switch(tmp_path / "first.json") is handle
+        assert vars(case.pipe.transformer) == hooked
+        assert handle.schedule == first
+        with mock.patch("ecad_automl.runtime.scheduled.record", side_effect=AssertionError("recorded again")):
+            assert torch.equal(case.generate(), expected)
+            handle.switch(second)
+            assert torch.equal(case.generate(steps=3), shorter)
+            with pytest.raises(ScheduleError, match="has 3 steps"):
+                case.generate()
+
+
+def test_a_schedule_of_another_layout_changes_nothing(pixart: Case, flux: Case) -> None:
+    schedule = pixart.random_schedule(1)
+    with apply_schedule(pixart.pipe, schedule) as handle:
+        expected = pixart.generate()
+        with pytest.raises(ScheduleError, match="does not fit this pipeline"):
+            handle.switch(flux.random_schedule(1))
+        assert handle.schedule is schedule
+        assert torch.equal(pixart.generate(), expected)
+
+
+def test_a_switch_in_the_middle_of_a_run_is_an_error(flux: Case) -> None:
+    other = flux.random_schedule(2)
+    with apply_schedule(flux.pipe, flux.random_schedule(1)) as handle:
+
+        def switch(_pipe: object, step: int, _time: object, _tensors: dict[str, Any]) -> dict[str, Any]:
+            if step == 1:
+                handle.switch(other)
+            return {}
+
+        with pytest.raises(CacheStateError, match="is called for step 2"):
+            flux.generate(callback_on_step_end=switch)
+        flux.generate()
 
 
 def test_modules_replaced_between_handles_are_seen(pixart: Case) -> None:
@@ -163,6 +209,6 @@ def test_modules_replaced_between_handles_are_seen(pixart: Case) -> None:
     block.norm1 = torch.nn.LayerNorm(16, elementwise_affine=False, eps=1.0)
     with apply_schedule(pixart.pipe, schedule):
         expected = pixart.generate()
-    with apply_schedule(pixart.pipe, schedule, like=handle):
+    with handle.switch(schedule):
         assert torch.equal(pixart.generate(), expected)
     assert not torch.equal(expected, before)

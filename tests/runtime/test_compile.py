@@ -34,7 +34,7 @@ def test_blocks_are_traced_once_for_each_combination_without_breaks(name: str) -
     with apply_schedule(case.pipe, schedule, compile={"backend": "eager"}) as handle:
         images = case.generate()
         assert torch.equal(case.generate(), images)
-        functions = len(handle._visitor._functions)
+        functions = len(handle._functions)
     assert_close(images, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert counters["graph_break"] == {}
     assert counters["stats"]["unique_graphs"] == functions

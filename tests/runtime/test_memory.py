@@ -140,7 +140,7 @@ def test_types_that_cannot_hold_outputs_are_refused(pixart: Case, dtype: torch.d
 def test_text_is_freed_at_the_end_of_a_run(pixart: Case) -> None:
     with apply_schedule(pixart.pipe, pixart.random_schedule(1)) as handle:
         pixart.generate()
-        assert handle._visitor.text._contexts == {}
+        assert handle._run._text._contexts == {}
 
 
 def test_programs_of_former_shapes_are_forgotten_in_the_end(
@@ -151,6 +151,6 @@ def test_programs_of_former_shapes_are_forgotten_in_the_end(
     with apply_schedule(pixart.pipe, schedule, fuse=False) as handle:
         for images in (1, 2, 3, 1):
             pixart.generate(images=images)
-            assert len(handle._visitor._functions._programs) <= 2
+            assert len(handle._functions._programs) <= 2
         images = pixart.generate(images=2)
     assert torch.equal(images, reference(pixart, schedule, lambda: pixart.generate(images=2)))

@@ -28,9 +28,9 @@ class Runs:
         self.last: ScheduleHandle | None = None
 
     def __call__(self, schedule: Schedule, **changes: Any) -> torch.Tensor:
-        with apply_schedule(
-            self._case.pipe, schedule, prefixes=self.prefixes, like=self.last, **self._options
-        ) as self.last:
+        if self.last is None:
+            self.last = apply_schedule(self._case.pipe, schedule, prefixes=self.prefixes, **self._options)
+        with self.last.switch(schedule):
             return self._case.generate(steps=schedule.steps, **changes)
 
     @property

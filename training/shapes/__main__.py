@@ -10,8 +10,8 @@ import typer
 from diffusers import AutoencoderKL, PixArtAlphaPipeline
 
 from ecad_automl.shapes import WEIGHTS
-from ecad_automl.shapes.architecture import new_scheduler
 from ecad_automl.shapes.classifier import AttributeClassifier
+from training.shapes.architecture import new_scheduler
 from training.shapes.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from training.shapes.classifier import held_out_accuracy, train_classifier
 from training.shapes.diffusion import train_diffusion

@@ -9,10 +9,10 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from ecad_automl.shapes.architecture import new_autoencoder
-from ecad_automl.shapes.render import render, scatter
 from ecad_automl.shapes.world import random_scene
+from training.shapes.architecture import new_autoencoder
 from training.shapes.progress import train
+from training.shapes.render import render, scatter
 
 _BATCH = 24
 _LEARNING_RATE = 3e-3

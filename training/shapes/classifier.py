@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecad_automl.shapes.classifier import AttributeClassifier
-from ecad_automl.shapes.render import render
 from ecad_automl.shapes.world import ATTRIBUTES, Split, random_scene
 from training.shapes.progress import train
+from training.shapes.render import render
 
 _BATCH = 96
 _LEARNING_RATE = 1.5e-3

@@ -13,8 +13,8 @@ from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models.loading import default_settings
 from ecad_automl.rewards.fidelity import FidelityReward
 from ecad_automl.shapes.classifier import AttributeClassifier
-from ecad_automl.shapes.render import render
 from ecad_automl.shapes.world import ATTRIBUTES, parse_caption, prompts, random_scene
+from training.shapes.render import render
 
 
 def held_out_images(folder: Path, count: int, *, steps: int = 20) -> tuple[list[str], Tensor]:

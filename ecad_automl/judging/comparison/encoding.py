@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import torch
 
-from ecad_automl.judging.generation import GenerationSettings, encode_prompts, takes_embeddings
+from ecad_automl.models.generation import GenerationSettings, encode_prompts, takes_embeddings
 
 __all__ = ["PromptEncoder"]
 
@@ -45,7 +45,7 @@ class PromptEncoder:
         self._attach()
 
     def encode(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
-        """Prepared prompts, see :func:`~ecad_automl.judging.generation.encode_prompts`; tensors are on the CPU."""
+        """Prepared prompts, see :func:`~ecad_automl.models.generation.encode_prompts`; tensors are on the CPU."""
         self._attach()
         encoded = [
             {name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in prompt.items()}

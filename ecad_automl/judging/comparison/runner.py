@@ -26,9 +26,9 @@ from ecad_automl.schedules.schedule import Schedule
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ecad_automl.judging.generation import GenerationSettings
+    from ecad_automl.models.generation import GenerationSettings
 
-__all__ = ["ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
+__all__ = ["TIMED", "ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
 
 #: Calls of each run that are timed, with nothing else going on, after one that is not.
 TIMED = 3
@@ -281,7 +281,7 @@ class _Work:
     def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> _Made:
         from ecad_automl.judging.comparison.latents import captured_latents
         from ecad_automl.judging.evaluation import generate_batch, without_progress_bar
-        from ecad_automl.judging.generation import remembered_texts
+        from ecad_automl.models.generation import remembered_texts
         from ecad_automl.runtime import apply_schedule
 
         timed = self._timed[run] < TIMED
@@ -294,8 +294,9 @@ class _Work:
             stack.enter_context(remembered_texts(self._pipe, self._texts))
             stack.enter_context(without_progress_bar(self._pipe))
             if schedule is not None:
-                applied = apply_schedule(self._pipe, schedule, like=self._handles.get(run))
-                self._handles[run] = stack.enter_context(applied)
+                handle = self._handles.get(run)
+                handle = handle.switch(schedule) if handle else apply_schedule(self._pipe, schedule)
+                self._handles[run] = stack.enter_context(handle)
             start = time.perf_counter()
             images = generate_batch(self._pipe, encoded, seeds, self._settings)
             seconds = time.perf_counter() - start

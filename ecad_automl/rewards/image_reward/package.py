@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.weights import Weights
 from ecad_automl.rewards.image_reward.frames import read_frame, read_message, write_frame, write_message
 from ecad_automl.rewards.image_reward.inputs import Images, check_images, check_prompt_count
 from ecad_automl.rewards.image_reward.pixels import to_pictures
 from ecad_automl.rewards.protocol import Floats, check_scores
-from ecad_automl.rewards.weights import Weights
 
 __all__ = ["PYTHON_VARIABLE", "PackagedImageReward"]
 

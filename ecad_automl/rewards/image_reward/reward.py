@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.image_reward.checkpoint import build_network, read_state
 from ecad_automl.rewards.image_reward.files import find_files
 from ecad_automl.rewards.image_reward.inputs import Images, check_images, check_prompt_count
@@ -19,7 +20,6 @@ from ecad_automl.rewards.image_reward.network import Network
 from ecad_automl.rewards.image_reward.pixels import picture_pixels, tensor_pixels
 from ecad_automl.rewards.image_reward.tokens import load_tokenizer, tokenize
 from ecad_automl.rewards.protocol import Floats, check_scores
-from ecad_automl.rewards.weights import Weights, hash_state
 
 __all__ = ["ImageReward"]
 

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
+__all__ = ["main"]
+
 _HERE = Path(__file__).resolve().parent
 
 

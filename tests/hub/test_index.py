@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import FileError, OptionError
+from ecad_automl.hub import load_index, save_schedules, schedule_paths
 from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
     Measured,
@@ -15,7 +16,6 @@ from ecad_automl.schedules.schedule_file import (
     ScheduleMetadata,
     save_schedule,
 )
-from ecad_automl.sharing import load_index, save_schedules, schedule_paths
 from tests.sharing.examples import every, found, several
 
 

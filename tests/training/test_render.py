@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecad_automl.shapes.render import render, scatter
 from ecad_automl.shapes.world import parse_caption, random_scene
+from training.shapes.render import render, scatter
 
 
 def picture(caption: str, seed: int = 0) -> np.ndarray:

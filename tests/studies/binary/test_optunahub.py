@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REGISTRY = ROOT / "optunahub" / "package"
 NAME = "samplers/packed_binary"
 PACKAGE = REGISTRY / NAME

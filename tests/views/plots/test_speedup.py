@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from ecad_automl.errors import EcadError
-from ecad_automl.latency.plot import plot_speedup
 from ecad_automl.latency.result import Batch, BenchResult, Row
+from ecad_automl.views.plots.speedup import plot_speedup
 
 ABOUT = {"model": "some/model", "dtype": "bfloat16", "device_name": "cpu"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ecad_automl.errors import HubError, OptionError
-from ecad_automl.sharing.files import is_plain
+from ecad_automl.hub.folder import is_plain
 
 __all__ = ["HubReference", "local_path", "parse_reference", "reference_of"]
 

@@ -19,6 +19,8 @@ from ecad_automl.shapes.world import (
     random_object,
 )
 
+__all__ = ["RESOLUTION", "render", "scatter"]
+
 Floats = NDArray[np.float32]
 
 RESOLUTION = 64

@@ -7,16 +7,13 @@ from pathlib import Path
 
 from ecad_automl.errors import FileError
 
-__all__ = ["CARD", "INDEX", "SCHEDULE", "inside", "is_plain", "make_folder", "schedule_paths"]
+__all__ = ["INDEX", "SCHEDULE", "inside", "is_plain", "make_folder", "schedule_paths"]
 
 #: The one schedule of a folder or repository.
 SCHEDULE = "schedule.json"
 
 #: The list of several.
 INDEX = "index.json"
-
-#: The model card.
-CARD = "README.md"
 
 #: Names of Windows' devices, whatever their suffix.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³")}

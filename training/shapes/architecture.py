@@ -11,10 +11,12 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from ecad_automl.shapes.render import RESOLUTION
 from ecad_automl.shapes.world import vocabulary
+from training.shapes.render import RESOLUTION
 
 #: Longest caption in tokens, with the end token: 16 words and one end, rounded up.
+__all__ = ["new_autoencoder", "new_scheduler", "new_text_encoder", "new_tokenizer", "new_transformer"]
+
 MAX_TOKENS = 20
 LATENT_CHANNELS = 8
 LATENT_SIZE = RESOLUTION // 4

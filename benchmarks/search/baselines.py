@@ -1,0 +1,173 @@
+"""What needs no search, on held-out captions of each test bed: fewer steps, FORA and DPCache.
+
+Runs are kept with their figures of every image, so that the script goes on where it was interrupted and tables of other
+searches can be paired with them. Kept runs of another commit are only taken when asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.machine import RESULTS, machine
+from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, Figures, load_bed, score
+from benchmarks.search.outputs import output_products
+from benchmarks.search.protocol import SPEEDUPS, as_json, compare, loss_of
+from benchmarks.search.step_rivals import shortest_paths, step_schedule
+from benchmarks.search.whole_steps import computing_only, predicted_paths
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.layout import Layout
+
+#: Steps are computed or not at all by these, so that just so many fit into a saving.
+_CALIBRATION = 16
+_NOISE_AT = 2.0
+
+Make = Callable[[], Any]
+
+
+def main(
+    bed: Annotated[list[str] | None, typer.Option(help="Which beds; all but the last one by default.")] = None,
+    captions: int = 96,
+    results: Path = RESULTS,
+    other_commits: Annotated[bool, typer.Option(help="Take kept runs of other commits.")] = False,
+) -> None:
+    """Run what is not kept yet, and write the tables."""
+    for name in bed or [name for name, each in BEDS.items() if not each.last]:
+        _one(name, BEDS[name], captions, results, other_commits)
+
+
+def _one(name: str, bed: Bed, captions: int, results: Path, other_commits: bool) -> None:
+    evaluator, layout = load_bed(bed, split="held-out", captions=captions, noises=HELD_OUT_NOISES)
+    path = results / f"baselines-{name}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    about = {"commit": _commit(), "captions": captions, "noises": list(HELD_OUT_NOISES)}
+    if kept and any(kept[key] != value for key, value in about.items() if key != "commit" or not other_commits):
+        kept = {}
+    runs: dict[str, Any] = kept.get("runs", {})
+    contestants = _contestants(evaluator, layout, bed)
+    for method, (saved, make) in track(contestants.items(), f"{name}: held-out runs"):
+        if method not in runs:
+            runs[method] = {"saved": round(saved, 6), "commit": _commit(), **score(evaluator, make()).to_json()}
+            document = {**about, "machine": machine(), "steps": evaluator.settings.steps, "runs": runs}
+            path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+    lines = [*_table(runs), "", *_noise(runs)]
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    Console().print("\n".join(lines), highlight=False)
+
+
+def _contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[str, tuple[float, Make]]:
+    """By name: how many times fewer MACs, and what makes the images."""
+    steps = evaluator.settings.steps
+    calibration, _ = load_bed(bed, split="calibration", captions=_CALIBRATION, noises=(0,))
+    products = output_products(calibration, bed.calls)
+    power = np.diagonal(products)
+    reused = shortest_paths(power[:, None] + power[None, :] - 2 * products)
+    predicted = predicted_paths(products)
+    found: dict[str, tuple[float, Make]] = {"uncached": (1.0, lambda: evaluator.reference_images)}
+
+    def add(name: str, saved: float, make: Make) -> None:
+        found.setdefault(name, (saved, make))
+
+    for speedup in SPEEDUPS:
+        count = int(steps / speedup)
+        add(f"{count} steps", steps / count, lambda count=count: evaluator.generate(None, steps=count))
+        interval = next(n for n in range(1, steps + 1) if fora(layout, steps, n).mac_speedup >= speedup)
+        schedule = fora(layout, steps, interval)
+        add(f"FORA {interval}", schedule.mac_speedup, lambda schedule=schedule: evaluator.generate(schedule))
+        schedules = [step_schedule(layout, steps, mask) for mask in reused]
+        best = max((each for each in schedules if each.mac_speedup >= speedup), key=lambda each: each.macs)
+        computed = int(best.effective.all(axis=1).sum())
+        add(f"DPCache, reuse, {computed}", best.mac_speedup, lambda best=best: evaluator.generate(best))
+        mask = predicted[count - 1]
+
+        def predict(mask: tuple[int, ...] = mask) -> Any:
+            with computing_only(evaluator.pipe, mask, steps=steps, calls=bed.calls):
+                return evaluator.generate(None)
+
+        add(f"DPCache, {count}", steps / count, predict)
+    evaluator.baseline()
+    return found
+
+
+def _table(runs: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "| at least | method | saved | median loss | mean (95 %) | trimmed | worst tenth | PSNR, dB | captions right |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    uncached = Figures.from_json(_figures(runs["uncached"]))
+    lines.append(f"| | uncached | 1.00x | 0 | 0 | 0 | 0 | - | {(uncached.margin > 0).mean():.0%} |")
+    for speedup in SPEEDUPS:
+        for kind in ("steps", "FORA", "DPCache, reuse", "DPCache"):
+            name = _at(runs, kind, speedup)
+            if name is None:
+                continue
+            figures = Figures.from_json(_figures(runs[name]))
+            loss = loss_of(figures.loss)
+            lines.append(
+                f"| {speedup:g}x | {name} | {runs[name]['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} "
+                f"({loss.low:.3f} to {loss.high:.3f}) | {loss.trimmed:.3f} | {loss.worst_tenth:.3f} | "
+                f"{np.median(figures.psnr):.1f} | {(figures.margin > 0).mean():.0%} |"
+            )
+    return lines
+
+
+def _noise(runs: Mapping[str, Any]) -> list[str]:
+    """How well runs of about twofold savings are told apart."""
+    names = [_at(runs, kind, _NOISE_AT) for kind in ("steps", "FORA", "DPCache, reuse", "DPCache")]
+    lines = [
+        f"Pairs at {_NOISE_AT:g}x: standard error of the paired difference over the captions, beside the difference.",
+        "",
+        "| pair | difference (95 %) | standard error / difference | share of captions won | Wilcoxon's p |",
+        "|---|---|---|---|---|",
+    ]
+    for first, second in combinations([name for name in names if name], 2):
+        a, b = (np.array(runs[name]["loss"]) for name in (first, second))
+        found = as_json(compare(a, b))
+        difference = (a - b).mean(axis=1)
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        lines.append(
+            f"| {first} less {second} | {found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f}) | "
+            f"{error / abs(difference.mean()):.2f} | {found['won']:.0%} | {found['p']:.2g} |"
+        )
+    return lines
+
+
+def _at(runs: Mapping[str, Any], kind: str, speedup: float) -> str | None:
+    """The run of a method that saves enough and the least of those."""
+    names = [
+        name
+        for name, run in runs.items()
+        if run["saved"] >= speedup * (1 - 1e-6)
+        and (name.endswith(" steps") if kind == "steps" else name.rstrip("0123456789").rstrip(" ,") == kind)
+    ]
+    return min(names, key=lambda name: runs[name]["saved"], default=None)
+
+
+def _figures(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: run[name] for name in ("loss", "psnr", "margin")}
+
+
+def _commit() -> str:
+    """Of this checkout; marked where files were changed since."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git as it is installed
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    typer.run(main)

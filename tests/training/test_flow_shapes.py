@@ -1,0 +1,104 @@
+"""Training goes on where it was interrupted, to the same end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecad_automl.flow_shapes.world import random_scene
+from training.flow_shapes.architecture import new_autoencoder
+from training.flow_shapes.autoencoder import half_whiten, refine_decoder, render_batch, train_autoencoder
+from training.flow_shapes.classifier import train_classifier
+from training.flow_shapes.diffusion import Diffusion, LatentSet, run_decay, run_plateau, untrained
+
+#: PyTorch says so where a norm with float32 weights is given bfloat16.
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+
+def tiny() -> Diffusion:
+    rng = np.random.default_rng(0)
+    scenes = [random_scene(rng, "train") for _ in range(8)]
+    data = LatentSet(scenes, torch.from_numpy(rng.standard_normal((8, 64, 48), dtype=np.float32)).half())
+    torch.manual_seed(0)
+    return Diffusion(untrained(double_blocks=1, single_blocks=1), data, seed=0, batch=4, compiled=False)
+
+
+def weights(diffusion: Diffusion) -> dict[str, torch.Tensor]:
+    parts = {"model": diffusion.model, "average": diffusion.average}
+    return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_with_the_very_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    whole = tiny()
+    run_plateau(whole, tmp_path / "whole.pt", 6)
+    run_decay(whole, tmp_path / "whole.pt", tmp_path / "whole-decay.pt", 4)
+    run_plateau(tiny(), tmp_path / "plateau.pt", 3)
+    run_plateau(tiny(), tmp_path / "plateau.pt", 6)
+
+    interrupted = tiny()
+    step = interrupted.step
+
+    def stop(number: int) -> dict[str, torch.Tensor]:
+        if number == 8:
+            raise KeyboardInterrupt
+        return step(number)
+
+    interrupted.step = stop  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run_decay(interrupted, tmp_path / "plateau.pt", tmp_path / "decay.pt", 4)
+    resumed = tiny()
+    run_decay(resumed, tmp_path / "plateau.pt", tmp_path / "decay.pt", 4)
+    expected = weights(whole)
+    for name, value in weights(resumed).items():
+        assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.slow
+def test_a_longer_plateau_begins_a_new_decay(tmp_path: Path) -> None:
+    plateau, decay = tmp_path / "plateau.pt", tmp_path / "decay.pt"
+    run_plateau(tiny(), plateau, 2)
+    run_decay(tiny(), plateau, decay, 1)
+    run_plateau(tiny(), plateau, 4)
+    diffusion = tiny()
+    run_decay(diffusion, plateau, decay, 2)
+    fresh = tiny()
+    run_decay(fresh, plateau, tmp_path / "fresh.pt", 2)
+    expected = weights(fresh)
+    assert all(torch.equal(value, expected[name]) for name, value in weights(diffusion).items())
+
+
+def test_latents_are_kept_while_the_encoder_is_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    autoencoder = new_autoencoder().eval().requires_grad_(False)
+    made = LatentSet.load_or_make(tmp_path / "latents.pt", autoencoder, 128, 0)
+    assert made.latents.shape == (128, 64, 48)
+    kept = LatentSet.load_or_make(tmp_path / "latents.pt", autoencoder, 128, 1)
+    assert torch.equal(kept.latents, made.latents)
+    other = LatentSet.load_or_make(tmp_path / "latents.pt", new_autoencoder().eval(), 128, 0)
+    assert not torch.equal(other.latents, made.latents)
+
+
+def test_the_autoencoder_begins_as_that_of_the_first_model(tmp_path: Path) -> None:
+    """Untrained, whitened and with new channels it still shows the pictures."""
+    model = train_autoencoder(tmp_path, steps=0, batch=4)
+    pictures = render_batch(16, np.random.default_rng(0))
+    before = model.decode(model.encode(pictures).latent_dist.mean).sample
+    assert (before - pictures).square().mean() < 0.2
+    half_whiten(model, pictures=64)
+    after = model.decode(model.encode(pictures).latent_dist.mean).sample
+    assert torch.allclose(before, after, atol=1e-2)
+    latents = model.encode(pictures).latent_dist.mean * model.config.scaling_factor
+    assert float(latents.std()) == pytest.approx(1, abs=0.2)
+    encoder = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    refine_decoder(tmp_path, model, steps=1, batch=4)
+    assert all(torch.equal(value, encoder[name]) for name, value in model.encoder.state_dict().items())
+
+
+def test_the_classifier_trains(tmp_path: Path) -> None:
+    classifier = train_classifier(tmp_path, steps=1)
+    assert (tmp_path / "classifier.pt").exists()
+    assert float(classifier.temperatures.min()) > 0.1

@@ -1,0 +1,1 @@
+"""Training of the bundled FLUX model: autoencoder, classifier, then text encoders and transformer."""

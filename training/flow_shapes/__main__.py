@@ -1,0 +1,74 @@
+"""``python -m training.flow_shapes``: trains the bundled FLUX model, or goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from diffusers import FluxPipeline
+
+from ecad_automl.flow_shapes import WEIGHTS
+from ecad_automl.flow_shapes.world import prompts
+from training.flow_shapes.autoencoder import half_whiten, refine_decoder, train_autoencoder
+from training.flow_shapes.classifier import held_out_accuracy, train_classifier
+from training.flow_shapes.diffusion import train_diffusion
+from training.flow_shapes.export import export
+from training.flow_shapes.quality import draw, grid, measure_autoencoder, measure_convergence, measure_quality
+
+
+def main(
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints; a later run with the same folder goes on.")] = (
+        Path("runs/flow-shapes")
+    ),
+    out: Annotated[Path, typer.Option(help="Folder for the finished pipeline.")] = WEIGHTS,
+    autoencoder_steps: int = 2000,
+    decoder_steps: int = 400,
+    classifier_steps: int = 1500,
+    plateau_steps: Annotated[int, typer.Option(help="Steps of the transformer at the full learning rate.")] = 6000,
+    decay_steps: Annotated[int, typer.Option(help="Steps of the transformer while the learning rate falls.")] = 2000,
+    pictures: Annotated[int, typer.Option(help="Training pictures whose latents are computed once.")] = 40_000,
+    seed: int = 0,
+    compiled: Annotated[bool, typer.Option(help="Compile the transformer's training step.")] = True,
+    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.")] = None,
+) -> None:
+    """Train autoencoder, then text encoders and transformer, then classifier; write and measure the pipeline.
+
+    The plateau may be made longer later, with the same folder: its checkpoint is kept beside that of the decay.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
+    half_whiten(autoencoder, seed=seed)
+    refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
+    model = train_diffusion(
+        work,
+        autoencoder,
+        plateau_steps=plateau_steps,
+        decay_steps=decay_steps,
+        pictures=pictures,
+        seed=seed,
+        compiled=compiled,
+    )
+    classifier = train_classifier(work, steps=classifier_steps, seed=seed)
+    export(model, autoencoder, out)
+    classifier.save(out / "classifier")
+    # What is measured is what was stored.
+    pipe = FluxPipeline.from_pretrained(out, dtype=torch.float32)
+    quality = {
+        "classifier on held-out renders": held_out_accuracy(classifier),
+        "autoencoder on held-out renders": measure_autoencoder(pipe.vae, classifier),
+        "held-out captions": measure_quality(pipe, classifier),
+        "convergence": measure_convergence(pipe),
+    }
+    rounded = {part: {name: round(value, 4) for name, value in values.items()} for part, values in quality.items()}
+    (out / "quality.json").write_text(json.dumps(rounded, indent=2) + "\n")
+    captions = prompts("held-out", 16)
+    grid(draw(pipe, captions), captions, out / "pictures.png")
+    typer.echo(json.dumps(rounded, indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)
