@@ -7,7 +7,6 @@ from storage.location import backup_path, database_path, is_server, may_exist, o
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
-from storage.scores import ScoreFile
 from storage.store import Store
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "ConfirmationRecord",
     "EvaluationRecord",
     "GenerationRecord",
-    "ScoreFile",
     "Scores",
     "Store",
     "WriterLock",

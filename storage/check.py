@@ -8,28 +8,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from ecad_automl.errors import StorageError
-from storage.check_rows import DATABASE_ERRORS, Rows
-from storage.check_study import check_study
+from storage._check_rows import DATABASE_ERRORS, Finding, Rows
+from storage._check_study import check_study
 from storage.faults import sqlite_faults, storage_error
-from storage.findings import Finding
 from storage.location import database_path, is_server, shown
 from storage.lock import is_locked
 from storage.sqlite_file import connect_read_only
 from storage.store import Store
-from storage.tables import COLUMNS, check_version, columns_of
+from storage.tables import COLUMNS, check_version
 
-__all__ = ["CheckedFile", "CheckedStudy", "Finding", "check_database"]
+__all__ = ["CheckedFile", "CheckedStudy", "check_database"]
 
 #: What SQLite lists of its damages at most.
 _MOST = 50
 
-_OPTUNA_TABLES = (
-    *("studies", "study_directions", "study_system_attributes", "study_user_attributes", "trial_system_attributes"),
-    *("trial_user_attributes", "trial_values", "trials"),
-)
+#: Those that are looked at.
+_OPTUNA_TABLES = ("studies", "trials", "trial_values", "trial_user_attributes", "trial_system_attributes")
 
 
 @dataclass(frozen=True)
@@ -67,9 +62,9 @@ class CheckedFile:
 def check_database(location: str | Path) -> CheckedFile:
     """Check a study database, of one state of it even while a search goes on.
 
-    That is: SQLite's own checks of the file; that all tables are there; and of every study that identity, records,
-    trials, generations and calibration can be read and say the same. Nothing is written. A server checks its files
-    itself; of a database on one the studies are checked.
+    That is: SQLite's own checks of the file; that all tables are there; that evaluations, trials and studies belong to
+    each other and no scores are missing; and that figures which are kept twice are the same. Nothing is written. A
+    server checks its files itself; of a database on one the studies are checked.
 
     Args:
         location: a path or URL.
@@ -86,8 +81,6 @@ def check_database(location: str | Path) -> CheckedFile:
     if not path.stat().st_size:
         raise StorageError(f"The study database {path} is empty; restore it from a copy.")
     searching = is_locked(path)
-    findings: list[Finding] = []
-    studies: list[CheckedStudy] = []
     try:
         connection = connect_read_only(path)
     except DATABASE_ERRORS as error:
@@ -98,37 +91,50 @@ def check_database(location: str | Path) -> CheckedFile:
     with closing(connection):
         with sqlite_faults(path):
             connection.execute("begin")  # all that follows is of one state
-        findings += _file_findings(connection)
-        if not _is_ours(connection, path, damaged=bool(findings)):
-            return CheckedFile(path, searching, (), tuple(findings))
-        lacking = list(_table_findings(connection))
-        if lacking:
-            return CheckedFile(path, searching, (), (*findings, *lacking))
-        rows = Rows(connection)
-        studies += [_checked(rows, name, findings, searching=searching) for name in rows.studies()]
-        findings += rows.findings
-    return CheckedFile(path, searching, tuple(studies), tuple(findings))
+        damages = list(_file_findings(connection))
+        studies: tuple[CheckedStudy, ...] = ()
+        findings: tuple[Finding, ...] = ()
+        try:
+            _ensure_ours(connection, path)
+        except (*DATABASE_ERRORS, StorageError) as error:
+            if not damages:
+                raise storage_error(path, error) if isinstance(error, sqlite3.Error) else error from None
+        else:
+            studies, findings = _check_studies(connection)
+    return CheckedFile(path, searching, studies, (*damages, *findings))
 
 
 def _check_server(location: str | Path) -> CheckedFile:
-    from storage.check_server import is_searching, server_copy
+    from storage._check_server import is_searching, server_copy
 
     with Store.open(location, read_only=True) as store:  # says what is wrong where there are no studies
-        searching = {name: is_searching(location, name) for name in store.studies()}
-    findings: list[Finding] = []
+        searching = any(is_searching(location, name) for name in store.studies())
     with server_copy(location, (*COLUMNS, *_OPTUNA_TABLES)) as connection:
-        lacking = list(_table_findings(connection))
-        rows = Rows(connection)
-        names = [] if lacking else rows.studies()
-        studies = [_checked(rows, name, findings, searching=searching.get(name, True)) for name in names]
-        findings += [*lacking, *rows.findings]
-    return CheckedFile(shown(location), any(searching.values()), tuple(studies), tuple(findings))
+        studies, findings = _check_studies(connection)
+    return CheckedFile(shown(location), searching, studies, findings)
 
 
-def _checked(rows: Rows, name: str, findings: list[Finding], *, searching: bool) -> CheckedStudy:
-    found = check_study(rows, name, searching=searching)
-    findings += found.findings
-    return CheckedStudy(name, found.trials, found.evaluations)
+def _check_studies(connection: sqlite3.Connection) -> tuple[tuple[CheckedStudy, ...], tuple[Finding, ...]]:
+    rows = Rows(connection)
+    names = rows.names()
+    # Earlier versions had no confirmations.
+    lacking = [table for table in (*COLUMNS, *_OPTUNA_TABLES) if table not in names and table != "ecad_confirmations"]
+    if lacking:
+        return (), tuple(Finding("file", f"The table {table} is missing.") for table in lacking)
+    try:
+        known = rows.studies()
+        checked = {name: check_study(rows, name) for name in known}
+    except LookupError as error:
+        return (), (*rows.findings, Finding("file", f"Our tables lack the column {error}."))
+    findings = [finding for found in checked.values() for finding in found.findings]
+    for table, columns in COLUMNS.items():
+        if "study" in columns and table in names:
+            strays = sorted(set(rows.studies(table)) - set(known))
+            findings += [
+                Finding("study", f"The table {table} has rows of {name!r}, which is no study.") for name in strays
+            ]
+    studies = tuple(CheckedStudy(name, found.trials, found.evaluations) for name, found in checked.items())
+    return studies, (*findings, *rows.findings)
 
 
 def _file_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -143,33 +149,9 @@ def _file_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("file", f"SQLite cannot check the file: {error}.")
 
 
-def _is_ours(connection: sqlite3.Connection, path: Path, *, damaged: bool) -> bool:
-    """Whether there is anything more to look at.
-
-    Raises:
-        StorageError: the file is sound, but none of ours, or of a newer version.
-    """
-    try:
-        known = check_version(Database(connection), path)
-    except (*DATABASE_ERRORS, StorageError) as error:
-        if damaged:
-            return False
-        raise storage_error(path, error) if isinstance(error, sqlite3.Error) else error from None
-    if not known and not damaged:
+def _ensure_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """See that the file is one of ours, of a version that is known; else raise a StorageError."""
+    if not connection.execute("select 1 from sqlite_master where name = 'ecad_meta'").fetchall():
         raise StorageError(f"The database {path} holds no study of ecad-automl; check the path.")
-    return known
-
-
-def _table_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
-    database = Database(connection)
-    try:
-        names = set(database.table_names())
-        for table in (*COLUMNS, *_OPTUNA_TABLES):
-            if table not in names and table != "ecad_confirmations":  # which earlier versions did not have
-                yield Finding("file", f"The table {table} is missing.")
-        for table in COLUMNS:
-            if table in names:
-                for column in sorted(set(columns_of(database, table)) - set(database.table(table).columns_dict)):
-                    yield Finding("file", f"The table {table} lacks the column {column}.")
-    except DATABASE_ERRORS as error:
-        yield Finding("file", f"The list of tables cannot be read: {error}.")
+    row = connection.execute("select value from ecad_meta where key = 'schema_version'").fetchone()
+    check_version(row[0] if row else None, path)

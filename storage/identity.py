@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["differences"]
+__all__ = ["described", "differences"]
 
 _SHOWN = 80
 
@@ -45,6 +45,11 @@ def _phrase(name: str, mine: object, theirs: object, where: str) -> str:
         index = next(index for index, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1])
         return _phrase(f"{name}.{index}", mine[index], theirs[index], where)
     return f"{name} ({_short(mine)} {where}, {_short(theirs)} now)"
+
+
+def described(found: Sequence[str]) -> str:
+    """The first few differences, and how many more there are."""
+    return "; ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 def _leaves(value: object, path: str = "") -> list[tuple[str, Any]]:

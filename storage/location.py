@@ -1,4 +1,4 @@
-"""Where a study database is: a path, a SQLite URL, or the URL of a database on a server."""
+"""Where a study database is: a path, a SQLite URL, or the URL of a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -13,13 +13,8 @@ __all__ = ["backup_path", "database_path", "is_server", "may_exist", "optuna_url
 # Also of schemes that nobody can have: what is mistyped must not show its password either.
 _URL = re.compile(r"(?P<scheme>[^/:@]+)://(?P<rest>.*)", re.DOTALL)
 
-#: By the first part of a scheme: the dialect and driver of SQLAlchemy that is used, and tested.
-_SERVERS = {
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mysql+pymysql",
-}
+#: The dialect and driver of SQLAlchemy that is used, and tested.
+_SERVER_SCHEME = "postgresql+psycopg"
 
 #: What stands between ``://`` and the query: user and password, host and port, database.
 _SERVER = re.compile(
@@ -37,32 +32,33 @@ def server_url(location: str | Path) -> str:
     """The SQLAlchemy URL of a database on a server, with its driver and with its password, if any.
 
     Args:
-        location: such as ``postgresql+psycopg://user@host/database`` or ``mysql+pymysql://user@host/database``; the
-            driver may be left out.
+        location: such as ``postgresql+psycopg://user@host/database``; the driver may be left out.
 
     Raises:
         StorageError: the URL is of another driver, or names no database or a port that is none.
     """
     scheme = _server_scheme(location)
     assert scheme is not None
-    kind, _, driver = scheme.partition("+")
-    url = _SERVERS[kind]
-    if driver not in ("", url.partition("+")[2]):
+    driver = scheme.partition("+")[2]
+    if driver not in ("", "psycopg"):
         raise StorageError(
-            f"The storage {shown(location)} asks for the driver {driver!r}, but {url.partition('+')[2]} is used; write "
-            f"{url}://... instead."
+            f"The storage {shown(location)} asks for the driver {driver!r}, but psycopg is used; write "
+            f"{_SERVER_SCHEME}://... instead."
         )
     rest = str(location).partition("://")[2]
     found = _SERVER.fullmatch(rest)
     # What is wrong is not shown: it may be a part of a password.
     if found is None or "@" in found["host"] or not re.fullmatch(r"\d*", found["port"] or ""):
         raise StorageError(
-            f"The storage {shown(location)} is no URL of a database; write {url}://USER:PASSWORD@HOST:PORT/DATABASE, "
-            "with %40 for an @, %3A for a : and %2F for a / in the password."
+            f"The storage {shown(location)} is no URL of a database; write "
+            f"{_SERVER_SCHEME}://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for an @, %3A for a : and %2F for a / in "
+            "the password."
         )
     if not found["database"]:
-        raise StorageError(f"The storage {shown(location)} names no database; write {url}://USER@HOST/DATABASE.")
-    return f"{url}://{rest}"
+        raise StorageError(
+            f"The storage {shown(location)} names no database; write {_SERVER_SCHEME}://USER@HOST/DATABASE."
+        )
+    return f"{_SERVER_SCHEME}://{rest}"
 
 
 def database_path(location: str | Path) -> Path:
@@ -89,9 +85,9 @@ def database_path(location: str | Path) -> Path:
             )
         if scheme not in ("sqlite", "sqlite+pysqlite"):
             raise StorageError(
-                f"The storage {shown(location)} is a {scheme} database, but a study is kept in a SQLite file, "
-                "PostgreSQL or MySQL; give a path such as study.db, or a URL such as sqlite:///study.db, "
-                "postgresql+psycopg://USER@HOST/DATABASE or mysql+pymysql://USER@HOST/DATABASE."
+                f"The storage {shown(location)} is a {scheme} database, but a study is kept in a SQLite file or "
+                f"PostgreSQL; give a path such as study.db, or a URL such as sqlite:///study.db or "
+                f"{_SERVER_SCHEME}://USER@HOST/DATABASE."
             )
         host, _, text = match["rest"].partition("/")
         if host:
@@ -183,4 +179,4 @@ def split_study(location: str) -> tuple[str, str]:
 def _server_scheme(location: str | Path) -> str | None:
     match = _URL.fullmatch(location) if isinstance(location, str) else None
     scheme = match["scheme"].lower() if match else ""
-    return scheme if scheme.partition("+")[0] in _SERVERS else None
+    return scheme if scheme.partition("+")[0] in ("postgresql", "postgres") else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
 from ecad_automl.errors import StorageError
 from storage.location import database_path, is_server
 
-__all__ = ["Lock", "WriterLock", "hold", "is_locked", "writer_lock"]
+__all__ = ["Lock", "WriterLock", "hold", "is_locked", "table_lock", "writer_lock"]
 
 #: Seconds between two tries to get a lock that another process holds.
 _POLL = 0.5
@@ -84,6 +84,20 @@ def writer_lock(
             return
     with hold(lock, wait=wait, waiting=waiting):
         yield lock
+
+
+def table_lock(location: str | Path, wait: float) -> AbstractContextManager[None]:
+    """Keep others on a server from making tables meanwhile, which would disturb; of a file SQLite does so by itself.
+
+    Args:
+        location: a path or URL.
+        wait: seconds to wait for another process at most.
+    """
+    if not is_server(location):
+        return nullcontext()
+    from storage.server_lock import ServerLock
+
+    return hold(ServerLock(location, "", schema=True), wait=wait)
 
 
 def is_locked(database: Path) -> bool:

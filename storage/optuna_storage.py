@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ecad_automl.errors import StorageError
 from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
 from storage.location import database_path, is_server, optuna_url, shown
+from storage.lock import table_lock
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -34,12 +35,7 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
             Optuna.
     """
     if is_server(location):
-        from storage.lock import hold
-        from storage.server_faults import server_faults
-        from storage.server_lock import ServerLock
-
-        # Two that make the tables at the same time would disturb each other.
-        with server_faults(location), hold(ServerLock(location, "", schema=True), wait=busy_seconds):
+        with storage_faults(location), table_lock(location, busy_seconds):
             return _on_server(location, busy_seconds)
     from sqlalchemy import event
 
@@ -54,13 +50,14 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
 
 
 @contextmanager
-def optuna_storage(location: str | Path) -> Iterator[RDBStorage]:
-    """:func:`open_optuna_storage` for the time of a block; its connections are closed at the end.
+def optuna_storage(location: str | Path, *, served: bool = False) -> Iterator[RDBStorage]:
+    """Optuna's storage for the time of a block; its connections are closed at the end.
 
     Args:
         location: a path or URL.
+        served: open it by :func:`open_served_storage`, not by :func:`open_optuna_storage`.
     """
-    storage = open_optuna_storage(location)
+    storage = open_served_storage(location) if served else open_optuna_storage(location)
     try:
         yield storage
     finally:
@@ -80,12 +77,14 @@ def open_served_storage(location: str | Path) -> RDBStorage:
     from storage._page_storage import PageStorage
 
     with storage_faults(location):
-        if is_server(location):
-            reader = _on_server(location, as_it_is=True)
-            return _on_server(location, as_it_is=True, make=partial(PageStorage, reader))
-        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
-        reader = _made(location, options, as_it_is=True)
-        return _made(location, options, as_it_is=True, make=partial(PageStorage, reader))
+        return _served(location, make=partial(PageStorage, _served(location)))
+
+
+def _served(location: str | Path, make: Callable[..., RDBStorage] | None = None) -> RDBStorage:
+    """A storage for which nothing is made or changed."""
+    if is_server(location):
+        return _on_server(location, as_it_is=True, make=make)
+    return _made(location, {"connect_args": {"timeout": BUSY_SECONDS}}, as_it_is=True, make=make)
 
 
 def _on_server(

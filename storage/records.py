@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +115,6 @@ class GenerationRecord:
         coverage: share of out-of-sample rewards inside the surrogate's intervals.
         surrogate_used: whether the surrogate chose candidates of this generation.
         seconds: time by part, such as ``ask``, ``fit``, ``evaluate``.
-        figures: anything else that has a JSON form.
         created: when, ISO 8601.
     """
 
@@ -127,7 +125,6 @@ class GenerationRecord:
     coverage: float | None = None
     surrogate_used: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict, hash=False)
-    figures: Mapping[str, Any] = field(default_factory=dict, hash=False)
     created: str = field(default_factory=now)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlite_utils import Database
 
 from ecad_automl.errors import StorageError
 from storage.faults import sqlite_faults
-from storage.identity import differences
+from storage.identity import described, differences
 from storage.location import database_path
-from storage.sqlite_file import SqliteFile, connect
+from storage.sqlite_file import connect
 from storage.tables import json_value
 
 __all__ = ["ScoreFile"]
@@ -34,11 +38,20 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
 Item = tuple[int, int]
 
 
-class ScoreFile(SqliteFile):
+class ScoreFile:
     """One SQLite file. Each :meth:`save` is one transaction, on the disk when the call returns.
 
     Made by :meth:`open`; a context manager that closes itself.
+
+    Args:
+        path: the file.
+        connection: to it, in autocommit mode.
     """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path = path
+        self._connection = connection
+        self._database = Database(connection)
 
     @classmethod
     def open(cls, location: str | Path, identity: Mapping[str, Any]) -> Self:
@@ -62,6 +75,18 @@ class ScoreFile(SqliteFile):
                 connection.close()
                 raise
         return file
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def known(self, run: str, metric: str) -> set[Item]:
         """The images of a run that have a score or a vector of a metric."""
@@ -160,8 +185,14 @@ class ScoreFile(SqliteFile):
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise StorageError(f"{self._path} is damaged ({error}); choose another folder for the results.") from error
         if found := differences(stored, identity, where="in the file"):
-            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
             raise StorageError(
-                f"{self._path} holds scores of something else: {'; '.join(found[:5])}{more}; choose another folder "
-                "for the results."
+                f"{self._path} holds scores of something else: {described(found)}; choose another folder for the "
+                "results."
             )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Take the write lock first, so that what is read inside cannot change before the write."""
+        with sqlite_faults(self._path), self._connection:  # commits, or rolls back
+            self._connection.execute("begin immediate")
+            yield

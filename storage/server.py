@@ -21,7 +21,6 @@ __all__ = ["APPLICATION", "connect_arguments", "make_engine", "set_up_connection
 APPLICATION = "ecad-automl"
 #: Seconds after which a connection that says nothing is given up.
 _SILENCE = 60
-_EXTRAS = {"postgresql": ("psycopg", "postgresql"), "mysql": ("pymysql", "mysql")}
 
 
 def make_engine(
@@ -51,21 +50,21 @@ def connect_arguments(location: str | Path) -> dict[str, Any]:
         StorageError: the URL is wrong, or the driver is not installed.
     """
     url = make_url(server_url(location))
-    kind = url.get_backend_name()
-    driver, extra = _EXTRAS[kind]
-    if importlib.util.find_spec(driver) is None:
+    if importlib.util.find_spec("psycopg") is None:
         raise StorageError(
-            f"A study in {kind} needs {driver}, which is not installed; install it with pip install "
-            f"'ecad-automl[{extra}]'."
+            "A study in PostgreSQL needs psycopg, which is not installed; install it with pip install "
+            "'ecad-automl[postgresql]'."
         )
     name = f"{APPLICATION} {os.getpid()}@{socket.gethostname()}"
-    arguments: dict[str, Any] = {"connect_timeout": 10}
-    if kind == "postgresql":
+    arguments: dict[str, Any] = {
+        "application_name": name[:63],
+        "connect_timeout": 10,
         # A server that is gone without a word is noticed after a minute, not after hours.
-        arguments |= {"application_name": name[:63], "keepalives_idle": _SILENCE, "keepalives_interval": 10}
-        arguments |= {"keepalives_count": 6, "tcp_user_timeout": _SILENCE * 1000}
-    else:
-        arguments |= {"program_name": name, "read_timeout": _SILENCE, "write_timeout": _SILENCE, "charset": "utf8mb4"}
+        "keepalives_idle": _SILENCE,
+        "keepalives_interval": 10,
+        "keepalives_count": 6,
+        "tcp_user_timeout": _SILENCE * 1000,
+    }
     return {key: value for key, value in arguments.items() if key not in url.query}
 
 
@@ -78,18 +77,11 @@ def set_up_connections(
         engine: on a server.
         read_only: let the server refuse every write.
         busy_seconds: how long a statement waits for the locks of others.
-        durable: whether a commit waits until it is on the disk of the server, where that can be chosen.
+        durable: whether a commit waits until it is on the disk of the server.
     """
-    if engine.dialect.name == "postgresql":
-        settings = [f"SET lock_timeout = {max(int(busy_seconds * 1000), 1)}"]
-        settings += ["SET default_transaction_read_only = on"] * read_only
-        settings += ["SET synchronous_commit = off"] * (not durable)
-    else:
-        seconds = max(int(busy_seconds), 1)
-        settings = [f"SET SESSION innodb_lock_wait_timeout = {seconds}, SESSION lock_wait_timeout = {seconds}"]
-        # Otherwise an old server cuts off what is too long.
-        settings += ["SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"]
-        settings += ["SET SESSION TRANSACTION READ ONLY"] * read_only
+    settings = [f"SET lock_timeout = {max(int(busy_seconds * 1000), 1)}"]
+    settings += ["SET default_transaction_read_only = on"] * read_only
+    settings += ["SET synchronous_commit = off"] * (not durable)
 
     def set_up(connection: Any, _record: object) -> None:
         with closing(connection.cursor()) as cursor:

@@ -13,10 +13,7 @@ __all__ = ["is_deadlock", "server_error", "server_faults"]
 
 _UNREACHABLE = "cannot be reached; check the host and port, and that the server runs"
 _BROKEN = "does not answer any more; when the server runs again, run the same command to go on"
-_PASSWORD = (
-    "refuses the user or the password; check both: a password may be in the URL, in PGPASSWORD or in ~/.pgpass "
-    "(PostgreSQL)"
-)
+_PASSWORD = "refuses the user or the password; check both: a password may be in the URL, in PGPASSWORD or in ~/.pgpass"
 _MISSING = "does not exist on its server; make it first (create database), or check its name"
 _PERMISSION = (
     "does not let its user do this; grant the rights to read and write tables and, for the first search, to create them"
@@ -29,7 +26,7 @@ _BUSY_STARTING = "is starting or stopping; wait a moment, then run the same comm
 _TOO_LONG = "was given something that it cannot keep"
 
 #: By SQLSTATE or its first two characters; https://www.postgresql.org/docs/current/errcodes-appendix.html
-_POSTGRESQL = {
+_SENTENCES = {
     "08": _BROKEN,
     "22": _TOO_LONG,
     "25006": _READ_ONLY,
@@ -63,40 +60,7 @@ _CONNECTING = (
     ("connection is lost", _BROKEN),
 )
 
-#: By number; https://mariadb.com/kb/en/mariadb-error-codes/
-_MYSQL = {
-    0: _BROKEN,
-    1021: _FULL,
-    1040: _CONNECTIONS,
-    1044: _PERMISSION,
-    1045: _PASSWORD,
-    1049: _MISSING,
-    1053: _BROKEN,
-    1114: _FULL,
-    1142: _PERMISSION,
-    1143: _PERMISSION,
-    1153: _TOO_LONG,
-    1203: _CONNECTIONS,
-    1205: _LOCKED,
-    1213: _LOCKED,
-    1227: _PERMISSION,
-    1264: _TOO_LONG,
-    1290: _READ_ONLY,
-    1366: _TOO_LONG,
-    1370: _PERMISSION,
-    1406: _TOO_LONG,
-    1698: _PASSWORD,
-    1792: _READ_ONLY,
-    1836: _READ_ONLY,
-    1927: _BROKEN,
-    2002: _UNREACHABLE,
-    2003: _UNREACHABLE,
-    2005: _UNREACHABLE,
-    2006: _BROKEN,
-    2013: _BROKEN,
-}
-
-_DEADLOCKS = {"40001", "40P01", 1213}
+_DEADLOCKS = {"40001", "40P01"}
 
 
 @contextmanager
@@ -129,8 +93,7 @@ def server_error(location: str | Path, error: BaseException) -> StorageError:
     """
     driver = getattr(error, "orig", None) or error
     # The first line: others repeat the statement and its values, or guess.
-    said = driver.args[1] if _number(driver) is not None and len(driver.args) > 1 else driver
-    detail = str(said).strip().partition("\n")[0].strip() or type(driver).__name__
+    detail = str(driver).strip().partition("\n")[0].strip() or type(driver).__name__
     detail = detail.rpartition("failed: ")[2] if detail.startswith("connection ") else detail
     sentence = _sentence(driver)
     if sentence is None:
@@ -141,16 +104,13 @@ def server_error(location: str | Path, error: BaseException) -> StorageError:
 def is_deadlock(error: BaseException) -> bool:
     """Whether the server undid a transaction so that another one could go on; it may be tried again."""
     driver = getattr(error, "orig", None) or error
-    return getattr(driver, "sqlstate", None) in _DEADLOCKS or _number(driver) in _DEADLOCKS
+    return getattr(driver, "sqlstate", None) in _DEADLOCKS
 
 
 def _sentence(driver: BaseException) -> str | None:
-    number = _number(driver)
-    if number is not None:
-        return _MYSQL.get(number)
     state = getattr(driver, "sqlstate", None)
     if state is not None:
-        return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+        return _SENTENCES.get(state) or _SENTENCES.get(state[:2])
     text = str(driver)
     if 'database "' in text and "does not exist" in text:
         return _MISSING
@@ -162,17 +122,10 @@ def _sentence(driver: BaseException) -> str | None:
     return _UNREACHABLE if type(driver).__module__.startswith("psycopg") else None
 
 
-def _number(driver: BaseException) -> int | None:
-    """The number of an error of MySQL's."""
-    if type(driver).__module__.startswith("pymysql") and driver.args and isinstance(driver.args[0], int):
-        return driver.args[0]
-    return None
-
-
 def _cause(error: BaseException | None) -> BaseException | None:
     """The first error in the chain of causes that SQLAlchemy or a driver has raised."""
     while error is not None:
-        if type(error).__module__.partition(".")[0] in ("sqlalchemy", "psycopg", "pymysql"):
+        if type(error).__module__.partition(".")[0] in ("sqlalchemy", "psycopg"):
             return error
         error = error.__cause__
     return None

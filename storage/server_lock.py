@@ -18,8 +18,8 @@ from storage.server_faults import server_faults
 
 __all__ = ["ServerLock"]
 
-#: In PostgreSQL a lock is known by a number of 64 bits in the database, of which the two halves are shown.
-_HOLDER_POSTGRESQL = """
+#: A lock is known by a number of 64 bits in the database, of which the two halves are shown.
+_HOLDER = """
     select coalesce(a.application_name, '') from pg_locks l join pg_stat_activity a on a.pid = l.pid
     where l.locktype = 'advisory' and l.granted and l.objsubid = 1
     and l.database = (select oid from pg_database where datname = current_database())
@@ -45,9 +45,7 @@ class ServerLock:
             self.advice = "wait for it or stop it, or use another study name"
         with server_faults(location):
             self._engine = make_engine(location, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        self._postgresql = self._engine.dialect.name == "postgresql"
         self._connection: Connection | None = None
-        # Locks of MySQL are of the whole server, so that the database must be part of the name.
         name = f"{self._engine.url.database}\0{'tables' if schema else 'study'}\0{study}"
         self._digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).digest()
 
@@ -92,10 +90,7 @@ class ServerLock:
             StorageError: the server cannot be reached.
         """
         with server_faults(self._location), self._engine.connect() as connection:
-            if not self._postgresql:
-                return connection.execute(text("select is_used_lock(:name)"), {"name": self._name}).scalar() is not None
-            high, low = int.from_bytes(self._digest[:4]), int.from_bytes(self._digest[4:])
-            return bool(connection.execute(text(_HOLDER_POSTGRESQL), {"high": high, "low": low}).all())
+            return self._application(connection) is not None
 
     def release(self) -> None:
         """Give it back, if it is held."""
@@ -110,21 +105,15 @@ class ServerLock:
             self._connection = None
 
     def _try(self, connection: Connection) -> bool:
-        if self._postgresql:
-            key = int.from_bytes(self._digest, signed=True)
-            return bool(connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar())
-        return connection.execute(text("select get_lock(:name, 0)"), {"name": self._name}).scalar() == 1
-
-    @property
-    def _name(self) -> str:
-        return f"{APPLICATION}-{self._digest.hex()}"
+        key = int.from_bytes(self._digest, signed=True)
+        return bool(connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar())
 
     def _holder(self, connection: Connection) -> str:
         """Who has it, as far as the server tells."""
-        if self._postgresql:
-            high, low = int.from_bytes(self._digest[:4]), int.from_bytes(self._digest[4:])
-            said = connection.execute(text(_HOLDER_POSTGRESQL), {"high": high, "low": low}).scalar() or ""
-            found = re.fullmatch(rf"{APPLICATION} (\d+)@(.+)", str(said))
-            return f"process {found[1]} on {found[2]}" if found else "of another user"
-        number = connection.execute(text("select is_used_lock(:name)"), {"name": self._name}).scalar()
-        return f"connection {number}"
+        found = re.fullmatch(rf"{APPLICATION} (\d+)@(.+)", self._application(connection) or "")
+        return f"process {found[1]} on {found[2]}" if found else "of another user"
+
+    def _application(self, connection: Connection) -> str | None:
+        """What the one who has it calls itself; None where nobody has it."""
+        high, low = int.from_bytes(self._digest[:4]), int.from_bytes(self._digest[4:])
+        return connection.execute(text(_HOLDER), {"high": high, "low": low}).scalar()

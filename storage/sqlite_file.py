@@ -1,68 +1,14 @@
-"""An open SQLite file: transactions, and errors as sentences."""
+"""Connections to a SQLite file."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 from urllib.parse import quote
 
-from sqlite_utils import Database
+from storage.faults import BUSY_SECONDS
 
-from storage.faults import BUSY_SECONDS, sqlite_faults
-
-__all__ = ["SqliteFile", "connect", "connect_read_only"]
-
-
-class SqliteFile:
-    """One connection to one file; a context manager that closes itself.
-
-    Args:
-        path: the file.
-        connection: to it, in autocommit mode.
-    """
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path = path
-        self._connection = connection
-        self._database = Database(connection)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._path
-
-    def close(self) -> None:
-        """Close the file; may be called twice."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Take the write lock first, so that what is read inside cannot change before the write."""
-        with sqlite_faults(self._path):
-            self._connection.execute("begin immediate")
-            try:
-                yield
-                self._connection.execute("commit")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("rollback")
-                raise
-
-    def _rows(self, sql: str, *arguments: str) -> list[dict[str, Any]]:
-        with sqlite_faults(self._path):
-            return list(self._database.query(sql, arguments))
+__all__ = ["connect", "connect_read_only"]
 
 
 def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:

@@ -1,48 +1,75 @@
-"""The study database: Optuna's tables and ours, in a SQLite file or on a server."""
+"""The study database: our tables beside Optuna's, in a SQLite file or on a PostgreSQL server."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ecad_automl.errors import StorageError, StudyError
-from storage.faults import BUSY_SECONDS
-from storage.identity import differences
-from storage.location import is_server
-from storage.lock import WriterLock
+from storage.faults import BUSY_SECONDS, storage_faults
+from storage.identity import described, differences
+from storage.location import database_path, is_server, shown
+from storage.lock import WriterLock, table_lock
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, now
-from storage.tables import COLUMNS, from_row, json_value, to_row
+from storage.server_faults import is_deadlock
+from storage.tables import COLUMNS, SCHEMA_VERSION, check_version, from_row, json_value, to_row
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 __all__ = ["Store"]
 
 R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord, ConfirmationRecord)
+T = TypeVar("T")
+
+#: A transaction that was undone, or whose connection had broken, is tried so many times.
+_TRIES = 5
 
 
-class Store(ABC):
+class Store:
     """Our tables of a study database. Each write is one transaction, on the disk when the call returns.
 
     Made by :meth:`open`; a context manager that closes itself. One process writes to a study at a time, any number
     read. Every method raises :class:`~ecad_automl.errors.StorageError` where the database cannot do what is asked.
+
+    Args:
+        location: a path or URL.
+        engine: of SQLAlchemy, for it.
+        lock: that must be held whenever something is written; None where nobody cares.
     """
 
-    @staticmethod
+    def __init__(self, location: str | Path, engine: Engine, lock: WriterLock | None = None) -> None:
+        from storage._schema import Schema
+
+        self._given = location
+        self._path = None if is_server(location) else database_path(location)
+        self._engine = engine
+        self._schema = Schema(engine.dialect.name)
+        self._lock = lock
+        self._missing: set[tuple[str, str | None]] = set()
+        self._closed = False
+
+    @classmethod
     def open(
+        cls,
         location: str | Path,
         *,
         create: bool = True,
         read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
         lock: WriterLock | None = None,
-    ) -> Store:
+    ) -> Self:
         """Open a study database.
 
         Args:
-            location: a path or ``sqlite:///`` URL, or the URL of a PostgreSQL or MySQL database.
+            location: a path or ``sqlite:///`` URL, or the URL of a PostgreSQL database.
             create: make the file, if it is one, and our tables where they are missing.
             read_only: write nothing, not even on opening; implies that nothing is made.
             busy_seconds: how long to wait for another writer.
@@ -53,52 +80,30 @@ class Store(ABC):
             StorageError: the location is no database of ours, is locked, cannot be reached, read or written, or was
                 written by a newer version.
         """
-        if is_server(location):
-            from storage.server_store import open_server_store
-
-            return open_server_store(location, create=create, read_only=read_only, busy_seconds=busy_seconds, lock=lock)
-        from storage.sqlite_store import open_sqlite_store
-
-        return open_sqlite_store(location, create=create, read_only=read_only, busy_seconds=busy_seconds)
+        create = create and not read_only
+        with storage_faults(location):
+            store = cls(location, _engine(location, create, read_only, busy_seconds), lock)
+            try:
+                store._prepare(create=create, busy_seconds=busy_seconds)
+            except BaseException:
+                store.close()
+                raise
+        return store
 
     @property
-    @abstractmethod
     def location(self) -> str:
         """Where the database is, for people: without a password."""
+        return shown(self._given) if self._path is None else str(self._path)
 
     @property
-    @abstractmethod
     def path(self) -> Path | None:
         """The file; None where the database is on a server."""
+        return self._path
 
-    @abstractmethod
     def close(self) -> None:
         """Close the database; may be called twice."""
-
-    @abstractmethod
-    def trial_attributes(self, study: str, key: str, *, system: bool = False) -> dict[int, Any]:
-        """An attribute of the trials of the Optuna study of the same name, read without Optuna.
-
-        Args:
-            study: its name.
-            key: of the attribute; ``%`` stands for any text, as in SQL.
-            system: whether it is one of Optuna's own.
-
-        Returns:
-            Values by the number of the trial; empty where Optuna has no tables here.
-        """
-
-    @abstractmethod
-    def _put(self, table: str, row: Mapping[str, Any]) -> None:
-        """Keep a row, in the place of the one with the same key, in a transaction of its own."""
-
-    @abstractmethod
-    def _claim(self, row: Mapping[str, Any]) -> str:
-        """Keep a row of ``ecad_studies`` unless there is one of the study; the identity that is there then."""
-
-    @abstractmethod
-    def _get(self, table: str, columns: Sequence[str], where: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The rows with the given values, in the order in which their keys were first kept."""
+        self._closed = True
+        self._engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -121,11 +126,9 @@ class Store(ABC):
         """
         given = json_value(identity)
         stored = self._identity(self._claim({"study": name, "identity": json.dumps(given), "created": now()}))
-        found = differences(stored, given)
-        if found:
-            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        if found := differences(stored, given):
             raise StudyError(
-                f"The study {name!r} in {self.location} was started with something else: {'; '.join(found[:5])}{more}; "
+                f"The study {name!r} in {self.location} was started with something else: {described(found)}; "
                 "run it as it was started, or choose another study name."
             )
 
@@ -191,11 +194,34 @@ class Store(ABC):
         rows = self._get("ecad_calibration", ["data"], {"study": study, "name": name})
         return bytes(rows[0]["data"]) if rows else None
 
+    def trial_attributes(self, study: str, key: str, *, system: bool = False) -> dict[int, Any]:
+        """An attribute of the trials of the Optuna study of the same name, read without Optuna, which takes long.
+
+        Args:
+            study: its name.
+            key: of the attribute; ``%`` stands for any text, as in SQL.
+            system: whether it is one of Optuna's own.
+
+        Returns:
+            Values by the number of the trial; empty where Optuna has no tables here.
+        """
+        from sqlalchemy import inspect, text
+
+        table = "trial_system_attributes" if system else "trial_user_attributes"
+        query = text(
+            "select t.number, a.value_json from trials t join studies s on s.study_id = t.study_id "  # noqa: S608
+            f"join {table} a on a.trial_id = t.trial_id where s.study_name = :study and a.key like :key"
+        )
+        if not self._run(lambda connection: inspect(connection).has_table("trials")):
+            return {}
+        rows = self._run(lambda connection: connection.execute(query, {"study": study, "key": key}).all())
+        with self._damaged_rows():
+            return {number: json.loads(value) for number, value in rows}
+
     def _records(self, kind: type[R], table: str, where: Mapping[str, str], *, scores: bool = True) -> list[R]:
         columns = [name for name in COLUMNS[table] if scores or name != "scores"]
-        rows = self._get(table, columns, where)
         with self._damaged_rows():
-            return [from_row(kind, row) for row in rows]
+            return [from_row(kind, row) for row in self._get(table, columns, where)]
 
     def _identity(self, text: str) -> dict[str, Any]:
         with self._damaged_rows():
@@ -209,3 +235,106 @@ class Store(ABC):
             raise StorageError(
                 f"The study database {self.location} has a damaged row ({error}); restore it."
             ) from error
+
+    # Tables
+
+    def _prepare(self, *, create: bool, busy_seconds: float) -> None:
+        """Check that our tables are there, in a version that this code can use, and make them if asked."""
+        if create and self._path is not None:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("pragma journal_mode = wal").close()
+        self._missing = self._run(self._schema.missing)
+        is_new = ("ecad_meta", None) in self._missing
+        if is_new and not create:
+            raise StorageError(
+                f"The database {self.location} holds no study of ecad-automl; check the "
+                f"{'path' if self._path else 'URL'}, or start a search to make one."
+            )
+        if not is_new:
+            self._check_version()
+        if self._missing and create:
+            with table_lock(self._given, busy_seconds):
+                self._run(self._create, write=True)
+            self._missing = set()
+            self._check_version()
+
+    def _create(self, connection: Connection) -> None:
+        self._schema.create(connection)
+        version = {"key": "schema_version", "value": str(SCHEMA_VERSION)}
+        connection.execute(self._schema.insert("ecad_meta", version, replace=False))
+
+    def _check_version(self) -> None:
+        found = self._get("ecad_meta", ["value"], {"key": "schema_version"})
+        check_version(found[0]["value"] if found else None, self.location)
+
+    def _put(self, table: str, row: Mapping[str, Any]) -> None:
+        """Keep a row, in the place of the one with the same key, in a transaction of its own."""
+        self._run_locked(lambda connection: connection.execute(self._schema.insert(table, row, replace=True)))
+
+    def _claim(self, row: Mapping[str, Any]) -> str:
+        """Keep a row of ``ecad_studies`` unless there is one of the study; the identity that is there then."""
+        query = self._schema.select("ecad_studies", ["identity"], {"study": row["study"]})
+
+        def claim(connection: Connection) -> str:
+            connection.execute(self._schema.insert("ecad_studies", row, replace=False))
+            return str(connection.execute(query).scalar_one())
+
+        return self._run_locked(claim)
+
+    def _get(self, table: str, columns: Sequence[str], where: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The rows with the given values, in the order in which their keys were first kept."""
+        if (table, None) in self._missing:
+            return []
+        query = self._schema.select(table, [name for name in columns if (table, name) not in self._missing], where)
+        return self._run(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+
+    def _run_locked(self, work: Callable[[Connection], T]) -> T:
+        def locked(connection: Connection) -> T:
+            if self._lock is not None:
+                self._lock.ensure()
+            return work(connection)
+
+        return self._run(locked, write=True)
+
+    def _run(self, work: Callable[[Connection], T], *, write: bool = False) -> T:
+        """Do something that may be done twice in a transaction."""
+        from sqlalchemy.exc import DBAPIError
+
+        with storage_faults(self._given):
+            if self._closed:
+                raise StorageError(f"The study database {self.location} is closed; open it again.")
+            for tried in range(1, _TRIES + 1):
+                try:
+                    with self._engine.begin() as connection:
+                        if write and self._path is not None:
+                            # Take the write lock first, so that what is read inside cannot change before the write.
+                            connection.exec_driver_sql("begin immediate")
+                        return work(connection)
+                except DBAPIError as error:
+                    if tried == _TRIES or not (is_deadlock(error) or error.connection_invalidated):
+                        raise
+                time.sleep(random.uniform(0, 0.1 * tried))  # noqa: S311 - not for secrets
+            raise AssertionError
+
+
+def _engine(location: str | Path, create: bool, read_only: bool, busy_seconds: float) -> Engine:
+    if is_server(location):
+        from storage.server import make_engine
+
+        return make_engine(
+            location,
+            read_only=read_only,
+            busy_seconds=busy_seconds,
+            pool_size=1,
+            # What another process has committed is seen by the next query.
+            isolation_level="READ COMMITTED",
+        )
+    from sqlalchemy import StaticPool, create_engine
+
+    from storage.sqlite_file import connect, connect_read_only
+
+    path = database_path(location)
+    if not create and not path.exists():
+        raise StorageError(f"There is no study database at {path}; check the path, or start a search to make it.")
+    connector = partial(connect_read_only if read_only else connect, path, busy_seconds)
+    return create_engine("sqlite://", creator=connector, poolclass=StaticPool)

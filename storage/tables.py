@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlite_utils import Database
 
 from ecad_automl.errors import StorageError
 from storage.records import (
@@ -24,19 +23,14 @@ from storage.records import (
 
 __all__ = [
     "COLUMNS",
-    "COLUMN_TYPES",
     "KEYS",
-    "OPTUNA_TABLES",
+    "LATER_COLUMNS",
     "SCHEMA_VERSION",
     "check_version",
-    "checked_version",
-    "columns_of",
-    "create_tables",
     "from_row",
     "json_value",
-    "lacks_columns",
+    "row_key",
     "to_row",
-    "trial_attributes_sql",
 ]
 
 SCHEMA_VERSION = 1
@@ -92,7 +86,6 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
             "coverage": float,
             "surrogate_used": int,
             "seconds": str,
-            "figures": str,
             "created": str,
         },
         ("study", "generation"),
@@ -117,63 +110,22 @@ _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
     "ecad_calibration": ({"study": str, "name": str, "data": bytes, "created": str}, ("study", "name")),
 }
 
-COLUMN_TYPES: Mapping[str, Mapping[str, type]] = {name: columns for name, (columns, _) in _TABLES.items()}
+COLUMNS: Mapping[str, Mapping[str, type]] = {name: columns for name, (columns, _) in _TABLES.items()}
 """Types of Python by column and table."""
 
-COLUMNS = {name: tuple(columns) for name, (columns, _) in _TABLES.items()}
-"""Column names by table."""
-
 KEYS = {name: key for name, (_, key) in _TABLES.items()}
-"""Primary key by table."""
+"""Columns of the primary key by table."""
 
-OPTUNA_TABLES = {"trials", "studies", "trial_user_attributes", "trial_system_attributes"}
-"""Those of Optuna's tables that :func:`trial_attributes_sql` reads."""
-
-#: Columns that files of earlier versions lack, and what they stand for there.
-_LATER = {"ecad_evaluations": {"feasible": True}}
+LATER_COLUMNS: Mapping[str, Mapping[str, Any]] = {"ecad_evaluations": {"feasible": True}}
+"""Columns that databases of earlier versions lack, and what they stand for there."""
 
 
-def columns_of(database: Database, table: str) -> tuple[str, ...]:
-    """The columns to read of one of our tables: all, but for later ones that a file of an earlier version lacks."""
-    later = set(_LATER.get(table, {})) - set(database.table(table).columns_dict)
-    return tuple(name for name in COLUMNS[table] if name not in later)
+def row_key(table: str, row: Mapping[str, Any]) -> str:
+    """A digest of the key of a row, where the key itself is too long for an index."""
+    return hashlib.sha256(json.dumps([row[name] for name in KEYS[table]]).encode()).hexdigest()
 
 
-def lacks_columns(database: Database) -> bool:
-    """Whether a file with our tables was made by a version that knew fewer columns."""
-    return any(columns_of(database, table) != COLUMNS[table] for table in _LATER)
-
-
-def create_tables(database: Database) -> None:
-    """Make what is missing of our tables; the caller holds the transaction."""
-    for name, (columns, key) in _TABLES.items():
-        database.table(name).create(columns, pk=key, if_not_exists=True)
-        for column in set(_LATER.get(name, {})) - set(database.table(name).columns_dict):
-            database.table(name).add_column(column, columns[column])
-    database.table("ecad_meta").insert({"key": "schema_version", "value": str(SCHEMA_VERSION)}, ignore=True)
-
-
-def check_version(database: Database, path: Path) -> bool:
-    """Whether the file has our tables, in a version that this code can use.
-
-    Args:
-        database: the open file.
-        path: where it lies, for messages.
-
-    Returns:
-        False where the file has none of our tables yet.
-
-    Raises:
-        StorageError: our tables are of a newer version, or their version is damaged.
-    """
-    if "ecad_meta" not in database.table_names():
-        return False
-    row = database.execute("select value from ecad_meta where key = 'schema_version'").fetchone()
-    checked_version(row[0] if row else None, path)
-    return True
-
-
-def checked_version(version: object, where: Path | str) -> None:
+def check_version(version: object, where: object) -> None:
     """Whether our tables are of a version that this code can use.
 
     Args:
@@ -190,15 +142,6 @@ def checked_version(version: object, where: Path | str) -> None:
             f"The study database {where} was written by a newer ecad-automl (schema {version}, this one reads "
             f"{SCHEMA_VERSION}); upgrade ecad-automl."
         )
-
-
-def trial_attributes_sql(*, system: bool) -> str:
-    """The query for an attribute of Optuna's trials; it takes ``:study`` and ``:key``, where % stands for any text."""
-    table = "trial_system_attributes" if system else "trial_user_attributes"
-    return (
-        "select t.number, a.value_json from trials t join studies s on s.study_id = t.study_id "  # noqa: S608
-        f"join {table} a on a.trial_id = t.trial_id where s.study_name = :study and a.key like :key"
-    )
 
 
 def to_row(study: str, record: Record) -> dict[str, Any]:
@@ -222,18 +165,18 @@ def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
         value = row.get(item.name)
         if item.name == "scores":
             value = unpack_scores(value)
-        elif value is None and item.name in _LATER.get("ecad_evaluations", {}):
-            value = _LATER["ecad_evaluations"][item.name]
+        elif value is None and item.name in LATER_COLUMNS["ecad_evaluations"]:
+            value = LATER_COLUMNS["ecad_evaluations"][item.name]
         elif item.name in ("complete", "feasible", "surrogate_used"):
             value = bool(value)
-        elif kind is GenerationRecord and item.name in ("seconds", "figures"):
+        elif kind is GenerationRecord and item.name == "seconds":
             value = json.loads(row[item.name])
         values[item.name] = value
     return kind(**values)
 
 
 def json_value(value: Any) -> Any:
-    """A value as JSON and SQLite take it: numpy's numbers as Python's, numbers that are not finite as None.
+    """A value as JSON and databases take it: numpy's numbers as Python's, numbers that are not finite as None.
 
     Raises:
         StorageError: the value has no JSON form.

@@ -1,4 +1,4 @@
-"""Database servers that tests start for themselves: on loopback, in a temporary folder, gone at the end."""
+"""A PostgreSQL server that tests start for themselves: on loopback, in a temporary folder, gone at the end."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-__all__ = ["PASSWORD", "USER", "MariaServer", "PostgresServer", "Server", "mysql_server", "postgresql_server"]
-
-S = TypeVar("S", bound="Server")
+__all__ = ["PASSWORD", "USER", "PostgresServer", "postgresql_server"]
 
 USER = "ecad"
 #: With all that a URL must escape, and the braces that Optuna fills in.
 PASSWORD = "s3:/@#?%{x}cret"
 #: Who runs a server, which no server lets root do.
-_ACCOUNTS = ("postgres", "mysql", "nobody")
+_ACCOUNTS = ("postgres", "nobody")
 
 
-class Server:
-    """A server with databases of their own for all who ask."""
+class PostgresServer:
+    """A server with databases of their own for all who ask.
 
-    scheme: str
+    Args:
+        binaries: the folder of ``initdb`` and ``postgres``.
+    """
 
-    def __init__(self) -> None:
+    scheme = "postgresql+psycopg"
+
+    def __init__(self, binaries: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ecad-db-"))
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,6 +46,13 @@ class Server:
             account = next(found for name in _ACCOUNTS if (found := _account(name)) is not None)
             self._owner = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
             os.chown(self.folder, account.pw_uid, account.pw_gid)
+        self._binaries = binaries
+        secret = self.folder / "password"
+        secret.write_text(f"{PASSWORD}\n")
+        self._run(
+            *(str(binaries / "initdb"), "-D", str(self.folder / "data"), "-U", USER, "--pwfile", str(secret)),
+            *("-A", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"),
+        )
 
     def url(self, database: str, *, user: str = USER, password: str | None = PASSWORD, port: int | None = None) -> str:
         secret = "" if password is None else f":{quote(password, safe='')}"
@@ -57,13 +66,6 @@ class Server:
             self.execute(f"create database {name}")
             self._made.add(name)
         return self.url(name)
-
-    def execute(self, *statements: str, database: str | None = None) -> None:
-        """Run statements as the owner of the server."""
-        raise NotImplementedError
-
-    def _clear(self, database: str) -> None:
-        raise NotImplementedError
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -92,7 +94,7 @@ class Server:
         """End it at once, as a power cut would."""
         if self._process is not None:
             # Children notice, and end.
-            self._process.send_signal(signal.SIGQUIT if self.scheme.startswith("postgresql") else signal.SIGKILL)
+            self._process.send_signal(signal.SIGQUIT)
             self._process.wait(timeout=60)
             self._process = None
 
@@ -100,28 +102,11 @@ class Server:
         self.crash()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _command(self) -> list[str]:
-        raise NotImplementedError
-
     def _run(self, *command: str) -> None:
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=self.folder, timeout=300, **self._owner
         )
         assert done.returncode == 0, done.stdout + done.stderr
-
-
-class PostgresServer(Server):
-    scheme = "postgresql+psycopg"
-
-    def __init__(self, binaries: Path) -> None:
-        super().__init__()
-        self._binaries = binaries
-        secret = self.folder / "password"
-        secret.write_text(f"{PASSWORD}\n")
-        self._run(
-            *(str(binaries / "initdb"), "-D", str(self.folder / "data"), "-U", USER, "--pwfile", str(secret)),
-            *("-A", "scram-sha-256", "-E", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"),
-        )
 
     def _command(self) -> list[str]:
         settings = {
@@ -147,6 +132,7 @@ class PostgresServer(Server):
         )
 
     def execute(self, *statements: str, database: str | None = None) -> None:
+        """Run statements as the owner of the server."""
         import psycopg
 
         where = {"host": "127.0.0.1", "port": self.port, "user": USER, "password": PASSWORD}
@@ -155,48 +141,6 @@ class PostgresServer(Server):
         ) as connection:
             for statement in statements:
                 connection.execute(statement)  # type: ignore[arg-type]
-
-
-class MariaServer(Server):
-    scheme = "mysql+pymysql"
-
-    def __init__(self, install: str, server: str) -> None:
-        super().__init__()
-        self._server = server
-        self._run(
-            *(install, "--no-defaults", f"--datadir={self.folder}/data", "--skip-test-db"),
-            "--auth-root-authentication-method=normal",
-        )
-
-    def start(self) -> None:
-        super().start()
-        self.execute(
-            f"create user if not exists {USER}@'%' identified by '{PASSWORD}'",
-            f"grant all on *.* to {USER}@'%' with grant option",
-        )
-
-    def _command(self) -> list[str]:
-        return [
-            *(self._server, "--no-defaults", f"--datadir={self.folder}/data", f"--socket={self.folder}/socket"),
-            *(f"--port={self.port}", "--bind-address=127.0.0.1", f"--pid-file={self.folder}/pid"),
-            *("--skip-name-resolve", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=32M"),
-        ]
-
-    def _clear(self, database: str) -> None:
-        self.execute(f"drop database {database}", f"create database {database}")
-
-    def execute(self, *statements: str, database: str | None = None) -> None:
-        import pymysql
-
-        with closing(socket.socket(socket.AF_UNIX)) as probe:
-            probe.connect(f"{self.folder}/socket")  # where this fails, PyMySQL would leave a socket open
-        with closing(
-            pymysql.connect(unix_socket=f"{self.folder}/socket", user="root", database=database)
-        ) as connection:
-            for statement in statements:
-                with connection.cursor() as cursor:
-                    cursor.execute(statement)
-            connection.commit()
 
 
 @pytest.fixture(scope="session")
@@ -208,21 +152,7 @@ def postgresql_server() -> Iterator[PostgresServer]:
     found += [Path(path).resolve() for path in [shutil.which("initdb")] if path is not None]
     if not found:
         pytest.skip("no PostgreSQL server is installed (initdb was not found)")
-    yield from _running(PostgresServer(max(found, key=_version).parent))
-
-
-@pytest.fixture(scope="session")
-def mysql_server() -> Iterator[MariaServer]:
-    """A MariaDB server; skips where none is installed."""
-    pytest.importorskip("pymysql", reason="pymysql is not installed")
-    install = shutil.which("mariadb-install-db")
-    server = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin")
-    if install is None or server is None:
-        pytest.skip("no MariaDB server is installed (mariadb-install-db and mariadbd were not found)")
-    yield from _running(MariaServer(install, server))
-
-
-def _running(server: S) -> Iterator[S]:
+    server = PostgresServer(max(found, key=_version).parent)
     try:
         server.start()
         yield server

@@ -65,7 +65,7 @@ def _throughput(rounds: int, prompts: int, batch: int) -> tuple[list[float], lis
     from ecad_automl.judging.comparison.runner import TIMED
     from ecad_automl.models import load_model
     from ecad_automl.shapes.world import prompts as world_prompts
-    from storage import ScoreFile
+    from storage.scores import ScoreFile
 
     torch.set_num_threads(1)  # the other core scores
     model, judge = load_model("shapes", device="cpu"), load_judge(METRICS)

@@ -114,9 +114,7 @@ class SearchTable(_Table):
 
     storage: Annotated[
         str,
-        _says(
-            "Study database: a path, sqlite:///FILE, postgresql+psycopg://USER@HOST/DB or mysql+pymysql://USER@HOST/DB."
-        ),
+        _says("Study database: a path, sqlite:///FILE, or postgresql+psycopg://USER@HOST/DB."),
     ] = "sqlite:///ecad.db"
     study: Annotated[str | None, _says("Name of the study; may be left out where the database holds just one.")] = None
     evaluations: Annotated[int, _at_least(1, "Schedules to evaluate in all, earlier runs included.")] = (

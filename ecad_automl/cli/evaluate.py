@@ -109,7 +109,8 @@ def evaluate(
             BatchSize(_FIRST_BATCH, _LARGEST_BATCH if gpu else None) if batch_size is None else BatchSize(batch_size)
         )
     sample = Sample(chosen.prompts, tuple(range(seed, seed + images_per_prompt)))
-    from storage import ScoreFile, writer_lock
+    from storage import writer_lock
+    from storage.scores import ScoreFile
 
     path = out / "scores.db"
     out.mkdir(parents=True, exist_ok=True)

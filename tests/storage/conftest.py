@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 
 from storage import EvaluationRecord, Store
-from tests.servers import Server, mysql_server, postgresql_server
+from tests.servers import PostgresServer, postgresql_server
 
-__all__ = ["mysql_server", "postgresql_server"]
-
-SERVERS = ("postgresql", "mysql")
+__all__ = ["postgresql_server"]
 
 
 @pytest.fixture
@@ -19,19 +17,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "study.db"
 
 
-@pytest.fixture(params=SERVERS)
-def server(request: pytest.FixtureRequest) -> Server:
-    """A database server of each kind that is installed."""
-    found: Server = request.getfixturevalue(f"{request.param}_server")
-    return found
+@pytest.fixture
+def server(postgresql_server: PostgresServer) -> PostgresServer:
+    return postgresql_server
 
 
-@pytest.fixture(params=("sqlite", *SERVERS))
+@pytest.fixture(params=("sqlite", "postgresql"))
 def location(request: pytest.FixtureRequest) -> str:
     """Where a study database can be: a file, or an empty database on a server."""
     if request.param == "sqlite":
         return f"sqlite:///{request.getfixturevalue('path')}"
-    found: Server = request.getfixturevalue(f"{request.param}_server")
+    found: PostgresServer = request.getfixturevalue("postgresql_server")
     return found.empty_database()
 
 

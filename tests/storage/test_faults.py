@@ -121,8 +121,9 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_loses_nothing(path: Path) -> 
 
 def test_a_full_database_is_a_clear_error(path: Path) -> None:
     with Store.open(path) as store:
-        pages = store._connection.execute("pragma page_count").fetchone()[0]
-        store._connection.execute(f"pragma max_page_count = {pages}").fetchone()
+        with store._engine.connect() as connection:
+            pages = connection.exec_driver_sql("pragma page_count").scalar_one()
+            connection.exec_driver_sql(f"pragma max_page_count = {pages}").close()
         with pytest.raises(StorageError, match="cannot grow, the disk is full; make room"):
             store.save_calibration("study", "drift", b"\0" * 1_000_000)
         assert store.calibration("study", "drift") is None

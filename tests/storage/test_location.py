@@ -33,8 +33,9 @@ def test_a_home_folder_is_filled_in(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("mysql://user@host/db", "is on a server, but a SQLite file is needed here"),
-        ("oracle://host/db", "oracle database, but a study is kept in a SQLite file, PostgreSQL or MySQL"),
+        ("postgresql://user@host/db", "is on a server, but a SQLite file is needed here"),
+        ("oracle://host/db", "oracle database, but a study is kept in a SQLite file or PostgreSQL"),
+        ("mysql://host/db", "mysql database, but a study is kept in a SQLite file or PostgreSQL"),
         ("http://example.org/study.db", "http database"),
         ("sqlite://host/study.db", "names a host"),
         ("sqlite://", "names no file"),
@@ -68,9 +69,6 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
             "postgresql+psycopg://ada:a%40b@[::1]:5433/db?sslmode=require",
         ),
         ("postgresql:///db?host=/run/postgresql", "postgresql+psycopg:///db?host=/run/postgresql"),
-        ("mysql+pymysql://ada@host/db", "mysql+pymysql://ada@host/db"),
-        ("mysql://host/db", "mysql+pymysql://host/db"),
-        ("mariadb://host/db", "mysql+pymysql://host/db"),
     ],
 )
 def test_urls_of_servers_get_the_driver_that_is_used(location: str, url: str) -> None:
@@ -90,7 +88,6 @@ def test_what_is_on_no_server_is_told_apart(location: str | Path) -> None:
     ("location", "message"),
     [
         ("postgresql+psycopg2://ada:secret@host/db", "asks for the driver 'psycopg2', but psycopg is used; write"),
-        ("mysql+mysqldb://ada:secret@host/db", "asks for the driver 'mysqldb', but pymysql is used"),
         ("postgresql://ada:secret@host", "names no database"),
         ("postgresql://ada:secret@host/", "names no database"),
         ("postgresql://ada:sec@ret@host/db", "with %40 for an @"),
@@ -136,7 +133,6 @@ def test_a_refused_location_is_shown_without_its_password() -> None:
         ("postgresql://ada:s#t@host/db", ("postgresql://ada:s#t@host/db", "")),
         ("postgresql://ada:s#t@host/db#old@1", ("postgresql://ada:s#t@host/db", "old@1")),
         ("postgresql://host/db#old@1", ("postgresql://host/db", "old@1")),
-        ("mysql://host/db", ("mysql://host/db", "")),
         ("old.db#first", ("old.db", "first")),
         ("sqlite:///old.db#first", ("sqlite:///old.db", "first")),
         ("old.db", ("old.db", "")),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 
 import optuna
 import pytest
@@ -25,9 +25,8 @@ from storage import (
     storage_faults,
     writer_lock,
 )
-from storage.server_tables import METADATA
 from storage.tables import COLUMNS
-from tests.servers import PASSWORD, Server
+from tests.servers import PASSWORD, PostgresServer
 
 Make = Callable[..., EvaluationRecord]
 
@@ -41,7 +40,7 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def url(server: Server) -> str:
+def url(server: PostgresServer) -> str:
     """An empty database."""
     return server.empty_database()
 
@@ -67,7 +66,7 @@ def test_the_tables_have_the_columns_of_a_file_and_stand_beside_optunas(url: str
                 found = tuple(column["name"] for column in inspector.get_columns(name))
                 assert found == ("id", "row_key", *columns)
         engine.dispose()
-    assert set(METADATA.tables) | {"studies", "trials", "trial_user_attributes"} <= names
+    assert set(COLUMNS) | {"studies", "trials", "trial_user_attributes"} <= names
 
 
 def test_a_genome_may_be_longer_than_an_index_takes(url: str, make_evaluation: Make) -> None:
@@ -150,8 +149,7 @@ def test_each_study_has_one_driver_and_a_kill_frees_it(url: str) -> None:
         message = str(raised.value)
         assert f"is running on the study 'one' in {shown(url)}; wait for it or stop it, or use another" in message
         assert PASSWORD not in message
-        if url.startswith("postgresql"):
-            assert f"process {child.pid} on " in message
+        assert f"process {child.pid} on " in message
     finally:
         kill(child)
     with writer_lock(url, "one", wait=60):  # until the server has noticed
@@ -177,26 +175,19 @@ def test_who_waits_gets_the_lock_when_it_is_free_and_is_told_of_it_once(url: str
         pytest.fail("the lock was given twice")
 
 
-def test_locks_of_two_databases_of_a_server_are_two(server: Server) -> None:
+def test_locks_of_two_databases_of_a_server_are_two(server: PostgresServer) -> None:
     with writer_lock(server.empty_database(), "one"), writer_lock(server.empty_database("others"), "one"):
         pass
 
 
-def break_connections(server: Server, url: str) -> None:
+def break_connections(server: PostgresServer, url: str) -> None:
     """End all connections to a database, as a firewall may, or a restart."""
     name = url.rpartition("/")[2]
-    if server.scheme.startswith("postgresql"):
-        server.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
-    else:
-        from pymysql.err import OperationalError
-
-        for (number,) in run(server.url(name), f"select id from information_schema.processlist where db = '{name}'"):
-            with suppress(OperationalError):  # the one that asked is gone by itself
-                server.execute(f"kill connection {number}")
+    server.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
 
 
 def test_a_lock_that_a_broken_connection_has_lost_is_taken_back_before_the_next_write(
-    server: Server, url: str, make_evaluation: Make
+    server: PostgresServer, url: str, make_evaluation: Make
 ) -> None:
     with writer_lock(url, "one") as lock, Store.open(url, lock=lock) as store:
         store.save_evaluation("one", make_evaluation("aa"))
@@ -208,7 +199,7 @@ def test_a_lock_that_a_broken_connection_has_lost_is_taken_back_before_the_next_
 
 
 def test_who_has_lost_its_lock_to_another_driver_writes_nothing_more(
-    server: Server, url: str, make_evaluation: Make
+    server: PostgresServer, url: str, make_evaluation: Make
 ) -> None:
     with writer_lock(url, "one") as lock, Store.open(url, lock=lock) as store:
         store.save_evaluation("one", make_evaluation("aa"))
@@ -225,7 +216,7 @@ def test_who_has_lost_its_lock_to_another_driver_writes_nothing_more(
 
 
 def test_a_server_that_goes_away_is_one_sentence_and_when_it_is_back_nothing_is_lost(
-    server: Server, url: str, make_evaluation: Make
+    server: PostgresServer, url: str, make_evaluation: Make
 ) -> None:
     with writer_lock(url, "one") as lock, Store.open(url, lock=lock) as store, optuna_storage(url) as trials:
         study = optuna.create_study(study_name="one", storage=trials)
@@ -257,7 +248,7 @@ def test_a_server_that_goes_away_is_one_sentence_and_when_it_is_back_nothing_is_
         assert [record.genome for record in store.evaluations("one")] == ["aa", "bb"]
 
 
-def test_wrong_urls_are_told_apart_and_no_message_has_the_password(server: Server, url: str) -> None:
+def test_wrong_urls_are_told_apart_and_no_message_has_the_password(server: PostgresServer, url: str) -> None:
     name = url.rpartition("/")[2]
     cases = {
         server.url(name, password="not:this@"): "refuses the user or the password",
@@ -278,21 +269,16 @@ def test_wrong_urls_are_told_apart_and_no_message_has_the_password(server: Serve
                 assert secret not in message
 
 
-def test_a_user_without_rights_is_told_so(server: Server, url: str, make_evaluation: Make) -> None:
+def test_a_user_without_rights_is_told_so(server: PostgresServer, url: str, make_evaluation: Make) -> None:
     name = url.rpartition("/")[2]
     with Store.open(url) as store:
         store.claim_study("one", {})
         store.save_evaluation("one", make_evaluation())
-    if server.scheme.startswith("postgresql"):
-        server.execute(
-            *("drop role if exists reader", "create role reader login password 'reads'"),
-            "grant select on all tables in schema public to reader",
-            database=name,
-        )
-    else:
-        server.execute(
-            "create or replace user reader@'%' identified by 'reads'", f"grant select on {name}.* to reader@'%'"
-        )
+    server.execute(
+        *("drop role if exists reader", "create role reader login password 'reads'"),
+        "grant select on all tables in schema public to reader",
+        database=name,
+    )
     reader = server.url(name, user="reader", password="reads")
     with Store.open(reader, read_only=True) as store:
         assert len(store.evaluations("one")) == 1
@@ -303,8 +289,7 @@ def test_a_user_without_rights_is_told_so(server: Server, url: str, make_evaluat
         store.save_evaluation("one", make_evaluation())
     with pytest.raises(StorageError, match="does not let its user do this"):
         open_optuna_storage(reader)
-    if server.scheme.startswith("postgresql"):
-        server.execute("drop owned by reader", "drop role reader", database=name)
+    server.execute("drop owned by reader", "drop role reader", database=name)
 
 
 def test_writing_through_a_reader_is_refused(url: str, make_evaluation: Make) -> None:
@@ -319,8 +304,9 @@ def test_writing_through_a_reader_is_refused(url: str, make_evaluation: Make) ->
 
 def test_a_driver_that_is_not_installed_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    extra = "postgresql" if url.startswith("postgresql") else "mysql"
-    with pytest.raises(StorageError, match=rf"is not installed; install it with pip install 'ecad-automl\[{extra}\]'"):
+    with pytest.raises(
+        StorageError, match=r"is not installed; install it with pip install 'ecad-automl\[postgresql\]'"
+    ):
         Store.open(url)
 
 
@@ -333,9 +319,7 @@ def test_tables_of_another_optuna_are_a_storage_error(url: str) -> None:
     assert PASSWORD not in str(raised.value)
 
 
-def test_the_password_may_come_from_the_environment(server: Server, url: str) -> None:
-    if not server.scheme.startswith("postgresql"):
-        pytest.skip("PyMySQL reads no environment")
+def test_the_password_may_come_from_the_environment(server: PostgresServer, url: str) -> None:
     code = "import sys; from storage import Store; print(Store.open(sys.argv[1]).location)"
     bare = server.url(url.rpartition("/")[2], password=None)
     environment = {**os.environ, "PGPASSWORD": PASSWORD}

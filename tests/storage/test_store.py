@@ -15,7 +15,7 @@ Make = Callable[..., EvaluationRecord]
 Execute = Callable[[str], None]
 
 #: One byte, as each database writes it.
-BYTE = {"sqlite": "x'00'", "mysql+pymysql": "x'00'", "postgresql+psycopg": "decode('00', 'hex')"}
+BYTE = {"sqlite": "x'00'", "postgresql+psycopg": "decode('00', 'hex')"}
 
 
 def test_an_evaluation_comes_back_as_it_was(store: Store, make_evaluation: Make) -> None:
@@ -91,23 +91,20 @@ def test_baselines_come_back_by_name(store: Store) -> None:
 
 def test_generations_come_back_in_order(store: Store) -> None:
     later = GenerationRecord(1, 48, hypervolume=0.5, rank_correlation=float("nan"), surrogate_used=True)
-    first = GenerationRecord(
-        0, 24, seconds={"ask": 0.1, "fit": np.float32(0.5)}, figures={"bands": [1, np.int64(2)], "nan": float("nan")}
-    )
+    first = GenerationRecord(0, 24, seconds={"ask": 0.1, "fit": np.float32(0.5)})
     store.save_generation("study", later)
     store.save_generation("study", first)
     found = store.generations("study")
     assert [record.generation for record in found] == [0, 1]
     assert found[0].seconds == {"ask": 0.1, "fit": 0.5}
-    assert found[0].figures == {"bands": [1, 2], "nan": None}
     assert found[0].surrogate_used is False
     assert (found[1].hypervolume, found[1].rank_correlation, found[1].coverage) == (0.5, None, None)
     assert found[1].surrogate_used is True
 
 
-def test_figures_without_a_json_form_are_refused(store: Store) -> None:
+def test_times_without_a_json_form_are_refused(store: Store) -> None:
     with pytest.raises(StorageError, match="not a object"):
-        store.save_generation("study", GenerationRecord(0, 1, figures={"x": object()}))
+        store.save_generation("study", GenerationRecord(0, 1, seconds={"x": object()}))  # type: ignore[dict-item]
     assert store.generations("study") == []
 
 
@@ -205,7 +202,7 @@ def test_damaged_rows_are_a_storage_error(location: str, execute: Execute, make_
         store.save_generation("study", GenerationRecord(0, 1))
     execute("update ecad_studies set identity = '{'")
     execute(f"update ecad_evaluations set scores = {BYTE[location.partition(':')[0]]}")
-    execute("update ecad_generations set figures = null")
+    execute("update ecad_generations set seconds = null")
     with Store.open(location) as store:
         for read in (
             lambda: store.identity("study"),

@@ -20,7 +20,7 @@ from ecad_automl.judging.comparison import (
     summarize,
 )
 from ecad_automl.judging.evaluation import Evaluator
-from storage import ScoreFile
+from storage.scores import ScoreFile
 from tests.judging.comparison.conftest import PROMPTS, Brightness, Noted, every
 
 IDENTITY = {"model": "tiny", "seeds": [0, 7]}

@@ -12,7 +12,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.judging.comparison import UNCACHED, Judge, Sample
 from ecad_automl.judging.comparison.sets import folder_statistics, read_statistics, set_distances, statistics_folder
-from storage import ScoreFile
+from storage.scores import ScoreFile
 from tests.judging.comparison.conftest import PROMPTS, ColorFeatures, every
 
 SIZE = (16, 16)

@@ -13,7 +13,7 @@ import pytest
 from ecad_automl.judging.comparison import UNCACHED, Judge, Sample, summarize
 from ecad_automl.judging.comparison.report import csv_table, document
 from ecad_automl.rewards import load_reward
-from storage import ScoreFile
+from storage.scores import ScoreFile
 from tests.judging.comparison.conftest import PROMPTS, Brightness, every
 
 
