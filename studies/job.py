@@ -23,7 +23,8 @@ from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.latency import latency_model
-from studies.search import Search
+from studies.prepared import StudySetup
+from studies.search import search_study
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.warm_start import Source, WarmStart, is_started
 
@@ -88,7 +89,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     Everything evaluated is kept whatever ends the run; the same call goes on where it stopped.
 
     Raises:
-        EcadError: of the kind that names what is wrong; see :class:`~studies.search.Search` and
+        EcadError: of the kind that names what is wrong; see :func:`~studies.search.search_study` and
             :class:`~ecad_automl.judging.evaluation.Evaluator`.
     """
     job.execution.check_installed()
@@ -121,21 +122,22 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         cost = _cost(job, layout, store, observer)
         if known and not is_started(store, job.study):
             WarmStart.from_sources(known, cost, job.init_limit).save(store, job.study)
-        search = Search(
-            evaluator,
-            layout,
-            store,
-            trials,
-            name=job.study,
-            identity=identity,
-            config=job.config,
-            cost=cost,
-            constraints=[constraint for constraint, _ in job.constraints],
+        return search_study(
+            StudySetup(
+                evaluator=evaluator,
+                layout=layout,
+                store=store,
+                optuna_storage=trials,
+                name=job.study,
+                identity=identity,
+                config=job.config,
+                cost=cost,
+                constraints=[constraint for constraint, _ in job.constraints],
+            ),
             observer=observer,
             executor=_workers(job),
             after_generation=Backups(job.storage, job.backup_every).after_generation,
         )
-        return search.run()
 
 
 def _workers(job: SearchJob) -> Callable[[], Executor] | None:

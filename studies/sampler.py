@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from studies.bounds import Bounds
-from studies.breeding import BreedingConfig, GenomeSampler, Measured
+from studies.breeding import GenomeSampler, Measured
+from studies.config import BreedingConfig
 from studies.schedule_space import ScheduleSpace
 from studies.trials import EVALUATED, image_share, is_feasible, predictions_of, values_of
 

@@ -1,4 +1,4 @@
-"""The Optuna study behind a search: making it, seeding it, and taking up trials that a crash left behind."""
+"""The Optuna study behind a search: making it, seeding it, ending its trials, taking up those that a crash left."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from collections.abc import Mapping
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.schedules.schedule import Schedule
+from storage import EvaluationRecord
 from studies import attributes
+from studies.bounds import Bounds
 from studies.breeding.stale import enqueue, release, release_stale
+from studies.candidates import Candidate
 
 __all__ = [
     "REWARD",
     "enqueue_seeds",
+    "finish",
     "frozen_trial",
     "open_study",
     "release",
@@ -58,3 +62,40 @@ def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
         genome = schedule.to_hex()
         if genome not in known:
             enqueue(study, {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False})
+
+
+def finish(
+    study: Study, candidate: Candidate, record: EvaluationRecord, share: float, bounds: Bounds, full_cost: float
+) -> None:
+    """Write an evaluated candidate into its trial, and tell Optuna, which takes no attributes after that.
+
+    Args:
+        study: the study.
+        candidate: the candidate.
+        record: what the store keeps of it.
+        share: of the images that were made.
+        bounds: the constraints of the study.
+        full_cost: cost of the uncached run.
+    """
+    trial, schedule = candidate.trial, candidate.schedule
+    if attributes.GENERATION not in candidate.frozen.user_attrs:  # a seed
+        trial.set_user_attr(attributes.GENERATION, candidate.generation)
+        trial.set_user_attr(attributes.SPEEDUP, round(schedule.mac_speedup, 4))
+        trial.set_user_attr(attributes.MAC_FRACTION, round(schedule.mac_fraction, 6))
+    values = [record.reward, candidate.cost]
+    if not record.complete:
+        trial.set_user_attr(attributes.EXPECTED_VALUES, values)
+        trial.set_user_attr(attributes.IMAGE_SHARE, share)
+    predicted = candidate.frozen.user_attrs.get(attributes.PREDICTED_REWARD)
+    if record.complete and predicted is not None:
+        trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
+    trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
+    trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
+    trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
+    if record.latency_ms is not None:
+        trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(full_cost / candidate.cost, 4))
+    bounds.write(trial, record)
+    if record.complete:
+        study.tell(trial, values)
+    else:
+        study.tell(trial, state=TrialState.PRUNED)

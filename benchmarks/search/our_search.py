@@ -63,8 +63,9 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     from storage import Store, open_optuna_storage
     from studies import attributes
     from studies.config import SearchConfig
+    from studies.prepared import StudySetup
     from studies.sampler import ScheduleNSGAIISampler
-    from studies.search import Search
+    from studies.search import search_study
     from studies.trials import evaluated_trials, image_share, values_of
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -76,16 +77,18 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     storage = open_optuna_storage(database)
     with Store.open(database) as store:
         identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "landscape": cell.landscape}
-        Search(
-            evaluator,
-            layout,
-            store,
-            storage,
-            name=cell.landscape,
-            identity=identity,
-            config=config,
+        search_study(
+            StudySetup(
+                evaluator=evaluator,
+                layout=layout,
+                store=store,
+                optuna_storage=storage,
+                name=cell.landscape,
+                identity=identity,
+                config=config,
+            ),
             observer=_Follower(progress),
-        ).run()
+        )
         generations = [
             [
                 g.generation,

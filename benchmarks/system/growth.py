@@ -57,7 +57,7 @@ def main(steps: int = 20, repeats: int = 3, seed: int = 0, results: Path = RESUL
         parts: dict[str, Callable[[], object]] = {
             "fit": lambda surrogate=surrogate, size=size: surrogate.fit(compute[:size], reward[:size]),
             "propose, fit included": lambda past=past, parents=parents: propose(
-                space, past, parents, config.breeding, np.random.default_rng(seed)
+                space, past, parents, config, np.random.default_rng(seed)
             ),
             "anchors of 1,000 images": lambda size=size: find_anchors(drops[:size][-300:], LogDrop(0.0, scale.span)),
         }

@@ -22,7 +22,8 @@ from benchmarks.system.simulated import Problem
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.calibration import fewer_steps
 from studies.config import SearchConfig
-from studies.search import Search
+from studies.prepared import StudySetup
+from studies.search import search_study
 from studies.seeds import ALL_REUSE, UNCACHED
 from studies.status import SearchStatus
 
@@ -119,16 +120,18 @@ def _without_evaluation(trials: int, blocks: int, steps: int, seed: int) -> tupl
                 store.save_baseline("overhead", BaselineRecord(f"{count} steps", count, 1.0, 0.0))
             config = SearchConfig(evaluations=trials, seed=seed)
             optuna_storage = open_optuna_storage(database)
-            Search(
-                problem,  # type: ignore[arg-type]
-                problem.layout,
-                store,
-                optuna_storage,
-                name="overhead",
-                identity={},
-                config=config,
+            search_study(
+                StudySetup(
+                    evaluator=problem,  # type: ignore[arg-type]
+                    layout=problem.layout,
+                    store=store,
+                    optuna_storage=optuna_storage,
+                    name="overhead",
+                    identity={},
+                    config=config,
+                ),
                 observer=clock,
-            ).run()
+            )
         size = database.stat().st_size
     seconds = np.array(clock.seconds)
     windows = {

@@ -22,7 +22,8 @@ from benchmarks.system.simulated import Problem
 from ecad_automl.execution import Outcome, Task
 from storage import Store, back_up, open_optuna_storage
 from studies.config import SearchConfig
-from studies.search import Search
+from studies.prepared import StudySetup
+from studies.search import search_study
 
 
 class _FirstTask(Exception):  # noqa: N818 - it is no error
@@ -90,18 +91,19 @@ def _seconds(database: Path, problem: Problem, size: int) -> tuple[float, float]
         storage = open_optuna_storage(database)
         identity = store.identity("s")
         assert identity is not None
-        search = Search(
-            problem,  # type: ignore[arg-type]
-            problem.layout,
-            store,
-            storage,
-            name="s",
-            identity=identity,
-            config=SearchConfig(evaluations=size + 1000),
-            executor=_Stop,
-        )
         try:
-            search.run()
+            search_study(
+                StudySetup(
+                    evaluator=problem,  # type: ignore[arg-type]
+                    layout=problem.layout,
+                    store=store,
+                    optuna_storage=storage,
+                    name="s",
+                    identity=identity,
+                    config=SearchConfig(evaluations=size + 1000),
+                ),
+                executor=_Stop,
+            )
         except _FirstTask:
             found = time.perf_counter() - wall, time.process_time() - processor
         storage.engine.dispose()

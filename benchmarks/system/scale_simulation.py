@@ -106,17 +106,18 @@ def _simulate(
         with Store.open(database) as store, planner:
             store.save_calibration("s", "drift", problem.drift.to_bytes())
             storage = open_optuna_storage(database)
-            search = module.Search(
-                problem,  # type: ignore[arg-type]
-                problem.layout,
-                store,
-                storage,
-                name="s",
-                identity={"prompts": problem.prompts},
-                config=config,
+            status = module.search_study(
+                module.StudySetup(
+                    evaluator=problem,  # type: ignore[arg-type]
+                    layout=problem.layout,
+                    store=store,
+                    optuna_storage=storage,
+                    name="s",
+                    identity={"prompts": problem.prompts},
+                    config=config,
+                ),
                 executor=executor,
             )
-            status = search.run()
             storage.engine.dispose()
         size_mb = sum(path.stat().st_size for path in Path(folder).iterdir()) / 1e6
     fleet = started[0]

@@ -17,7 +17,7 @@ from studies.config import SETTINGS
 
 __all__ = ["resolved_config"]
 
-#: Here the offspring were called population, and the population parents.
+#: Here the offspring were called population, the population parents, and the least rank correlation trust.
 _FIRST_SCHEMA = "ecad-automl/search/1"
 
 
@@ -72,4 +72,6 @@ def _renamed(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
         search["offspring"] = search.pop("population")
     if "parents" in method:
         search["population"] = method.pop("parents")
+    if "trust" in method:
+        method["min-rank-correlation"] = method.pop("trust")
     return found

@@ -19,8 +19,9 @@ from ecad_automl.errors import OptionError, StudyError
 from studies import attributes
 from studies.binary.genome import Bits, genome_of, pack_bits
 from studies.binary.space import Exact, PackedBits, default_descriptors, predicted
-from studies.breeding import BreedingConfig, Descriptor, GenomeSampler, Measured, Plan, Proposal
+from studies.breeding import Descriptor, GenomeSampler, Measured, Plan, Proposal
 from studies.breeding.stale import enqueue
+from studies.config import BreedingConfig
 
 __all__ = ["PackedBinarySampler", "enqueue_bits", "suggest_bits"]
 

@@ -1,6 +1,5 @@
 """The one engine that proposes candidates: NSGA-II whose offspring surrogates choose, over any space of genes."""
 
-from studies.breeding.config import BreedingConfig
 from studies.breeding.crossover import CROSSOVERS
 from studies.breeding.descriptors import Descriptor, describe, distributions, share_of
 from studies.breeding.grid import Crossover, Grid, Mutation
@@ -14,7 +13,6 @@ __all__ = [
     "CROSSOVERS",
     "FEWEST_FOR_A_FIT",
     "MUTATIONS",
-    "BreedingConfig",
     "Crossover",
     "Descriptor",
     "Expected",

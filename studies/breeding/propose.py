@@ -10,9 +10,9 @@ from typing import Generic, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.breeding.config import BreedingConfig
 from studies.breeding.credit import improvements, operator_odds
 from studies.breeding.space import Candidate, Expected, Genes, Past, Pending, Predict, Space
+from studies.config import BreedingConfig
 from surrogate import Accuracy, Reference, choose_batch
 
 __all__ = ["FEWEST_FOR_A_FIT", "Plan", "Proposal", "propose"]

@@ -15,10 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ecad_automl.errors import StudyError
 from studies import attributes
-from studies.breeding.config import BreedingConfig
 from studies.breeding.descriptors import describe, distributions
 from studies.breeding.propose import Plan, Proposal, propose
 from studies.breeding.space import Candidate, Past, Pending, Space
+from studies.config import BreedingConfig
 from studies.trials import EVALUATED
 
 __all__ = ["GenomeSampler", "Measured"]

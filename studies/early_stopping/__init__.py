@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from studies.early_stopping._ordered import OrderedRace, kept_scores
 from studies.early_stopping._race import Race
+from studies.early_stopping._stopping import EarlyStopping
 
-__all__ = ["OrderedRace", "Race", "kept_scores"]
+__all__ = ["EarlyStopping", "Race"]

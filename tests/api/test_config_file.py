@@ -95,7 +95,9 @@ def test_a_call_takes_settings_by_their_names() -> None:
     assert keywords - set(SearchFile().values()) == {"config", "execution", "constraints"}
 
 
-@pytest.mark.parametrize("config", [SearchConfig(), SearchConfig(race=False, trust=0.3), SearchConfig(race_share=0.5)])
+@pytest.mark.parametrize(
+    "config", [SearchConfig(), SearchConfig(race=False, min_rank_correlation=0.3), SearchConfig(race_share=0.5)]
+)
 def test_settings_come_back_as_they_were(config: SearchConfig) -> None:
     assert SearchFile.from_options(asdict(config)).build(SearchConfig) == config
 
@@ -216,9 +218,15 @@ def test_settings_that_this_version_lacks_are_left_out(tmp_path: Path) -> None:
 
 def test_settings_of_before_there_were_offspring_are_read_in_their_names(tmp_path: Path) -> None:
     """Population was what a generation evaluates, and parents what breeds."""
-    kept = {"schema": "ecad-automl/search/1", "settings": {"search": {"population": 5}, "method": {"parents": 12}}}
+    kept = {
+        "schema": "ecad-automl/search/1",
+        "settings": {"search": {"population": 5}, "method": {"parents": 12, "trust": 0.2}},
+    }
     with Store.open(tmp_path / "s.db") as store:
         store.claim_study("s", {})
         store.save_calibration("s", SETTINGS, json.dumps(kept).encode())
     found = resolved_config(tmp_path / "s.db")
-    assert found.to_dict() == {"search": {"offspring": 5, "population": 12}}
+    assert found.to_dict() == {
+        "search": {"offspring": 5, "population": 12},
+        "method": {"min-rank-correlation": 0.2},
+    }

@@ -12,7 +12,8 @@ from ecad_automl.errors import StorageError
 from ecad_automl.rewards import parse_constraint
 from storage import BaselineRecord, Store, check_database, open_optuna_storage, shown, writer_lock
 from studies.config import SearchConfig
-from studies.search import Search
+from studies.prepared import StudySetup
+from studies.search import search_study
 from studies.seeds import fewer_steps
 from tests.servers import PostgresServer
 from tests.studies.conftest import STEPS, DriftEvaluator, small_drift, small_layout
@@ -39,16 +40,18 @@ def search(location: str) -> None:
             store.save_baseline("s", BaselineRecord(f"{count} steps", count, 1.0, -0.1))
         storage = open_optuna_storage(location)
         config = SearchConfig(evaluations=24, offspring=6, population=10, pool=60, asynchronous=False)
-        Search(
-            evaluator,  # type: ignore[arg-type]
-            layout,
-            store,
-            storage,
-            name="s",
-            identity=identity(),
-            config=config,
-            constraints=[FRESH],
-        ).run()
+        search_study(
+            StudySetup(
+                evaluator=evaluator,  # type: ignore[arg-type]
+                layout=layout,
+                store=store,
+                optuna_storage=storage,
+                name="s",
+                identity=identity(),
+                config=config,
+                constraints=[FRESH],
+            ),
+        )
         storage.engine.dispose()
 
 

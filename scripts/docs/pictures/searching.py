@@ -175,7 +175,7 @@ def trust(study: Study, path: Path) -> None:
             numbers, [g.rank_correlation for g in generations], "o-", ms=3, color=COLORS["search"],
             label="rank correlation at equal cost",
         )  # fmt: skip
-        right.axhline(SearchConfig().trust, color=COLORS["search"], lw=0.8, ls=":")
+        right.axhline(SearchConfig().min_rank_correlation, color=COLORS["search"], lw=0.8, ls=":")
         right.set_ylim(-0.1, 1.05)
         right.set_xlabel("generation")
         right.xaxis.get_major_locator().set_params(integer=True)
@@ -195,7 +195,7 @@ def _generation(study: Study) -> Plan[Schedule]:
     past = Past.of(space.genes(schedules), reward, cost, schedules)
     past = replace(past, share=np.array([image_share(trial) for trial in trials]))
     parents = [study.schedule(record) for record in study.front]
-    return propose(space, past, parents, config.breeding, np.random.default_rng(0))
+    return propose(space, past, parents, config, np.random.default_rng(0))
 
 
 def _interval(study: Study, plan: Plan[Schedule]) -> tuple[Any, Any]:

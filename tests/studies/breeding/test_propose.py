@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studies.binary.space import PackedBits
-from studies.breeding import BreedingConfig, Past, Pending, propose
+from studies.breeding import Past, Pending, propose
+from studies.config import BreedingConfig
 
 BITS = 16
 

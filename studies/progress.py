@@ -9,13 +9,13 @@ from studies.quality import Scale
 from studies.status import SPEEDUPS, SearchStatus
 from surrogate import Accuracy, GrowingFront
 
-__all__ = ["Figures"]
+__all__ = ["Progress"]
 
 #: The time that is left is told from so many of the latest evaluations.
 _LATEST = 20
 
 
-class Figures:
+class Progress:
     """Counts, the front and the pace of one study.
 
     Args:

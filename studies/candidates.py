@@ -1,0 +1,162 @@
+"""Candidates on their way: asked of Optuna, being evaluated, not yet told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, Trial
+
+from ecad_automl.execution import Executor, Failure, Outcome, Task
+from ecad_automl.judging.evaluation import Evaluation, judged
+from ecad_automl.judging.statistics import MeanDifference
+from ecad_automl.schedules.schedule import Schedule
+from surrogate import Anchors
+
+__all__ = ["Candidate", "CandidateQueue"]
+
+Floats = NDArray[np.float64]
+
+#: Times that one candidate is tried.
+_TRIES = 3
+
+
+@dataclass(eq=False)
+class Candidate:
+    """What is known of a candidate while its images are made.
+
+    Args:
+        trial: Optuna's handle.
+        frozen: the trial as it was asked.
+        schedule: the candidate.
+        cost: of it.
+        generation: of it.
+        uncached: ``(prompts, seeds)`` rewards of the uncached run.
+        parts: numbers of the images that are not asked for yet, in the order in which to make them; where it may be
+            stopped early the anchors come first.
+        anchors: what the first part tells of all images; None where all are made at once.
+        scores: ``(prompts * seeds,)`` by metric, NaN for images that were not made.
+        tasks: that are not done yet, by number.
+        tries: times that one of its tasks has failed.
+        seconds: wall time of all its tasks.
+        failure: why it was given up; what still comes of it is for nothing.
+    """
+
+    trial: Trial
+    frozen: FrozenTrial
+    schedule: Schedule
+    cost: float
+    generation: int
+    uncached: Floats
+    parts: list[list[int]]
+    anchors: Anchors | None = None
+    scores: dict[str, Floats] = field(default_factory=dict)
+    tasks: set[int] = field(default_factory=set)
+    tries: int = 0
+    seconds: float = 0.0
+    failure: Failure | None = None
+
+    def take(self, outcome: Outcome) -> None:
+        """Note the scores of a task that is done."""
+        self.tasks.discard(outcome.task.number)
+        self.seconds += outcome.seconds
+        for name, values in outcome.scores.items():
+            of_metric = self.scores.setdefault(name, np.full(self.uncached.size, np.nan))
+            of_metric[list(outcome.task.images)] = values
+
+    def evaluation(self, reward: str, expected: float | None = None) -> Evaluation:
+        """What its scores say of it.
+
+        Args:
+            reward: name of the metric that is maximized.
+            expected: mean reward over all images to expect, where it was stopped: the images that were made are no
+                fair sample.
+        """
+        by_prompt = {name: values.reshape(self.uncached.shape) for name, values in self.scores.items()}
+        found = judged(by_prompt.pop(reward), self.uncached, self.seconds, by_prompt)
+        if expected is None:
+            return found
+        difference = MeanDifference(expected - float(self.uncached.mean()), math.nan)
+        return Evaluation(found.scores, difference, found.seconds, expected, found.others)
+
+
+class CandidateQueue:
+    """The candidates that an executor makes images of.
+
+    Args:
+        executor: does the tasks.
+        batch: images per pipeline call.
+    """
+
+    def __init__(self, executor: Executor, batch: int) -> None:
+        self._executor = executor
+        self._batch = batch
+        self._numbers = count()
+        self._by_task: dict[int, Candidate] = {}
+        self.candidates: list[Candidate] = []
+
+    @property
+    def workers(self) -> int:
+        """How many tasks are done at a time."""
+        return self._executor.workers
+
+    @property
+    def idle(self) -> int:
+        """Workers that have nothing to do."""
+        return self.workers - len(self._by_task)
+
+    @property
+    def waits_for_nothing(self) -> bool:
+        """Whether no task is being done."""
+        return not self._by_task
+
+    def submit(self, candidate: Candidate, workers: int) -> None:
+        """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
+        for images in _divided(candidate.parts.pop(0), self._batch, max(1, workers)):
+            self._send(candidate, images)
+
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """What has become of tasks, see :meth:`~ecad_automl.execution.Executor.wait`."""
+        return self._executor.wait(timeout)
+
+    def take(self, outcome: Outcome) -> Candidate | None:
+        """Note what became of a task, and try it again where it failed.
+
+        Returns:
+            The candidate, where none of its tasks is left to wait for or it has failed for good.
+        """
+        candidate = self._by_task.pop(outcome.task.number)
+        candidate.take(outcome)
+        if candidate.failure is not None:
+            return None
+        if outcome.failure is not None:
+            candidate.tries += 1
+            if not outcome.failure.final and candidate.tries < _TRIES:
+                self._send(candidate, outcome.task.images)
+                return None
+            candidate.failure = outcome.failure
+            return candidate
+        return None if candidate.tasks else candidate
+
+    def _send(self, candidate: Candidate, images: tuple[int, ...]) -> None:
+        task = Task(next(self._numbers), candidate.schedule.to_hex(), images)
+        candidate.tasks.add(task.number)
+        self._by_task[task.number] = candidate
+        self._executor.submit(task)
+
+
+def _divided(images: Sequence[int], batch: int, parts: int) -> Iterator[tuple[int, ...]]:
+    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit.
+
+    Args:
+        images: numbers of images.
+        batch: images per pipeline call.
+        parts: how many workers could take one.
+    """
+    batches = [tuple(images[start : start + batch]) for start in range(0, len(images), batch)]
+    for part in np.array_split(np.arange(len(batches)), min(parts, len(batches))):
+        yield tuple(image for index in part for image in batches[index])
