@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import RewardError
@@ -40,12 +41,12 @@ def _shapes(name: str) -> Maker:
     return make
 
 
-def _fidelity(argument: str | None, device: object, dtype: object) -> PairedReward:
+def _plain(module: str, kind: str, argument: str | None, device: object, dtype: object) -> Reward | PairedReward:
+    """Of a class that takes no arguments."""
     del device, dtype
-    _refuse_argument("fidelity", argument)
-    from ecad_automl.rewards.fidelity import FidelityReward
-
-    return FidelityReward()
+    made: Reward | PairedReward = getattr(import_module(module), kind)()
+    _refuse_argument(made.name, argument)
+    return made
 
 
 def _image_reward(
@@ -109,7 +110,7 @@ BUILTIN: Mapping[str, Maker] = {
     "shapes-caption": _shapes("shapes-caption"),
     "shapes-fidelity": _shapes("shapes-fidelity"),
     "shapes-margin": _shapes("shapes-margin"),
-    "fidelity": _fidelity,
+    "fidelity": partial(_plain, "ecad_automl.rewards.fidelity", "FidelityReward"),
     "image-reward": _image_reward,
     "image-reward-package": _image_reward_package,
     "clip": partial(_clip, "CLIPScore"),

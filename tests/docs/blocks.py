@@ -62,7 +62,7 @@ Kind = Literal["shell", "python", "toml", "json", "text"]
 _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("", "bash", "sh", "shell", "console"), "shell"),
     **dict.fromkeys(("python", "py"), "python"),
-    **dict.fromkeys(("text", "mermaid"), "text"),
+    **dict.fromkeys(("text", "mermaid", "diff"), "text"),
     "toml": "toml",
     "json": "json",
 }
