@@ -44,7 +44,7 @@ def main() -> None:
 def _load(order: dict[str, Any]) -> tuple[Any, str]:
     given = {name: order[name] for name in ("device", "med_config") if order[name] is not None}
     model = import_module("ImageReward").load(order["model"], **given)
-    hash_state = runpy.run_path(str(_HERE.parent / "weights.py"))["hash_state"]
+    hash_state = runpy.run_path(str(_HERE.parents[1] / "files" / "weights.py"))["hash_state"]
     return model, hash_state(model.state_dict())
 
 
