@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ecad_automl.api.shadowing import refuse_shadowed_packages
+
 if TYPE_CHECKING:
     from ecad_automl.api.config_file import read_search_file
     from ecad_automl.api.front import Front, FrontPoint
@@ -21,6 +23,10 @@ _HOMES = {
     "resolved_config": "ecad_automl.api.kept_settings",
     "search": "ecad_automl.api.searching",
 }
+
+
+# Before anything is imported from a package beside this one.
+refuse_shadowed_packages()
 
 
 def __getattr__(name: str) -> Any:
