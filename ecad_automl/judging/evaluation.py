@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -15,11 +14,12 @@ from torch import Tensor
 from ecad_automl.errors import EvaluationError, PromptError
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
 from ecad_automl.models.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
+from ecad_automl.patching import without_progress_bar
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
 from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "judged", "without_progress_bar"]
+__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "judged"]
 
 
 @dataclass(frozen=True)
@@ -354,14 +354,3 @@ def _default_share(pipe: Any) -> int:
         return 2**30
     free, _ = torch.cuda.mem_get_info(device)
     return int(free) // 4
-
-
-@contextmanager
-def without_progress_bar(pipe: Any) -> Iterator[None]:
-    """For a while, a pipeline shows no progress bar of its own: whoever runs many calls shows one over all."""
-    before = dict(getattr(pipe, "_progress_bar_config", {}))
-    pipe.set_progress_bar_config(**{**before, "disable": True})
-    try:
-        yield
-    finally:
-        pipe.set_progress_bar_config(**before)

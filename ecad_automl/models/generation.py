@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ecad_automl.patching import replaced
+
 __all__ = ["GenerationSettings", "encode_prompts", "remembered_texts", "stack_prompts", "takes_embeddings"]
 
 # How the text inputs of some pipelines are prepared; all others are given plain text.
@@ -158,12 +160,5 @@ def remembered_texts(pipe: Any, memory: dict[str, Any]) -> Iterator[None]:
             memory[key] = encode(*args, **kwargs)
         return memory[key]
 
-    before = vars(pipe).get("encode_prompt")
-    pipe.encode_prompt = remembered
-    try:
+    with replaced("encode_prompt", (pipe, remembered)):
         yield
-    finally:
-        if before is None:
-            del pipe.encode_prompt
-        else:
-            pipe.encode_prompt = before

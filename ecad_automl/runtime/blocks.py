@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from ecad_automl.errors import CacheStateError
+from ecad_automl.patching import replaced
 from ecad_automl.runtime.cache import Output
 from ecad_automl.runtime.families import Component, family_of
 from ecad_automl.schedules.layout import Slot
@@ -21,9 +22,7 @@ __all__ = [
     "SlotCall",
     "Visit",
     "blocks_of",
-    "check_slot_calls",
     "parts_of",
-    "replaced_forwards",
     "slots_of",
     "visited_slots",
 ]
@@ -120,22 +119,6 @@ def parts_of(transformer: nn.Module) -> tuple[object, ...]:
 
 
 @contextmanager
-def replaced_forwards(forwards: Mapping[nn.Module, Forward]) -> Iterator[None]:
-    """Modules with other forwards for a while; only the objects are changed, not their classes."""
-    before = [(module, vars(module).get("forward")) for module in forwards]
-    try:
-        for module, forward in forwards.items():
-            module.forward = forward
-        yield
-    finally:
-        for module, forward_before in before:
-            if forward_before is None:
-                del module.forward
-            else:
-                module.forward = forward_before
-
-
-@contextmanager
 def visited_slots(block: Block, visit: Visit) -> Iterator[None]:
     """Have a block call ``visit`` in place of its slots' forwards; for one forward of the block.
 
@@ -152,17 +135,9 @@ def visited_slots(block: Block, visit: Visit) -> Iterator[None]:
 
         return visited
 
-    with replaced_forwards({module: stand_in(place, module.forward) for place, module in enumerate(block.modules)}):
+    stand_ins = [(module, stand_in(place, module.forward)) for place, module in enumerate(block.modules)]
+    with replaced("forward", *stand_ins):
         yield
-    check_slot_calls(block, called)
-
-
-def check_slot_calls(block: Block, called: list[SlotCall]) -> None:
-    """Whether a forward of a block made just the calls that it should.
-
-    Raises:
-        CacheStateError: it did not.
-    """
     wrong = block.calls.symmetric_difference(called)
     if wrong:
         place, number = min(wrong)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecad_automl.errors import CacheStateError, EvaluationError, ScheduleError
+from ecad_automl.patching import replaced
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, slots_of, visited_slots
 from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.instrument import Instrument, transformer_of
@@ -98,11 +99,8 @@ def _timesteps(pipe: DiffusionPipeline) -> Iterator[list[_Arguments]]:
         asked.append((args, kwargs))
         return set_timesteps(*args, **kwargs)
 
-    pipe.scheduler.set_timesteps = noting
-    try:
+    with replaced("set_timesteps", (pipe.scheduler, noting)):
         yield asked
-    finally:
-        del pipe.scheduler.set_timesteps
 
 
 class _Recorder:

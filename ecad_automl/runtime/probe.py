@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
+from ecad_automl.patching import replaced, without_progress_bar
 from ecad_automl.runtime.blocks import slots_of
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
@@ -83,31 +83,18 @@ def _first_step(pipe: Any, transformer: nn.Module, call: Mapping[str, Any]) -> l
     def stop(*_args: Any, **_kwargs: Any) -> None:
         raise _StepDone
 
-    bar = getattr(pipe, "_progress_bar_config", None)
-    pipe.set_progress_bar_config(disable=True)
     try:
-        with _replaced(transformer, "forward", record), _replaced(pipe.scheduler, "step", stop):
+        with (
+            without_progress_bar(pipe),
+            replaced("forward", (transformer, record)),
+            replaced("step", (pipe.scheduler, stop)),
+        ):
             pipe(**call)
     except _StepDone:
         pass
     finally:
-        pipe._progress_bar_config = bar or {}
         pipe.maybe_free_model_hooks()
     return seen
-
-
-@contextmanager
-def _replaced(owner: object, name: str, value: Callable[..., Any]) -> Iterator[None]:
-    """An attribute of an instance, replaced for a while."""
-    before = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if before is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, before)
 
 
 def _meta_twin(transformer: Any) -> nn.Module:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MethodWrapperType
 from typing import Any, NamedTuple
@@ -12,7 +13,9 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
-from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, check_slot_calls, replaced_forwards
+from ecad_automl.patching import replaced
+from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
+from ecad_automl.runtime.cache import Output
 from ecad_automl.runtime.structure import OpaqueValueError, Spec, flatten
 
 __all__ = ["Recording", "record"]
@@ -86,16 +89,14 @@ def record(
         recorder.take_inputs((args, kwargs))
     except OpaqueValueError as error:
         recorder.refuse(f"gets {error}")
-    with replaced_forwards(recorder.stand_ins()), recorder:
+    with replaced("forward", *recorder.leaves()), visited_slots(block, recorder.visit_slot), recorder:
         result = forward(*args, **kwargs)
-    check_slot_calls(block, list(recorder.called))
     return result, recorder.finish(result)
 
 
 class _Recorder(TorchFunctionMode):
     def __init__(self, block: Block, visit: Visit) -> None:
         super().__init__()
-        self.called: list[SlotCall] = []
         self.why_not: str | None = None
         self._block, self._visit = block, visit
         self._graph = fx.Graph()
@@ -116,38 +117,46 @@ class _Recorder(TorchFunctionMode):
         for number, tensor in enumerate(flatten(arguments)[1]):
             self._know(tensor, self._graph.placeholder(f"input_{number}"))
 
-    def stand_ins(self) -> dict[nn.Module, Forward]:
-        """Forwards for the modules that are to be one node each: slots, and all that are not looked into."""
-        slots = {module: place for place, module in enumerate(self._block.modules)}
-        names = {module: name for name, module in self._block.module.named_modules()}
-        found = {module: self._stand_in(names[module], module.forward, place) for module, place in slots.items()}
-        for name, module in self._block.module.named_children():
-            found |= {leaf: self._stand_in(path, leaf.forward, None) for path, leaf in _leaves(name, module, slots)}
-        return found
+    def leaves(self) -> list[tuple[nn.Module, Forward]]:
+        """The modules beside the slots that are to be one node each, with what stands in for their forwards."""
+        slots = self._block.modules
+        return [
+            (leaf, self._leaf(path, leaf))
+            for name, module in self._block.module.named_children()
+            for path, leaf in _leaves(name, module, slots)
+        ]
 
-    def _stand_in(self, name: str, forward: Forward, place: int | None) -> Forward:
-        has_weights = any(value.ndim > 1 for value in self._block.module.get_submodule(name).parameters())
+    def _leaf(self, name: str, module: nn.Module) -> Forward:
+        has_weights = any(value.ndim > 1 for value in module.parameters())
+        forward = module.forward
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
             if self._inside:
                 return forward(*args, **kwargs)
-            call = None
-            self._inside = True
-            try:
-                if place is None:
-                    output = forward(*args, **kwargs)
-                else:
-                    call = (place, sum(other == place for other, _ in self.called))
-                    self.called.append(call)
-                    output = self._visit(call, forward, args, kwargs)
-            finally:
-                self._inside = False
-            noted = self._note("call_module", name, args, kwargs, output, counted=has_weights)
-            if call is not None and noted is not None:
-                self._note_slot(call, *noted, output)
+            with self._one_node():
+                output = forward(*args, **kwargs)
+            self._note("call_module", name, args, kwargs, output, counted=has_weights)
             return output
 
         return recorded
+
+    def visit_slot(self, call: SlotCall, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Output:
+        """The output of a slot."""
+        with self._one_node():
+            output = self._visit(call, forward, args, kwargs)
+        noted = self._note("call_module", self._block.components[call[0]].name, args, kwargs, output)
+        if noted is not None:
+            self._note_slot(call, *noted, output)
+        return output
+
+    @contextmanager
+    def _one_node(self) -> Iterator[None]:
+        """Nothing that happens in here is recorded."""
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False
 
     def __torch_function__(
         self, func: Any, _types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -262,7 +271,7 @@ class _Recorder(TorchFunctionMode):
         return Recording(self._graph, self._slots, spec)
 
 
-def _leaves(name: str, module: nn.Module, slots: Mapping[nn.Module, int]) -> Iterable[tuple[str, nn.Module]]:
+def _leaves(name: str, module: nn.Module, slots: Collection[nn.Module]) -> Iterable[tuple[str, nn.Module]]:
     """The modules below ``module``, itself included, that are one node each: not its slots."""
     if module in slots:
         return

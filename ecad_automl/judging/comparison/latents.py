@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ecad_automl.errors import EvaluationError
+from ecad_automl.patching import replaced
 from ecad_automl.rewards.protocol import Floats
 
 __all__ = ["captured_latents", "latent_distance"]
@@ -41,15 +42,8 @@ def captured_latents(pipe: Any) -> Iterator[list[Tensor]]:
         seen.append(latents.detach().float().cpu())
         return decode(latents, *args, **kwargs)
 
-    before = vars(vae).get("decode")
-    vae.decode = noted
-    try:
+    with replaced("decode", (vae, noted)):
         yield seen
-    finally:
-        if before is None:
-            del vae.decode
-        else:
-            vae.decode = before
 
 
 def latent_distance(latents: Tensor, references: Tensor) -> Floats:

@@ -21,6 +21,7 @@ from ecad_automl.judging.comparison.batch_size import BatchSize
 from ecad_automl.judging.comparison.ledger import Item, Ledger
 from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged
 from ecad_automl.judging.evaluation import check_prompts
+from ecad_automl.patching import without_progress_bar
 from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ class _Work:
 
     def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> _Made:
         from ecad_automl.judging.comparison.latents import captured_latents
-        from ecad_automl.judging.evaluation import generate_batch, without_progress_bar
+        from ecad_automl.judging.evaluation import generate_batch
         from ecad_automl.models.generation import remembered_texts
         from ecad_automl.runtime import apply_schedule
 
