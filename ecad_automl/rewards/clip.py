@@ -18,7 +18,7 @@ from ecad_automl.rewards.clip_encoder import (
     clip_tokenizer,
     processor_files,
 )
-from ecad_automl.rewards.preprocessing import Images, check_count, fit_longest, to_unit_tensors
+from ecad_automl.rewards.preprocessing import Images, check_images, fit_longest, to_unit_tensors
 from ecad_automl.rewards.protocol import Floats
 
 __all__ = ["CLIPScore", "HPSv2", "PickScore"]
@@ -59,9 +59,10 @@ class _ClipReward:
             ``(n,)`` float64.
 
         Raises:
-            RewardError: there is not one prompt per image, or the tensor is of another shape or type.
+            PromptError: there is not one prompt per image.
+            RewardError: images are no such tensor or PIL images.
         """
-        check_count(self.name, images, prompts)
+        check_images(self.name, images, prompts)
         return np.asarray(self._scaled(self._encoder.cosines(images, prompts)), dtype=np.float64)
 
     def _scaled(self, cosines: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from ecad_automl.rewards.image_reward import ImageReward, PackagedImageReward
-from ecad_automl.rewards.image_reward.pixels import levels_to_pixels, picture_pixels
+from ecad_automl.rewards.image_reward.pixels import to_pixels
 from ecad_automl.rewards.image_reward.tokens import load_tokenizer, tokenize
 from tests.references.image_reward_cases import CASES, PROMPTS
 from tests.references.install import environment
@@ -55,10 +54,7 @@ def test_rewards_equal_the_package_s(case: str) -> None:
 @pytest.mark.parametrize("name", make_pictures())
 def test_pixels_equal_the_package_s_to_the_bit(name: str) -> None:
     theirs = load_file(FIXTURES / "pixels.safetensors")[name]
-    assert (picture_pixels([picture(name)], 224)[0] == theirs).all()
-    if picture(name).mode == "RGB":
-        levels = torch.from_numpy(np.array(picture(name))).permute(2, 0, 1)[None].float()
-        assert (levels_to_pixels(levels, 224)[0] == theirs).all()
+    assert (to_pixels([picture(name)], 224)[0] == theirs).all()
 
 
 def test_tokens_equal_the_package_s() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
-from ecad_automl.errors import RewardError
+from ecad_automl.errors import PromptError, RewardError
 from ecad_automl.rewards import Reward, hash_state, weights_of
 from ecad_automl.rewards.clip import CLIPScore, HPSv2, PickScore
 from ecad_automl.rewards.preprocessing import fit_longest, to_pil
@@ -240,7 +240,7 @@ def test_a_tokenizer_or_preprocessing_that_is_missing_or_another_models_is_refus
 
 def test_images_of_a_wrong_shape_type_or_number_are_refused(checkpoint: Path) -> None:
     reward = CLIPScore.from_pretrained(str(checkpoint), device="cpu")
-    with pytest.raises(RewardError, match="3 images and 2 prompts"):
+    with pytest.raises(PromptError, match="3 images and 2 prompts"):
         reward.score(pictures(), PROMPTS[:2])
     with pytest.raises(RewardError, match=r"shape \(3, 40, 56\)"):
         reward.score(pictures()[0], PROMPTS)

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.weights import Weights
 from ecad_automl.rewards.image_reward.frames import read_frame, read_message, write_frame, write_message
-from ecad_automl.rewards.image_reward.inputs import Images, check_images, check_prompt_count
-from ecad_automl.rewards.image_reward.pixels import to_pictures
+from ecad_automl.rewards.preprocessing import Images, check_images, to_pil
 from ecad_automl.rewards.protocol import Floats, check_scores
 
 __all__ = ["PYTHON_VARIABLE", "PackagedImageReward"]
@@ -104,11 +101,10 @@ class PackagedImageReward:
             PromptError: prompts are not ``n`` strings.
             RewardError: images are no such tensor or PIL images, the package failed, or its process ended.
         """
-        check_images(images)
-        check_prompt_count(prompts, len(images))
+        check_images(self.name, images, prompts)
         if not self._end.alive:
             raise RewardError("The process of the package image-reward was closed; make another PackagedImageReward.")
-        pictures = _levels(images)
+        pictures = [np.asarray(picture) for picture in to_pil(images)]
         with self._talking("score") as (requests, answers):
             write_message(requests, {"prompts": list(prompts), "sizes": [picture.shape[:2] for picture in pictures]})
             write_frame(requests, b"".join(picture.tobytes() for picture in pictures))
@@ -151,12 +147,6 @@ class PackagedImageReward:
         except BaseException:  # an answer that nobody waits for would be taken for that of the next request
             self.close()
             raise
-
-
-def _levels(images: Images) -> list[NDArray[np.uint8]]:
-    """8-bit RGB pictures ``(h, w, 3)``."""
-    pictures = to_pictures(images) if isinstance(images, Tensor) else images
-    return [np.asarray(picture.convert("RGB")) for picture in pictures]
 
 
 def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -8,17 +8,16 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.image_reward.checkpoint import build_network, read_state
 from ecad_automl.rewards.image_reward.files import find_files
-from ecad_automl.rewards.image_reward.inputs import Images, check_images, check_prompt_count
 from ecad_automl.rewards.image_reward.med_config import read_med_config
 from ecad_automl.rewards.image_reward.network import Network
-from ecad_automl.rewards.image_reward.pixels import picture_pixels, tensor_pixels
+from ecad_automl.rewards.image_reward.pixels import to_pixels
 from ecad_automl.rewards.image_reward.tokens import load_tokenizer, tokenize
+from ecad_automl.rewards.preprocessing import Images, check_images
 from ecad_automl.rewards.protocol import Floats, check_scores
 
 __all__ = ["ImageReward"]
@@ -135,7 +134,7 @@ class ImageReward:
     def score(self, images: Images, prompts: Sequence[str]) -> Floats:
         """One reward per image, higher is better.
 
-        A tensor is taken as the 8-bit image that saving it gives; on a CUDA device it is resized there.
+        A tensor is taken as the 8-bit image that saving it gives.
 
         Args:
             images: ``(n, 3, h, w)`` float in [0, 1], or ``n`` PIL images of any sizes.
@@ -148,8 +147,7 @@ class ImageReward:
             PromptError: prompts are not ``n`` strings.
             RewardError: images are no such tensor or PIL images, or a reward is not finite.
         """
-        check_images(images)
-        check_prompt_count(prompts, len(images))
+        check_images(self.name, images, prompts)
         parts = [
             self._score_batch(images[start : start + self._batch_size], prompts[start : start + self._batch_size])
             for start in range(0, len(images), self._batch_size)
@@ -159,8 +157,7 @@ class ImageReward:
 
     def _score_batch(self, images: Images, prompts: Sequence[str]) -> Floats:
         vision = self._network.vision
-        size = vision.config.image_size
-        pixels = tensor_pixels(images, size) if isinstance(images, Tensor) else picture_pixels(images, size)
+        pixels = to_pixels(images, vision.config.image_size)
         token_ids, mask = tokenize(self._tokenizer, prompts)
         rewards = self._network(
             pixels.to(vision.device, vision.dtype), token_ids.to(vision.device), mask.to(vision.device)

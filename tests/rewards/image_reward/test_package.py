@@ -122,7 +122,7 @@ def test_an_error_of_the_package_is_reported_and_the_process_goes_on(packaged: P
 
 
 def test_bad_input_is_refused_before_it_is_sent(packaged: PackagedImageReward) -> None:
-    with pytest.raises(PromptError, match="1 prompts for 2 images"):
+    with pytest.raises(PromptError, match="2 images and 1 prompts"):
         packaged.score(torch.zeros(2, 3, 4, 4), ["x"])
     with pytest.raises(RewardError, match="in \\[0, 1\\]"):
         packaged.score(torch.full((1, 3, 4, 4), 255.0), ["x"])

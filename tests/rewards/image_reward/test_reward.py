@@ -147,16 +147,16 @@ def test_a_tokenizer_object_is_taken_and_left_as_it_was(reward: ImageReward, fol
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (torch.zeros(3, 8, 8), r"shape \(3, 8, 8\); \(n, 3, height, width\) is expected"),
+        (torch.zeros(3, 8, 8), r"shape \(3, 8, 8\) .*; \(n, 3, h, w\) floats in"),
         (torch.zeros(1, 8, 8, 3), r"shape \(1, 8, 8, 3\)"),
         (torch.zeros(1, 3, 0, 8), r"shape \(1, 3, 0, 8\)"),
-        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "torch.uint8; floats in"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), r"torch.uint8; \(n, 3, h, w\) floats in"),
         (torch.full((1, 3, 8, 8), 2.0), "from 2 to 2"),
         (torch.full((1, 3, 8, 8), -0.5), "from -0.5"),
         (torch.full((1, 3, 8, 8), torch.nan), "nan"),
         (Image.new("RGB", (8, 8)), "one PIL image; a list"),
         ([np.zeros((8, 8, 3))], "a ndarray as image 0; a PIL image is expected"),
-        ([Image.new("RGB", (0, 8))], r"\(0, 8\) pixels as image 0"),
+        ([Image.new("RGB", (0, 8))], "empty Image as image 0"),
     ],
 )
 def test_what_is_no_image_is_refused(reward: ImageReward, bad: Any, message: str) -> None:
@@ -167,10 +167,10 @@ def test_what_is_no_image_is_refused(reward: ImageReward, bad: Any, message: str
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        (["a cat"], "1 prompts for 2 images"),
-        (["a"] * 3, "3 prompts for 2 images"),
-        ("ab", "the prompts 'ab'; a list"),
-        (["a cat", None], "None as prompt 1; a string"),
+        (["a cat"], "2 images and 1 prompts"),
+        (["a"] * 3, "2 images and 3 prompts"),
+        ("ab", "given 'ab' as prompts; a list of texts"),
+        (["a cat", None], "None.* as prompts; a list of texts"),
     ],
 )
 def test_every_image_needs_one_prompt(reward: ImageReward, prompts: Any, message: str) -> None:
