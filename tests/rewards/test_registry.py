@@ -75,9 +75,11 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_built_in_rewards_are_named() -> None:
-    assert reward_names()[:11] == (
+    assert reward_names()[:13] == (
         "shapes",
         "shapes-caption",
+        "shapes-fidelity",
+        "shapes-margin",
         "fidelity",
         "image-reward",
         "image-reward-package",
