@@ -200,7 +200,7 @@ def categorical(problem: Problem, sampler: optuna.samplers.BaseSampler, seed: in
         trial = study.ask()
         if isinstance(sampler, optuna.samplers.NSGAIISampler):
             # Enqueued trials would not be of any generation otherwise.
-            sampler.get_trial_generation(study, study._storage.get_trial(trial._trial_id))
+            sampler.get_trial_generation(study, study.get_trials(deepcopy=False)[trial.number])
         bits = np.array([trial.suggest_categorical(name, (0, 1)) for name in names], dtype=np.bool_)
         study.tell(trial, problem.evaluate(bits))
     return np.array([trial.values for trial in study.trials])

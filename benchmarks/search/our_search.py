@@ -108,7 +108,7 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
         known = trial.user_attrs
         if attributes.PREDICTED_REWARD in known:
             predicted = [round(known[name], 6) for name in (attributes.PREDICTED_REWARD, attributes.PREDICTED_STD)]
-            generation = trial.system_attrs[ScheduleNSGAIISampler._get_generation_key()]
+            generation = ScheduleNSGAIISampler.generation_of(trial)
             foretold.append(
                 [
                     generation,

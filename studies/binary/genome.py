@@ -58,7 +58,8 @@ def genome_of(trial: Trial | FrozenTrial) -> Bits:
         StudyError: it has none.
     """
     # Optuna's handle keeps the attributes that the trial had when it was asked, before it got its genome.
-    found = trial.storage.get_trial(trial._trial_id).user_attrs if isinstance(trial, Trial) else trial.user_attrs
+    stored = trial.study.get_trials(deepcopy=False)[trial.number] if isinstance(trial, Trial) else trial
+    found = stored.user_attrs
     if attributes.GENOME not in found:
         raise StudyError(
             f"Trial {trial.number} has no genome: its bits were not suggested, or its study has another sampler than "

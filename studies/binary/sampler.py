@@ -111,7 +111,7 @@ class PackedBinarySampler(GenomeSampler[bytes]):
         space = PackedBits(bits, shape, features, dict(exact or {}), named, reference, config.seed)
         if descriptors is None:
             space = replace(space, descriptors=default_descriptors(bits, shape))
-        super().__init__(space, config, initial=initial, use_cache=False)
+        super().__init__(space, config, initial=initial)
         self._lock = threading.RLock()
         self._study: tuple[BaseStorage, int] | None = None
 

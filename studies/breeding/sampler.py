@@ -52,18 +52,13 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         space: what is searched.
         config: the settings of breeding.
         initial: trials of generation 0, seeds included; with 0, seeds are all that it has.
-        use_cache: whether trials may be those that Optuna read when it was last asked for one. Where several threads or
-            processes ask, they must not be.
     """
 
-    def __init__(
-        self, space: Space[Candidate], config: BreedingConfig, *, initial: int = 0, use_cache: bool = True
-    ) -> None:
+    def __init__(self, space: Space[Candidate], config: BreedingConfig, *, initial: int = 0) -> None:
         super().__init__(population_size=config.population)
         self._space = space
         self._config = config
         self._initial = initial
-        self._use_cache = use_cache
         self._plans: dict[int, Plan[Candidate]] = {}
         self._candidates: dict[str, Candidate] = {}
 
@@ -161,22 +156,22 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         if stored is not None:
             return int(stored)
         seed = attributes.GENOME in trial.user_attrs
-        generation = 0 if seed else self.open_generation(study, use_cache=self._use_cache)
+        generation = 0 if seed else self.open_generation(study)
+        # As Optuna's own samplers do it: there is no public way to write to the trial that a sampler is given.
         study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
         return generation
 
-    def open_generation(self, study: Study, *, use_cache: bool = False) -> int:
+    def open_generation(self, study: Study) -> int:
         """The generation that the next bred trial is of: the last one until it has all its offspring, then a new one.
 
         Trials that are being evaluated count as those that have been; those that failed do not.
 
         Args:
             study: the study.
-            use_cache: whether trials may be those that Optuna read when it was last asked for one.
         """
         key, first, last, members = self._get_generation_key(), 0, 1, 0
         states = (*EVALUATED, TrialState.RUNNING)
-        for trial in study._get_trials(deepcopy=False, states=states, use_cache=use_cache):
+        for trial in study.get_trials(deepcopy=False, states=states):
             generation = trial.system_attrs.get(key, -1)
             first += generation == 0
             if generation > last:
@@ -198,6 +193,7 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
 
     def select(self, study: Study, population: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """Optuna's elite of some trials, which are ordered by genome first."""
+        # Optuna offers its strategy for trials of its own choice alone, and in its own order.
         return list(self._elite_population_selection_strategy(study, sorted(population, key=_genome)))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -247,7 +243,7 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
 
     def _taken_genomes(self, study: Study) -> set[str]:
         """Genomes of all trials but those that were cut off."""
-        return set(map(_genome, _with_genome(study._get_trials(deepcopy=False, use_cache=self._use_cache))))
+        return set(map(_genome, _with_genome(study.get_trials(deepcopy=False))))
 
 
 def _with_genome(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

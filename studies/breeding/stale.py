@@ -32,6 +32,7 @@ def release_stale(study: Study) -> int:
 def release(study: Study, trial: FrozenTrial) -> None:
     """Fail a trial that was cut off, so that its genome can be asked again."""
     kept = dict(trial.user_attrs)
+    # Optuna writes attributes through its handle of a trial alone, which ended with the process that asked.
     study._storage.set_trial_user_attr(trial._trial_id, attributes.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
     if kept.get(attributes.ORIGIN, "bred") != "bred":

@@ -45,7 +45,6 @@ def trial_facts(storage: BaseStorage, study: str, numbers: Iterable[int]) -> dic
         KeyError: Optuna knows no such study or trial.
     """
     study_id = storage.get_study_id_from_name(study)
-    key = ScheduleNSGAIISampler._get_generation_key()
     grids = {
         int(name.removeprefix(ARTIFACTS).partition(":")[0]): Artifact(meta["artifact_id"], Kind.GRID, meta["filename"])
         for name, meta in our_pictures(storage.get_study_system_attrs(study_id))
@@ -56,9 +55,8 @@ def trial_facts(storage: BaseStorage, study: str, numbers: Iterable[int]) -> dic
         trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
         trial = storage.get_trial(trial_id)
         said = trial.user_attrs
-        generation = trial.system_attrs.get(key)
         found[number] = TrialFacts(
-            None if generation is None else int(generation),
+            ScheduleNSGAIISampler.generation_of(trial),
             said.get(attributes.OPERATOR),
             bool(said.get(attributes.FILTERED, False)),
             said.get(attributes.PREDICTED_REWARD),
