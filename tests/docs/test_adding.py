@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import code_spans
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ecad_automl", "studies", "surrogate", "storage", "tests")
 PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
@@ -85,3 +87,15 @@ def test_each_change_takes_one_file_and_one_line_and_what_it_adds_works(tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0,", "1,", "2,", "3,", "6,", "9"]
+
+
+@pytest.mark.parametrize("page", ["contributing.md", "design.md"])
+def test_files_that_are_named_are_there(page: str) -> None:
+    """By their whole path, or below the folder of one that was named before."""
+    places = [ROOT, ROOT / "ecad_automl"]
+    for span in code_spans((ROOT / "docs" / page).read_text(encoding="utf-8")):
+        if not re.fullmatch(r"[\w./]+(/|\.py)", span):
+            continue
+        found = [place / span for place in places if (place / span).exists()]
+        assert found, f"{page}: {span}"
+        places.append(found[-1] if span.endswith("/") else found[-1].parent)
