@@ -62,7 +62,7 @@ def main(
 
 def _schedules(storage: str, search: bool, study: str, count: int) -> tuple[dict[str, Any], list[Schedule]]:
     """What a study was about, and its first schedules in the order of their evaluation."""
-    from ecad_automl.cli.studies import read_study
+    from ecad_automl.api.stored import read_study
 
     if search:
         from ecad_automl.cli.app import app
@@ -70,7 +70,7 @@ def _schedules(storage: str, search: bool, study: str, count: int) -> tuple[dict
         arguments = ["search", "--model", "shapes", "--storage", storage, "--study", study]
         app([*arguments, "--evaluations", str(count)], standalone_mode=False)
     found = read_study(storage, study)
-    records = sorted(found.evaluations, key=lambda record: record.trial)[:count]
+    records = sorted(found.runs, key=lambda run: run.trial or 0)[:count]
     return dict(found.identity), [found.schedule(record) for record in records]
 
 

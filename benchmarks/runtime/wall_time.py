@@ -18,7 +18,7 @@ from rich.progress import track
 
 from benchmarks.machine import RESULTS, machine
 from ecad_automl.allocator import keep_freed_memory
-from ecad_automl.cli.studies import read_study
+from ecad_automl.api.stored import read_study
 
 
 def main(
@@ -39,7 +39,7 @@ def main(
     torch.set_num_threads(threads)
     keep_freed_memory()
     found = read_study(storage, study)
-    front = found.front()
+    front = found.front
     chosen = [front[i] for i in np.unique(np.linspace(0, len(front) - 1, schedules).round().astype(int))]
     model = load_model(found.identity["model"])
     evaluator = Evaluator(
@@ -69,7 +69,7 @@ def main(
                 "time_speedup": float(np.median(ratios)),
                 "lowest": min(ratios),
                 "highest": max(ratios),
-                "reward_difference": -record.reward_drop,
+                "reward_difference": record.difference,
             }
         )
     text = table(rows)

@@ -30,7 +30,7 @@ from rich.console import Console
 
 from benchmarks.machine import RESULTS, machine
 from benchmarks.made_up_study import PIXART, made_up_study
-from ecad_automl.cli.studies import read_study
+from ecad_automl.api.stored import read_study
 
 _BROWSER = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 #: Milliseconds; a machine that does other work is slow.
@@ -71,7 +71,7 @@ def main(
     found = {
         "machine": machine(),
         "trials": trials,
-        "front": len(read_study(work, None).front()),
+        "front": len(read_study(work, None).front),
         "load average": round(os.getloadavg()[0], 1),
         "writing notes and pictures": {"first": first, "again": again},
         "without notes": plain,
@@ -94,7 +94,7 @@ def _pages(database: Path, trials: int, repeats: int, *, annotated: bool) -> dic
     """Seconds of each page, first and again (median), and what the server sends for a study."""
     from playwright.sync_api import sync_playwright
 
-    front = read_study(database, None).front()
+    front = read_study(database, None).front
     number = next(record.trial for record in front if record.trial is not None)
     waits: dict[str, tuple[str, Callable[[Any], object]]] = {
         "list": ("/dashboard", lambda page: page.get_by_text("made-up").first.wait_for(timeout=_LONGEST)),

@@ -19,11 +19,11 @@ import numpy as np
 import typer
 
 from benchmarks.machine import RESULTS, machine
-from ecad_automl.cli.report_data import report_data
-from ecad_automl.cli.studies import read_study
+from ecad_automl.api.stored import read_study
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report import html_page
+from ecad_automl.views.report.data import Report
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store
 
 STEPS = 20
@@ -119,7 +119,7 @@ def main(
         database, path = Path(folder) / "large.db", Path(folder) / "report.html"
         save_study(database, evaluations)
         start = time.perf_counter()
-        data = report_data(str(database), read_study(str(database), None))
+        data = Report(read_study(database, None))
         path.write_text(html_page(data), encoding="utf-8")
         written = time.perf_counter() - start
         browser = playwright.chromium.launch(
@@ -130,7 +130,7 @@ def main(
             "machine": machine(),
             "chromium": browser.version,
             "evaluations": len(data.schedules),
-            "front": len(data.front),
+            "front": len(data.study.front),
             "seconds to write": round(written, 2),
             "megabytes": round(path.stat().st_size / 1e6, 2),
             "load average": round(os.getloadavg()[0], 1),

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from ecad_automl.api.stored import StoredStudy
-from ecad_automl.judging.statistics import prompt_interval
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
-from storage import EvaluationRecord
-from studies.confirmation import Verdict
+from ecad_automl.views.run import Confirmed, RunView
+from ecad_automl.views.study import StudyView
 
-__all__ = ["export_record", "file_name_of"]
+__all__ = ["export_run"]
+
+_CONFIDENCE = 0.95
 
 
-def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, verdict: Verdict | None = None) -> Path:
-    """Write one evaluated schedule with its measurements.
+def export_run(study: StudyView, run: RunView, folder: Path) -> Path:
+    """Write one evaluated schedule with its measurements, confirmed ones included.
 
     Args:
         study: it is of.
-        record: its evaluation in the search.
+        run: the schedule as the search scored it.
         folder: where the file goes.
-        verdict: what unseen prompts say of it.
 
     Returns:
         The file, named after study and speedup in what the study minimizes, such as ``shapes-2.13x-trial41.json``.
     """
-    suffix = f"trial{record.trial}" if record.trial is not None else record.origin
-    path = folder / f"{file_name_of(study.name)}-{study.speedup(record):.2f}x-{suffix}.json"
+    path = folder / f"{study.file_name(run)}.json"
     identity, generation = study.identity, study.identity["generation"]
     images = len(identity["prompts"]) * len(identity["seeds"])
-    half = None if record.reward_drop_se is None else 1.96 * record.reward_drop_se
-    difference = 0.0 - record.reward_drop  # not -0.0
+    objectives = {
+        "reward": Measured(value=run.reward, samples=images),
+        "reward_difference": _measured(run.difference, run.difference_interval, images),
+        "gmacs": Measured(value=run.gmacs, unit="GMAC"),
+        "mac_speedup": Measured(value=run.mac_speedup),
+    }
+    if run.latency_ms is not None:
+        objectives |= {
+            "latency_ms": Measured(value=run.latency_ms, unit="ms"),
+            "latency_speedup": Measured(value=run.speedup),
+        }
     metadata = ScheduleMetadata(
         name=path.stem,
         model=identity["model"],
@@ -45,55 +51,30 @@ def export_record(study: StoredStudy, record: EvaluationRecord, folder: Path, ve
         dtype=identity["dtype"],
         call=GenerationSettings(**generation).call_arguments(),
         reward=identity["reward"],
-        objectives={
-            "reward": Measured(value=record.reward, samples=images),
-            "reward_difference": Measured(
-                value=difference,
-                low=None if half is None else difference - half,
-                high=None if half is None else difference + half,
-                confidence=None if half is None else 0.95,
-                samples=images,
-            ),
-            "gmacs": Measured(value=record.gmacs, unit="GMAC"),
-            "mac_speedup": Measured(value=study.uncached.gmacs / record.gmacs),
-            **_latency(study, record),
-            **_confirmed(verdict),
-        },
+        objectives={**objectives, **_confirmed(run.confirmed)},
         study=study.name,
-        trial=record.trial,
-        origin=record.origin,
+        trial=run.trial,
+        origin=run.origin,
         versions=software_versions(),
-        created=record.created,
-        survives=None if verdict is None else verdict.survives,
+        created=run.created,
+        survives=None if run.confirmed is None else run.confirmed.survives,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    save_schedule(path, study.schedule(record), metadata)
+    save_schedule(path, study.schedule(run), metadata)
     return path
 
 
-def file_name_of(study: str) -> str:
-    """The name of a study as part of a file name: it may hold what separates folders, or leads out of them."""
-    return re.sub(r"[^\w.+-]+", "-", study).strip("-.") or "study"
-
-
-def _latency(study: StoredStudy, record: EvaluationRecord) -> dict[str, Measured]:
-    """What the study's latency model predicts; nothing where the study minimizes MACs."""
-    if record.latency_ms is None:
-        return {}
-    return {
-        "latency_ms": Measured(value=record.latency_ms, unit="ms"),
-        "latency_speedup": Measured(value=study.speedup(record)),
-    }
-
-
-def _confirmed(verdict: Verdict | None) -> dict[str, Measured]:
+def _confirmed(found: Confirmed | None) -> dict[str, Measured]:
     """The figures on unseen prompts; nothing where there are none."""
-    if verdict is None:
+    if found is None:
         return {}
-    reward, difference, samples = prompt_interval(verdict.run.scores), verdict.difference, verdict.run.scores.size
     return {
-        name: Measured(
-            value=interval.mean, low=interval.low, high=interval.high, confidence=interval.confidence, samples=samples
-        )
-        for name, interval in (("confirmed_reward", reward), ("confirmed_reward_difference", difference))
+        "confirmed_reward": _measured(found.reward, found.reward_interval, found.images),
+        "confirmed_reward_difference": _measured(found.difference, found.difference_interval, found.images),
     }
+
+
+def _measured(value: float, interval: tuple[float, float] | None, samples: int) -> Measured:
+    if interval is None:
+        return Measured(value=value, samples=samples)
+    return Measured(value=value, low=interval[0], high=interval[1], confidence=_CONFIDENCE, samples=samples)

@@ -1,147 +1,40 @@
-"""Reading a study to inspect it; imports neither torch nor Optuna."""
+"""Reading a study to inspect it: the one place where stored rows become what people see. Needs no torch or Optuna."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ecad_automl.api.confirmed import confirmed_front, confirmed_runs
 from ecad_automl.errors import StudyError
+from ecad_automl.judging.statistics import half_width
+from ecad_automl.schedules.heuristics import is_published
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import (
-    BaselineRecord,
-    EvaluationRecord,
-    GenerationRecord,
-    Store,
-    shown,
-)
-from studies.evaluated import Costly, minimizes_latency, study_cost, study_front
-from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
+from ecad_automl.views.run import Kind, RunView
+from ecad_automl.views.study import GenerationView, StudyView
+from storage import BaselineRecord, EvaluationRecord, Store, shown
+from studies import attributes
+from studies.confirmation import Confirmation, load_confirmation
+from studies.evaluated import minimizes_latency, study_cost, study_front
+from studies.quality import Scale, hypervolume_curve, worst_of_interest
 
-__all__ = ["StoredStudy", "StudyCost", "find_study", "read_study"]
+__all__ = ["find_study", "read_study"]
 
 _UNCACHED = "uncached"
+#: Optuna's own; the sampler's class name stands before the colon.
+_GENERATION = "%:generation"
 
 
-@dataclass(frozen=True)
-class StudyCost:
-    """What a study minimizes.
-
-    Args:
-        name: for people.
-        unit: of a value.
-        of: the value of a record.
-    """
-
-    name: str
-    unit: str
-    of: Callable[[Costly], float]
-
-
-@dataclass(frozen=True)
-class StoredStudy:
-    """All that a study database holds of one study.
-
-    Args:
-        name: of the study.
-        identity: what its results depend on.
-        layout: the slots of its transformer.
-        evaluations: every evaluated schedule, without per-image scores.
-        baselines: uncached runs by name.
-        generations: figures of each generation.
-    """
-
-    name: str
-    identity: dict[str, Any]
-    layout: Layout
-    evaluations: list[EvaluationRecord]
-    baselines: dict[str, BaselineRecord]
-    generations: list[GenerationRecord]
-
-    @property
-    def steps(self) -> int:
-        """Denoising steps of its schedules."""
-        return int(self.identity["generation"]["steps"])
-
-    @property
-    def cost(self) -> StudyCost:
-        """What it minimizes; studies that say nothing of it minimize MACs."""
-        name, unit = ("MACs", "GMACs per image")
-        if minimizes_latency(self.identity):
-            name, unit = ("latency", "ms per image in the transformer")
-        return StudyCost(name, unit, study_cost(self.identity))
-
-    def speedup(self, record: Costly) -> float:
-        """How many times cheaper than the uncached run."""
-        return self.cost.of(self.uncached) / self.cost.of(record)
-
-    @property
-    def uncached(self) -> BaselineRecord:
-        """The run that everything is compared with."""
-        return self.baselines[_UNCACHED]
-
-    def front(self) -> list[EvaluationRecord]:
-        """The evaluated schedules that no other one beats, cheapest first."""
-        return study_front(self.evaluations, self.identity)
-
-    def at_speedup(self, records: Sequence[EvaluationRecord], speedup: float) -> EvaluationRecord:
-        """The record of the highest reward that is at least so many times cheaper than the uncached run.
-
-        Raises:
-            StudyError: none is that cheap.
-        """
-        full = self.cost.of(self.uncached)
-        return records[most_reward_at_speedup(*self._values(records), full, speedup)]
-
-    def within_drop(self, records: Sequence[EvaluationRecord], drop: float) -> EvaluationRecord:
-        """The cheapest record whose mean reward is at most so much below that of the uncached run.
-
-        Raises:
-            StudyError: every record loses more.
-        """
-        drops = [record.reward_drop for record in records]
-        return records[cheapest_within_drop(*self._values(records), drops, drop)]
-
-    def knee(self, records: Sequence[EvaluationRecord]) -> EvaluationRecord:
-        """The record where a front bends most.
-
-        Raises:
-            StudyError: there is none.
-        """
-        return records[knee(*self._values(records))]
-
-    def trial(self, number: int) -> EvaluationRecord:
-        """The evaluation of an Optuna trial.
-
-        Raises:
-            StudyError: the study has none of that trial.
-        """
-        trials = {record.trial: record for record in self.evaluations if record.trial is not None}
-        if number in trials:
-            return trials[number]
-        known = f"the trials go from {min(trials)} to {max(trials)}" if trials else "it has no trials yet"
-        raise StudyError(f"The study has no evaluated trial {number}; {known}.")
-
-    def _values(self, records: Sequence[EvaluationRecord]) -> tuple[list[float], list[float]]:
-        return [record.reward for record in records], list(map(self.cost.of, records))
-
-    def evaluation(self, genome: str) -> EvaluationRecord:
-        """The evaluation of a genome that the study holds."""
-        return next(record for record in self.evaluations if record.genome == genome)
-
-    def schedule(self, record: EvaluationRecord) -> Schedule:
-        """The schedule of an evaluation."""
-        return Schedule.from_hex(self.layout, self.steps, record.genome)
-
-
-def read_study(storage: str | Path, name: str | None) -> StoredStudy:
+def read_study(storage: str | Path, name: str | None, sample: str | None = None) -> StudyView:
     """Read a study; without a name, the only one of the file.
 
     Args:
         storage: path or URL of the study database.
         name: of the study.
+        sample: the prompts and seeds to show as confirmed, see :func:`studies.confirmation.load_confirmation`.
 
     Raises:
         StorageError: the database is missing, damaged or cannot be reached.
@@ -149,17 +42,23 @@ def read_study(storage: str | Path, name: str | None) -> StoredStudy:
     """
     with Store.open(storage, read_only=True) as store:
         name, identity = find_study(store, storage, name)
-        study = StoredStudy(
+        evaluations = store.evaluations(name, scores=False)
+        baselines = store.baselines(name)
+        if not evaluations or _UNCACHED not in baselines:
+            raise StudyError(f"The study {name!r} has no evaluated schedule yet; run `ecad-automl search` first.")
+        return _view(
+            shown(storage),
             name,
             identity,
-            Layout.from_dict(identity["layout"]),
-            store.evaluations(name, scores=False),
-            store.baselines(name),
-            store.generations(name),
+            evaluations,
+            baselines,
+            tuple(
+                GenerationView(g.generation, g.evaluations, g.rank_correlation, g.coverage, g.surrogate_used)
+                for g in store.generations(name)
+            ),
+            load_confirmation(store, name, sample),
+            _trial_figures(store, name),
         )
-    if not study.evaluations or _UNCACHED not in study.baselines:
-        raise StudyError(f"The study {name!r} has no evaluated schedule yet; run `ecad-automl search` first.")
-    return study
 
 
 def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str, dict[str, Any]]:
@@ -178,3 +77,135 @@ def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str
     if identity is None:
         raise StudyError(f"{where} holds no study {name!r}; it holds {listed}.")
     return name, identity
+
+
+def _view(
+    storage: str,
+    name: str,
+    identity: dict[str, Any],
+    evaluations: list[EvaluationRecord],
+    baselines: dict[str, BaselineRecord],
+    generations: tuple[GenerationView, ...],
+    confirmation: Confirmation | None,
+    trials: Mapping[int, Mapping[str, Any]],
+) -> StudyView:
+    layout, cost = Layout.from_dict(identity["layout"]), study_cost(identity)
+    full, steps, timed = baselines[_UNCACHED], int(identity["generation"]["steps"]), minimizes_latency(identity)
+    on_front = {record.genome for record in study_front(evaluations, identity)}
+    prompts = len(identity["prompts"])
+    trial_of = {record.genome: record.trial for record in evaluations if record.trial is not None}
+    confirmed = {} if confirmation is None else confirmed_runs(confirmation.verdicts, trial_of)
+
+    def view(record: EvaluationRecord | BaselineRecord, key: str, **more: Any) -> RunView:
+        error = record.reward_drop_se
+        return RunView(
+            reward=record.reward,
+            difference=0.0 - record.reward_drop,  # not -0.0
+            standard_error=math.nan if error is None else error,
+            half=None if error is None else half_width(error, prompts),
+            gmacs=record.gmacs,
+            mac_speedup=full.gmacs / record.gmacs,
+            cost=cost(record),
+            speedup=cost(full) / cost(record),
+            latency_ms=record.latency_ms,
+            confirmed=confirmed.get(key),
+            **more,
+        )
+
+    def evaluated(record: EvaluationRecord) -> RunView:
+        return view(
+            record,
+            record.genome,
+            kind=Kind.FRONT if record.genome in on_front else _kind(record),
+            origin=record.origin,
+            trial=record.trial,
+            genome=record.genome,
+            steps=steps,
+            complete=record.complete,
+            feasible=record.feasible,
+            created=record.created,
+            **(trials.get(record.trial, {}) if record.trial is not None else {}),
+        )
+
+    def unseen(key: str, origin: str, value: float) -> RunView:
+        """A run that only unseen prompts know: of fewer steps, or a schedule that the search did not evaluate."""
+        # MACs and times of whole steps are in the same proportion.
+        schedule = None if key.endswith(" steps") else Schedule.from_hex(layout, steps, key)
+        gmacs = value * full.gmacs / cost(full) if schedule is None else schedule.gmacs
+        return RunView(
+            kind=Kind.STEPS if schedule is None else Kind.HEURISTIC if is_published(origin) else Kind.EVALUATED,
+            origin=origin,
+            genome=None if schedule is None else key,
+            steps=int(key.split(maxsplit=1)[0]) if schedule is None else steps,
+            reward=math.nan,
+            difference=math.nan,
+            gmacs=gmacs,
+            mac_speedup=full.gmacs / gmacs,
+            cost=value,
+            speedup=cost(full) / value,
+            latency_ms=value if timed else None,
+            confirmed=confirmed[key],
+        )
+
+    runs = tuple(map(evaluated, evaluations))
+    uncached = view(full, _UNCACHED, kind=Kind.UNCACHED, origin=full.name, steps=full.steps)
+    shorter = {
+        record.name: view(record, record.name, kind=Kind.STEPS, origin=record.name, steps=record.steps)
+        for record in baselines.values()
+        if record is not full
+    }
+    by_key = {run.genome or "": run for run in runs} | shorter
+    for verdict in () if confirmation is None else confirmation.verdicts.all:
+        key = verdict.run.key
+        if key not in by_key:
+            by_key[key] = unseen(key, verdict.run.label, verdict.run.cost)
+            if by_key[key].kind is Kind.STEPS:
+                shorter[key] = by_key[key]
+    cheapest = min(evaluations, key=cost)
+    floor = worst_of_interest(full.reward, (record.reward for record in baselines.values()), cheapest.reward)
+    curve = hypervolume_curve(
+        Scale(full.reward, floor, cost(full)),
+        [record.reward for record in evaluations],
+        [cost(record) for record in evaluations],
+        [record.complete and record.feasible for record in evaluations],
+    )
+    return StudyView(
+        name=name,
+        storage=storage,
+        identity=identity,
+        layout=layout,
+        cost_name="latency" if timed else "MACs",
+        cost_unit="ms per image in the transformer" if timed else "GMACs per image",
+        runs=runs,
+        uncached=uncached,
+        shorter=tuple(sorted(shorter.values(), key=lambda run: run.cost)),
+        floor=floor,
+        hypervolume=tuple(curve.tolist()),
+        generations=generations,
+        confirmed=None if confirmation is None else confirmed_front(confirmation, by_key, cost(full)),
+    )
+
+
+def _kind(record: EvaluationRecord) -> Kind:
+    """What a schedule is that is not on the front."""
+    if not record.complete:
+        return Kind.STOPPED
+    if not record.feasible:
+        return Kind.INFEASIBLE
+    return Kind.HEURISTIC if is_published(record.origin) else Kind.EVALUATED
+
+
+def _trial_figures(store: Store, study: str) -> dict[int, dict[str, Any]]:
+    """What Optuna's tables say of trials beyond our own, by their number, in the terms of a run's view."""
+    found: dict[int, dict[str, Any]] = {}
+    for name, key, kind in (
+        ("operator", attributes.OPERATOR, str),
+        ("generation", _GENERATION, int),
+        ("filtered", attributes.FILTERED, bool),
+        ("predicted_reward", attributes.PREDICTED_REWARD, float),
+        ("predicted_std", attributes.PREDICTED_STD, float),
+    ):
+        for number, value in store.trial_attributes(study, key, system=key == _GENERATION).items():
+            if isinstance(value, kind):
+                found.setdefault(number, {})[name] = value
+    return found

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ecad_automl.api.prompts import choose_prompts, held_out_prompts
+from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_reward
-from ecad_automl.cli.confirmed import show_confirmation
+from ecad_automl.cli.confirmed import confirmed_of, show_confirmation
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Column, Device, Json, Moved, Prompts, Split, Storage, Study
 from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError
+from ecad_automl.views.study import StudyView
 from storage import Store, shown
-from studies.confirmation import check_unseen, load_confirmation
+from studies.confirmation import check_unseen
 
 if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
@@ -86,10 +87,8 @@ def confirm(
         except KeyboardInterrupt:
             say(console, "Stopped. Every run that was scored is kept; the same command goes on from here.")
             raise typer.Exit(STOPPED) from None
-    with Store.open(storage, read_only=True) as store:
-        confirmation = load_confirmation(store, found.name, job.sample)
-    assert confirmation is not None
-    show_confirmation(found, storage, confirmation, json_output=json_output)
+    found = read_study(storage, found.name, job.sample)
+    show_confirmation(found, confirmed_of(found), json_output=json_output)
 
 
 def read_seeds(text: str) -> list[int]:
@@ -111,7 +110,7 @@ def read_seeds(text: str) -> list[int]:
 
 
 def _prompts(
-    storage: str, study: StoredStudy, given: str | None, column: str | None, split: str | None, limit: int | None
+    storage: str, study: StudyView, given: str | None, column: str | None, split: str | None, limit: int | None
 ) -> list[str]:
     """Those that are named, those that the search left aside, or bundled ones."""
     if limit is not None and limit < 2:

@@ -54,7 +54,7 @@ def dashboard(
     with Store.open(storage, read_only=True) as store:
         names = store.studies()
     if study is not None and study not in names:
-        from ecad_automl.cli.studies import read_study
+        from ecad_automl.api.stored import read_study
 
         read_study(storage, study)  # its message lists those that exist
     console = messages()

@@ -8,16 +8,28 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ecad_automl.cli.confirmed import read_confirmation
-from ecad_automl.cli.dashboard_notes import schedule_note, study_note
+from ecad_automl.api.stored import read_study
 from ecad_automl.cli.dashboard_pictures import draw_grids, draw_heatmaps, make_folder
-from ecad_automl.cli.dashboard_study import TRIALS, figures_of, shown_front, spread
-from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.views.charts import compute_chart, front_chart, hypervolume_chart, painted, spread, surrogate_chart
+from ecad_automl.views.notes import NotePicture, schedule_note, study_note
+from ecad_automl.views.run import RunView
+from ecad_automl.views.study import StudyView
 from storage import optuna_storage, storage_faults, writer_lock
-from studies.dashboard import Changes, StudyContent, TrialContent, annotate, trial_facts
+from studies.dashboard import Changes, Kind, StudyContent, TrialContent, annotate, trial_pictures
 
 __all__ = ["PictureOptions", "annotate_studies"]
+
+#: Schedules of a front that get notes and pictures: each page carries what is known of all of them.
+_TRIALS = 100
+#: Columns of the plot of computed shares, and points in the background of the front: each page carries all plots.
+_COLUMNS = 60
+_CANDIDATES = 600
+#: What a picture shows, for those who do not see it.
+_SHOWN = {
+    Kind.GRID: "Images of the first prompts: uncached, cached, and their difference",
+    Kind.HEATMAP: "Which component of which block is computed at which step",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ def annotate_studies(
         console: for progress and messages.
 
     Raises:
-        StorageError: optuna-dashboard or plotly is not installed, or images were asked for and nothing can be written.
+        StorageError: optuna-dashboard is not installed, or images were asked for and nothing can be written.
         EcadError: images were asked for and cannot be made.
     """
     _check_installed()
@@ -82,19 +94,18 @@ def annotate_studies(
         console.print(_told(name, changes, folder), highlight=False, markup=False, soft_wrap=True)
 
 
-def _content(storage: str, study: StoredStudy, folder: Path, options: PictureOptions, console: Console) -> StudyContent:
-    numbers = [record.trial for record in spread(study.front(), TRIALS) if record.trial is not None]
-    confirmation = read_confirmation(storage, study.name)
+def _content(storage: str, study: StudyView, folder: Path, options: PictureOptions, console: Console) -> StudyContent:
+    # The dearest first.
+    runs = spread([run for run in reversed(study.front) if run.trial is not None], _TRIALS)
     with storage_faults(storage), optuna_storage(storage) as trials:
-        facts = trial_facts(trials, study.name, numbers)
-    shown = shown_front(study, confirmation, facts)
+        known = trial_pictures(trials, study.name, [run.trial for run in runs if run.trial is not None])
     make_folder(folder)
-    heatmaps = draw_heatmaps(study, shown, folder, console)
-    grids = {each.number: each.facts.grid for each in shown if each.facts.grid is not None}
+    heatmaps = draw_heatmaps(study, runs, folder, console)
+    grids = {number: pictures.grid for number, pictures in known.items() if pictures.grid is not None}
     if options.images:
         grids = draw_grids(
             study,
-            shown,
+            runs,
             folder,
             console,
             count=options.images,
@@ -102,17 +113,25 @@ def _content(storage: str, study: StoredStudy, folder: Path, options: PictureOpt
             device=options.device,
             batch_size=options.batch_size,
         )
-    pictures = {
-        each.number: tuple(found[each.number] for found in (grids, heatmaps) if each.number in found) for each in shown
+    contents = []
+    for run in runs:
+        number = run.trial or 0
+        pictures = tuple(found[number] for found in (grids, heatmaps) if number in found)
+        shown = [NotePicture(f"{known[number].address}{each.id}", _SHOWN[each.kind]) for each in pictures]
+        contents.append(TrialContent(number, schedule_note(study, run, shown), pictures))
+    return StudyContent(study_note(study, runs), tuple(contents), _plots(study, runs))
+
+
+def _plots(study: StudyView, runs: list[RunView]) -> dict[str, str]:
+    """The plots of a study, as JSON of plotly, by their ids in the dashboard."""
+    columns = spread(runs, _COLUMNS)
+    charts = {
+        "ecad-front": front_chart(study, most=_CANDIDATES),
+        "ecad-hypervolume": hypervolume_chart(study),
+        "ecad-surrogate": surrogate_chart(study),
+        "ecad-compute": compute_chart(study, columns) if columns else None,
     }
-    return StudyContent(
-        study_note(study, shown, confirmation, storage),
-        tuple(
-            TrialContent(each.number, schedule_note(study, each, storage, pictures[each.number]), pictures[each.number])
-            for each in shown
-        ),
-        figures_of(study, shown, confirmation),
-    )
+    return {name: painted(chart) for name, chart in charts.items() if chart is not None}
 
 
 def _told(name: str, changes: Changes, folder: Path) -> str:
@@ -128,10 +147,9 @@ def _check_installed() -> None:
     """Before anything that takes long.
 
     Raises:
-        StorageError: a part of the dashboard is missing.
+        StorageError: the dashboard is missing.
     """
     import importlib.util
 
-    for name, package in (("optuna_dashboard", "optuna-dashboard"), ("plotly", "plotly")):
-        if importlib.util.find_spec(name) is None:
-            raise StorageError(f"{package} is not installed; install it with pip install 'ecad-automl[dashboard]'.")
+    if importlib.util.find_spec("optuna_dashboard") is None:
+        raise StorageError("optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ecad_automl.cli.dashboard_study import Shown, picture_id
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_model import load_study_model
 from ecad_automl.errors import FileError
-from studies.dashboard.content import Artifact, Kind
+from ecad_automl.views.run import RunView
+from ecad_automl.views.study import StudyView
+from studies.dashboard.content import Artifact, Kind, artifact_id
 
 __all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
 
@@ -40,7 +40,7 @@ def make_folder(folder: Path) -> None:
         raise FileError(f"The folder {folder} for pictures cannot be made ({error.strerror}).") from error
 
 
-def draw_heatmaps(study: StoredStudy, shown: Sequence[Shown], folder: Path, console: Console) -> dict[int, Artifact]:
+def draw_heatmaps(study: StudyView, runs: Sequence[RunView], folder: Path, console: Console) -> dict[int, Artifact]:
     """A picture of each schedule, by the number of its trial; those that exist are not drawn again.
 
     Raises:
@@ -49,22 +49,22 @@ def draw_heatmaps(study: StoredStudy, shown: Sequence[Shown], folder: Path, cons
     from ecad_automl.views.plots import plot_heatmap
 
     found, drawings = {}, []
-    for each in shown:
-        speedup = f"{study.speedup(each.record):.2f}x"
-        found[each.number] = artifact = Artifact(
-            picture_id(study, each, "heatmap", _LOOK), Kind.HEATMAP, f"schedule-{speedup}-trial{each.number}.png"
+    for run in runs:
+        number, speedup = run.trial or 0, f"{run.speedup:.2f}x"
+        found[number] = artifact = Artifact(
+            _picture_id(study, run, "heatmap", _LOOK), Kind.HEATMAP, f"schedule-{speedup}-trial{number}.png"
         )
         path = folder / artifact.id
         if not path.exists():
-            title = f"trial {each.number}: {speedup} in {study.cost.name}, reward {each.difference:+.4f}"
-            drawings.append(partial(plot_heatmap, path, each.schedule, title=title))
+            title = f"trial {number}: {speedup} in {study.cost_name}, reward {run.difference:+.4f}"
+            drawings.append(partial(plot_heatmap, path, study.schedule(run), title=title))
     _all(drawings, "Heatmaps", console)
     return found
 
 
 def draw_grids(
-    study: StoredStudy,
-    shown: Sequence[Shown],
+    study: StudyView,
+    runs: Sequence[RunView],
     folder: Path,
     console: Console,
     *,
@@ -80,7 +80,7 @@ def draw_grids(
 
     Args:
         study: which one.
-        shown: the schedules.
+        runs: the schedules; each has a trial.
         folder: for the pictures.
         console: for progress.
         count: prompts of the search.
@@ -94,52 +94,52 @@ def draw_grids(
         EvaluationError: it gives no images.
         EcadError: a file cannot be written.
     """
-    prompts = [str(prompt) for prompt in study.identity["prompts"]][:count]
+    prompts = study.prompts[:count]
     seed = int(study.identity["seeds"][0])
     kind = ("grid", _LOOK, str(AMPLIFICATION), str(seed), *prompts)
     found = {
-        each.number: Artifact(
-            picture_id(study, each, *kind),
-            Kind.GRID,
-            f"images-{study.speedup(each.record):.2f}x-trial{each.number}.png",
+        run.trial or 0: Artifact(
+            _picture_id(study, run, *kind), Kind.GRID, f"images-{run.speedup:.2f}x-trial{run.trial}.png"
         )
-        for each in shown
+        for run in runs
     }
-    missing = [each for each in shown if not (folder / found[each.number].id).exists()]
+    paths = {run: folder / found[run.trial or 0].id for run in runs}
+    missing = [run for run, path in paths.items() if not path.exists()]
     if not missing:
         return found
     with console.status("Loading the model ..."):
         quiet_libraries()
         from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.rewards import load_reward
+        from ecad_automl.views.plots import image_grid
 
         loaded = load_study_model(study, model, device)
         # An evaluator wants a reward; nothing is scored here.
         scorer = load_reward("fidelity")
         evaluator = Evaluator(loaded.pipe, prompts, [seed], scorer, loaded.settings, batch_size=batch_size)
 
-    def draw(each: Shown) -> None:
-        cached = evaluator.generate(each.schedule).permute(0, 2, 3, 1).numpy()
-        _grid(folder / found[each.number].id, study, each, uncached, cached, prompts)
+    def draw(run: RunView) -> None:
+        cached: Images = evaluator.generate(study.schedule(run)).permute(0, 2, 3, 1).numpy()
+        columns = {
+            "uncached": uncached,
+            f"cached\n{run.speedup:.2f}x in {study.cost_name}": cached,
+            f"difference\ntimes {AMPLIFICATION}": AMPLIFICATION * np.abs(cached - uncached),
+        }
+        image_grid(paths[run], columns, prompts)
 
     with evaluator:
         with console.status("Images, uncached ..."):
             uncached: Images = evaluator.reference_images.permute(0, 2, 3, 1).numpy()
-        _all([partial(draw, each) for each in missing], "Images", console)
+        _all([partial(draw, run) for run in missing], "Images", console)
     return found
 
 
-def _grid(
-    path: Path, study: StoredStudy, shown: Shown, uncached: Images, cached: Images, prompts: Sequence[str]
-) -> None:
-    from ecad_automl.views.plots import image_grid
-
-    columns: Mapping[str, Images] = {
-        "uncached": uncached,
-        f"cached\n{study.speedup(shown.record):.2f}x in {study.cost.name}": cached,
-        f"difference\ntimes {AMPLIFICATION}": AMPLIFICATION * np.abs(cached - uncached),
-    }
-    image_grid(path, columns, prompts)
+def _picture_id(study: StudyView, run: RunView, *what: str) -> str:
+    """The id of a picture of a schedule: another one for another model, way to generate, or thing to show."""
+    made_by = [
+        str(study.identity[name]) for name in ("model", "revision", "scheduler", "scheduler_config", "generation")
+    ]
+    return artifact_id(study.name, str(run.trial), *made_by, str(run.genome), *what)
 
 
 def _all(drawings: Sequence[Callable[[], None]], name: str, console: Console) -> None:

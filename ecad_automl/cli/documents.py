@@ -6,9 +6,12 @@ Keys are never taken away or renamed within a version of a schema; new ones may 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from ecad_automl.views.run import RunView
+from ecad_automl.views.study import ConfirmedFront, StudyView
 
 __all__ = [
     "ComputedSteps",
@@ -28,7 +31,6 @@ __all__ = [
     "ReportDocument",
     "Run",
     "SearchDocument",
-    "interval_of",
 ]
 
 #: As the user wrote it, relative paths included.
@@ -38,13 +40,8 @@ File = Annotated[Path, PlainSerializer(str)]
 Interval = tuple[float, float] | None
 
 
-def interval_of(mean: float, half: float | None) -> Interval:
-    """A symmetric interval."""
-    return None if half is None else (mean - half, mean + half)
-
-
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
 class Document(_Part):
@@ -101,6 +98,16 @@ class _Front(_OfStudy):
     cost: Literal["MACs", "latency"]
     cost_unit: str
 
+    @staticmethod
+    def _about(study: StudyView) -> dict[str, Any]:
+        return {
+            "study": study.name,
+            "storage": study.storage,
+            "reward": study.reward_name,
+            "cost": study.cost_name,
+            "cost_unit": study.cost_unit,
+        }
+
 
 class FrontDocument(_Front):
     """Of ``front``: what no other schedule beats, the cheapest first, and what it is to be compared with.
@@ -120,6 +127,18 @@ class FrontDocument(_Front):
     front: list[Run]
     fewer_steps: list[Run]
     heuristics: list[Run]
+
+    @classmethod
+    def of(cls, study: StudyView, *, baselines: bool) -> Self:
+        """The front, and what it is to be compared with."""
+        return cls(
+            **cls._about(study),
+            evaluations=len(study.runs),
+            uncached=Run.model_validate(study.uncached),
+            front=list(map(Run.model_validate, study.front)),
+            fewer_steps=list(map(Run.model_validate, study.searched_shorter)) if baselines else [],
+            heuristics=list(map(Run.model_validate, study.heuristics)) if baselines else [],
+        )
 
 
 class ConfirmedRun(_Part):
@@ -151,6 +170,14 @@ class ConfirmedRun(_Part):
     beaten_by: str | None
     beaten_surely: bool
 
+    @classmethod
+    def of(cls, run: RunView) -> Self:
+        """A run that was confirmed."""
+        found = run.confirmed
+        assert found is not None
+        own = {name: getattr(found, name) for name in cls.model_fields if name not in ("trial", "origin", "speedup")}
+        return cls(trial=run.trial, origin=run.origin, speedup=run.speedup, **own)
+
 
 class ConfirmationDocument(_Front):
     """Of ``confirm`` and ``front --confirmed``.
@@ -178,6 +205,22 @@ class ConfirmationDocument(_Front):
     rank_correlation: float | None
     neighbors: int
     neighbors_kept: int
+
+    @classmethod
+    def of(cls, study: StudyView, found: ConfirmedFront, *, baselines: bool) -> Self:
+        """The front on unseen prompts."""
+        return cls(
+            **cls._about(study),
+            prompts=found.prompts,
+            seeds=found.seeds,
+            missing=found.missing,
+            front=list(map(ConfirmedRun.of, found.front)),
+            others=list(map(ConfirmedRun.of, found.others)) if baselines else [],
+            survivors=len(found.survivors),
+            rank_correlation=found.rank_correlation,
+            neighbors=found.neighbors,
+            neighbors_kept=found.neighbors_kept,
+        )
 
 
 class ComputedSteps(_Part):
@@ -265,6 +308,18 @@ class ExportedSchedule(Run):
     confirmed_difference: float | None
     confirmed_interval: Interval
     survives: bool | None
+
+    @classmethod
+    def written(cls, run: RunView, file: Path) -> Self:
+        """A run that was written to a file."""
+        found = run.confirmed
+        return cls(
+            **Run.model_validate(run).model_dump(),
+            file=file,
+            confirmed_difference=None if found is None else found.difference,
+            confirmed_interval=None if found is None else found.difference_interval,
+            survives=None if found is None else found.survives,
+        )
 
 
 class ExportDocument(_OfStudy):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ecad_automl.api.export import export_record
+from ecad_automl.api.export import export_run
+from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.confirmed import need_confirmation, read_confirmation
-from ecad_automl.cli.documents import ExportDocument, ExportedSchedule, interval_of
+from ecad_automl.cli.confirmed import confirmed_of
+from ecad_automl.cli.documents import ExportDocument, ExportedSchedule
 from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
-from ecad_automl.cli.runs import run_facts
-from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import OptionError, StudyError
 from ecad_automl.hub import save_index
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
@@ -30,10 +29,10 @@ from ecad_automl.sharing import (
     schedule_card,
     write_card,
 )
-from storage import EvaluationRecord, shown
-from studies.confirmation import Verdict
+from ecad_automl.views.run import RunView, interval_text
+from ecad_automl.views.study import StudyView
 
-__all__ = ["export", "export_record"]
+__all__ = ["export"]
 
 
 def export(
@@ -73,39 +72,34 @@ def export(
     if private and push_to_hub is None:
         raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study)
-    confirmation = need_confirmation(storage, found.name) if confirmed else read_confirmation(storage, found.name)
-    verdicts = {v.run.key: v for v in confirmation.verdicts.all} if confirmation else {}
-    front = found.front()
+    front: Sequence[RunView] = found.front
     if confirmed:
-        front = _confirmed_front(front, verdicts)
+        front = _survivors(found)
     if speedup is not None:
-        records = [found.at_speedup(front, speedup)]
+        runs: Sequence[RunView] = [found.at_speedup(speedup, front)]
     elif max_drop is not None:
-        records = [found.within_drop(front, max_drop)]
+        runs = [found.within_drop(max_drop, front)]
     elif trial is not None:
-        records = [found.trial(trial)]
+        runs = [found.trial(trial)]
     else:
-        records = [found.knee(front)] if knee_point else front
+        runs = [found.knee(front)] if knee_point else front
+    # As the search scored them, whatever they were chosen by.
+    searched = {run.genome: run for run in found.runs}
     if card:
         check_card(out, None)
     console = results(json_output=json_output)
-    paths: dict[str, Path] = {}
-    for record in records:
-        verdict = verdicts.get(record.genome)
-        searched = found.evaluation(record.genome)
-        path = paths[record.genome] = export_record(found, searched, out, verdict)
-        told = "" if verdict is None else f", {verdict.difference.mean:+.4f} ±{verdict.difference.half:.4f} confirmed"
-        say(
-            console,
-            f"{path}: {_savings(found, record)}, reward {0.0 - searched.reward_drop:+.4f} to uncached{told}",
-            keep=[path],
-        )
+    paths: dict[str | None, Path] = {}
+    for run in (searched[each.genome] for each in runs):
+        path = paths[run.genome] = export_run(found, run, out)
+        seen = run.confirmed
+        told = "" if seen is None else f", {interval_text(seen.difference, seen.half, ' ±')} confirmed"
+        say(console, f"{path}: {run.savings}, reward {run.difference:+.4f} to uncached{told}", keep=[path])
     files = {path.name: load_schedule(path) for path in paths.values()}
     whole = not chosen
     index = save_index(out, files) if whole else None
     if index is not None:
         say(console, f"{index}: the list of these {len(files)}", keep=[index])
-    example = paths[(found.knee(front) if whole else records[0]).genome]
+    example = paths[(found.knee(front) if whole else runs[0]).genome]
     if card:
         text = collection_card(files, str(out)) if whole else schedule_card(files[example.name], str(example))
         write_card(out, text, None)
@@ -116,36 +110,21 @@ def export(
             pushed, applied = _push(push_to_hub, files, whole=whole, private=private, card=card)
         use = f'apply_schedule(pipe, "{applied}")'
         say(console, f"Pushed: {pushed}\nAnyone who may see it: {use}", keep=[use])
-    snippet = apply_snippet(files[example.name], str(example), found.identity["prompts"][0])
+    snippet = apply_snippet(files[example.name], str(example), found.prompts[0])
     # A program, whose lines stay as they are.
     say(console, f"\nTo apply {example.name}:\n\n{snippet}", keep=[example.name, *snippet.splitlines()])
     if json_output:
         print_json(
             ExportDocument(
                 study=found.name,
-                storage=shown(storage),
-                schedules=[
-                    _exported(found, found.evaluation(genome), path, verdicts.get(genome))
-                    for genome, path in paths.items()
-                ],
+                storage=found.storage,
+                schedules=[ExportedSchedule.written(searched[genome], path) for genome, path in paths.items()],
                 index=index,
                 card=out / CARD if card else None,
                 pushed=pushed,
                 snippet=snippet,
             )
         )
-
-
-def _exported(study: StoredStudy, record: EvaluationRecord, path: Path, verdict: Verdict | None) -> ExportedSchedule:
-    """What the search and, where it was confirmed, unseen prompts say of a schedule."""
-    found = None if verdict is None else verdict.difference
-    return ExportedSchedule(
-        **run_facts(study, record),
-        file=path,
-        confirmed_difference=None if found is None else found.mean,
-        confirmed_interval=None if found is None else interval_of(found.mean, found.half),
-        survives=None if verdict is None else verdict.survives,
-    )
 
 
 def _push(
@@ -164,23 +143,18 @@ def _push(
     return push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept), repo
 
 
-def _confirmed_front(front: list[EvaluationRecord], verdicts: Mapping[str, Verdict]) -> list[EvaluationRecord]:
-    """What survived, with its rewards on unseen prompts.
+def _survivors(study: StudyView) -> list[RunView]:
+    """What survived of the front, with its rewards on unseen prompts.
 
     Raises:
-        StudyError: nothing did.
+        StudyError: nothing did, or nothing was confirmed.
     """
-    confirmed = [(record, verdicts[record.genome]) for record in front if record.genome in verdicts]
+    confirmed_of(study)
     survived = [
-        replace(record, reward=verdict.reward, reward_drop=0.0 - verdict.difference.mean)
-        for record, verdict in confirmed
-        if verdict.survives
+        replace(run, reward=run.confirmed.reward, difference=run.confirmed.difference)
+        for run in study.front
+        if run.confirmed is not None and run.confirmed.survives
     ]
     if not survived:
         raise StudyError("No schedule of the front survived on unseen prompts; search on, then confirm again.")
     return survived
-
-
-def _savings(study: StoredStudy, record: EvaluationRecord) -> str:
-    macs = f"{study.uncached.gmacs / record.gmacs:.2f}x fewer MACs"
-    return macs if study.cost.name == "MACs" else f"{study.speedup(record):.2f}x as fast, {macs}"

@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 
 from ecad_automl.api.prompts import read_named
+from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.documents import ReportDocument
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Device, Json, Moved, Prompts, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
-from ecad_automl.cli.studies import StoredStudy, read_study
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
-from ecad_automl.views.report.data import Images, ReportData
-from storage import shown
+from ecad_automl.views.report.data import Images, Report
+from ecad_automl.views.study import StudyView
 
 __all__ = ["Format", "report"]
 
@@ -59,12 +59,10 @@ def report(
     found = read_study(storage, study)
     _check(path, images, image_schedules)
     console = messages()
-    from ecad_automl.cli.report_data import report_data
-
-    data = report_data(storage, found)
+    data = Report(found)
     if images or prompts is not None:
         try:
-            made = _images(data, found, images, image_schedules, prompts, model, device, batch_size)
+            made = _images(found, images, image_schedules, prompts, model, device, batch_size)
         except KeyboardInterrupt:
             say(console, "Stopped; no report was written.")
             raise typer.Exit(STOPPED) from None
@@ -81,7 +79,7 @@ def report(
         print_json(
             ReportDocument(
                 study=found.name,
-                storage=shown(storage),
+                storage=found.storage,
                 format=chosen.value,
                 file=path,
                 pictures=pictures,
@@ -106,8 +104,7 @@ def _check(path: Path, images: int, image_schedules: int) -> None:
 
 
 def _images(
-    data: ReportData,
-    study: StoredStudy,
+    study: StudyView,
     count: int,
     schedules: int,
     prompts: str | None,
@@ -123,16 +120,15 @@ def _images(
     from ecad_automl.cli.report_images import make_images
     from ecad_automl.views.report.choice import spread_choice
 
-    named = tuple(read_named(messages(), prompts).prompts) if prompts is not None else data.prompts
+    named = tuple(read_named(messages(), prompts).prompts) if prompts is not None else study.prompts
     wanted = count or len(named)
     if wanted > len(named):
         where = "the search has" if prompts is None else f"{prompts} has"
         raise EvaluationError(f"Images of {wanted} prompts were asked for, but {where} {len(named)}; ask for fewer.")
     source = "prompts that were searched with" if prompts is None else f"prompts of {prompts}"
     return make_images(
-        data,
         study,
-        spread_choice(data, schedules),
+        spread_choice(study.front, schedules),
         named[:wanted],
         source,
         model=model,
@@ -141,7 +137,7 @@ def _images(
     )
 
 
-def _write_markdown(data: ReportData, path: Path) -> list[Path]:
+def _write_markdown(data: Report, path: Path) -> list[Path]:
     """The pictures are all drawn before the first is put in its place; the text comes last. Gives the pictures."""
     from ecad_automl.views.report import markdown_text, write_pictures
 

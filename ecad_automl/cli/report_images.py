@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.cli.study_model import load_study_model
-from ecad_automl.views.report.data import Images, ReportData, ScheduleFigures
+from ecad_automl.views.report.data import Images
+from ecad_automl.views.run import RunView
+from ecad_automl.views.study import StudyView
 
 if TYPE_CHECKING:
     from ecad_automl.schedules.schedule import Schedule
@@ -22,9 +23,8 @@ __all__ = ["make_images"]
 
 
 def make_images(
-    data: ReportData,
-    study: StoredStudy,
-    schedules: Sequence[ScheduleFigures],
+    study: StudyView,
+    schedules: Sequence[RunView],
     prompts: Sequence[str],
     source: str,
     *,
@@ -35,8 +35,7 @@ def make_images(
     """Generate each prompt uncached and under each schedule, from the noise of the study's first seed.
 
     Args:
-        data: of the report.
-        study: what it is of.
+        study: what the report is of.
         schedules: which ones.
         prompts: what to draw.
         source: where the prompts are from, for people.
@@ -74,8 +73,8 @@ def make_images(
         runs = len(schedules) + 1
         live.update(0, runs, "Images, uncached")
         uncached = pictures(None)
-        for number, figures in enumerate(schedules, start=1):
-            live.update(number, runs, f"Images, {data.speedup(figures):.2f}x")
-            made[figures.genome] = pictures(data.schedule(figures))
+        for number, run in enumerate(schedules, start=1):
+            live.update(number, runs, f"Images, {run.speedup:.2f}x")
+            made[run.genome or ""] = pictures(study.schedule(run))
         live.update(runs, runs, "Images")
     return Images(tuple(prompts), source, uncached, made)

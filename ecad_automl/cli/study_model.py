@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ecad_automl.cli.studies import StoredStudy
 from ecad_automl.errors import StudyError
+from ecad_automl.views.study import StudyView
 
 if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
@@ -38,7 +38,7 @@ def load_again(identity: Mapping[str, Any], moved: str | None, device: str | Non
     return loaded.with_scheduler(identity["scheduler"]).with_settings(**identity["generation"])
 
 
-def load_study_model(study: StoredStudy, moved: str | None, device: str | None) -> LoadedModel:
+def load_study_model(study: StudyView, moved: str | None, device: str | None) -> LoadedModel:
     """The model of a study, and no other.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ __all__ = [
     "Interval",
     "MeanDifference",
     "bootstrap_interval",
+    "half_width",
     "holm",
     "paired_difference",
     "probability_better",
@@ -26,10 +28,6 @@ class MeanDifference:
 
     mean: float
     standard_error: float
-
-    def interval(self, z: float = 1.96) -> tuple[float, float]:
-        """Normal confidence interval, 95 % by default."""
-        return self.mean - z * self.standard_error, self.mean + z * self.standard_error
 
 
 def paired_difference(scores: NDArray[np.float64], baseline: NDArray[np.float64]) -> MeanDifference:
@@ -48,6 +46,17 @@ def paired_difference(scores: NDArray[np.float64], baseline: NDArray[np.float64]
     by_prompt = sums[counts > 0] / counts[counts > 0]
     error = float(by_prompt.std(ddof=1) / np.sqrt(len(by_prompt))) if len(by_prompt) > 1 else float("nan")
     return MeanDifference(float(by_prompt.mean()), error)
+
+
+def half_width(standard_error: float, prompts: int, confidence: float = 0.95) -> float:
+    """Half the width of Student's interval of a mean over prompts.
+
+    Args:
+        standard_error: of the mean; NaN gives NaN.
+        prompts: how many, at least two.
+        confidence: probability of the interval, between 0 and 1.
+    """
+    return _quantile(prompts - 1, confidence) * standard_error
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,13 @@ def _enough(prompts: int) -> None:
 
 
 def _interval(mean: float, error: float, freedom: float, confidence: float) -> Interval:
+    half = _quantile(freedom, confidence) * error
+    return Interval(mean, mean - half, mean + half, confidence)
+
+
+@lru_cache(maxsize=64)
+def _quantile(freedom: float, confidence: float) -> float:
+    """How many standard errors Student's interval goes to each side."""
     from scipy.special import stdtrit
 
-    half = float(stdtrit(freedom, 0.5 + confidence / 2)) * error
-    return Interval(mean, mean - half, mean + half, confidence)
+    return float(stdtrit(freedom, 0.5 + confidence / 2))

@@ -18,7 +18,7 @@ from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["all_compute", "default_heuristics", "fora", "pab", "random_bands", "tgate"]
+__all__ = ["all_compute", "default_heuristics", "fora", "is_published", "pab", "random_bands", "tgate"]
 
 _CROSS = "attn2"  # the name of cross-attention in every diffusers transformer that has a separate one
 
@@ -175,6 +175,11 @@ def default_heuristics(layout: Layout, steps: int, *, seed: int = 0) -> dict[str
     for name, schedule in named.items():
         distinct.setdefault(schedule, name)
     return {name: schedule for schedule, name in distinct.items()}
+
+
+def is_published(name: str) -> bool:
+    """Whether a name of :func:`default_heuristics` is that of a published heuristic: random bands are none."""
+    return name.startswith(("fora-", "pab", "tgate-"))
 
 
 def _by_ranges(layout: Layout, steps: int, ranges: Mapping[str, int], window: tuple[int, int]) -> Schedule:

@@ -85,11 +85,11 @@ def _copied(storage: Path, folder: Path) -> Path:
 
 def _chosen(database: Path) -> int:
     """The trial of the bred schedule on the front that saves closest to what is worth looking at."""
-    from ecad_automl.cli.studies import read_study
+    from ecad_automl.api.stored import read_study
 
     study = read_study(str(database), None)
-    bred = [record for record in study.front() if record.origin == "bred" and record.trial is not None]
-    best = min(bred, key=lambda record: abs(study.speedup(record) - _SPEEDUP))
+    bred = [record for record in study.front if record.origin == "bred" and record.trial is not None]
+    best = min(bred, key=lambda record: abs(record.speedup - _SPEEDUP))
     assert best.trial is not None
     return best.trial
 

@@ -2,7 +2,7 @@
 
 from studies.dashboard.annotate import Changes, annotate
 from studies.dashboard.content import Artifact, Kind, StudyContent, TrialContent, artifact_id
-from studies.dashboard.facts import TrialFacts, trial_facts
+from studies.dashboard.pictures import TrialPictures, trial_pictures
 from studies.dashboard.serve import artifact_folder, open_served_storage, serve
 
 __all__ = [
@@ -11,11 +11,11 @@ __all__ = [
     "Kind",
     "StudyContent",
     "TrialContent",
-    "TrialFacts",
+    "TrialPictures",
     "annotate",
     "artifact_folder",
     "artifact_id",
     "open_served_storage",
     "serve",
-    "trial_facts",
+    "trial_pictures",
 ]

@@ -89,6 +89,7 @@ def test_a_point_says_what_was_measured(database: Path) -> None:
     assert point.speedup == point.mac_speedup
     assert point.latency_ms is None
     assert math.isclose(point.standard_error, 0.001)
+    assert point.half == pytest.approx(12.7062 * 0.001, rel=1e-5)  # Student's t over two prompts
     assert front.uncached.schedule == FULL
     assert (front.reward_name, front.cost_name) == ("<fidelity>", "MACs")
     assert [(p.trial, p.complete) for p in front.evaluations][-1] == (9, False)
@@ -108,8 +109,7 @@ def test_points_are_picked_by_speedup_by_drop_and_at_the_knee(database: Path) ->
 
 
 def test_points_are_exported_as_the_command_does(database: Path, tmp_path: Path) -> None:
-    from ecad_automl.cli.export import export_record
-    from ecad_automl.cli.studies import read_study
+    from ecad_automl.api.stored import read_study
 
     front = Front.load(database)
     paths = front.export(tmp_path / "all")
@@ -118,7 +118,7 @@ def test_points_are_exported_as_the_command_does(database: Path, tmp_path: Path)
     (one,) = front.export(tmp_path / "one", front.knee())
     assert load_schedule(one).metadata.reward == "<fidelity>"
     study = read_study(str(database), None)
-    theirs = export_record(study, study.evaluation(front.knee().schedule.to_hex()), tmp_path / "command")
+    theirs = export_run(study, study.knee(study.front), tmp_path / "command")
     assert one.read_text() == theirs.read_text()
     assert load_schedule(one).metadata.trial == 3
     with pytest.raises(EcadError, match="not of the study"):

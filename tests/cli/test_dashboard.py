@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.made_up_study import made_up_study
-from ecad_automl.cli.studies import read_study
+from ecad_automl.api.stored import read_study
 from storage import writer_lock
 from tests.browser import Watched, browser, page
 
@@ -70,7 +70,7 @@ class Silent(WSGIRequestHandler):
 
 
 def test_the_front_gets_notes_pictures_and_plots_once(database: Path, run_cli: Cli) -> None:
-    front = read_study(database, NAME).front()
+    front = read_study(database, NAME).front
     code, _, told = run_cli("dashboard", "--storage", database, "--no-serve")
     assert code == 0
     assert f"{len(front) + 1} notes, {len(front)} pictures and 4 plots written" in told
@@ -88,7 +88,7 @@ def test_the_commands_in_a_note_export_the_file_that_it_applies(
 ) -> None:
     run_cli("dashboard", "--storage", database, "--no-serve")
     monkeypatch.chdir(tmp_path)
-    record = read_study(database, NAME).front()[0]
+    record = read_study(database, NAME).front[0]
     note = note_of(database, record.trial)
     lines = note.replace("\\\n", " ").splitlines()
     command = next(line for line in lines if line.startswith("ecad-automl export"))
@@ -102,7 +102,7 @@ def test_notes_follow_the_front_when_it_is_confirmed_or_changes(database: Path, 
     from storage import EvaluationRecord, Store
 
     run_cli("dashboard", "--storage", database, "--no-serve")
-    front = read_study(database, NAME).front()
+    front = read_study(database, NAME).front
     last = front[0]
     with Store.open(database) as store:
         # Another trial turns out to be as cheap and better, so that this one leaves the front.
@@ -169,7 +169,7 @@ def test_images_are_made_with_the_model_once_and_an_interrupted_call_goes_on(
             "generation": settings.to_dict(),
         },
     )
-    front = read_study(database, None).front()
+    front = read_study(database, None).front
     assert len(front) > 1
     generate: Callable[..., Any] = Evaluator.generate
     made: list[object] = []
@@ -216,7 +216,7 @@ def test_pages_show_notes_pictures_and_plots_and_complain_of_nothing(
     for said in (NAME, *PROMPTS):
         assert said in text
 
-    record = read_study(database, NAME).front()[0]
+    record = read_study(database, NAME).front[0]
     shown.goto(f"{address}/dashboard/studies/1/trials?numbers={record.trial}")
     shown.get_by_text("Apply it:").wait_for(timeout=60_000)
     text = shown.inner_text("body")

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from ecad_automl import Front
+from ecad_automl.api.stored import read_study
 from ecad_automl.cli import documents
-from ecad_automl.cli.studies import read_study
 from ecad_automl.schedules.ecad_format import read_ecad, write_ecad
 from ecad_automl.schedules.ecad_macs import ecad_layout
 from ecad_automl.schedules.schedule import Schedule
@@ -56,7 +57,7 @@ def test_front_has_the_points_of_the_study(printed: Any, made_database: Path) ->
         for name in ("trial", "origin", "speedup", "mac_speedup", "gmacs", "latency_ms", "reward", "difference"):
             assert run[name] == getattr(point, name)
         assert run["genome"] == point.schedule.to_hex()
-        half = 1.96 * point.standard_error
+        half = float(stdtrit(len(IDENTITY["prompts"]) - 1, 0.975)) * point.standard_error
         assert run["difference_interval"] == pytest.approx([point.difference - half, point.difference + half])
     assert found["uncached"]["reward"] == front.uncached.reward
     assert [run["origin"] for run in found["fewer_steps"]] == ["2 steps"]

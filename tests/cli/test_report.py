@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ecad_automl.cli.studies import read_study
+from ecad_automl.api.stored import read_study
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout
 from storage import open_optuna_storage
@@ -58,7 +58,8 @@ def test_a_report_has_the_figures_of_the_study(database: Path, tmp_path: Path, r
     assert columns["trial"] == [1, 2, 0, 3]
     assert columns["label"] == ["2.00", "1.14", "1.00", "1.23"]
     assert columns["difference"][:3] == [-0.5, -0.125, 0.0]
-    assert columns["half"][0] == pytest.approx(1.96 * 0.01)
+    # Student's t over two prompts, not the normal 1.96.
+    assert columns["half"][0] == pytest.approx(12.7062 * 0.01, rel=1e-5)
     assert [run["name"] for run in data["runs"]] == ["2 steps"]
     assert data["prompts"] == [HOSTILE_PROMPT, "a dog"]
     facts = dict(data["facts"])
@@ -67,14 +68,13 @@ def test_a_report_has_the_figures_of_the_study(database: Path, tmp_path: Path, r
 
 
 def test_hypervolume_is_that_of_the_front_after_each_evaluation(database: Path) -> None:
-    from ecad_automl.cli.report_data import convergence
-
     study = read_study(str(database), None)
-    cheapest = min(study.evaluations, key=lambda record: record.gmacs)
+    cheapest = min(study.runs, key=lambda run: run.gmacs)
     scale = Scale(1.0, worst_of_interest(1.0, [1.0, 0.4], cheapest.reward), study.uncached.gmacs)
-    done = [record for record in study.evaluations if record.complete]
+    done = [run for run in study.runs if run.complete]
     whole = [scale.hypervolume([r.reward for r in done[:n]], [r.gmacs for r in done[:n]]) for n in (1, 2, 3)]
-    assert convergence(study) == pytest.approx([*whole, whole[-1]])
+    assert study.floor == scale.floor_reward
+    assert study.hypervolume == pytest.approx([*whole, whole[-1]])
 
 
 def test_the_command_of_a_report_exports_the_file_that_its_snippet_applies(

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ecad_automl.api.config_file import read_search_file
-from ecad_automl.cli.studies import read_study
+from ecad_automl.api.stored import read_study
 from ecad_automl.errors import EcadError, RewardError
 from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.hub.folder import inside

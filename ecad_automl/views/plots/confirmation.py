@@ -7,80 +7,84 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.views.plots.figure import COLORS, figure
-from ecad_automl.views.plots.front import Point, speedup_axis
+from ecad_automl.views.plots.front import speedup_axis
+from ecad_automl.views.run import Confirmed, Kind, RunView
+from ecad_automl.views.study import ConfirmedFront, StudyView
 
 __all__ = ["plot_confirmation"]
 
 #: The axis is logarithmic down to this part of the largest difference, and linear from there to 0.
 _DECADES = 1000
 
+Unseen = Sequence[tuple[RunView, Confirmed]]
 
-def plot_confirmation(
-    path: Path,
-    *,
-    searched: Sequence[Point],
-    survivors: Sequence[Point],
-    beaten: Sequence[Point],
-    heuristics: Sequence[Point],
-    fewer_steps: Sequence[Point],
-    full_cost: float,
-    reward_name: str,
-    cost_name: str = "GMACs per image",
-    title: str,
-) -> None:
+
+def plot_confirmation(path: Path, study: StudyView, found: ConfirmedFront) -> None:
     """Draw differences to the uncached run against cost: in the search, and with intervals on unseen prompts.
 
     Args:
         path: the PNG file to write.
-        searched: the front in the search.
-        survivors: the schedules of the front that survive, on unseen prompts.
-        beaten: those that do not.
-        heuristics: published heuristics on unseen prompts.
-        fewer_steps: uncached runs on unseen prompts.
-        full_cost: of the uncached run.
-        reward_name: what was scored with.
-        cost_name: what is minimized, with its unit.
-        title: of the figure.
+        study: what to draw.
+        found: what unseen prompts say of it.
+
+    Raises:
+        EcadError: the file cannot be written.
     """
+    front, others = _confirmed(found.front), _confirmed(found.others)
+    searched = [(run.cost, seen.searched_difference) for run, seen in front if seen.searched_difference is not None]
+    heuristics = [pair for pair in others if pair[0].kind is Kind.HEURISTIC]
+    shorter = [pair for pair in others if pair[0].kind is Kind.STEPS]
     with figure(path, 8.0, 5.2) as drawn:
         axes = drawn.add_subplot()
-        front = sorted([*survivors, *beaten], key=lambda point: point.cost)
-        apparent = sorted(searched, key=lambda point: point.cost)
         axes.plot(
-            [p.cost for p in apparent], [p.reward for p in apparent], "o:", color=COLORS["search"], markersize=5,
-            markerfacecolor="none", linewidth=1, alpha=0.7, label="front in the search",
+            [cost for cost, _ in searched], [difference for _, difference in searched], "o:", color=COLORS["search"],
+            markersize=5, markerfacecolor="none", linewidth=1, alpha=0.7, label="front in the search",
         )  # fmt: skip
-        _bars(axes, fewer_steps, "s--", COLORS["steps"], "fewer steps, uncached", linewidth=1)
-        _bars(axes, heuristics, "^", COLORS["heuristic"], "heuristics")
-        axes.plot([p.cost for p in front], [p.reward for p in front], color=COLORS["search"], linewidth=0.8)
-        _bars(axes, survivors, "o", COLORS["search"], "on unseen prompts: survives")
-        _bars(axes, beaten, "X", COLORS["beaten"], "on unseen prompts: beaten")
-        axes.plot(full_cost, 0.0, "*", color=COLORS["uncached"], markersize=13, label="uncached")
+        _bars(axes, shorter, "s--", COLORS["steps"], "fewer steps, uncached", linewidth=1, named=True)
+        _bars(axes, heuristics, "^", COLORS["heuristic"], "heuristics", named=True)
+        axes.plot(
+            [run.cost for run, _ in front], [seen.difference for _, seen in front], color=COLORS["search"],
+            linewidth=0.8,
+        )  # fmt: skip
+        for survives, style, color in ((True, "o", COLORS["search"]), (False, "X", COLORS["beaten"])):
+            label = f"on unseen prompts: {'survives' if survives else 'beaten'}"
+            _bars(axes, [pair for pair in front if pair[1].survives is survives], style, color, label)
+        axes.plot(study.uncached.cost, 0.0, "*", color=COLORS["uncached"], markersize=13, label="uncached")
         axes.axhline(0.0, color=COLORS["uncached"], linewidth=0.6, linestyle=":")
         # Drops grow by orders of magnitude along a front, and verdicts are on all of it.
-        largest = max([abs(point.reward) for point in front], default=0.0)
+        largest = max([abs(seen.difference) for _, seen in front], default=0.0)
         if largest > 0:
             axes.set_yscale("symlog", linthresh=largest / _DECADES, linscale=0.5)
-            best = max(point.reward for point in [*front, *fewer_steps, *heuristics])
+            best = max(seen.difference for _, seen in [*front, *shorter, *heuristics])
             axes.set_ylim(-2 * largest, max(2 * best, 2 * largest / _DECADES))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_xlabel(f"{cost_name} (lower is better)")
-        axes.set_ylabel(f"difference to uncached: {reward_name} (higher is better)")
-        axes.set_title(title, fontsize=10)
-        speedup_axis(axes, full_cost)
+        axes.set_xlabel(f"{study.cost_unit} (lower is better)")
+        axes.set_ylabel(f"difference to uncached: {study.reward_name} (higher is better)")
+        axes.set_title(
+            f"{study.name}: {len(found.survivors)} of {len(found.front)} schedules survive on {found.prompts} unseen "
+            "prompts",
+            fontsize=10,
+        )
+        speedup_axis(axes, study.uncached.cost)
         axes.grid(alpha=0.25)
         axes.legend(loc="lower right", fontsize=8)
 
 
-def _bars(axes: Any, points: Sequence[Point], style: str, color: str, label: str, linewidth: float = 0) -> None:
-    if not points:
+def _confirmed(runs: Sequence[RunView]) -> Unseen:
+    return [(run, run.confirmed) for run in runs if run.confirmed is not None]
+
+
+def _bars(
+    axes: Any, pairs: Unseen, style: str, color: str, label: str, *, linewidth: float = 0, named: bool = False
+) -> None:
+    if not pairs:
         return
     axes.errorbar(
-        [p.cost for p in points], [p.reward for p in points], yerr=[p.error for p in points], fmt=style, color=color,
-        markersize=5, linewidth=linewidth, elinewidth=0.8, capsize=2, label=label,
+        [run.cost for run, _ in pairs], [seen.difference for _, seen in pairs], yerr=[seen.half for _, seen in pairs],
+        fmt=style, color=color, markersize=5, linewidth=linewidth, elinewidth=0.8, capsize=2, label=label,
     )  # fmt: skip
-    for point in points:
+    for run, seen in pairs if named else ():
         axes.annotate(
-            point.label, (point.cost, point.reward), (5, -9), textcoords="offset points", fontsize=7, color=color,
+            run.origin, (run.cost, seen.difference), (5, -9), textcoords="offset points", fontsize=7, color=color,
             annotation_clip=True,
         )  # fmt: skip

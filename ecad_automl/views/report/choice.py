@@ -5,43 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ecad_automl.views.report.data import ReportData, ScheduleFigures
+from ecad_automl.views.run import RunView
 
 __all__ = ["spread_choice", "usual_choice"]
 
 _USUAL_SPEEDUP = 2.0
 
 
-def usual_choice(data: ReportData) -> ScheduleFigures:
+def usual_choice(front: Sequence[RunView]) -> RunView:
     """The schedule to look at first: the best reward at twice the speed, of those that survive if any was confirmed.
 
     Where nothing is that fast, the best of those that save anything, or of the whole front.
     """
-    fast = [schedule for schedule in data.front if data.speedup(schedule) >= _USUAL_SPEEDUP]
-    survivors = [schedule for schedule in fast if schedule.confirmed is not None and schedule.confirmed.survives]
-    saving = [schedule for schedule in data.front if data.speedup(schedule) > 1]
-    return max(survivors or fast or saving or data.front, key=lambda schedule: schedule.reward)
+    fast = [run for run in front if run.speedup >= _USUAL_SPEEDUP]
+    survivors = [run for run in fast if run.confirmed is not None and run.confirmed.survives]
+    saving = [run for run in front if run.speedup > 1]
+    return max(survivors or fast or saving or front, key=lambda run: run.reward)
 
 
-def spread_choice(data: ReportData, count: int) -> list[ScheduleFigures]:
+def spread_choice(front: Sequence[RunView], count: int) -> list[RunView]:
     """Schedules of the front, evenly over the logarithm of the speedup, :func:`usual_choice` among them.
 
     Those that save nothing are left out.
 
     Args:
-        data: of the report.
+        front: the cheapest first.
         count: how many, from 1; fewer where the front has fewer.
 
     Returns:
         The cheapest first.
     """
-    saving = [schedule for schedule in data.front if data.speedup(schedule) > 1]
+    saving = [run for run in front if run.speedup > 1]
     if len(saving) <= count:
         return saving
-    places = [math.log(data.speedup(schedule)) for schedule in saving]
+    places = [math.log(run.speedup) for run in saving]
     wanted = [places[0] + (places[-1] - places[0]) * rank / max(count - 1, 1) for rank in range(count)]
     chosen = _nearest_each(places, wanted)
-    usual = saving.index(usual_choice(data))
+    usual = saving.index(usual_choice(front))
     if usual not in chosen:
         nearest = min(chosen, key=lambda index: abs(places[index] - places[usual]))
         chosen = sorted({*chosen, usual} - {nearest})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ecad_automl.views.facts import study_facts
 from ecad_automl.views.report.choice import usual_choice
-from ecad_automl.views.report.data import Confirmed, Kind, ReportData, ScheduleFigures, StepsRun
+from ecad_automl.views.report.data import Report
+from ecad_automl.views.run import Confirmed, RunView
+from ecad_automl.views.study import StudyView
 
 __all__ = ["markdown_text"]
 
@@ -23,79 +26,72 @@ _PICTURES = {
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#&!~$"} | {"\n": " ", "\r": " "})
 
 
-def markdown_text(data: ReportData, pictures: Mapping[str, str]) -> str:
+def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
     """The whole text.
 
     Args:
-        data: of the report.
+        report: what it tells.
         pictures: paths of the pictures, relative to the Markdown file, by what they show, see
             :func:`~ecad_automl.views.report.pictures.write_pictures`.
     """
-    chosen = usual_choice(data)
+    study = report.study
+    confirmed, chosen = study.confirmed, usual_choice(study.front)
     parts = [
-        f"# {_plain(data.name)}: caching schedules",
-        _table(("", ""), [(_plain(label), _plain(text.replace("\n", ", "))) for label, text in data.facts.items()]),
+        f"# {_plain(study.name)}: caching schedules",
+        _table(
+            ("", ""), [(_plain(label), _plain(text.replace("\n", ", "))) for label, text in study_facts(study).items()]
+        ),
     ]
     for name, (heading, caption) in _PICTURES.items():
         if name in pictures:
             parts += [f"## {heading}", _picture(caption, pictures[name])]
-        if name == "confirmed" and data.confirmed is not None:
-            parts.append("\n".join(f"- {_plain(sentence)}" for sentence in data.confirmed.sentences))
-        if name == "images" and data.images is not None:
-            parts.append(_plain(data.images.source))
-    parts += ["## Schedules", _front_table(data)]
+        if name == "confirmed" and confirmed is not None:
+            parts.append("\n".join(f"- {_plain(sentence)}" for sentence in confirmed.sentences))
+        if name == "images" and report.images is not None:
+            parts.append(_plain(report.images.source))
+    parts += ["## Schedules", _front_table(study)]
     parts.append(
         "Differences to the uncached run are paired means with 95 % intervals over prompts."
-        + (f" Confirmed: on {data.confirmed.prompts} prompts that the search never saw." if data.confirmed else "")
+        + (f" Confirmed: on {confirmed.prompts} prompts that the search never saw." if confirmed else "")
     )
     if chosen.trial is not None:
         parts += [
             "## How to apply one",
-            f"Trial {chosen.trial}, {data.speedup(chosen):.2f}x:",
-            _fenced("sh", data.export_command(chosen)),
-            _fenced("python", data.snippet(chosen)),
+            f"Trial {chosen.trial}, {chosen.speedup:.2f}x:",
+            _fenced("sh", report.export_command(chosen)),
+            _fenced("python", report.snippet(chosen)),
         ]
     if "schedule" in pictures:
         parts.append(_picture(f"What trial {chosen.trial} computes.", pictures["schedule"]))
-    versions = ", ".join(f"{package} {version}" for package, version in data.versions.items())
-    parts.append(f"Made by ecad-automl, {_plain(data.made)} ({_plain(versions)}).")
+    versions = ", ".join(f"{package} {version}" for package, version in report.versions.items())
+    parts.append(f"Made by ecad-automl, {_plain(report.made)} ({_plain(versions)}).")
     return "\n\n".join(parts) + "\n"
 
 
-def _front_table(data: ReportData) -> str:
-    timed = data.cost_name == "latency"
-    heads = ["schedule", "origin", "speedup in time" if timed else "speedup in MACs"]
-    heads += ["ms per image"] if timed else []
+def _front_table(study: StudyView) -> str:
+    heads = ["schedule", "origin", "speedup in time" if study.timed else "speedup in MACs"]
+    heads += ["ms per image"] if study.timed else []
     heads += ["GMACs per image", "difference in the search"]
-    heads += ["difference, confirmed", "survives"] if data.confirmed else []
+    heads += ["difference, confirmed", "survives"] if study.confirmed else []
 
-    def row(name: str, origin: str, run: ScheduleFigures | StepsRun) -> list[str]:
-        cells = [_plain(name), _plain(origin), f"{data.speedup(run):.2f}x"]
-        cells += [f"{run.cost:.4g}"] if timed else []
-        cells += [f"{run.gmacs:.4g}", _interval(run.difference, run.half)]
-        return cells + (_confirmed_cells(run.confirmed) if data.confirmed else [])
+    def row(name: str, origin: str, run: RunView) -> list[str]:
+        cells = [_plain(name), _plain(origin), f"{run.speedup:.2f}x"]
+        cells += [f"{run.cost:.4g}"] if study.timed else []
+        cells += [f"{run.gmacs:.4g}", run.difference_text]
+        return cells + (_confirmed_cells(run.confirmed) if study.confirmed else [])
 
-    heuristics = (schedule for schedule in data.schedules if schedule.kind is Kind.HEURISTIC)
-    rows = [row(_name(schedule), schedule.origin, schedule) for schedule in (*data.front, *heuristics)]
-    rows += [row(run.name, "uncached", run) for run in data.runs]
+    rows = [
+        row("" if run.trial is None else f"trial {run.trial}", run.origin, run)
+        for run in (*study.front, *study.heuristics)
+    ]
+    rows += [row(run.origin, "uncached", run) for run in study.shorter]
     return _table(heads, rows, {"schedule", "origin", "survives"})
-
-
-def _name(schedule: ScheduleFigures) -> str:
-    return "" if schedule.trial is None else f"trial {schedule.trial}"
 
 
 def _confirmed_cells(confirmed: Confirmed | None) -> list[str]:
     if confirmed is None:
         return ["", ""]
-    verdict = "yes" if confirmed.survives else f"no: {confirmed.beaten_by}"
-    return [_interval(confirmed.difference, confirmed.half), _plain(verdict)]
-
-
-def _interval(value: float | None, half: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:+.4f}" if half is None else f"{value:+.4f} ± {half:.4f}"
+    return [confirmed.difference_text, _plain("yes" if confirmed.survives else f"no: {confirmed.beaten_by}")]
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: Collection[str] = ("",)) -> str:

@@ -9,7 +9,7 @@ import re
 from importlib import import_module, resources
 
 from ecad_automl.errors import EcadError
-from ecad_automl.views.report.data import ReportData
+from ecad_automl.views.report.data import Report
 from ecad_automl.views.report.payload import payload, script_json
 
 __all__ = ["html_page"]
@@ -20,7 +20,7 @@ _ASSETS = resources.files("ecad_automl.views.report") / "assets"
 _SCRIPTS = ("study.js", "page.js", "heatmap.js", "charts.js", "details.js", "compare.js", "main.js")
 
 
-def html_page(data: ReportData) -> str:
+def html_page(report: Report) -> str:
     """The whole page: markup, style, scripts, plotly.js, data and images.
 
     The page's own content security policy lets it load nothing, and run only the scripts that are in it.
@@ -34,11 +34,11 @@ def html_page(data: ReportData) -> str:
     theme = _asset("theme.js")
     filled = {
         "policy": _policy(theme, plotly, script),
-        "title": html.escape(f"{data.name}: caching schedules"),
+        "title": html.escape(f"{report.study.name}: caching schedules"),
         "theme": theme,
         "style": _asset("report.css"),
         "plotly": plotly,
-        "data": script_json(payload(data)),
+        "data": script_json(payload(report)),
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], _asset("report.html"))

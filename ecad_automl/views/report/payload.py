@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.views.report.data import Confirmed, Images, ReportData
+from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, significant, surrogate_chart
+from ecad_automl.views.facts import study_facts
+from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.report.images import data_uri
+from ecad_automl.views.run import Confirmed, RunView
 
 __all__ = ["payload", "script_json"]
-
-#: Digits of figures: more than is drawn, and less than doubles carry.
-_DIGITS = 6
 
 #: Prompts that are listed; more would hide the rest of the page.
 _LISTED_PROMPTS = 200
@@ -33,51 +34,53 @@ def script_json(value: object) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False).translate(_ESCAPED)
 
 
-def payload(data: ReportData) -> dict[str, Any]:
+def payload(report: Report) -> dict[str, Any]:
     """What the page reads.
 
     Schedules are columns of equal length; their bits are one base64 text of all genomes, one after another, each of
     ``ceil(steps * slots / 8)`` bytes with the bit of step 0 and slot 0 first.
     """
+    study = report.study
+    confirmed, full = study.confirmed, study.uncached
     return {
-        "name": data.name,
-        "facts": [[label, text] for label, text in data.facts.items()],
-        "versions": [[package, version] for package, version in data.versions.items()],
-        "prompts": list(data.prompts[:_LISTED_PROMPTS]),
-        "promptCount": len(data.prompts),
-        "reward": data.reward_name,
-        "cost": {"name": data.cost_name, "unit": data.cost_unit, "full": data.full_cost, "gmacs": data.full_gmacs},
-        "steps": data.steps,
-        "layout": _layout(data.layout),
-        "schedules": _schedules(data),
+        "name": study.name,
+        "facts": [[label, text] for label, text in study_facts(study).items()],
+        "versions": [[package, version] for package, version in report.versions.items()],
+        "prompts": list(study.prompts[:_LISTED_PROMPTS]),
+        "promptCount": len(study.prompts),
+        "reward": study.reward_name,
+        "cost": {"name": study.cost_name, "unit": study.cost_unit, "full": full.cost, "gmacs": full.gmacs},
+        "steps": study.steps,
+        "layout": _layout(study.layout),
+        "schedules": _schedules(report.schedules),
         "runs": [
             {
-                "name": run.name,
-                "speedup": _round(data.speedup(run)),
+                "name": run.origin,
+                "speedup": _round(run.speedup),
                 "cost": _round(run.cost),
                 "gmacs": _round(run.gmacs),
                 "difference": _round(run.difference),
                 "half": _round(run.half),
                 "confirmed": _confirmed(run.confirmed),
             }
-            for run in data.runs
+            for run in study.shorter
         ],
-        "hypervolume": [_round(value) for value in data.hypervolume],
-        "generations": [
-            {
-                "generation": each.generation,
-                "evaluations": each.evaluations,
-                "rankCorrelation": _round(each.rank_correlation),
-                "coverage": _round(each.coverage),
-                "used": each.surrogate_used,
-            }
-            for each in data.generations
-        ],
-        "confirmed": None if data.confirmed is None else asdict(data.confirmed),
-        "usage": asdict(data.usage),
-        "images": None if data.images is None else _images(data, data.images),
-        "made": data.made,
+        "charts": {
+            "front": _chart(front_chart(study, {run.genome: number for number, run in enumerate(report.schedules)})),
+            "hypervolume": _chart(hypervolume_chart(study)),
+            "surrogate": _chart(surrogate_chart(study)),
+        },
+        "confirmed": None
+        if confirmed is None
+        else {"prompts": confirmed.prompts, "seeds": confirmed.seeds, "sentences": confirmed.sentences},
+        "usage": asdict(report.usage),
+        "images": None if report.images is None else _images(report, report.images),
+        "made": report.made,
     }
+
+
+def _chart(chart: Chart | None) -> dict[str, Any] | None:
+    return None if chart is None else {"told": chart.told, "data": chart.data, "layout": chart.layout}
 
 
 def _layout(layout: Layout) -> dict[str, Any]:
@@ -90,33 +93,29 @@ def _layout(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _schedules(data: ReportData) -> dict[str, Any]:
-    schedules = data.schedules
-    bits = b"".join(bytes.fromhex(schedule.genome) for schedule in schedules)
-    confirmed = {
-        str(index): _confirmed(schedule.confirmed) for index, schedule in enumerate(schedules) if schedule.confirmed
-    }
+def _schedules(runs: Sequence[RunView]) -> dict[str, Any]:
+    bits = b"".join(bytes.fromhex(run.genome or "") for run in runs)
     return {
         "bits": base64.b64encode(bits).decode(),
-        "kind": _coded(schedule.kind.value for schedule in schedules),
-        "trial": [schedule.trial for schedule in schedules],
+        "kind": _coded(run.kind.value for run in runs),
+        "trial": [run.trial for run in runs],
         # As the names of exported files have it; the page must not round anew.
-        "label": [f"{data.speedup(schedule):.2f}" for schedule in schedules],
-        "speedup": _column(data.speedup(schedule) for schedule in schedules),
-        "cost": _column(schedule.cost for schedule in schedules),
-        "gmacs": _column(schedule.gmacs for schedule in schedules),
-        "reward": _column(schedule.reward for schedule in schedules),
-        "difference": _column(schedule.difference for schedule in schedules),
-        "half": _column(schedule.half for schedule in schedules),
-        "origin": _coded(schedule.origin for schedule in schedules),
-        "operator": _coded(schedule.operator or "" for schedule in schedules),
-        "generation": [schedule.generation for schedule in schedules],
-        "confirmed": confirmed,
+        "label": [f"{run.speedup:.2f}" for run in runs],
+        "speedup": _column(run.speedup for run in runs),
+        "cost": _column(run.cost for run in runs),
+        "gmacs": _column(run.gmacs for run in runs),
+        "reward": _column(run.reward for run in runs),
+        "difference": _column(run.difference for run in runs),
+        "half": _column(run.half for run in runs),
+        "origin": _coded(run.origin for run in runs),
+        "operator": _coded(run.operator or "" for run in runs),
+        "generation": [run.generation for run in runs],
+        "confirmed": {str(index): _confirmed(run.confirmed) for index, run in enumerate(runs) if run.confirmed},
     }
 
 
-def _images(data: ReportData, images: Images) -> dict[str, Any]:
-    index = {schedule.genome: str(number) for number, schedule in enumerate(data.schedules)}
+def _images(report: Report, images: Images) -> dict[str, Any]:
+    index = {run.genome: str(number) for number, run in enumerate(report.schedules)}
     return {
         "prompts": list(images.prompts),
         "source": images.source,
@@ -151,4 +150,4 @@ def _column(values: Iterable[float | None]) -> Sequence[float | None]:
 
 
 def _round(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{_DIGITS}g}")
+    return None if value is None or math.isnan(value) else significant(value)

@@ -44,7 +44,7 @@ def front(study: Study, path: Path) -> None:
         )
         axes.step([r.gmacs for r in found], [r.reward for r in found], where="post", color=COLORS["search"], lw=1)
         axes.plot([r.gmacs for r in found], [r.reward for r in found], "o", color=COLORS["search"], ms=4, label="front")
-        runs = sorted((r for r in study.stored.baselines.values() if r.name != "uncached"), key=lambda r: r.gmacs)
+        runs = study.stored.searched_shorter
         axes.plot(
             [r.gmacs for r in runs], [r.reward for r in runs], "s--", ms=4, lw=0.8, color=COLORS["steps"],
             label="fewer steps, uncached",

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl import Schedule
-from ecad_automl.api.stored import StoredStudy, read_study
+from ecad_automl.api.stored import read_study
 from ecad_automl.errors import StudyError
 from ecad_automl.schedules.drift import Drift
+from ecad_automl.views.run import RunView
+from ecad_automl.views.study import StudyView
 from storage import EvaluationRecord, Store
 from studies.quality import Scale, worst_of_interest
 
@@ -34,7 +36,7 @@ class Study:
         trials: Optuna's, finished ones.
     """
 
-    stored: StoredStudy
+    stored: StudyView
     records: list[EvaluationRecord]
     uncached: Floats
     drift: Drift
@@ -43,22 +45,22 @@ class Study:
     @cached_property
     def scale(self) -> Scale:
         """The rewards and costs of interest."""
-        shorter = [run.reward for run in self.stored.baselines.values()]
+        shorter = [run.reward for run in self.stored.searched_shorter]
         uncached = self.stored.uncached
         return Scale(uncached.reward, worst_of_interest(uncached.reward, shorter, -np.inf), uncached.gmacs)
 
-    @cached_property
-    def front(self) -> list[EvaluationRecord]:
+    @property
+    def front(self) -> tuple[RunView, ...]:
         """The schedules that no other one beats, cheapest first."""
-        return self.stored.front()
+        return self.stored.front
 
-    def chosen(self, speedup: float) -> EvaluationRecord:
+    def chosen(self, speedup: float) -> RunView:
         """What ``export --speedup`` takes."""
-        return self.stored.at_speedup(self.front, speedup)
+        return self.stored.at_speedup(speedup, self.front)
 
-    def schedule(self, record: EvaluationRecord) -> Schedule:
+    def schedule(self, record: EvaluationRecord | RunView) -> Schedule:
         """The schedule of an evaluation."""
-        return self.stored.schedule(record)
+        return Schedule.from_hex(self.stored.layout, self.stored.steps, record.genome or "")
 
     def whole(self) -> list[EvaluationRecord]:
         """Evaluations of all images."""

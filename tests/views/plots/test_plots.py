@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,17 @@ from PIL import Image
 from ecad_automl.errors import EcadError
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.plots import Point, image_grid, plot_confirmation, plot_convergence, plot_front, plot_heatmap
+from ecad_automl.views.plots import (
+    image_grid,
+    plot_confirmation,
+    plot_front,
+    plot_heatmap,
+    plot_hypervolume,
+    plot_shares,
+    plot_surrogate,
+)
+from ecad_automl.views.run import RunView
+from tests.views.report.made_up import made_up_study
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -32,25 +43,15 @@ def test_a_heatmap_is_darker_the_more_is_computed(tmp_path: Path) -> None:
 
 def test_the_front_is_drawn_with_all_that_it_is_compared_with(tmp_path: Path) -> None:
     path = tmp_path / "new" / "front.png"
-    points = [Point(1.0, -0.3, 0.01), Point(2.0, -0.1, 0.01), Point(3.0, 0.0)]
-    plot_front(
-        path,
-        front=points,
-        candidates=[Point(2.5, -0.2)],
-        heuristics=[Point(2.6, -0.25, label="fora-2")],
-        fewer_steps=[Point(1.5, -0.4, label="5 steps")],
-        uncached=Point(3.2, 0.0),
-        reward_name="reward",
-        title="a front",
-    )
+    plot_front(path, made_up_study())
     assert pixels(path).std() > 5
     assert [entry.name for entry in path.parent.iterdir()] == ["front.png"]
 
 
 def test_curves_and_grids_are_drawn(tmp_path: Path) -> None:
-    curves = {"one": np.linspace(0, 0.8, 40)[None].repeat(2, axis=0), "two": np.linspace(0, 0.7, 40)[None]}
-    plot_convergence(tmp_path / "curves.png", curves, title="curves")
-    assert pixels(tmp_path / "curves.png").std() > 5
+    for name, draw in (("volume", plot_hypervolume), ("surrogate", plot_surrogate), ("shares", plot_shares)):
+        draw(tmp_path / f"{name}.png", made_up_study())
+        assert pixels(tmp_path / f"{name}.png").std() > 5
     image_grid(tmp_path / "grid.png", {"red": np.tile(np.float32([1, 0, 0]), (2, 8, 8, 1))}, ["first", "second"])
     assert (pixels(tmp_path / "grid.png") == [255, 0, 0]).all(axis=2).sum() > 1000
 
@@ -61,23 +62,14 @@ def test_an_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
         image_grid(tmp_path / "file" / "grid.png", {"a": np.zeros((1, 4, 4, 3), np.float32)}, ["x"])
 
 
-def test_the_confirmed_front_is_drawn_beside_the_apparent_one(tmp_path: Path) -> None:
-    def draw(name: str, *, beaten: list[Point]) -> np.ndarray:
-        plot_confirmation(
-            tmp_path / name,
-            searched=[Point(1.0, -0.3), Point(2.0, -0.01), Point(3.0, 0.001)],
-            survivors=[Point(1.0, -0.31, 0.02), Point(3.0, 0.0, 0.005)],
-            beaten=beaten,
-            heuristics=[],
-            fewer_steps=[Point(1.5, -0.2, 0.1, "5 steps")],
-            full_cost=3.2,
-            reward_name="reward",
-            title="a front",
-        )
-        return pixels(tmp_path / name)
+def test_beaten_schedules_stand_out_on_the_confirmed_front(tmp_path: Path) -> None:
+    study = made_up_study()
+    found = study.confirmed
+    assert found is not None
 
-    beaten = draw("beaten.png", beaten=[Point(2.0, -0.5, 0.02)])
-    orange = (np.abs(beaten.astype(int) - [0xD5, 0x5E, 0x00]).sum(axis=2) < 20).sum()
-    none = draw("none.png", beaten=[])
-    assert orange > 50
-    assert (np.abs(none.astype(int) - [0xD5, 0x5E, 0x00]).sum(axis=2) < 20).sum() == 0
+    def orange(name: str, front: tuple[RunView, ...]) -> int:
+        plot_confirmation(tmp_path / name, study, replace(found, front=front))
+        return int((np.abs(pixels(tmp_path / name).astype(int) - [0xD5, 0x5E, 0x00]).sum(axis=2) < 20).sum())
+
+    assert orange("beaten.png", found.front) > 50
+    assert orange("none.png", found.survivors) == 0

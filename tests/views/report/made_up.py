@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.report.data import (
-    Confirmed,
-    ConfirmedFront,
-    GenerationFigures,
-    Images,
-    Kind,
-    ReportData,
-    ScheduleFigures,
-    StepsRun,
-    Usage,
-)
+from ecad_automl.views.report.data import Images, Report
+from ecad_automl.views.run import Confirmed, Kind, RunView
+from ecad_automl.views.study import ConfirmedFront, GenerationView, StudyView
 
 HOSTILE_PROMPT = "</script><script>window.hacked = true</script><!-- <b>a cat & a dog</b>"
 HOSTILE_ORIGIN = "<img src=x onerror='window.hacked = true'>"
@@ -29,9 +23,20 @@ LAYOUT = Layout(
     tuple(Slot(f"blocks.{block}", component, macs=10) for block in range(4) for component in COMPONENTS),
 )
 FULL = 6.0
+IDENTITY = {
+    "model": "made/up",
+    "revision": "abc123",
+    "dtype": "float16",
+    "scheduler": "EulerDiscreteScheduler",
+    "scheduler_config": {},
+    "generation": {"steps": STEPS, "guidance_scale": 4.5, "height": 16, "width": 16, "max_sequence_length": 8},
+    "prompts": [HOSTILE_PROMPT, "a dog"],
+    "seeds": [0],
+    "reward": "<b>clip</b>",
+}
 
 
-def made_up_report(*, evaluated: int = 8, confirmed: bool = True, images: bool = True) -> ReportData:
+def made_up_study(*, evaluated: int = 8, confirmed: bool = True) -> StudyView:
     """A front of six, the cheapest first, two heuristics, and others behind it."""
     generator = np.random.default_rng(0)
     front = [_front_schedule(rank, generator, confirmed=confirmed) for rank in range(6)]
@@ -43,49 +48,54 @@ def made_up_report(*, evaluated: int = 8, confirmed: bool = True, images: bool =
         _schedule(generator, kind, float(generator.uniform(1.5, 5.5)), -0.1, trial=20 + number, origin=HOSTILE_ORIGIN)
         for number, kind in enumerate([Kind.EVALUATED] * evaluated + [Kind.STOPPED, Kind.STOPPED, Kind.INFEASIBLE])
     ]
-    schedules = (*front, *heuristics, *others)
-    return ReportData(
+    runs = (*front, *heuristics, *others)
+    shorter = (
+        _run(Kind.STEPS, 2.0, -0.2, 0.05, "2 steps", confirmed=_confirmed(-0.22) if confirmed else None, steps=2),
+        _run(Kind.STEPS, 4.0, -0.05, 0.02, "4 steps", steps=4),
+    )
+    unseen = ConfirmedFront(96, 1, tuple(front), (shorter[0],), sentences=("5 of 6 schedules survive (83%).",))
+    return StudyView(
         name=HOSTILE_NAME,
-        facts={"Model": "made/up\nabc123", "Reward": "<b>clip</b>"},
-        versions={"ecad-automl": "0.1.0"},
-        prompts=(HOSTILE_PROMPT, "a dog"),
-        reward_name="<b>clip</b>",
+        storage="a b.db",
+        identity=IDENTITY,
+        layout=LAYOUT,
         cost_name="MACs",
         cost_unit="GMACs per image",
-        full_cost=FULL,
-        full_gmacs=FULL,
-        uncached_reward=1.0,
-        steps=STEPS,
-        layout=LAYOUT,
-        schedules=schedules,
-        runs=(
-            StepsRun("2 steps", 2.0, 2.0, -0.2, 0.05, _confirmed(-0.22) if confirmed else None),
-            StepsRun("4 steps", 4.0, 4.0, -0.05, 0.02),
-        ),
-        hypervolume=tuple(np.linspace(0.3, 0.6, len(schedules)).tolist()),
+        runs=runs,
+        uncached=_run(Kind.UNCACHED, FULL, 0.0, 0.0, "uncached"),
+        shorter=shorter,
+        hypervolume=tuple(np.linspace(0.3, 0.6, len(runs)).tolist()),
         generations=(
-            GenerationFigures(0, 8),
-            GenerationFigures(1, 12, 0.4, 0.85, surrogate_used=True),
-            GenerationFigures(2, 16, 0.6, 0.9, surrogate_used=True),
+            GenerationView(0, 8),
+            GenerationView(1, 12, 0.4, 0.85, surrogate_used=True),
+            GenerationView(2, 16, 0.6, 0.9, surrogate_used=True),
         ),
-        usage=Usage(
-            "ecad-automl export --storage 'a b.db' --trial {trial} --out schedules",
-            "schedules/made-{speedup}x-trial{trial}.json",
-            "with apply_schedule(pipe, {file}):\n    pipe('a', extra={'b': 1})",
-            "ecad-automl report --storage 'a b.db' --images 4",
-        ),
-        made="2026-01-01 00:00 UTC",
-        confirmed=ConfirmedFront(96, 1, ("5 of 6 schedules survive (83%).",)) if confirmed else None,
-        images=_images(front) if images else None,
+        confirmed=unseen if confirmed else None,
     )
 
 
-def bits_of(data: ReportData, index: int) -> np.ndarray:
+def made_up_report(*, evaluated: int = 8, confirmed: bool = True, images: bool = True) -> Report:
+    """A report of the made-up study."""
+    study = made_up_study(evaluated=evaluated, confirmed=confirmed)
+    return Report(
+        study,
+        _images(study) if images else None,
+        versions={"ecad-automl": "0.1.0"},
+        made="2026-01-01 00:00 UTC",
+    )
+
+
+def with_study(report: Report, **changes: object) -> Report:
+    """The report of a changed study."""
+    return replace(report, study=replace(report.study, **changes))  # type: ignore[arg-type]
+
+
+def bits_of(report: Report, index: int) -> np.ndarray:
     """``(steps, slots)`` bool of a schedule."""
-    return data.schedule(data.schedules[index]).effective
+    return report.study.schedule(report.schedules[index]).effective
 
 
-def _front_schedule(rank: int, generator: np.random.Generator, *, confirmed: bool) -> ScheduleFigures:
+def _front_schedule(rank: int, generator: np.random.Generator, *, confirmed: bool) -> RunView:
     drop = 0.09 * (1 - rank / 5) ** 2
     unseen = _confirmed(-1.2 * drop, survives=rank != 0) if confirmed else None
     cost = 1.2 + 0.96 * rank
@@ -93,7 +103,8 @@ def _front_schedule(rank: int, generator: np.random.Generator, *, confirmed: boo
 
 
 def _confirmed(difference: float, *, survives: bool = True) -> Confirmed:
-    return Confirmed(difference, 0.02, survives, None if survives else "2 steps", 0.5)
+    beaten_by = None if survives else "2 steps"
+    return Confirmed(1.0 + difference, difference, 0.02, survives, beaten_by, False, 0.5, difference / 1.2)
 
 
 def _schedule(
@@ -106,25 +117,42 @@ def _schedule(
     origin: str,
     operator: str | None = None,
     confirmed: Confirmed | None = None,
-) -> ScheduleFigures:
+) -> RunView:
     compute = generator.random((STEPS, len(LAYOUT))) < cost / FULL
-    return ScheduleFigures(
-        genome=Schedule(LAYOUT, compute).to_hex(),
-        kind=kind,
-        cost=cost,
-        gmacs=cost,
-        reward=1.0 + difference,
-        difference=difference,
-        half=None if kind is Kind.STOPPED else 0.01,
+    return _run(
+        kind,
+        cost,
+        difference,
+        None if kind is Kind.STOPPED else 0.01,
+        origin,
         trial=trial,
-        origin=origin,
+        genome=Schedule(LAYOUT, compute).to_hex(),
         operator=operator,
         generation=None if operator is None else 2,
         confirmed=confirmed,
+        created="2026-01-01T00:00:00+00:00",
     )
 
 
-def _images(front: list[ScheduleFigures]) -> Images:
+def _run(
+    kind: Kind, cost: float, difference: float, half: float | None, origin: str, steps: int = STEPS, **more: object
+) -> RunView:
+    return RunView(
+        kind=kind,
+        origin=origin,
+        steps=steps,
+        reward=1.0 + difference,
+        difference=difference,
+        half=half,
+        gmacs=cost,
+        mac_speedup=FULL / cost,
+        cost=cost,
+        speedup=FULL / cost,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def _images(study: StudyView) -> Images:
     pictures = np.linspace(0, 1, 2 * 8 * 8 * 3, dtype=np.float32).reshape(2, 8, 8, 3)
-    made = {schedule.genome: pictures for schedule in (front[0], front[3])}
+    made = {str(study.front[place].genome): pictures for place in (0, 3)}
     return Images((HOSTILE_PROMPT, "a dog"), "prompts that were searched with", pictures, made)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from ecad_automl.views.report import html_page
-from ecad_automl.views.report.data import Kind, ReportData
+from ecad_automl.views.report.data import Report
+from ecad_automl.views.run import Kind
+from ecad_automl.views.study import file_name_of
 from tests.views.report.made_up import (
     COMPONENTS,
     HOSTILE_NAME,
@@ -31,7 +33,7 @@ class Opened:
     """A page with what it asked for and complained of."""
 
     page: Any
-    data: ReportData
+    data: Report
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -43,7 +45,7 @@ class Opened:
         self.page.click(f"tr.pick[data-index='{index}'] button")
 
 
-def open_report(browser: Any, path: Path, data: ReportData, **options: Any) -> Opened:
+def open_report(browser: Any, path: Path, data: Report, **options: Any) -> Opened:
     context = browser.new_context(offline=True, **options)
     context.set_default_timeout(180_000)  # milliseconds; a busy machine is slow
     opened = Opened(context.new_page(), data)
@@ -85,7 +87,7 @@ def cells(page: Any, where: str, name: str) -> list[int]:
     return list(page.eval_on_selector_all(f"{where} .map .fill-{name}", script))
 
 
-def computed_by_component(data: ReportData, index: int) -> list[int]:
+def computed_by_component(data: Report, index: int) -> list[int]:
     bits = bits_of(data, index)
     return [int(bits[:, LAYOUT.component_index == number].sum()) for number in range(len(COMPONENTS))]
 
@@ -118,9 +120,9 @@ def test_the_front_is_drawn_where_its_figures_are(report: Opened) -> None:
         "document.getElementById('front-chart').data.map(({name, x, y}) => ({name, x: [...x], y: [...y]}))"
     )
     by_name = {trace["name"]: trace for trace in traces}
-    front = report.data.front
+    front = report.data.study.front
     searched, unseen = by_name["front, in the search"], by_name["front, on unseen prompts"]
-    speedups = [report.data.speedup(schedule) for schedule in front]
+    speedups = [run.speedup for run in front]
     np.testing.assert_allclose(searched["x"], np.log10(speedups), atol=1e-5)
     np.testing.assert_allclose(searched["y"], [schedule.difference for schedule in front], rtol=1e-5, atol=1e-12)
     survivors = [s.confirmed.difference for s in front if s.confirmed is not None and s.confirmed.survives]
@@ -143,6 +145,7 @@ def test_a_click_on_a_point_shows_its_schedule(report: Opened) -> None:
     box = trace.locator(".point").nth(place).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#card:not([hidden])")
+    assert "null" not in page.text_content("#card")
     assert "Trial 4" in page.text_content("#card")
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("#details-title >> text=Trial 4:")
@@ -178,8 +181,8 @@ def test_the_table_has_what_the_plot_has_and_works_by_keys(report: Opened) -> No
     page, data = report.page, report.data
     rows = page.eval_on_selector_all("#front-table tbody tr", "rows => rows.map(row => row.textContent)")
     text = "\n".join(rows)
-    for schedule in data.front:
-        assert f"{data.speedup(schedule):.2f}x" in text
+    for run in data.study.front:
+        assert f"{run.speedup:.2f}x" in text
     assert "no, beaten by 2 steps" in text
     assert "4 steps" in text
     page.focus("tr.pick[data-index='0'] button")
@@ -195,9 +198,8 @@ def test_commands_name_the_schedule_and_are_copied(report: Opened) -> None:
     page.bring_to_front()  # only the page that has the focus reads the clipboard
     report.select(2)
     commands = page.locator("#details-body .command code").all_text_contents()
-    assert commands[0] == "ecad-automl export --storage 'a b.db' --trial 2 --out schedules"
-    assert 'apply_schedule(pipe, "schedules/made-1.92x-trial2.json")' in commands[1]
-    assert "{'b': 1}" in commands[1]
+    assert commands[0].endswith(" \\\n  --trial 2 --out schedules")
+    assert f'apply_schedule(pipe, "schedules/{file_name_of(HOSTILE_NAME)}-1.92x-trial2.json")' in commands[1]
     page.locator("#details-body .command button").first.click()
     page.wait_for_selector("#details-body .command button >> text=Copied")
     assert page.evaluate("navigator.clipboard.readText()") == commands[0]
@@ -272,10 +274,25 @@ def test_a_narrow_page_does_not_scroll_sideways_nor_move(phone: Opened) -> None:
     assert page.evaluate("getComputedStyle(document.getElementById('theme')).transitionDuration") == "0s"
 
 
+def test_the_card_of_a_schedule_that_was_not_confirmed_says_nothing_of_it(phone: Opened) -> None:
+    page = phone.page
+    page.evaluate("document.getElementById('front-chart').scrollIntoView()")
+    names = page.evaluate("document.getElementById('front-chart').data.map(({name}) => name)")
+    page.locator("#front-chart .scatterlayer .trace").nth(names.index("front")).locator(".point").nth(4).hover(
+        force=True
+    )
+    page.wait_for_selector("#card:not([hidden])")
+    text = page.text_content("#card")
+    assert "Trial" in text
+    assert "null" not in text
+    page.mouse.move(1, 1)
+
+
 def test_a_report_without_images_says_how_to_get_them(phone: Opened) -> None:
     text = phone.page.text_content("#images-body")
     assert "without images" in text
-    assert "ecad-automl report --storage 'a b.db' --images 4" in text
+    assert "--storage 'a b.db' --study" in text
+    assert "--images 4" in text
 
 
 ACCESSIBLE: dict[str, Callable[[Any], bool]] = {

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecad_automl.views.report.data import Report
 from ecad_automl.views.report.payload import payload, script_json
-from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report
+from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report, with_study
 
 
 def test_bits_of_all_schedules_stand_one_after_another() -> None:
@@ -39,7 +40,12 @@ def test_no_text_can_end_the_script_that_carries_it(text: str) -> None:
 
 def test_a_figure_that_is_not_finite_is_refused_rather_than_written() -> None:
     with pytest.raises(ValueError, match="Out of range"):
-        script_json(payload(replace(made_up_report(), uncached_reward=1.0, full_gmacs=float("nan"))))
+        script_json(payload(_without_cost(made_up_report())))
+
+
+def _without_cost(report: Report) -> Report:
+    study = report.study
+    return with_study(report, uncached=replace(study.uncached, gmacs=float("nan")))
 
 
 def test_five_thousand_schedules_of_a_large_model_are_small() -> None:

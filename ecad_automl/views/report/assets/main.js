@@ -214,7 +214,7 @@ function showCard(card, index, event) {
   card.replaceChildren(
     element("b", {}, `${schedule.title}: ${schedule.label}`),
     element("div", {}, `${interval(schedule.difference, schedule.half)}${confirmed ? " in the search" : ""}`),
-    confirmed && element("div", {}, `${confirmedText(confirmed)} confirmed`),
+    ...(confirmed ? [element("div", {}, `${confirmedText(confirmed)} confirmed`)] : []),
     element("div", { class: "hint" }, [schedule.origin, schedule.operator].filter(Boolean).join(": ")),
     heatmaps(scheduleCells(index), state.components, { label: schedule.title, rowHeight: 3 }),
   );

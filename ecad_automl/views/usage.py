@@ -1,17 +1,34 @@
-"""The Python that applies a schedule of a study, as notes and reports show it; imports no torch."""
+"""How a study's schedules leave it: commands to copy, and Python that applies an exported file."""
 
 from __future__ import annotations
 
-from ecad_automl.cli.studies import StoredStudy
+import shlex
+
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
 from ecad_automl.sharing.snippet import PROMPT, apply_snippet
+from ecad_automl.views.run import RunView
+from ecad_automl.views.study import StudyView
 
-__all__ = ["study_snippet"]
+__all__ = ["FOLDER", "command", "exported_file", "python_snippet"]
+
+#: Where the commands put files.
+FOLDER = "schedules"
 
 
-def study_snippet(study: StoredStudy, file: str, prompt: str = PROMPT) -> str:
+def command(study: StudyView, name: str, options: str = "") -> str:
+    """A shell command on a study, in lines that fit beside other things."""
+    where = f"--storage {shlex.quote(study.storage)} --study {shlex.quote(study.name)}"
+    return " \\\n  ".join([f"ecad-automl {name}", where, *([options] if options else [])])
+
+
+def exported_file(study: StudyView, run: RunView) -> str:
+    """The file that ``ecad-automl export`` makes of a run."""
+    return f"{FOLDER}/{study.file_name(run)}.json"
+
+
+def python_snippet(study: StudyView, file: str, prompt: str = PROMPT) -> str:
     """Python that loads the study's pipeline and calls it as the study did, under a schedule.
 
     Args:

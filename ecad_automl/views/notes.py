@@ -1,0 +1,182 @@
+"""Notes for the dashboard: a schedule, and a study, in Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ecad_automl.sharing.markdown import code, plain, table
+from ecad_automl.sharing.snippet import PROMPT
+from ecad_automl.views.facts import study_facts
+from ecad_automl.views.run import Confirmed, RunView
+from ecad_automl.views.study import StudyView
+from ecad_automl.views.usage import FOLDER, command, exported_file, python_snippet
+
+__all__ = ["NotePicture", "schedule_note", "study_note"]
+
+_PROMPTS = 6
+_ROWS = 24
+#: Characters of a prompt in a line of code that fit beside the list of trials.
+_PROMPT = 64
+#: Between the columns of tables, to which the dashboard gives no room.
+_GAP = "\u2003"
+
+
+class NotePicture(NamedTuple):
+    """A picture in a note: its address, and what it shows, for those who do not see it."""
+
+    address: str
+    shows: str
+
+
+def schedule_note(study: StudyView, run: RunView, pictures: Sequence[NotePicture] = ()) -> str:
+    """What a schedule saves and loses, where it came from, and how to export and apply it.
+
+    Args:
+        study: it is of.
+        run: the schedule; it has a trial.
+        pictures: to show in it.
+    """
+    prompt = next((text for text in study.prompts if len(text) <= _PROMPT), PROMPT)
+    lines = [
+        f"## {run.savings}, reward {run.difference:+.4f} to uncached",
+        "",
+        _table(["", "this schedule", "uncached"], _figures(study, run)),
+        "",
+        _origin(run),
+        "",
+        "Export it:",
+        "",
+        _fenced(command(study, "export", f"--trial {run.trial} --out {FOLDER}"), "bash"),
+        "",
+        "Apply it:",
+        "",
+        _fenced(python_snippet(study, exported_file(study, run), prompt), "python"),
+        *(f"\n![{picture.shows}]({picture.address})" for picture in pictures),
+    ]
+    return "\n".join(lines)
+
+
+def study_note(study: StudyView, shown: Sequence[RunView]) -> str:
+    """What was searched with, what everything is compared with, the front, and how to export it.
+
+    Args:
+        study: which one.
+        shown: its front, as far as it is shown.
+    """
+    counted = f"{len(study.runs)} schedules evaluated, {len(study.front)} on the front."
+    export = [command(study, "export", f"{choice}--out {FOLDER}") for choice in ("", "--speedup 2 ")]
+    parts = [
+        f"# {code(study.name)}",
+        f"{counted} Its trials have notes and pictures; plots stand on the first page of the study.",
+        _table(
+            ["", ""], [[label, ", ".join(map(_cell, text.split("\n")))] for label, text in study_facts(study).items()]
+        ),
+        _prompts(study),
+        "## What it is compared with",
+        _calibration(study),
+        "## Front",
+        _front(study, shown),
+        "## Take it along",
+        "The whole front as files with an index, or the best schedule that is at least twice as cheap:",
+        _fenced("\n".join(export), "bash"),
+        "Score it again on prompts that the search never saw:",
+        _fenced(command(study, "confirm"), "bash"),
+    ]
+    return "\n\n".join(parts)
+
+
+def _figures(study: StudyView, run: RunView) -> list[list[str]]:
+    uncached = study.uncached
+    macs = f"{run.gmacs:.2f} ({run.mac_speedup:.2f}x fewer)"
+    rows = [["MACs of the transformer, GMACs per image", macs, f"{uncached.gmacs:.2f}"]]
+    if run.latency_ms is not None:
+        time = f"{run.latency_ms:.3g} ({run.speedup:.2f}x as fast)"
+        rows.append(["Time of the transformer, ms per image", time, f"{uncached.cost:.3g}"])
+    rows.append([f"Reward {_cell(study.reward_name)}", f"{run.reward:.4f}", f"{uncached.reward:.4f}"])
+    rows.append(["**Difference on the prompts searched with**", f"**{run.difference_text}**", ""])
+    if run.confirmed is not None:
+        found = f"**{run.confirmed.difference_text}**, {_verdict(run.confirmed)}"
+        rows.append(["**Difference on unseen prompts**", found, ""])
+    if run.predicted_reward is not None and run.predicted_std is not None:
+        predicted = f"{run.predicted_reward:.4f} ± {1.645 * run.predicted_std:.4f} (90 %)"
+        rows.append(["Surrogate had predicted", f"{predicted}; off by {run.reward - run.predicted_reward:+.4f}", ""])
+    return rows
+
+
+def _verdict(found: Confirmed) -> str:
+    return "survives" if found.survives else f"beaten by {_cell(found.beaten_by)}"
+
+
+def _origin(run: RunView) -> str:
+    said = [f"Trial {run.trial}"]
+    if run.generation is not None:
+        said.append("a seed" if run.generation == 0 else f"generation {run.generation}")
+    said.append(f"origin {code(run.origin)}")
+    if run.operator is not None:
+        said.append(f"bred by {code(run.operator)}")
+        said.append("chosen by the surrogate" if run.filtered else "not filtered by the surrogate")
+    return ", ".join(said) + "."
+
+
+def _prompts(study: StudyView) -> str:
+    shown = [f"- {code(_short(prompt, 160))}" for prompt in study.prompts[:_PROMPTS]]
+    more = len(study.prompts) - len(shown)
+    return "\n".join(["Prompts:", "", *shown, *([f"- and {more} more"] if more > 0 else [])])
+
+
+def _calibration(study: StudyView) -> str:
+    uncached = study.uncached
+    rows = [[plain(run.origin), *_row(study, run)] for run in reversed(study.searched_shorter)]
+    first = [f"uncached, {uncached.steps} steps", *_row(study, uncached)[:-1], ""]
+    return (
+        _table(["run", *_headings(study)], [first, *rows])
+        + f"\n\nHypervolume is measured from a reward of {study.floor:.4f} at the cost of the uncached run, and is 1 "
+        f"for the uncached reward ({uncached.reward:.4f}) at no cost. Differences are paired means with 95 % intervals "
+        "over prompts."
+    )
+
+
+def _front(study: StudyView, shown: Sequence[RunView]) -> str:
+    rows = []
+    for run in shown[:: max(1, -(-len(shown) // _ROWS))]:
+        row = [str(run.trial), _cell(run.origin), *_row(study, run)]
+        if study.confirmed is not None:
+            found = run.confirmed
+            row.append("" if found is None else f"{found.difference_text}, {_verdict(found)}")
+        rows.append(row)
+    headings = ["trial", "origin", *_headings(study), *(["on unseen prompts"] if study.confirmed is not None else [])]
+    total = len(study.front)
+    left = f"\n\n{len(rows)} of {total} schedules; `ecad-automl front` lists all." if len(rows) < total else ""
+    return _table(headings, rows) + left
+
+
+def _headings(study: StudyView) -> list[str]:
+    return [*(["speedup (time)"] if study.timed else []), "speedup (MACs)", "reward", "difference"]
+
+
+def _row(study: StudyView, run: RunView) -> list[str]:
+    timed = [f"{run.speedup:.2f}x"] if study.timed else []
+    return [*timed, f"{run.mac_speedup:.2f}x", f"{run.reward:.4f}", run.difference_text]
+
+
+def _fenced(text: str, language: str) -> str:
+    """A block of code in a fence longer than any run of backticks in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _cell(text: object) -> str:
+    return code(_short(str(text), 120)).replace("|", "\\|")
+
+
+def _short(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = table([f"{text}{_GAP}" for text in headings], [[f"{text}{_GAP}" for text in row] for row in rows])
+    heading, rule, *rest = lines.splitlines()
+    return "\n".join([heading, rule.replace("---", ":---"), *rest])  # headings as their columns, to the left

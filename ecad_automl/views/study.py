@@ -1,0 +1,201 @@
+"""A study as people look at it: its runs, what they are compared with, and how the search went."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from ecad_automl.errors import StudyError
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.views.run import Kind, RunView
+from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
+
+__all__ = ["ConfirmedFront", "GenerationView", "StudyView", "file_name_of"]
+
+R = TypeVar("R", bound=RunView)
+
+
+@dataclass(frozen=True)
+class GenerationView:
+    """What one generation says of the surrogate.
+
+    Args:
+        generation: its number, from 0.
+        evaluations: evaluated schedules so far.
+        rank_correlation: of predicted and measured rewards within bands of equal cost, on candidates that were
+            predicted before they were evaluated; None where not known.
+        coverage: share of measured rewards inside the 90 % intervals; None where not known.
+        surrogate_used: whether the surrogate chose candidates.
+    """
+
+    generation: int
+    evaluations: int
+    rank_correlation: float | None = None
+    coverage: float | None = None
+    surrogate_used: bool = False
+
+
+@dataclass(frozen=True)
+class ConfirmedFront:
+    """What unseen prompts say of a front.
+
+    Args:
+        prompts: how many.
+        seeds: of each prompt.
+        front: what the search chose, the cheapest first.
+        others: what was scored beside it, the uncached run too, the cheapest first.
+        missing: schedules of the front that were not confirmed yet.
+        rank_correlation: Kendall's of search and confirmation over the front; NaN where not known.
+        neighbors: pairs of neighbors of the front.
+        neighbors_kept: how many of these kept their order.
+        sentences: for people.
+    """
+
+    prompts: int
+    seeds: int
+    front: tuple[RunView, ...] = ()
+    others: tuple[RunView, ...] = ()
+    missing: int = 0
+    rank_correlation: float = float("nan")
+    neighbors: int = 0
+    neighbors_kept: int = 0
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def survivors(self) -> tuple[RunView, ...]:
+        """The part of the front that survives."""
+        return tuple(run for run in self.front if run.confirmed is not None and run.confirmed.survives)
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """All that is shown of a study.
+
+    Args:
+        name: of the study.
+        storage: where its database is, for people.
+        identity: what its results depend on: model, prompts, seeds, reward and the like, JSON values.
+        layout: the slots of its transformer.
+        cost_name: what it minimizes: ``MACs`` or ``latency``.
+        cost_unit: its unit, such as ``GMACs per image``.
+        runs: every evaluated schedule, oldest first.
+        uncached: the run that everything is compared with.
+        shorter: uncached runs of fewer steps, in the search, on unseen prompts, or both; the cheapest first.
+        floor: the reward from which hypervolume is measured.
+        hypervolume: after each evaluation, 1 for the uncached reward at no cost.
+        generations: of the search, in order.
+        confirmed: what unseen prompts say of the front; None where they were not asked.
+    """
+
+    name: str
+    storage: str
+    identity: Mapping[str, Any]
+    layout: Layout
+    cost_name: str
+    cost_unit: str
+    runs: tuple[RunView, ...]
+    uncached: RunView
+    shorter: tuple[RunView, ...] = ()
+    floor: float = 0.0
+    hypervolume: tuple[float, ...] = ()
+    generations: tuple[GenerationView, ...] = ()
+    confirmed: ConfirmedFront | None = None
+
+    @cached_property
+    def front(self) -> tuple[RunView, ...]:
+        """The evaluated schedules that no other one beats, the cheapest first."""
+        return tuple(sorted(self.of_kind(Kind.FRONT), key=lambda run: run.cost))
+
+    @property
+    def heuristics(self) -> tuple[RunView, ...]:
+        """Published heuristics that are not on the front, oldest first."""
+        return self.of_kind(Kind.HEURISTIC)
+
+    @property
+    def searched_shorter(self) -> tuple[RunView, ...]:
+        """The uncached runs of fewer steps that the search made, the cheapest first."""
+        return tuple(run for run in self.shorter if run.difference_text)
+
+    @property
+    def reward_name(self) -> str:
+        """What is maximized."""
+        return str(self.identity["reward"])
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Those of the search."""
+        return tuple(map(str, self.identity["prompts"]))
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps of its schedules."""
+        return int(self.identity["generation"]["steps"])
+
+    @property
+    def timed(self) -> bool:
+        """Whether it minimizes latency."""
+        return self.cost_name == "latency"
+
+    def of_kind(self, *kinds: Kind) -> tuple[RunView, ...]:
+        """Evaluated schedules of some kinds, oldest first."""
+        return tuple(run for run in self.runs if run.kind in kinds)
+
+    def schedule(self, run: RunView) -> Schedule:
+        """What was run."""
+        if run.genome is None:
+            return Schedule.all_compute(self.layout, run.steps)
+        return Schedule.from_hex(self.layout, self.steps, run.genome)
+
+    def file_name(self, run: RunView) -> str:
+        """The name of its exported file without the ending, such as ``shapes-2.13x-trial41``."""
+        suffix = run.origin if run.trial is None else f"trial{run.trial}"
+        return f"{file_name_of(self.name)}-{run.speedup:.2f}x-{suffix}"
+
+    def at_speedup(self, speedup: float, among: Sequence[R]) -> R:
+        """The run of the highest reward that is at least so many times cheaper than the uncached run.
+
+        Raises:
+            StudyError: none is that cheap.
+        """
+        return among[most_reward_at_speedup(*_values(among), self.uncached.cost, speedup)]
+
+    def within_drop(self, drop: float, among: Sequence[R]) -> R:
+        """The cheapest run whose mean reward is at most so much below that of the uncached run.
+
+        Raises:
+            StudyError: every run loses more.
+        """
+        return among[cheapest_within_drop(*_values(among), [0.0 - run.difference for run in among], drop)]
+
+    def knee(self, among: Sequence[R]) -> R:
+        """The run where a front bends most.
+
+        Raises:
+            StudyError: there is none.
+        """
+        return among[knee(*_values(among))]
+
+    def trial(self, number: int) -> RunView:
+        """The evaluation of an Optuna trial.
+
+        Raises:
+            StudyError: the study has none of that trial.
+        """
+        trials = {run.trial: run for run in self.runs if run.trial is not None}
+        if number in trials:
+            return trials[number]
+        known = f"the trials go from {min(trials)} to {max(trials)}" if trials else "it has no trials yet"
+        raise StudyError(f"The study has no evaluated trial {number}; {known}.")
+
+
+def file_name_of(study: str) -> str:
+    """The name of a study as part of a file name: it may hold what separates folders, or leads out of them."""
+    return re.sub(r"[^\w.+-]+", "-", study).strip("-.") or "study"
+
+
+def _values(runs: Sequence[RunView]) -> tuple[list[float], list[float]]:
+    return [run.reward for run in runs], [run.cost for run in runs]
