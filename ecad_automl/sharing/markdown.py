@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cell", "code", "plain", "quote", "table"]
+__all__ = ["cell", "code", "fenced", "plain", "quote", "table"]
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -27,6 +27,12 @@ def code(text: str) -> str:
 def cell(text: str) -> str:
     """A code span in a cell of a table, where bars are escaped even in code (GitHub Flavored Markdown 4.10)."""
     return code(text).replace("|", "\\|")
+
+
+def fenced(text: str, language: str) -> str:
+    """A block of code in a fence longer than any run of backticks in it (CommonMark 4.5)."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def quote(text: str) -> str:

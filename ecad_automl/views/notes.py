@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ecad_automl.sharing.markdown import code, plain, table
+from ecad_automl.sharing.markdown import code, fenced, plain, table
 from ecad_automl.sharing.snippet import PROMPT
 from ecad_automl.views.facts import study_facts
 from ecad_automl.views.run import Confirmed, RunView
@@ -48,11 +47,11 @@ def schedule_note(study: StudyView, run: RunView, pictures: Sequence[NotePicture
         "",
         "Export it:",
         "",
-        _fenced(command(study, "export", f"--trial {run.trial} --out {FOLDER}"), "bash"),
+        fenced(command(study, "export", f"--trial {run.trial} --out {FOLDER}"), "bash"),
         "",
         "Apply it:",
         "",
-        _fenced(python_snippet(study, exported_file(study, run), prompt), "python"),
+        fenced(python_snippet(study, exported_file(study, run), prompt), "python"),
         *(f"\n![{picture.shows}]({picture.address})" for picture in pictures),
     ]
     return "\n".join(lines)
@@ -80,9 +79,9 @@ def study_note(study: StudyView, shown: Sequence[RunView]) -> str:
         _front(study, shown),
         "## Take it along",
         "The whole front as files with an index, or the best schedule that is at least twice as cheap:",
-        _fenced("\n".join(export), "bash"),
+        fenced("\n".join(export), "bash"),
         "Score it again on prompts that the search never saw:",
-        _fenced(command(study, "confirm"), "bash"),
+        fenced(command(study, "confirm"), "bash"),
     ]
     return "\n\n".join(parts)
 
@@ -159,12 +158,6 @@ def _headings(study: StudyView) -> list[str]:
 def _row(study: StudyView, run: RunView) -> list[str]:
     timed = [f"{run.speedup:.2f}x"] if study.timed else []
     return [*timed, f"{run.mac_speedup:.2f}x", f"{run.reward:.4f}", run.difference_text]
-
-
-def _fenced(text: str, language: str) -> str:
-    """A block of code in a fence longer than any run of backticks in it."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _cell(text: object) -> str:

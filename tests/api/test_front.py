@@ -109,6 +109,7 @@ def test_points_are_picked_by_speedup_by_drop_and_at_the_knee(database: Path) ->
 
 
 def test_points_are_exported_as_the_command_does(database: Path, tmp_path: Path) -> None:
+    from ecad_automl.api.export import export_run
     from ecad_automl.api.stored import read_study
 
     front = Front.load(database)

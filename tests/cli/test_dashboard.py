@@ -73,7 +73,7 @@ def test_the_front_gets_notes_pictures_and_plots_once(database: Path, run_cli: C
     front = read_study(database, NAME).front
     code, _, told = run_cli("dashboard", "--storage", database, "--no-serve")
     assert code == 0
-    assert f"{len(front) + 1} notes, {len(front)} pictures and 4 plots written" in told
+    assert f"{len(front) + 1} notes, {len(front)} pictures and 3 plots written" in told
     pictures = list(database.with_name("study.db.artifacts").iterdir())
     assert len(pictures) == len(front)
     for path in pictures:
@@ -205,10 +205,10 @@ def test_pages_show_notes_pictures_and_plots_and_complain_of_nothing(
 
     shown.goto(f"{address}/dashboard/studies/1")
     shown.wait_for_function(
-        "() => document.querySelectorAll('[id^=\"user-defined-plot\"] .main-svg').length >= 4", timeout=60_000
+        "() => document.querySelectorAll('[id^=\"user-defined-plot\"] .main-svg').length >= 3", timeout=60_000
     )
     titles = shown.eval_on_selector_all("[id^='user-defined-plot'] .gtitle", "all => all.map(one => one.textContent)")
-    assert {title.split()[0] for title in titles} == {"Front", "Hypervolume", "Surrogate", "What"}
+    assert {title.split()[0] for title in titles} == {"Front", "Hypervolume", "What"}
 
     shown.goto(f"{address}/dashboard/studies/1/note")
     shown.get_by_text("What it is compared with").wait_for(timeout=60_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from ecad_automl.sharing.markdown import fenced
 from ecad_automl.views.facts import study_facts
 from ecad_automl.views.report.choice import usual_choice
 from ecad_automl.views.report.data import Report
@@ -58,8 +59,8 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
         parts += [
             "## How to apply one",
             f"Trial {chosen.trial}, {chosen.speedup:.2f}x:",
-            _fenced("sh", report.export_command(chosen)),
-            _fenced("python", report.snippet(chosen)),
+            fenced(report.export_command(chosen), "sh"),
+            fenced(report.snippet(chosen), "python"),
         ]
     if "schedule" in pictures:
         parts.append(_picture(f"What trial {chosen.trial} computes.", pictures["schedule"]))
@@ -102,10 +103,6 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: Collectio
 
 def _picture(caption: str, path: str) -> str:
     return f"![{caption}](<{path}>)\n\n{caption}"
-
-
-def _fenced(language: str, text: str) -> str:
-    return f"```{language}\n{text}\n```"
 
 
 def _plain(text: str) -> str:
