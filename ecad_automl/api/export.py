@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
@@ -49,7 +48,7 @@ def export_run(study: StudyView, run: RunView, folder: Path) -> Path:
         width=generation["width"],
         guidance_scale=generation["guidance_scale"],
         dtype=identity["dtype"],
-        call=GenerationSettings(**generation).call_arguments(),
+        call=dict(study.call),
         reward=identity["reward"],
         objectives={**objectives, **_confirmed(run.confirmed)},
         study=study.name,

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
+from ecad_automl.api.choice import at_knee, at_speedup, within_drop
 from ecad_automl.api.export import export_run
 from ecad_automl.api.stored import read_study
 from ecad_automl.errors import EcadError, FileError
@@ -142,7 +143,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: none is that cheap.
         """
-        return self._study.at_speedup(speedup, self._points)
+        return at_speedup(self._study, speedup, self._points)
 
     def within_drop(self, drop: float) -> FrontPoint:
         """The cheapest schedule whose mean reward is at most so much below that of the uncached run.
@@ -150,7 +151,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: every schedule loses more.
         """
-        return self._study.within_drop(drop, self._points)
+        return within_drop(drop, self._points)
 
     def knee(self) -> FrontPoint:
         """The schedule where the front bends most.
@@ -158,7 +159,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: the front is empty.
         """
-        return self._study.knee(self._points)
+        return at_knee(self._points)
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """The front beside heuristics, runs of fewer steps and all else that was evaluated.

@@ -10,6 +10,7 @@ from typing import Any
 from ecad_automl.api.confirmed import confirmed_front, confirmed_runs
 from ecad_automl.errors import StudyError
 from ecad_automl.judging.statistics import half_width
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.heuristics import is_published
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
@@ -174,6 +175,7 @@ def _view(
         storage=storage,
         identity=identity,
         layout=layout,
+        call=GenerationSettings(**identity["generation"]).call_arguments(),
         cost_name="latency" if timed else "MACs",
         cost_unit="ms per image in the transformer" if timed else "GMACs per image",
         runs=runs,

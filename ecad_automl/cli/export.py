@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ecad_automl.api.choice import at_knee, at_speedup, within_drop
 from ecad_automl.api.export import export_run
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
@@ -76,13 +77,13 @@ def export(
     if confirmed:
         front = _survivors(found)
     if speedup is not None:
-        runs: Sequence[RunView] = [found.at_speedup(speedup, front)]
+        runs: Sequence[RunView] = [at_speedup(found, speedup, front)]
     elif max_drop is not None:
-        runs = [found.within_drop(max_drop, front)]
+        runs = [within_drop(max_drop, front)]
     elif trial is not None:
         runs = [found.trial(trial)]
     else:
-        runs = [found.knee(front)] if knee_point else front
+        runs = [at_knee(front)] if knee_point else front
     # As the search scored them, whatever they were chosen by.
     searched = {run.genome: run for run in found.runs}
     if card:
@@ -99,7 +100,7 @@ def export(
     index = save_index(out, files) if whole else None
     if index is not None:
         say(console, f"{index}: the list of these {len(files)}", keep=[index])
-    example = paths[(found.knee(front) if whole else runs[0]).genome]
+    example = paths[(at_knee(front) if whole else runs[0]).genome]
     if card:
         text = collection_card(files, str(out)) if whole else schedule_card(files[example.name], str(example))
         write_card(out, text, None)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from ecad_automl.errors import StudyError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
-from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
 
 __all__ = ["ConfirmedFront", "GenerationView", "StudyView", "file_name_of"]
-
-R = TypeVar("R", bound=RunView)
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,7 @@ class StudyView:
         storage: where its database is, for people.
         identity: what its results depend on: model, prompts, seeds, reward and the like, JSON values.
         layout: the slots of its transformer.
+        call: arguments of the pipeline's call that the study's images were made with.
         cost_name: what it minimizes: ``MACs`` or ``latency``.
         cost_unit: its unit, such as ``GMACs per image``.
         runs: every evaluated schedule, oldest first.
@@ -95,6 +93,7 @@ class StudyView:
     storage: str
     identity: Mapping[str, Any]
     layout: Layout
+    call: Mapping[str, Any]
     cost_name: str
     cost_unit: str
     runs: tuple[RunView, ...]
@@ -155,30 +154,6 @@ class StudyView:
         suffix = run.origin if run.trial is None else f"trial{run.trial}"
         return f"{file_name_of(self.name)}-{run.speedup:.2f}x-{suffix}"
 
-    def at_speedup(self, speedup: float, among: Sequence[R]) -> R:
-        """The run of the highest reward that is at least so many times cheaper than the uncached run.
-
-        Raises:
-            StudyError: none is that cheap.
-        """
-        return among[most_reward_at_speedup(*_values(among), self.uncached.cost, speedup)]
-
-    def within_drop(self, drop: float, among: Sequence[R]) -> R:
-        """The cheapest run whose mean reward is at most so much below that of the uncached run.
-
-        Raises:
-            StudyError: every run loses more.
-        """
-        return among[cheapest_within_drop(*_values(among), [0.0 - run.difference for run in among], drop)]
-
-    def knee(self, among: Sequence[R]) -> R:
-        """The run where a front bends most.
-
-        Raises:
-            StudyError: there is none.
-        """
-        return among[knee(*_values(among))]
-
     def trial(self, number: int) -> RunView:
         """The evaluation of an Optuna trial.
 
@@ -195,7 +170,3 @@ class StudyView:
 def file_name_of(study: str) -> str:
     """The name of a study as part of a file name: it may hold what separates folders, or leads out of them."""
     return re.sub(r"[^\w.+-]+", "-", study).strip("-.") or "study"
-
-
-def _values(runs: Sequence[RunView]) -> tuple[list[float], list[float]]:
-    return [run.reward for run in runs], [run.cost for run in runs]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
 from ecad_automl.sharing.snippet import PROMPT, apply_snippet
@@ -36,12 +35,12 @@ def python_snippet(study: StudyView, file: str, prompt: str = PROMPT) -> str:
         file: the schedule's.
         prompt: of the one image.
     """
-    identity, settings = study.identity, GenerationSettings(**study.identity["generation"])
+    identity = study.identity
     metadata = ScheduleMetadata(
         model=identity["model"],
         revision=identity["revision"],
         dtype=identity["dtype"],
-        call={name: value for name, value in settings.call_arguments().items() if name != "num_inference_steps"},
+        call={name: value for name, value in study.call.items() if name != "num_inference_steps"},
     )
     any_schedule = Schedule.all_compute(study.layout, study.steps)
     return apply_snippet(ScheduleFile(any_schedule, metadata), file, prompt).rstrip()

@@ -59,6 +59,7 @@ def made_up_study(*, evaluated: int = 8, confirmed: bool = True) -> StudyView:
         storage="a b.db",
         identity=IDENTITY,
         layout=LAYOUT,
+        call={"guidance_scale": 4.5, "extra": {"b": 1}},
         cost_name="MACs",
         cost_unit="GMACs per image",
         runs=runs,

@@ -200,6 +200,7 @@ def test_commands_name_the_schedule_and_are_copied(report: Opened) -> None:
     commands = page.locator("#details-body .command code").all_text_contents()
     assert commands[0].endswith(" \\\n  --trial 2 --out schedules")
     assert f'apply_schedule(pipe, "schedules/{file_name_of(HOSTILE_NAME)}-1.92x-trial2.json")' in commands[1]
+    assert "extra={'b': 1}" in commands[1]
     page.locator("#details-body .command button").first.click()
     page.wait_for_selector("#details-body .command button >> text=Copied")
     assert page.evaluate("navigator.clipboard.readText()") == commands[0]
