@@ -80,7 +80,7 @@ def choose_prompts(
 def split_record(split: PromptSplit, given: str, column: str | None, part: str | None, limit: int | None) -> bytes:
     """What a study keeps of a split: its digests, and how its prompts are read again."""
     read = {"prompts": given, "column": column, "split": part, "limit": limit}
-    return json.dumps({"read": read, "record": split.to_dict()}).encode()
+    return json.dumps({"read": read, "record": split.record.model_dump()}).encode()
 
 
 def held_out_prompts(console: Console, kept: bytes) -> PromptSet:

@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError  # noqa: TID251 - the error alone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["only_tensors", "read_tensor_file"]
+from ecad_automl.errors import FileError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["only_tensors", "read_state", "read_tensor_file"]
 
 _FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
@@ -38,6 +43,30 @@ def read_tensor_file(path: str | Path) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(reason) from error
+
+
+def read_state(path: str | Path, expected: str) -> dict[str, Tensor]:
+    """The tensors of a file of weights by their names, on the CPU; they may lie under ``state_dict``.
+
+    Args:
+        path: see :func:`read_tensor_file`.
+        expected: what the file should be, for messages.
+
+    Raises:
+        FileError: there is no such file, it is damaged, or it holds something else than named tensors.
+    """
+    from torch import Tensor
+
+    try:
+        held = read_tensor_file(path)
+    except (OSError, ValueError) as error:
+        raise FileError(f"The weights {str(path)!r} cannot be read ({error}); {expected} is expected.") from error
+    state = held.get("state_dict", held) if isinstance(held, dict) else held
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise FileError(f"The file {str(path)!r} holds no state dict; {expected} is expected.")
+    return state
 
 
 @contextmanager

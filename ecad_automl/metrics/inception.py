@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ecad_automl.errors import EvaluationError, FileError
+from ecad_automl.errors import EvaluationError
 from ecad_automl.files.paths import expand_home
-from ecad_automl.files.tensor_file import read_tensor_file
+from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.metrics.inception_network import InceptionV3
 
@@ -41,7 +41,8 @@ class InceptionFeatures:
         batch_size: images per forward.
 
     Raises:
-        EvaluationError: there is no such way to resize, or the file cannot be read or had, or is not of this network.
+        EvaluationError: there is no such way to resize, or the file cannot be had or is not of this network.
+        FileError: it cannot be read.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class InceptionFeatures:
         if resize not in RESIZES:
             raise EvaluationError(f"There is no resizing {resize!r}; choose one of {', '.join(RESIZES)}.")
         path = _cached() if source is None else expand_home(source)
-        state = _read(path)
+        state = read_state(path, f"the file {Path(_URL).name} of torch-fidelity")
         network = InceptionV3()
         try:
             network.load_state_dict(state)
@@ -142,16 +143,3 @@ def _cached() -> Path:
                 f"The weights of Inception v3 cannot be downloaded ({error}); put {_URL} at {path}, or name the file."
             ) from error
     return path
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        state = read_tensor_file(path)
-    except (OSError, ValueError) as error:
-        raise FileError(
-            f"The weights {str(path)!r} cannot be read ({error}); the file {Path(_URL).name} of torch-fidelity is "
-            "expected."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise FileError(f"The file {str(path)!r} holds no state dict; that of an Inception v3 is expected.")
-    return state

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import PromptSet, shown
 
 __all__ = ["Fingerprint", "SplitRecord"]
 
-_T = TypeVar("_T")
 
-
-@dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(BaseModel):
     """What tells prompts from others.
 
-    Args:
+    Attributes:
         size: number of prompts.
         digest: see :attr:`PromptSet.digest`.
     """
+
+    model_config = ConfigDict(frozen=True, strict=True)
 
     size: int
     digest: str
@@ -29,26 +29,16 @@ class Fingerprint:
     @classmethod
     def of(cls, prompts: PromptSet) -> Self:
         """That of a set."""
-        return cls(len(prompts), prompts.digest)
+        return cls(size=len(prompts), digest=prompts.digest)
 
     def __str__(self) -> str:
         return f"{self.size} ({self.digest[:12]})"
 
-    def to_dict(self) -> dict[str, object]:
-        """As JSON holds it."""
-        return {"size": self.size, "digest": self.digest}
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Self:
-        """What :meth:`to_dict` gave."""
-        return cls(_field(data, "size", int), _field(data, "digest", str))
-
-
-@dataclass(frozen=True)
-class SplitRecord:
+class SplitRecord(BaseModel):
     """What a database keeps of a split.
 
-    Args:
+    Attributes:
         name: of the set that was split.
         source: of the set that was split.
         seed: what the split was drawn with.
@@ -57,6 +47,8 @@ class SplitRecord:
         held_out: the prompts held out.
     """
 
+    model_config = ConfigDict(frozen=True, strict=True)
+
     name: str
     source: str
     seed: int
@@ -64,39 +56,19 @@ class SplitRecord:
     calibration: Fingerprint
     held_out: Fingerprint
 
-    def to_dict(self) -> dict[str, object]:
-        """As JSON holds it."""
-        return {
-            "name": self.name,
-            "source": self.source,
-            "seed": self.seed,
-            "whole": self.whole.to_dict(),
-            "calibration": self.calibration.to_dict(),
-            "held_out": self.held_out.to_dict(),
-        }
-
     @classmethod
-    def from_dict(cls, data: Mapping[str, object]) -> Self:
-        """What :meth:`to_dict` gave.
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What ``model_dump`` gave.
 
         Raises:
             PromptError: something is missing or of another type.
         """
-        return cls(
-            name=_field(data, "name", str),
-            source=_field(data, "source", str),
-            seed=_field(data, "seed", int),
-            whole=Fingerprint.from_dict(_field(data, "whole", dict)),
-            calibration=Fingerprint.from_dict(_field(data, "calibration", dict)),
-            held_out=Fingerprint.from_dict(_field(data, "held_out", dict)),
-        )
-
-
-def _field(data: Mapping[str, object], key: str, kind: type[_T]) -> _T:
-    value = data.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise PromptError(
-            f"The record of the prompt split has {shown(value)} as {key!r}, but {kind.__name__} is expected; it is "
-            "damaged."
-        )
-    return value
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise PromptError(
+                f"The record of the prompt split has {shown(first['input'])} as {place!r} ({first['msg']}); it is "
+                "damaged."
+            ) from error

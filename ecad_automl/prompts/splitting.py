@@ -41,10 +41,6 @@ class PromptSplit:
             held_out=Fingerprint.of(self.held_out),
         )
 
-    def to_dict(self) -> dict[str, object]:
-        """The record, as JSON holds it."""
-        return self.record.to_dict()
-
 
 def split_prompts(
     prompts: PromptSet, calibration: float, *, held_out: float | None = None, seed: int = 0

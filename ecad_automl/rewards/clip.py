@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.paths import expand_home
+from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.clip_encoder import (
     ClipEncoder,
@@ -177,15 +178,16 @@ class HPSv2(_ClipReward):
             dtype: type of weights and activations; the default is float32.
 
         Raises:
-            RewardError: the checkpoint cannot be found or read, or lacks weights or has others.
+            FileError: the file cannot be read.
+            RewardError: the checkpoint cannot be found, or lacks weights or has others.
         """
         file = _published_file(source)
         if file is None:
             place = processor or processor_files(source, _LAION_H)
             return cls(ClipEncoder.from_pretrained(source, processor=place, device=device, dtype=dtype))
-        from ecad_automl.rewards.open_clip_state import clip_model, read_state
+        from ecad_automl.rewards.open_clip_state import clip_model
 
-        state = read_state(file)
+        state = read_state(file, "a state dict of an open_clip model that torch.save wrote")
         model = clip_model(source, state)
         size = model.config.vision_config.image_size
         return cls(

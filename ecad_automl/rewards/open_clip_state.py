@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from ecad_automl.errors import RewardError
-from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.rewards.clip_encoder import check_keys
 
-__all__ = ["clip_config", "clip_model", "read_state", "to_transformers"]
+__all__ = ["clip_config", "clip_model", "to_transformers"]
 
 _BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
 _IN_BLOCK = {
@@ -50,24 +48,6 @@ _SIZES = (
     "text_projection",
     "transformer.resblocks.0.mlp.c_fc.weight",
 )
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a file that ``torch.save`` wrote: a state dict, or one under ``state_dict``.
-
-    Raises:
-        RewardError: there is no such file, it holds more than tensors and plain values, or no state dict.
-    """
-    try:
-        held = read_tensor_file(path)
-    except (OSError, ValueError) as error:
-        raise RewardError(
-            f"The weights {str(path)!r} cannot be read ({error}); a file of tensors that torch.save wrote is expected."
-        ) from error
-    state = held.get("state_dict", held) if isinstance(held, dict) else held
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise RewardError(f"The file {str(path)!r} holds no state dict; one of an open_clip model is expected.")
-    return state
 
 
 def clip_config(

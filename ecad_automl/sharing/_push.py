@@ -3,48 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ecad_automl.errors import HubError
 from ecad_automl.hub.fetching import failures, reason_of
 from ecad_automl.sharing.card_file import CARD, replaceable
 
-__all__ = ["push_folder"]
+__all__ = ["PushOptions", "push_folder"]
 
 
-def push_folder(
-    folder: Path,
-    repo: str,
-    *,
-    private: bool | None,
-    revision: str | None,
-    message: str,
-    create_pr: bool,
-    token: str | bool | None,
-    replace_card: bool | None,
-) -> str:
+class PushOptions(TypedDict, total=False):
+    """How something is sent to the hub.
+
+    Attributes:
+        private: whether only the owner may see the repository; by default as the hub has it.
+        revision: branch; the default one if None.
+        commit_message: of the commit.
+        create_pr: open a pull request in place of a commit.
+        token: of the hub; by default the one that the user logged in with.
+    """
+
+    private: bool | None
+    revision: str | None
+    commit_message: str
+    create_pr: bool
+    token: str | bool | None
+
+
+def push_folder(folder: Path, repo: str, *, replace_card: bool | None, **options: Unpack[PushOptions]) -> str:
     """Send all files of a folder to a model repository, which is made where it does not exist.
 
     Args:
         folder: what to send.
         repo: ``owner/name``, or ``name`` for one of the user's own.
-        private: whether only the owner may see the repository; None leaves it to the hub.
-        revision: branch; None is the default one.
-        message: of the commit.
-        create_pr: open a pull request in place of a commit.
-        token: of the hub; None is the one that the user logged in with.
         replace_card: whether a card that a person wrote or edited is replaced; with None that is an error.
+        options: see :class:`PushOptions`.
 
     Returns:
         Address of the commit or pull request.
 
     Raises:
-        HubError: the hub cannot be reached or refuses it, the repository is public though ``private`` is asked
-            for, or its card was written by a person.
+        HubError: the hub cannot be reached or refuses it, the repository is public though ``private`` is asked for, or
+            its card was written by a person.
     """
     from huggingface_hub import HfApi
 
-    api = HfApi(token=token)
+    private, revision = options.get("private"), options.get("revision")
+    api = HfApi(token=options.get("token"))
     try:
         full = api.create_repo(repo, private=private, exist_ok=True).repo_id
         if private and not api.repo_info(full).private:
@@ -52,7 +57,11 @@ def push_folder(
         if (folder / CARD).exists() and not replace_card:
             _keep_written_card(api, full, revision)
         info = api.upload_folder(
-            repo_id=full, folder_path=folder, commit_message=message, revision=revision, create_pr=create_pr
+            repo_id=full,
+            folder_path=folder,
+            commit_message=options.get("commit_message"),
+            revision=revision,
+            create_pr=options.get("create_pr", False),
         )
     except failures() as error:
         raise HubError(

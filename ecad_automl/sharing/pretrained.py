@@ -5,16 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 from ecad_automl.errors import OptionError
 from ecad_automl.hub import SCHEDULE, make_folder, parse_reference, save_schedules
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata, save_schedule, software_versions
-from ecad_automl.sharing._push import push_folder
+from ecad_automl.sharing._push import PushOptions, push_folder
 from ecad_automl.sharing.card import collection_card, schedule_card
 from ecad_automl.sharing.card_file import check_card, write_card
 
-__all__ = ["push_schedule", "push_schedules", "save_pretrained"]
+__all__ = ["PushOptions", "push_schedule", "push_schedules", "save_pretrained"]
 
 
 def save_pretrained(
@@ -60,13 +61,9 @@ def push_schedule(
     schedule: Schedule,
     metadata: ScheduleMetadata | None = None,
     *,
-    private: bool | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    create_pr: bool = False,
-    token: str | bool | None = None,
     card: bool | None = None,
     license: str | None = None,  # noqa: A002 - as on the hub
+    **options: Unpack[PushOptions],
 ) -> str:
     """Send a schedule and its card to a model repository of the hub, which is made where it does not exist.
 
@@ -74,61 +71,41 @@ def push_schedule(
         repo_id: ``owner/name``.
         schedule: the schedule.
         metadata: see :func:`save_pretrained`.
-        private: whether only the owner may see the repository; by default as the hub has it.
-        revision: branch; the default one if None.
-        commit_message: of the commit.
-        create_pr: open a pull request in place of a commit.
-        token: of the hub; by default the one that the user logged in with.
         card: see :func:`save_pretrained`; the card in the repository counts.
         license: see :func:`save_pretrained`.
+        options: ``private``, ``revision``, ``commit_message``, ``create_pr`` and ``token``; see :class:`PushOptions`.
 
     Returns:
         Address of the commit or pull request.
 
     Raises:
-        HubError: the hub cannot be reached or refuses it, or something would be lost or shown that was not asked
-            for: a card that a person wrote, or what ``private`` would hide in a repository that is public.
+        HubError: the hub cannot be reached or refuses it, or something would be lost or shown that was not asked for:
+            a card that a person wrote, or what ``private`` would hide in a repository that is public.
+        OptionError: this is no name of a repository.
     """
     _check_target(repo_id)
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
+    with tempfile.TemporaryDirectory() as folder:
         save_pretrained(folder, schedule, metadata, card=card, license=license, source=repo_id)
-        return push_folder(
-            folder,
-            repo_id,
-            private=private,
-            revision=revision,
-            message=commit_message or "Schedule and card",
-            create_pr=create_pr,
-            token=token,
-            replace_card=card,
-        )
+        options = {"commit_message": "Schedule and card", **options}
+        return push_folder(Path(folder), repo_id, replace_card=card, **options)
 
 
 def push_schedules(
     repo_id: str,
     files: Mapping[str, ScheduleFile],
     *,
-    private: bool | None = None,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    create_pr: bool = False,
-    token: str | bool | None = None,
     card: bool | None = None,
     license: str | None = None,  # noqa: A002 - as on the hub
+    **options: Unpack[PushOptions],
 ) -> str:
     """Send several schedules with their index and card to a model repository of the hub.
 
     Args:
         repo_id: ``owner/name``.
         files: see :func:`~ecad_automl.hub.save_schedules`.
-        private: see :func:`push_schedule`, as for all further arguments.
-        revision: branch.
-        commit_message: of the commit.
-        create_pr: open a pull request.
-        token: of the hub.
-        card: whether there is a card.
+        card: see :func:`push_schedule`, as for all further arguments.
         license: for the card.
+        options: for the hub.
 
     Returns:
         Address of the commit or pull request.
@@ -143,16 +120,8 @@ def push_schedules(
         save_schedules(folder, files)
         if card is not False:
             write_card(folder, collection_card(files, repo_id, license), card)
-        return push_folder(
-            folder,
-            repo_id,
-            private=private,
-            revision=revision,
-            message=commit_message or f"{len(files)} schedules, index and card",
-            create_pr=create_pr,
-            token=token,
-            replace_card=card,
-        )
+        options = {"commit_message": f"{len(files)} schedules, index and card", **options}
+        return push_folder(folder, repo_id, replace_card=card, **options)
 
 
 def _with_versions(schedule: Schedule, metadata: ScheduleMetadata | None) -> ScheduleFile:

@@ -5,45 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
-from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.rewards.image_reward.keys import HEAD_LAYERS, UNUSED, VISION, published_name
 from ecad_automl.rewards.image_reward.med_config import MedConfig
 from ecad_automl.rewards.image_reward.network import HEAD_WIDTH, Network, VisionSizes
 
-__all__ = ["build_network", "read_state"]
+__all__ = ["build_network"]
 
 _NAMED_KEYS = 5
-
-
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, on the CPU. Only tensors are read: a file cannot run code here.
-
-    Args:
-        path: what ``torch.save`` wrote, or a file whose name ends in ``.safetensors``.
-
-    Raises:
-        RewardError: there is no such file, it is damaged, or it holds something else than named tensors.
-    """
-    path = Path(path)
-    try:
-        state = read_tensor_file(path)
-    except FileNotFoundError as error:
-        raise RewardError(f"There is no checkpoint of ImageReward at {path}; check the path.") from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, " ".join(str(error).split())[:200]) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise RewardError(
-            f"{path} holds no dictionary of named tensors; give ImageReward.pt as its authors publish it."
-        )
-    return state
 
 
 def build_network(state: Mapping[str, Tensor], text: MedConfig, source: str) -> Network:
@@ -123,10 +96,3 @@ def _some(names: Iterable[str]) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - _NAMED_KEYS} more" if len(ordered) > _NAMED_KEYS else ""
     return ", ".join(ordered[:_NAMED_KEYS]) + more
-
-
-def _unreadable(path: Path, reason: str) -> RewardError:
-    return RewardError(
-        f"The checkpoint {path} cannot be read as tensors alone ({reason}); give ImageReward.pt as its authors publish "
-        "it, or download it again."
-    )

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.rewards.image_reward.checkpoint import build_network, read_state
+from ecad_automl.rewards.image_reward.checkpoint import build_network
 from ecad_automl.rewards.image_reward.files import find_files
 from ecad_automl.rewards.image_reward.med_config import read_med_config
 from ecad_automl.rewards.image_reward.network import Network
@@ -104,8 +105,9 @@ class ImageReward:
             batch_size: most images that run at once.
 
         Raises:
-            RewardError: a file cannot be read, a tensor is missing, unknown or of another shape, the tokenizer is not
-                that of the checkpoint, or device or dtype are unknown.
+            FileError: the weights cannot be read.
+            RewardError: the configuration cannot be read, a tensor is missing, unknown or of another shape, the
+                tokenizer is not that of the checkpoint, or device or dtype are unknown.
         """
         return cls._load(Path(weights), Path(med_config), str(weights), tokenizer, device, dtype, batch_size)
 
@@ -123,7 +125,7 @@ class ImageReward:
         place, precision = _device(device), _dtype(dtype)
         text = read_med_config(med_config)
         words = load_tokenizer(tokenizer, text.vocab_size)
-        state = read_state(weights)
+        state = read_state(weights, "ImageReward.pt as its authors publish it")
         network = build_network(state, text, str(weights))
         network.vision.to(place, precision)
         network.text.to(place, precision)
