@@ -3,7 +3,7 @@
 from storage.backup import Backups, back_up, restore
 from storage.check import CheckedFile, check_database
 from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
-from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, shown, split_study
+from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, redacted, split_study
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
@@ -30,8 +30,8 @@ __all__ = [
     "open_served_storage",
     "optuna_storage",
     "optuna_url",
+    "redacted",
     "restore",
-    "shown",
     "split_study",
     "sqlite_faults",
     "storage_faults",

@@ -12,7 +12,7 @@ from ecad_automl.errors import StorageError
 from storage._check_rows import DATABASE_ERRORS, Finding, Rows
 from storage._check_study import check_study
 from storage.faults import sqlite_faults, storage_error
-from storage.location import database_path, is_server, shown
+from storage.location import database_path, is_server, redacted
 from storage.lock import is_locked
 from storage.sqlite_file import connect_read_only
 from storage.store import Store
@@ -111,7 +111,7 @@ def _check_server(location: str | Path) -> CheckedFile:
         searching = any(is_searching(location, name) for name in store.studies())
     with server_copy(location, (*COLUMNS, *_OPTUNA_TABLES)) as connection:
         studies, findings = _check_studies(connection)
-    return CheckedFile(shown(location), searching, studies, findings)
+    return CheckedFile(redacted(location), searching, studies, findings)
 
 
 def _check_studies(connection: sqlite3.Connection) -> tuple[tuple[CheckedStudy, ...], tuple[Finding, ...]]:

@@ -8,7 +8,16 @@ from pathlib import Path
 from ecad_automl.errors import StorageError
 from ecad_automl.files.paths import expand_home
 
-__all__ = ["backup_path", "database_path", "is_server", "may_exist", "optuna_url", "server_url", "shown", "split_study"]
+__all__ = [
+    "backup_path",
+    "database_path",
+    "is_server",
+    "may_exist",
+    "optuna_url",
+    "redacted",
+    "server_url",
+    "split_study",
+]
 
 # Also of schemes that nobody can have: what is mistyped must not show its password either.
 _URL = re.compile(r"(?P<scheme>[^/:@]+)://(?P<rest>.*)", re.DOTALL)
@@ -42,7 +51,7 @@ def server_url(location: str | Path) -> str:
     driver = scheme.partition("+")[2]
     if driver not in ("", "psycopg"):
         raise StorageError(
-            f"The storage {shown(location)} asks for the driver {driver!r}, but psycopg is used; write "
+            f"The storage {redacted(location)} asks for the driver {driver!r}, but psycopg is used; write "
             f"{_SERVER_SCHEME}://... instead."
         )
     rest = str(location).partition("://")[2]
@@ -50,13 +59,13 @@ def server_url(location: str | Path) -> str:
     # What is wrong is not shown: it may be a part of a password.
     if found is None or "@" in found["host"] or not re.fullmatch(r"\d*", found["port"] or ""):
         raise StorageError(
-            f"The storage {shown(location)} is no URL of a database; write "
+            f"The storage {redacted(location)} is no URL of a database; write "
             f"{_SERVER_SCHEME}://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for an @, %3A for a : and %2F for a / in "
             "the password."
         )
     if not found["database"]:
         raise StorageError(
-            f"The storage {shown(location)} names no database; write {_SERVER_SCHEME}://USER@HOST/DATABASE."
+            f"The storage {redacted(location)} names no database; write {_SERVER_SCHEME}://USER@HOST/DATABASE."
         )
     return f"{_SERVER_SCHEME}://{rest}"
 
@@ -80,19 +89,19 @@ def database_path(location: str | Path) -> Path:
         scheme = "".join(match["scheme"].split()).lower()
         if is_server(location):
             raise StorageError(
-                f"The storage {shown(location)} is on a server, but a SQLite file is needed here; give a path such as "
-                "study.db or sqlite:///study.db."
+                f"The storage {redacted(location)} is on a server, but a SQLite file is needed here; give a path such "
+                "as study.db or sqlite:///study.db."
             )
         if scheme not in ("sqlite", "sqlite+pysqlite"):
             raise StorageError(
-                f"The storage {shown(location)} is a {scheme} database, but a study is kept in a SQLite file or "
+                f"The storage {redacted(location)} is a {scheme} database, but a study is kept in a SQLite file or "
                 f"PostgreSQL; give a path such as study.db, or a URL such as sqlite:///study.db or "
                 f"{_SERVER_SCHEME}://USER@HOST/DATABASE."
             )
         host, _, text = match["rest"].partition("/")
         if host:
             raise StorageError(
-                f"The storage {shown(location)} names a host, but SQLite has none; write sqlite:///study.db."
+                f"The storage {redacted(location)} names a host, but SQLite has none; write sqlite:///study.db."
             )
     if text in ("", ":memory:", "."):
         raise StorageError(
@@ -140,7 +149,7 @@ def optuna_url(location: str | Path) -> str:
     return server_url(location) if is_server(location) else f"sqlite:///{database_path(location)}"
 
 
-def shown(location: str | Path) -> str:
+def redacted(location: str | Path) -> str:
     """A location as people may see it: without the password that a URL may have.
 
     It can be used as it is where the server gets the password in another way, such as from ``PGPASSWORD``.

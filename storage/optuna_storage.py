@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import StorageError
 from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
-from storage.location import database_path, is_server, optuna_url, shown
+from storage.location import database_path, is_server, optuna_url, redacted
 from storage.lock import table_lock
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _made(
     try:
         return make(url, engine_kwargs=options, skip_compatibility_check=as_it_is, skip_table_creation=as_it_is)
     except RuntimeError as error:  # tables of another version of Optuna
-        raise StorageError(f"Optuna cannot use the study database {shown(location)}: {error}") from error
+        raise StorageError(f"Optuna cannot use the study database {redacted(location)}: {error}") from error
 
 
 def _sync_less(connection: sqlite3.Connection, _record: object) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
-from storage.location import shown
+from storage.location import redacted
 
 __all__ = ["is_deadlock", "server_error", "server_faults"]
 
@@ -97,8 +97,8 @@ def server_error(location: str | Path, error: BaseException) -> StorageError:
     detail = detail.rpartition("failed: ")[2] if detail.startswith("connection ") else detail
     sentence = _sentence(driver)
     if sentence is None:
-        return StorageError(f"The study database {shown(location)} cannot be used ({detail}); check the server.")
-    return StorageError(f"The study database {shown(location)} {sentence} ({detail.rstrip('.')}).")
+        return StorageError(f"The study database {redacted(location)} cannot be used ({detail}); check the server.")
+    return StorageError(f"The study database {redacted(location)} {sentence} ({detail.rstrip('.')}).")
 
 
 def is_deadlock(error: BaseException) -> bool:

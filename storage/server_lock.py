@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ecad_automl.errors import StorageError
-from storage.location import shown
+from storage.location import redacted
 from storage.server import APPLICATION, make_engine
 from storage.server_faults import server_faults
 
@@ -38,10 +38,10 @@ class ServerLock:
 
     def __init__(self, location: str | Path, study: str, *, schema: bool = False) -> None:
         self._location = location
-        self._what = f"making the tables in {shown(location)}"
+        self._what = f"making the tables in {redacted(location)}"
         self.advice = "try again when it is done"
         if not schema:
-            self._what = f"running on the study {study!r} in {shown(location)}"
+            self._what = f"running on the study {study!r} in {redacted(location)}"
             self.advice = "wait for it or stop it, or use another study name"
         with server_faults(location):
             self._engine = make_engine(location, poolclass=NullPool, isolation_level="AUTOCOMMIT")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ecad_automl.errors import StorageError, StudyError
 from storage.faults import BUSY_SECONDS, storage_faults
 from storage.identity import described, differences
-from storage.location import database_path, is_server, shown
+from storage.location import database_path, is_server, redacted
 from storage.lock import WriterLock, table_lock
 from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, now
 from storage.server_faults import is_deadlock
@@ -93,7 +93,7 @@ class Store:
     @property
     def location(self) -> str:
         """Where the database is, for people: without a password."""
-        return shown(self._given) if self._path is None else str(self._path)
+        return redacted(self._given) if self._path is None else str(self._path)
 
     @property
     def path(self) -> Path | None:

@@ -15,7 +15,7 @@ from ecad_automl.api.settings import BUNDLED, SearchFile
 from ecad_automl.api.terminal import say, warn
 from ecad_automl.errors import PromptError
 from ecad_automl.execution.settings import Execution
-from storage import shown
+from storage import redacted
 from studies.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def search_job(
 def announcement(job: SearchJob) -> str:
     """One line on a search that begins."""
     return (
-        f"Study {job.study} in {shown(job.storage)}: {len(job.prompts)} prompts x {len(job.seeds)} images, "
+        f"Study {job.study} in {redacted(job.storage)}: {len(job.prompts)} prompts x {len(job.seeds)} images, "
         f"{job.model.settings.steps} steps, reward {job.reward.name}, cost {'latency' if job.latency else 'gmacs'}, "
         f"{job.config.evaluations} evaluations."
     )
@@ -185,8 +185,8 @@ def _resolved(settings: SearchFile, job: SearchJob, given: Sequence[str]) -> Sea
             "reward": job.reward_given or job.reward.name,
             "study": job.study,
             # The URL of a database may have a password.
-            "storage": shown(job.storage),
-            "init": [shown(source) for source in settings.search.init or []],
+            "storage": redacted(job.storage),
+            "init": [redacted(source) for source in settings.search.init or []],
             **dict.fromkeys(unused),
         }
     )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ecad_automl.api.settings import SCHEMA, SearchFile, table_keys
 from ecad_automl.api.stored import find_study
 from ecad_automl.errors import StorageError
-from storage import Store, shown
+from storage import Store, redacted
 from studies.config import SETTINGS
 
 __all__ = ["resolved_config"]
@@ -38,7 +38,7 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
     with Store.open(storage, read_only=True) as store:
         name, _ = find_study(store, storage, study)
         data = store.calibration(name, SETTINGS)
-    where = shown(storage)
+    where = redacted(storage)
     if data is None:
         raise StorageError(
             f"The study {name!r} in {where} keeps no settings, since it was last searched before they were kept; "

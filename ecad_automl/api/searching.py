@@ -23,7 +23,7 @@ from ecad_automl.api.terminal import say, warn
 from ecad_automl.errors import PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
-from storage import shown
+from storage import redacted
 from studies.config import LatencySettings, SearchConfig
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def search(
         reward=None if reward is None or given["reward"] else as_reward(reward),
         wait=math.inf if wait is True else float(wait),
     )
-    say(console, announcement(job), keep=[shown(job.storage)])
+    say(console, announcement(job), keep=[redacted(job.storage)])
     with _quiet_optuna():
         say(console, outcome(run_with_status(job, console, "call")))
     return Front.load(job.storage, job.study)

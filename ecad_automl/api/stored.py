@@ -16,7 +16,7 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import GenerationView, StudyView
-from storage import BaselineRecord, EvaluationRecord, Store, shown
+from storage import BaselineRecord, EvaluationRecord, Store, redacted
 from studies import attributes
 from studies.confirmation import Confirmation, load_confirmation
 from studies.evaluated import minimizes_latency, study_cost, study_front
@@ -48,7 +48,7 @@ def read_study(storage: str | Path, name: str | None, sample: str | None = None)
         if not evaluations or _UNCACHED not in baselines:
             raise StudyError(f"The study {name!r} has no evaluated schedule yet; run `ecad-automl search` first.")
         return _view(
-            shown(storage),
+            redacted(storage),
             name,
             identity,
             evaluations,
@@ -68,7 +68,7 @@ def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str
     Raises:
         StudyError: the study does not exist, or was not named where there are several.
     """
-    names, where = store.studies(), shown(storage)
+    names, where = store.studies(), redacted(storage)
     listed = ", ".join(map(repr, names)) or "none"
     if name is None:
         if len(names) != 1:

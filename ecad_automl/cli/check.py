@@ -14,7 +14,7 @@ from ecad_automl.cli.exit_codes import FINDINGS
 from ecad_automl.cli.options import Json, Storage
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.errors import StorageError
-from storage import CheckedFile, backup_path, check_database, is_server, restore, shown
+from storage import CheckedFile, backup_path, check_database, is_server, redacted, restore
 
 __all__ = ["CheckDocument", "check"]
 
@@ -58,7 +58,8 @@ def check(
     """
     if put_back and is_server(storage):
         raise StorageError(
-            f"The storage {shown(storage)} is on a server, of which we keep no backups; restore it with its own tools."
+            f"The storage {redacted(storage)} is on a server, of which we keep no backups; restore it with its own "
+            "tools."
         )
     if put_back:
         old = restore(storage)

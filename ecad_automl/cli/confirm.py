@@ -21,7 +21,7 @@ from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError
 from ecad_automl.views.study import StudyView
-from storage import Store, shown
+from storage import Store, redacted
 from studies.confirmation import check_unseen
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def confirm(
         pending = pending_runs(job)
     say(
         console,
-        f"Study {found.name} in {shown(storage)}: {len(pending)} runs to score on {len(chosen)} prompts x "
+        f"Study {found.name} in {redacted(storage)}: {len(pending)} runs to score on {len(chosen)} prompts x "
         f"{len(numbers)} seed{'s' * (len(numbers) > 1)} that the search did not use.",
-        keep=[shown(storage)],
+        keep=[redacted(storage)],
     )
     if pending:
         with step(console, "Loading the model"):

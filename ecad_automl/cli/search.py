@@ -21,7 +21,7 @@ from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import messages, print_json, results
-from storage import shown
+from storage import redacted
 
 __all__ = ["search"]
 
@@ -87,7 +87,7 @@ def search(
     from ecad_automl.api.live import outcome, run_with_status
 
     job = search_job(settings, console, wait=math.inf if wait else 0.0)
-    say(console, announcement(job), keep=[shown(job.storage)])
+    say(console, announcement(job), keep=[redacted(job.storage)])
     try:
         status = run_with_status(job, console, "command")
     except KeyboardInterrupt:
@@ -96,7 +96,7 @@ def search(
         print_json(
             SearchDocument(
                 study=job.study,
-                storage=shown(job.storage),
+                storage=redacted(job.storage),
                 evaluations=status.evaluations,
                 stopped=status.stopped,
                 hypervolume=status.hypervolume,
@@ -105,7 +105,7 @@ def search(
         )
         return
     say(results(), outcome(status))
-    command = f"ecad-automl front --storage {shlex.quote(shown(job.storage))}"
+    command = f"ecad-automl front --storage {shlex.quote(redacted(job.storage))}"
     say(console, f"Next: {command}", keep=[command])
 
 

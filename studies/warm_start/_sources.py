@@ -17,7 +17,7 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import from_document
 from ecad_automl.schedules.transfer import move_schedule
-from storage import EvaluationRecord, Store, shown, split_study
+from storage import EvaluationRecord, Store, redacted, split_study
 from studies.evaluated import study_front
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
@@ -125,7 +125,7 @@ def _schedule(path: Path) -> Schedule:
 def _study(location: str) -> Source:
     place, wanted = split_study(location)
     with Store.open(place, read_only=True) as store:
-        place = shown(place)
+        place = redacted(place)
         name = _name(store, place, wanted)
         identity = store.identity(name) or {}
         records = [record for record in store.evaluations(name, scores=False) if record.complete]

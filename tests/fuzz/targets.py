@@ -37,7 +37,7 @@ from ecad_automl.schedules.ecad_macs import ecad_layout
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule, save_schedule
-from storage import check_database, database_path, is_server, shown
+from storage import check_database, database_path, is_server, redacted
 from storage.location import server_url, split_study
 from storage.records import pack_scores, unpack_scores
 
@@ -269,7 +269,7 @@ def _parse_location(data: bytes) -> object:
         # Whatever else is wrong with it: the password is not shown.
         scheme, _, rest = text.partition("://")
         secret = f"{scheme}://user:hunter2-secret@{rest.rpartition('@')[2]}"
-        assert "hunter2-secret" not in shown(secret) or not scheme or set(scheme) & set("/:@")
+        assert "hunter2-secret" not in redacted(secret) or not scheme or set(scheme) & set("/:@")
     split_study(text)
     return server_url(text) if is_server(text) else database_path(text)
 

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 
 from ecad_automl.errors import StorageError
 from ecad_automl.rewards import parse_constraint
-from storage import BaselineRecord, Store, check_database, open_optuna_storage, shown, writer_lock
+from storage import BaselineRecord, Store, check_database, open_optuna_storage, redacted, writer_lock
 from studies.config import SearchConfig
 from studies.prepared import StudySetup
 from studies.search import search_study
@@ -72,7 +72,7 @@ def test_what_a_search_wrote_is_clean_and_what_was_changed_behind_its_back_is_fo
     search(location)
     found = check_database(location)
     assert texts(location) == []
-    assert str(found.path) == shown(location).removeprefix("sqlite:///")
+    assert str(found.path) == redacted(location).removeprefix("sqlite:///")
     assert [study.evaluations >= 24 for study in found.studies] == [True]
     assert not found.searching
     with writer_lock(location, "s"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ecad_automl.errors import StorageError
-from storage import database_path, is_server, may_exist, optuna_url, shown, split_study
+from storage import database_path, is_server, may_exist, optuna_url, redacted, split_study
 from storage.location import server_url
 
 
@@ -118,7 +118,7 @@ def test_wrong_urls_of_servers_are_refused_without_showing_the_password(location
     ],
 )
 def test_a_location_is_shown_without_its_password(location: str | Path, text: str) -> None:
-    assert shown(location) == text
+    assert redacted(location) == text
 
 
 def test_a_refused_location_is_shown_without_its_password() -> None:

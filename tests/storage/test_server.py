@@ -21,7 +21,7 @@ from storage import (
     open_optuna_storage,
     open_served_storage,
     optuna_storage,
-    shown,
+    redacted,
     storage_faults,
     writer_lock,
 )
@@ -147,7 +147,7 @@ def test_each_study_has_one_driver_and_a_kill_frees_it(url: str) -> None:
         with pytest.raises(StorageError) as raised, writer_lock(url, "one"):
             pytest.fail("the lock was given twice")
         message = str(raised.value)
-        assert f"is running on the study 'one' in {shown(url)}; wait for it or stop it, or use another" in message
+        assert f"is running on the study 'one' in {redacted(url)}; wait for it or stop it, or use another" in message
         assert PASSWORD not in message
         assert f"process {child.pid} on " in message
     finally:
@@ -236,7 +236,7 @@ def test_a_server_that_goes_away_is_one_sentence_and_when_it_is_back_nothing_is_
                 with pytest.raises(StorageError) as raised, storage_faults(url):
                     use()
                 message = str(raised.value)
-                assert message.startswith(f"The study database {shown(url)} ")
+                assert message.startswith(f"The study database {redacted(url)} ")
                 assert "cannot be reached; check the host" in message or "does not answer any more" in message
                 assert "\n" not in message
                 assert PASSWORD not in message
@@ -263,7 +263,7 @@ def test_wrong_urls_are_told_apart_and_no_message_has_the_password(server: Postg
             with pytest.raises(StorageError) as raised:
                 use(location)
             message = str(raised.value)
-            assert message.startswith(f"The study database {shown(location)} {expected}"), message
+            assert message.startswith(f"The study database {redacted(location)} {expected}"), message
             assert "\n" not in message
             for secret in (PASSWORD, "not:this", "not%3Athis"):
                 assert secret not in message
@@ -325,7 +325,7 @@ def test_the_password_may_come_from_the_environment(server: PostgresServer, url:
     environment = {**os.environ, "PGPASSWORD": PASSWORD}
     command = [sys.executable, "-c", code, bare]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120, env=environment)
-    assert done.stdout.strip() == bare == shown(url), done.stderr
+    assert done.stdout.strip() == bare == redacted(url), done.stderr
 
 
 def test_a_row_that_another_connection_holds_is_given_up_after_the_set_time(url: str, make_evaluation: Make) -> None:

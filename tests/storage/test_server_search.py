@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import EvaluationRecord, Store, shown
+from storage import EvaluationRecord, Store, redacted
 from tests.commands import search_arguments, start
 from tests.servers import PASSWORD, PostgresServer
 
@@ -70,7 +70,7 @@ def test_searches_on_a_server_survive_kills_and_its_crash_and_all_commands_read_
         code, _, err = search(url, "one")
         assert code == 2
         assert f"Another search (process {driver.pid} on " in err
-        assert f"is running on the study 'one' in {shown(url)}; wait for it" in " ".join(err.split())
+        assert f"is running on the study 'one' in {redacted(url)}; wait for it" in " ".join(err.split())
         code, out, err = search(url, "two", 4)
         assert code == 0, out + err
         assert driver.poll() is None
@@ -85,7 +85,7 @@ def test_searches_on_a_server_survive_kills_and_its_crash_and_all_commands_read_
     crash.join(timeout=120)
     postgresql_server.start()
     assert code == 2, out + err
-    assert f"Error: The study database {shown(url)} " in " ".join(err.split())
+    assert f"Error: The study database {redacted(url)} " in " ".join(err.split())
     assert "Traceback" not in out + err
     crashed = {record.genome for record in evaluated(url, "one")}
     assert len(crashed - killed) >= 3
@@ -135,7 +135,7 @@ def read_everything(run_cli: Command, url: str, file: str) -> None:
     one = ("--storage", url, "--study", "one")
     code, _, err = run_cli("front", "--storage", url)
     assert code == 2
-    assert f"{shown(url)} holds 2 studies ('one', 'two'); name one of them" in " ".join(err.split())
+    assert f"{redacted(url)} holds 2 studies ('one', 'two'); name one of them" in " ".join(err.split())
     written = Path("written")
     Path("unseen.txt").write_text("a dotted star\na thin cross\n")
     for command in (
@@ -153,8 +153,8 @@ def read_everything(run_cli: Command, url: str, file: str) -> None:
     assert on_server == in_file
     text = Path("report.html").read_text() + "".join(path.read_text() for path in written.rglob("*.json"))
     stored = dump(url)
-    assert shown(url) in text
-    assert shown(url) in stored
+    assert redacted(url) in text
+    assert redacted(url) in stored
     assert PASSWORD not in text + stored
 
 
