@@ -60,7 +60,7 @@ test-references: venv
 test-optional: venv
 	$(BIN)/python -m tests.references.install optional
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional $(BIN)/pytest -n $(WORKERS) \
-	  tests/runtime/test_combinations.py tests/latency/test_rivals.py -k "torchao or bitsandbytes or cache_dit"
+	  tests/runtime/combinations tests/latency/test_rivals.py -k "torchao or bitsandbytes or cache_dit"
 
 # Pages come from docs/; a broken link or anchor is an error.
 docs: venv
