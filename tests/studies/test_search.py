@@ -85,7 +85,7 @@ def test_best_rewards_are_reported_by_speedup(bench: Any) -> None:
 
 
 def test_a_share_of_each_bred_generation_goes_through_unfiltered(bench: Any) -> None:
-    bench.run(evaluations=60, unfiltered=2, trust=-1.0, heuristics="all")
+    bench.run(evaluations=60, unfiltered=2, min_rank_correlation=-1.0, heuristics="all")
     for generation, wanted in by_generation(bench.complete()).items():
         if generation == 0 or len(wanted) < 6:
             continue
