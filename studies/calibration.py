@@ -94,26 +94,20 @@ def _keep(
     store: Store, study: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
 ) -> EvaluationRecord:
     """Store a calibration run as an evaluation, so that its seed trial need not repeat it."""
-    found = store.evaluation(study, schedule.to_hex())
+    genome = schedule.to_hex()
+    found = store.evaluation(study, genome)
     if found is None:
-        found = evaluation_record(origin, schedule, evaluation, metric, cost)
+        found = evaluation_record(genome, origin, schedule, evaluation, metric, cost)
         store.save_evaluation(study, found)
     return found
 
 
 def evaluation_record(
-    origin: str,
-    schedule: Schedule,
-    evaluation: Evaluation,
-    metric: str,
-    cost: Cost,
-    trial: int | None = None,
-    *,
-    feasible: bool = True,
+    genome: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
 ) -> EvaluationRecord:
-    """What the store keeps of an evaluated schedule."""
+    """What the store keeps of an evaluated schedule, of which the genome is the text form."""
     return EvaluationRecord(
-        genome=schedule.to_hex(),
+        genome=genome,
         gmacs=schedule.gmacs,
         reward=evaluation.reward,
         reward_drop=-evaluation.difference.mean,
@@ -121,10 +115,8 @@ def evaluation_record(
         scores=_scores(metric, evaluation),
         seconds=evaluation.seconds,
         origin=origin,
-        trial=trial,
         latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
         complete=evaluation.complete,
-        feasible=feasible,
     )
 
 

@@ -15,6 +15,7 @@ from ecad_automl.execution import Executor, Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
 from ecad_automl.schedules.schedule import Schedule
+from studies import attributes
 from surrogate import Anchors
 
 __all__ = ["Candidate", "CandidateQueue"]
@@ -59,6 +60,11 @@ class Candidate:
     tries: int = 0
     seconds: float = 0.0
     failure: Failure | None = None
+
+    @property
+    def genome(self) -> str:
+        """The text form of the schedule, as the sampler wrote it."""
+        return str(self.frozen.user_attrs[attributes.GENOME])
 
     def take(self, outcome: Outcome) -> None:
         """Note the scores of a task that is done."""
@@ -143,7 +149,7 @@ class CandidateQueue:
         return None if candidate.tasks else candidate
 
     def _send(self, candidate: Candidate, images: tuple[int, ...]) -> None:
-        task = Task(next(self._numbers), candidate.schedule.to_hex(), images)
+        task = Task(next(self._numbers), candidate.genome, images)
         candidate.tasks.add(task.number)
         self._by_task[task.number] = candidate
         self._executor.submit(task)

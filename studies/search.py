@@ -216,7 +216,7 @@ class Search:
             self._seeds_left -= generation == 0
             parts, anchors = self._stopping.parts(generation)
             candidate = Candidate(trial, frozen, schedule, cost, generation, self._on.uncached, parts, anchors)
-            record = self._on.store.evaluation(self._on.name, schedule.to_hex())
+            record = self._on.store.evaluation(self._on.name, candidate.genome)
             if record is None:
                 self._queue.candidates.append(candidate)
                 return candidate
@@ -257,12 +257,9 @@ class Search:
         self._failures = 0
         with uninterrupted():
             self._queue.candidates.remove(candidate)
-            origin = str(candidate.frozen.user_attrs[attributes.ORIGIN])
-            number = candidate.trial.number
-            self._finish(
-                candidate,
-                evaluation_record(origin, candidate.schedule, evaluation, self._metric, self._on.cost, number),
-            )
+            genome, origin = candidate.genome, str(candidate.frozen.user_attrs[attributes.ORIGIN])
+            schedule, cost = candidate.schedule, self._on.cost
+            self._finish(candidate, evaluation_record(genome, origin, schedule, evaluation, self._metric, cost))
 
     def _give_up(self, candidate: Candidate, message: str, traceback: str) -> None:
         tries = f" {candidate.tries} times" if candidate.tries > 1 else ""
