@@ -31,7 +31,7 @@ class Bounds:
 
     def __init__(self, constraints: Sequence[Constraint], uncached: Evaluation) -> None:
         self._constraints = tuple(constraints)
-        self._uncached = {each.metric: float(uncached.others[each.metric].mean()) for each in self._constraints}
+        self._uncached = {each.metric: float(uncached.metrics[each.metric].mean()) for each in self._constraints}
         for constraint in self._constraints:
             mean = self._uncached[constraint.metric]
             if constraint.room(mean) <= 0:

@@ -122,7 +122,7 @@ def evaluation_record(
 
 def _scores(metric: str, evaluation: Evaluation) -> Scores:
     """Of the reward, and of further metrics."""
-    by_name = {metric: evaluation.scores, **evaluation.others}
+    by_name = {metric: evaluation.scores, **evaluation.metrics}
     return {name: values.ravel().astype(np.float32) for name, values in by_name.items()}
 
 

@@ -87,7 +87,7 @@ class Candidate:
         if expected is None:
             return found
         difference = MeanDifference(expected - float(self.uncached.mean()), math.nan)
-        return Evaluation(found.scores, difference, found.seconds, expected, found.others)
+        return Evaluation(found.scores, difference, found.seconds, expected, found.metrics)
 
 
 class CandidateQueue:

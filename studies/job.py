@@ -100,7 +100,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         job.reward,
         job.model.settings,
         batch_size=job.batch_size,
-        others={constraint.metric: scorer for constraint, scorer in job.constraints},
+        metrics={constraint.metric: scorer for constraint, scorer in job.constraints},
     )
     layout = model_layout(job.model)
     observer = observer or SilentObserver()

@@ -124,7 +124,7 @@ def load_bed(bed: Bed, *, split: Split, captions: int, noises: Sequence[int]) ->
         load_reward(bed.reward),
         model.settings,
         batch_size=16,
-        others={name: load_reward(name) for name in ("psnr", bed.margin)},
+        metrics={name: load_reward(name) for name in ("psnr", bed.margin)},
     )
     return evaluator, model_layout(model)
 
@@ -133,7 +133,7 @@ def score(evaluator: Evaluator, images: Tensor) -> Figures:
     """Figures of images of all captions and noises of an evaluator, by caption, then noise."""
     captions = [caption for caption in evaluator.prompts for _ in evaluator.seeds]
     found = []
-    for scorer in (evaluator.reward, *evaluator.others.values()):
+    for scorer in (evaluator.reward, *evaluator.metrics.values()):
         if hasattr(scorer, "score_pairs"):
             scores = scorer.score_pairs(images, evaluator.reference_images, captions)
         else:

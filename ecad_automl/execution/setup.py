@@ -82,7 +82,7 @@ class WorkerSetup:
             maximized(load_reward(self.reward, device=self.device)),
             self.generation,
             batch_size=self.batch_size,
-            others={metric: load_reward(metric, device=self.device) for metric in self.metrics},
+            metrics={metric: load_reward(metric, device=self.device) for metric in self.metrics},
         )
         return Worker(evaluator, model_layout(model), self.generation.steps, name)
 

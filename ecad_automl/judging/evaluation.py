@@ -32,14 +32,14 @@ class Evaluation:
             expect over all images, with a standard error of NaN, where whoever stopped it knows better.
         seconds: wall time of generation and scoring.
         expected: mean score over all images to expect, where not all were made; None where all were.
-        others: scores by further metrics, of the same shape.
+        metrics: scores by further metrics, of the same shape.
     """
 
     scores: Floats
     difference: MeanDifference
     seconds: float
     expected: float | None = None
-    others: Mapping[str, Floats] = field(default_factory=dict)
+    metrics: Mapping[str, Floats] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -52,19 +52,19 @@ class Evaluation:
         return float(self.scores.mean()) if self.expected is None else self.expected
 
 
-def judged(scores: Floats, uncached: Floats, seconds: float, others: Mapping[str, Floats] | None = None) -> Evaluation:
+def judged(scores: Floats, uncached: Floats, seconds: float, metrics: Mapping[str, Floats] | None = None) -> Evaluation:
     """What scores say of a schedule.
 
     Args:
         scores: ``(prompts, seeds)`` rewards; NaN for images that were not made.
         uncached: ``(prompts, seeds)`` rewards of the uncached run, on the same noise.
         seconds: wall time of generation and scoring.
-        others: scores by further metrics.
+        metrics: scores by further metrics.
     """
     difference = paired_difference(scores, uncached)
     # Whoever knows more of the images than that the others are alike may expect something else.
     expected = float(uncached.mean()) + difference.mean if np.isnan(scores).any() else None
-    return Evaluation(scores, difference, seconds, expected, others or {})
+    return Evaluation(scores, difference, seconds, expected, metrics or {})
 
 
 def check_prompts(prompts: Sequence[str]) -> list[str]:
@@ -104,7 +104,7 @@ class Evaluator:
         share_bytes: memory for the first steps of schedules, which others that begin alike need not do again; the
             images are the same, bit for bit. None is 1 GiB, or on CUDA a quarter of what is free once the uncached
             images are made; with 0, every schedule does all its steps.
-        others: further metrics, taken of the same images.
+        metrics: further metrics, taken of the same images.
 
     Raises:
         PromptError: see :func:`check_prompts`.
@@ -121,7 +121,7 @@ class Evaluator:
         *,
         batch_size: int = 8,
         share_bytes: int | None = None,
-        others: Mapping[str, Reward | PairedReward] | None = None,
+        metrics: Mapping[str, Reward | PairedReward] | None = None,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
@@ -133,7 +133,7 @@ class Evaluator:
         self.prompts = check_prompts(prompts)
         self.seeds = list(seeds)
         self.reward = reward
-        self.others = dict(others or {})
+        self.metrics = dict(metrics or {})
         self.settings = settings
         self.batch_size = batch_size
         #: What whoever runs this should be told: how the size of batches changed.
@@ -303,7 +303,7 @@ class Evaluator:
 
     def _score(self, images: Tensor, numbers: Sequence[int]) -> dict[str, Floats]:
         """``(n,)`` scores of images that have these numbers: by the reward, and by further metrics."""
-        scorers = {self.reward.name: self.reward, **self.others}
+        scorers = {self.reward.name: self.reward, **self.metrics}
         found: dict[str, list[Floats]] = {name: [] for name in scorers}
         # In the batches in which they are made: what is scored together may be told apart by rounding.
         for start in range(0, len(numbers), self._scored_together):

@@ -80,7 +80,7 @@ class DriftEvaluator:
             self.asked.append(schedule)
             self.before(schedule)
         whole = self._score(schedule)
-        of_all = {self.reward.name: whole.scores, **whole.others}
+        of_all = {self.reward.name: whole.scores, **whole.metrics}
         return {name: values.ravel()[list(images)] for name, values in of_all.items()}
 
     def _score(self, schedule: Schedule) -> Evaluation:
@@ -93,7 +93,7 @@ class DriftEvaluator:
         scores = harm * (1 + 0.1 * luck) if len(self.seeds) > 1 else harm
         # How old outputs in use are in the mean, which the drift alone does not tell.
         freshness = np.full(scores.shape, -float(staleness(schedule.effective).mean()))
-        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01, others={"fresh": freshness})
+        return Evaluation(scores, paired_difference(scores, np.zeros_like(scores)), 0.01, metrics={"fresh": freshness})
 
 
 class Recorder:
