@@ -280,8 +280,6 @@ def _check_files(files: Mapping[str, ScheduleFile], folder: Path) -> list[IndexE
 
 
 def _read(path: Path) -> tuple[IndexEntry, ...]:
-    if path.is_file() and (size := path.stat().st_size) > MAX_SCHEDULE_BYTES:
-        raise FileError(f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check it.")
     data = read_json_object(path, _WHAT, most_bytes=MAX_SCHEDULE_BYTES)
     schema = data.get("schema")
     if schema != INDEX_SCHEMA:

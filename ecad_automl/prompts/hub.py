@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import HubError, PromptError
+from ecad_automl.files.hub_file import hub_file
 from ecad_automl.prompts.files import INSTALL
 from ecad_automl.prompts.prompt_set import Entry
 from ecad_automl.prompts.table import choose_columns
@@ -92,12 +93,7 @@ def fetch_file(repo: str, name: str, revision: str | None) -> tuple[Path, str]:
     Raises:
         HubError: it cannot be had.
     """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        path = Path(hf_hub_download(repo, name, repo_type="dataset", revision=revision))
-    except (OSError, ValueError) as error:
-        raise _not_loaded(f"the file {name} of the data set {repo!r}", error) from error
+    path = hub_file(repo, name, revision, kind="dataset")
     # The cache keeps files in folders named after commits.
     return path, f"{repo}@{path.parents[name.count('/')].name}"
 

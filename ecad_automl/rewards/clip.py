@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecad_automl.errors import RewardError
+from ecad_automl.files.hub_file import hub_file
 from ecad_automl.files.paths import expand_home
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
@@ -217,16 +217,7 @@ def _published_file(source: str) -> Path | None:
     if not source.endswith(".pt"):
         return None
     repository, _, name = source.rpartition("/")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(hf_hub_download(repository, name))
-    except (OSError, HFValidationError, HfHubHTTPError) as error:
-        raise RewardError(
-            f"There is no file {source!r}, and it cannot be had from the hub ({str(error).splitlines()[0]}); name "
-            "a file, or one on the hub as owner/repository/file.pt."
-        ) from error
+    return hub_file(repository, name)
 
 
 def _authors_preprocessing(images: Images, size: int) -> Tensor:

@@ -153,7 +153,6 @@ def load_schedule(path: str | Path) -> ScheduleFile:
         FileError: there is no such file, it is damaged, of another schema, larger than
             :data:`MAX_SCHEDULE_BYTES`, says two things of its bits, or has a hash of other bits.
     """
-    _check_size(Path(path))
     return from_document(read_json_object(path, _WHAT, most_bytes=MAX_SCHEDULE_BYTES), str(path))
 
 
@@ -238,18 +237,6 @@ def software_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _check_size(path: Path) -> None:
-    """Large files are refused before they are read; what is no file at all is left to the reader."""
-    try:
-        size = path.stat().st_size
-    except (OSError, ValueError):
-        return
-    if path.is_file() and size > MAX_SCHEDULE_BYTES:
-        raise FileError(
-            f"{path} has {size} bytes, but a {_WHAT} has at most {MAX_SCHEDULE_BYTES}; check that it is the right file."
-        )
 
 
 def _check_hash(schedule: Schedule, data: Mapping[str, Any]) -> None:

@@ -198,7 +198,7 @@ def test_a_large_or_missing_index_is_refused(folder: Path) -> None:
         load_index(folder, revision="main")
     with (folder / "index.json").open("a") as file:
         file.write(" " * MAX_SCHEDULE_BYTES)
-    with pytest.raises(FileError, match=f"a schedule index has at most {MAX_SCHEDULE_BYTES}"):
+    with pytest.raises(FileError, match=f"more than {MAX_SCHEDULE_BYTES} bytes, too many for a schedule index"):
         load_index(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.hub_file import hub_file
 from ecad_automl.files.paths import expand_home
 
 __all__ = ["find_files"]
@@ -21,8 +22,8 @@ def find_files(name: str | Path, revision: str | None) -> tuple[Path, Path]:
         revision: branch, tag or commit on the hub; of no use with a folder.
 
     Raises:
-        RewardError: the folder lacks a file, the hub cannot be reached and has nothing in the cache, or knows no such
-            repository or revision.
+        RewardError: the folder lacks a file.
+        HubError: the hub cannot be reached and has nothing in the cache, or knows no such repository or revision.
     """
     folder = expand_home(name)
     if folder.is_dir():
@@ -34,7 +35,7 @@ def find_files(name: str | Path, revision: str | None) -> tuple[Path, Path]:
             f"{str(name)!r} is neither a folder with ImageReward.pt and med_config.json nor a hub id like "
             "'zai-org/ImageReward'."
         )
-    return _from_hub(str(name), _WEIGHTS[-1], revision), _from_hub(str(name), _MED_CONFIG, revision)
+    return hub_file(str(name), _WEIGHTS[-1], revision), hub_file(str(name), _MED_CONFIG, revision)
 
 
 def _in_folder(folder: Path) -> tuple[Path, Path]:
@@ -45,17 +46,3 @@ def _in_folder(folder: Path) -> tuple[Path, Path]:
     if not config.is_file():
         raise RewardError(f"The folder {folder} has no med_config.json, which lies beside ImageReward.pt on the hub.")
     return weights[0], config
-
-
-def _from_hub(repository: str, file: str, revision: str | None) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(repository, file, revision=revision))
-    except (OSError, ValueError, EntryNotFoundError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RewardError(
-            f"{file} of {repository} (revision {revision or 'main'}) cannot be downloaded ({reason}); where the hub "
-            "is out of reach, download ImageReward.pt and med_config.json elsewhere and name their folder."
-        ) from error

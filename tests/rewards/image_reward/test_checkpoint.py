@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ecad_automl.errors import FileError, RewardError
+from ecad_automl.errors import FileError, HubError, RewardError
 from ecad_automl.rewards import load_reward
 from ecad_automl.rewards.image_reward import ImageReward
 from tests.rewards.image_reward.conftest import QUICK
@@ -213,7 +213,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_the_hub_the_error_says_what_to_do(cache: Path, folder: Path, words: Path) -> None:
-    with pytest.raises(RewardError, match="ImageReward.pt of zai-org/ImageReward .*main.*name their folder"):
+    with pytest.raises(HubError, match="ImageReward.pt of 'zai-org/ImageReward' .*main.*name that file or its folder"):
         ImageReward.from_pretrained(tokenizer=words)
     with pytest.raises(RewardError, match="The tokenizer 'bert-base-uncased' cannot be loaded .*BERT's vocab.txt"):
         ImageReward.from_pretrained(folder)
