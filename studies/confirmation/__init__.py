@@ -12,7 +12,7 @@ from studies.confirmation._stored import (
     sample_key,
     uncached_genome,
 )
-from studies.confirmation._verdicts import Run, Verdict, Verdicts, front_share, judge, kendall, mean_optimism
+from studies.confirmation._verdicts import Run, Verdict, Verdicts, front_share, judge, mean_optimism
 
 __all__ = [
     "Confirmation",
@@ -22,7 +22,6 @@ __all__ = [
     "check_unseen",
     "front_share",
     "judge",
-    "kendall",
     "load_confirmation",
     "mean_optimism",
     "sample_key",

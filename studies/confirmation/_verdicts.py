@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.judging.statistics import Interval, holm, probability_better, prompt_interval, unpaired_interval
 
-__all__ = ["Run", "Verdict", "Verdicts", "front_share", "judge", "kendall", "mean_optimism"]
+__all__ = ["Run", "Verdict", "Verdicts", "front_share", "judge", "mean_optimism"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -116,8 +117,12 @@ class Verdicts:
         Cost alone tells most of the quality, so this is high for any front; see :attr:`neighbors_kept`.
         """
         known = [verdict for verdict in self.front if verdict.run.searched is not None]
+        if len(known) < 2:
+            return math.nan
+        from scipy.stats import kendalltau
+
         searched = np.array([float(v.run.searched.mean()) for v in known if v.run.searched is not None])
-        return kendall(searched, np.array([verdict.difference.mean for verdict in known]))
+        return float(kendalltau(searched, [verdict.difference.mean for verdict in known]).statistic)
 
     @property
     def neighbors_kept(self) -> tuple[int, int]:
@@ -222,13 +227,6 @@ def mean_optimism(verdicts: Sequence[Verdict]) -> Interval | None:
         return None
     seen, unseen = (np.mean(side, axis=0) for side in zip(*known, strict=True))
     return unpaired_interval(seen, unseen)
-
-
-def kendall(first: Floats, second: Floats) -> float:
-    """Kendall's rank correlation (tau-b) of two rows of ``n`` numbers; NaN where one does not vary."""
-    one, other = np.sign(np.subtract.outer(first, first)), np.sign(np.subtract.outer(second, second))
-    scale = np.sqrt(float((one**2).sum()) * float((other**2).sum()))
-    return float((one * other).sum() / scale) if scale > 0 else float("nan")
 
 
 def _rivals(cost: Floats) -> Bools:
