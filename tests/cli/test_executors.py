@@ -14,6 +14,7 @@ import pytest
 
 from ecad_automl.errors import StorageError
 from storage import Store
+from tests import commands
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Arguments = Callable[[Path, int], list[str]]
@@ -68,10 +69,8 @@ def finish(process: subprocess.Popen[str]) -> str:
 @pytest.fixture(scope="module")
 def alone(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the search finds in one process."""
-    from tests.cli.conftest import _search_arguments, _start
-
     folder = tmp_path_factory.mktemp("alone")
-    finish(_start([*_search_arguments(folder, tiny_pixart_folder, 26), "--generational"]))
+    finish(commands.start([*commands.search_arguments(folder, tiny_pixart_folder, 26), "--generational"]))
     return records(folder)
 
 
