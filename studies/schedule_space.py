@@ -80,8 +80,7 @@ class ScheduleSpace:
         steps: denoising steps.
         cost: what is minimized.
         scale: the rewards and costs of interest.
-        drift: ``(slots, steps, steps)``: what reuse is expected to do, for the surrogate's features; None where it was
-            not measured.
+        drift: ``(slots, steps, steps)``: what reuse is expected to do, for the surrogate's features.
         prior: evaluations of another study, for the surrogate.
         margins: by how much the uncached run meets each constraint.
         seed: of the surrogates.
@@ -93,7 +92,7 @@ class ScheduleSpace:
         steps: int,
         cost: Cost,
         scale: Scale,
-        drift: Floats | None = None,
+        drift: Floats,
         *,
         prior: Prior | None = None,
         margins: Sequence[float] = (),

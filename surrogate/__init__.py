@@ -11,7 +11,7 @@ from surrogate.anchors import Anchors, find_anchors
 from surrogate.bits import bit_features, segments
 from surrogate.choice import choose_batch, expected_hypervolume_improvement
 from surrogate.drop import LogDrop
-from surrogate.features import FeatureContext, feature_names, features, group_drift
+from surrogate.features import FeatureContext, features_and_drift, group_drift
 from surrogate.forecast import DropForecast, Forecast, GaussianForecast
 from surrogate.hypervolume import (
     Reference,
@@ -21,7 +21,7 @@ from surrogate.hypervolume import (
     reference_of,
     staircase,
 )
-from surrogate.model import FEWEST_SCHEDULES, Surrogate
+from surrogate.model import FEWEST_SAMPLES, Surrogate, TableSurrogate
 from surrogate.pareto import (
     GrowingFront,
     cheapest_within_drop,
@@ -30,13 +30,11 @@ from surrogate.pareto import (
     non_dominated,
     pareto_front,
 )
-from surrogate.table import FEWEST_SAMPLES, TableSurrogate
 from surrogate.trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.uncertainty import interval_stretch
 
 __all__ = [
     "FEWEST_SAMPLES",
-    "FEWEST_SCHEDULES",
     "Accuracy",
     "Anchors",
     "DriftTrend",
@@ -56,8 +54,7 @@ __all__ = [
     "cheapest_within_drop",
     "choose_batch",
     "expected_hypervolume_improvement",
-    "feature_names",
-    "features",
+    "features_and_drift",
     "find_anchors",
     "fit_drift_trend",
     "group_drift",

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate.uncertainty import ErrorModel, Neighborhood, fit_errors
+from surrogate.uncertainty import Neighborhood, fit_errors
 
-__all__ = ["FOLDS", "PARAMETERS", "ROUNDS", "Ensemble", "Trend", "fit_ensemble"]
+__all__ = ["PARAMETERS", "ROUNDS", "Ensemble", "Trend"]
 
 Floats = NDArray[np.float64]
 
@@ -56,21 +56,47 @@ class _Member:
         return self.trend.predict(inputs) + corrections
 
 
-@dataclass(frozen=True, eq=False)
 class Ensemble:
     """Predicts with the mean of its members, and tells how far it may be off.
 
+    Each member is trained on all but one fold, so that every sample has a prediction from a member that never saw it.
+    These out-of-fold errors tell how the size of an error goes with the disagreement of the members and with the
+    distance to what was learned from.
+
     Args:
-        members: each was trained on all but one fold.
-        error: root mean square of the out-of-fold errors.
-        neighborhood: distances to what was learned from.
-        error_model: size of an error by the disagreement of the members and the distance.
+        x: ``(n, features)`` for the trees.
+        inputs: ``n`` inputs of the trend, any shape.
+        target: ``(n,)``.
+        weight: ``(n,)`` positive.
+        seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
+        fit_trend: from which samples ``(n,)`` a member may see to a trend of their targets.
+        scale: of the features, for distances: see :class:`~surrogate.uncertainty.Neighborhood`.
     """
 
-    members: tuple[_Member, ...]
-    error: float
-    neighborhood: Neighborhood
-    error_model: ErrorModel
+    def __init__(
+        self,
+        x: Floats,
+        inputs: Floats,
+        target: Floats,
+        weight: Floats,
+        seed: int,
+        fit_trend: Callable[[NDArray[np.bool_]], Trend],
+        scale: Callable[[Floats], Floats] = np.sqrt,
+    ) -> None:
+        folds = np.random.default_rng(seed).permutation(len(target)) % FOLDS
+        errors = np.empty(len(target))
+        self._members = []
+        for fold in range(FOLDS):
+            seen = folds != fold
+            trend = fit_trend(seen)
+            left = target[seen] - trend.predict(inputs[seen])
+            member = _Member(trend, _train(x[seen], left, weight[seen], seed * FOLDS + fold))
+            errors[~seen] = target[~seen] - member.predict(x[~seen], inputs[~seen])
+            self._members.append(member)
+        self._error = float(np.sqrt(np.average(errors**2, weights=weight)))
+        self._neighborhood = Neighborhood(x, scale)
+        spread, distance = self._spread(self._predictions(x, inputs)), self._neighborhood.distance_left_out(folds)
+        self._error_model = fit_errors(errors, spread, distance, weight)
 
     def predict(self, x: Floats, inputs: Floats) -> tuple[Floats, Floats]:
         """Means and standard deviations.
@@ -82,58 +108,17 @@ class Ensemble:
         Returns:
             Two arrays ``(n,)``.
         """
-        predictions = _predictions(self.members, x, inputs)
-        std = self.error_model.std(_spread(predictions, self.error), self.neighborhood.distance(x))
+        predictions = self._predictions(x, inputs)
+        std = self._error_model.std(self._spread(predictions), self._neighborhood.distance(x))
         return predictions.mean(axis=0), std
 
+    def _predictions(self, x: Floats, inputs: Floats) -> Floats:
+        return np.stack([member.predict(x, inputs) for member in self._members])
 
-def fit_ensemble(
-    x: Floats,
-    inputs: Floats,
-    target: Floats,
-    weight: Floats,
-    seed: int,
-    fit_trend: Callable[[NDArray[np.bool_]], Trend],
-    neighborhood: Callable[[Floats], Neighborhood] = Neighborhood,
-) -> Ensemble:
-    """Train each member on all but one fold, so that every sample has a prediction from a member that never saw it.
-
-    These out-of-fold errors tell how the size of an error goes with the disagreement of the members and with the
-    distance to what was learned from.
-
-    Args:
-        x: ``(n, features)`` for the trees.
-        inputs: ``n`` inputs of the trend, any shape.
-        target: ``(n,)``.
-        weight: ``(n,)`` positive.
-        seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
-        fit_trend: from which samples ``(n,)`` a member may see to a trend of their targets.
-        neighborhood: from ``x`` to distances in it.
-    """
-    folds = np.random.default_rng(seed).permutation(len(target)) % FOLDS
-    errors = np.empty(len(target))
-    members = []
-    for fold in range(FOLDS):
-        seen = folds != fold
-        trend = fit_trend(seen)
-        left = target[seen] - trend.predict(inputs[seen])
-        member = _Member(trend, _train(x[seen], left, weight[seen], seed * FOLDS + fold))
-        errors[~seen] = target[~seen] - member.predict(x[~seen], inputs[~seen])
-        members.append(member)
-    error = float(np.sqrt(np.average(errors**2, weights=weight)))
-    near = neighborhood(x)
-    spread, distance = _spread(_predictions(members, x, inputs), error), near.distance_left_out(folds)
-    return Ensemble(tuple(members), error, near, fit_errors(errors, spread, distance, weight))
-
-
-def _predictions(members: list[_Member] | tuple[_Member, ...], x: Floats, inputs: Floats) -> Floats:
-    return np.stack([member.predict(x, inputs) for member in members])
-
-
-def _spread(predictions: Floats, error: float) -> Floats:
-    """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""
-    spread: Floats = np.sqrt(predictions.var(axis=0) + (0.5 * error) ** 2 + 1e-12)
-    return spread
+    def _spread(self, predictions: Floats) -> Floats:
+        """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""
+        spread: Floats = np.sqrt(predictions.var(axis=0) + (0.5 * self._error) ** 2 + 1e-12)
+        return spread
 
 
 def _train(x: Floats, y: Floats, weight: Floats, seed: int) -> Any:

@@ -1,30 +1,34 @@
-"""The surrogate: a trend and LightGBM on what it leaves, as an ensemble, predict the reward of schedules."""
+"""The surrogates: a trend and LightGBM on what it leaves, as an ensemble, of schedules or of any table of features."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 from surrogate.drop import LogDrop
-from surrogate.ensemble import PARAMETERS, ROUNDS, Ensemble, fit_ensemble
+from surrogate.ensemble import Ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift
-from surrogate.forecast import DropForecast
+from surrogate.forecast import DropForecast, GaussianForecast
 from surrogate.trend import DriftTrend, Prior, fit_drift_trend
 
-__all__ = ["FEWEST_SCHEDULES", "PARAMETERS", "ROUNDS", "Surrogate"]
+__all__ = ["FEWEST_SAMPLES", "Surrogate", "TableSurrogate"]
 
 Floats = NDArray[np.float64]
 
-#: Fewer evaluated schedules than this teach a model nothing.
-FEWEST_SCHEDULES = 8
+#: Fewer samples than this teach a model nothing.
+FEWEST_SAMPLES = 8
+#: Strengths of the penalty of a ridge, for standardized features, of which leave-one-out errors choose.
+_PENALTIES = np.logspace(-1, 5, 13)
 
 
 class Surrogate:
-    """Predicts rewards with their uncertainty.
+    """Predicts rewards of schedules with their uncertainty.
 
-    An ensemble, see :func:`~surrogate.ensemble.fit_ensemble`, whose trend is a curve of weighted drift. All of
-    it happens on the scale of :class:`LogDrop`.
+    An ensemble, see :class:`~surrogate.ensemble.Ensemble`, whose trend is a curve of weighted drift. All of it happens
+    on the scale of :class:`LogDrop`.
 
     Args:
         context: what is known of the transformer.
@@ -57,21 +61,14 @@ class Surrogate:
             This surrogate.
 
         Raises:
-            StudyError: there are fewer than ``FEWEST_SCHEDULES``, lengths differ, rewards are not finite, or a weight
-                is out of range.
+            StudyError: there are fewer than ``FEWEST_SAMPLES``, lengths differ, rewards are not finite, or a weight is
+                out of range.
         """
-        y = np.asarray(rewards, dtype=np.float64)
+        y = _checked(compute, rewards)
         weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
-        if len(y) != len(compute) or len(y) < FEWEST_SCHEDULES:
-            raise StudyError(
-                f"The surrogate got {len(compute)} schedules and {len(y)} rewards; it needs as many of one as of the "
-                f"other, and at least {FEWEST_SCHEDULES}."
-            )
-        if not np.isfinite(y).all():
-            raise StudyError("The surrogate got rewards that are not finite; leave failed evaluations out.")
         if weight.shape != y.shape or not ((weight > 0) & (weight <= 1)).all():
             raise StudyError(f"The surrogate got weights {weight}; it needs {len(y)}, each above 0 and at most 1.")
-        x, drift = self._inputs(compute)
+        x, drift = features_and_drift(compute, self._context)
         uncached = float(y[compute.sum(axis=(1, 2)).argmax()])
         self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0) if self._unit is None else self._unit)
         target = self._scale.of(y)
@@ -81,7 +78,7 @@ class Surrogate:
         def fit_trend(seen: NDArray[np.bool_]) -> DriftTrend:
             return fit_drift_trend(drift[seen], target[seen], weight[seen], self._center, start=whole)
 
-        self._ensemble = fit_ensemble(x, drift, target, weight, self._seed, fit_trend)
+        self._ensemble = Ensemble(x, drift, target, weight, self._seed, fit_trend)
         return self
 
     def predict(self, compute: Bits) -> DropForecast:
@@ -93,9 +90,84 @@ class Surrogate:
         Raises:
             StudyError: nothing was fitted yet.
         """
-        if self._ensemble is None:
-            raise StudyError("The surrogate cannot predict before it was fitted; call fit first.")
-        return DropForecast(self._scale, *self._ensemble.predict(*self._inputs(compute)))
+        ensemble = _fitted(self._ensemble)
+        return DropForecast(self._scale, *ensemble.predict(*features_and_drift(compute, self._context)))
 
-    def _inputs(self, compute: Bits) -> tuple[Floats, Floats]:
-        return features_and_drift(compute, self._context)
+
+class TableSurrogate:
+    """Predicts a number from features, with the uncertainty of the prediction.
+
+    An ensemble, see :class:`~surrogate.ensemble.Ensemble`, whose trend is a ridge regression: with a few dozen samples
+    of a few hundred bits, a sum over bits is most of what can be learned.
+
+    Args:
+        seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._mean = 0.0
+        self._unit = 1.0
+        self._ensemble: Ensemble | None = None
+
+    def fit(self, x: ArrayLike, y: ArrayLike) -> TableSurrogate:
+        """Learn from samples.
+
+        Args:
+            x: ``(n, features)`` finite.
+            y: ``(n,)`` finite.
+
+        Returns:
+            This surrogate.
+
+        Raises:
+            StudyError: there are fewer than ``FEWEST_SAMPLES``, lengths differ, or something is not finite.
+        """
+        features = np.asarray(x, dtype=np.float64)
+        values = _checked(features, y)
+        if features.ndim != 2 or not np.isfinite(features).all():
+            raise StudyError(f"The surrogate got features of the shape {features.shape}; all must be finite, (n, k).")
+        self._mean, self._unit = float(values.mean()), float(values.std()) or 1.0
+        target = (values - self._mean) / self._unit
+
+        def fit_trend(seen: NDArray[np.bool_]) -> Any:
+            from sklearn.linear_model import RidgeCV
+            from sklearn.pipeline import make_pipeline
+            from sklearn.preprocessing import StandardScaler
+
+            return make_pipeline(StandardScaler(), RidgeCV(_PENALTIES)).fit(features[seen], target[seen])
+
+        self._ensemble = Ensemble(features, features, target, np.ones(len(target)), self._seed, fit_trend, np.asarray)
+        return self
+
+    def predict(self, x: ArrayLike) -> GaussianForecast:
+        """Values to expect.
+
+        Args:
+            x: ``(n, features)``.
+
+        Raises:
+            StudyError: nothing was fitted yet.
+        """
+        features = np.asarray(x, dtype=np.float64)
+        mean, std = _fitted(self._ensemble).predict(features, features)
+        return GaussianForecast(self._mean + self._unit * mean, self._unit * std)
+
+
+def _checked(samples: NDArray[Any], values: ArrayLike) -> Floats:
+    """Finite values, one of each sample, and enough of them."""
+    y = np.asarray(values, dtype=np.float64)
+    if y.shape != samples.shape[:1] or len(y) < FEWEST_SAMPLES:
+        raise StudyError(
+            f"The surrogate got samples of the shape {samples.shape} and values of {y.shape}; it needs one value for "
+            f"each sample, and at least {FEWEST_SAMPLES}."
+        )
+    if not np.isfinite(y).all():
+        raise StudyError("The surrogate got values that are not finite; leave failed evaluations out.")
+    return y
+
+
+def _fitted(ensemble: Ensemble | None) -> Ensemble:
+    if ensemble is None:
+        raise StudyError("The surrogate cannot predict before it was fitted; call fit first.")
+    return ensemble

@@ -29,7 +29,7 @@ from surrogate import (
     LogDrop,
     Surrogate,
     banded_rank_correlation,
-    features,
+    features_and_drift,
     fit_drift_trend,
     group_drift,
 )
@@ -71,7 +71,7 @@ class Evaluated:
     @cached_property
     def x(self) -> Floats:
         """``(n, features)``."""
-        return features(self.compute, self.context)
+        return features_and_drift(self.compute, self.context)[0]
 
     @cached_property
     def drift(self) -> Floats:
@@ -134,7 +134,7 @@ def main(landscape: str = "shapes", draws: int = 6, most: int = 1200, work: Path
 def _lightgbm(x: Floats, y: Floats, unseen: Floats) -> Floats:
     import lightgbm
 
-    from surrogate.model import PARAMETERS, ROUNDS
+    from surrogate.ensemble import PARAMETERS, ROUNDS
 
     return np.asarray(lightgbm.train(PARAMETERS, lightgbm.Dataset(x, y), ROUNDS).predict(unseen, num_threads=1))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ecad_automl.errors import ScheduleError, StudyError
-from surrogate import FeatureContext, Surrogate, banded_rank_correlation, feature_names, features
+from surrogate import FeatureContext, Surrogate, banded_rank_correlation, features_and_drift, group_drift
 
 STEPS, BLOCKS, COMPONENTS = 20, 8, 3
 SLOTS = BLOCKS * COMPONENTS
@@ -29,34 +29,39 @@ def schedules(count: int, seed: int = 1) -> np.ndarray:
 
 
 def reward(bits: np.ndarray) -> np.ndarray:
-    """Harm that compounds: drift weighted by step, more where neighbours drift too. No column of the features."""
+    """Errors that compound: drift weighted by step, more where neighbours drift too. No column of the features."""
     drift = context().drift
-    assert drift is not None
     at = np.arange(STEPS)[None, :, None]
     last = np.maximum.accumulate(np.where(bits, at, 0), axis=1)
-    harm = drift[np.arange(SLOTS)[None, None, :], at, last] * np.linspace(0.5, 1.5, STEPS)[None, :, None]
-    by_block = harm.reshape(len(bits), STEPS, BLOCKS, COMPONENTS).sum(axis=3)
+    error = drift[np.arange(SLOTS)[None, None, :], at, last] * np.linspace(0.5, 1.5, STEPS)[None, :, None]
+    by_block = error.reshape(len(bits), STEPS, BLOCKS, COMPONENTS).sum(axis=3)
     return -np.log1p((by_block[:, :, 1:] * by_block[:, :, :-1]).sum(axis=(1, 2)) + by_block.sum(axis=(1, 2)))
 
 
-def test_features_are_named_and_finite() -> None:
-    found = features(schedules(7), context())
-    assert found.shape == (7, len(feature_names(context(), STEPS)))
+def features(bits: np.ndarray) -> np.ndarray:
+    return features_and_drift(bits, context())[0]
+
+
+def test_features_are_finite_and_each_schedule_stands_for_itself() -> None:
+    bits = schedules(7)
+    found = features(bits)
     assert np.isfinite(found).all()
+    assert features(bits[2:3])[0] == pytest.approx(found[2])
 
 
-def test_all_compute_has_no_drift_and_each_schedule_stands_for_itself() -> None:
-    bits = schedules(5)
-    bits[0] = True
-    found = features(bits, context())
-    names = feature_names(context(), STEPS)
-    assert all(found[0, i] == 0 for i, name in enumerate(names) if "drift" in name or "reuse" in name)
-    assert features(bits[2:3], context())[0] == pytest.approx(found[2])
+def test_features_of_the_uncached_run_are_its_computes_alone() -> None:
+    """Drift, reuse and fully reused steps are 0; of each component all is computed in each third, and all MACs."""
+    (found,) = features(np.ones((1, STEPS, SLOTS), dtype=np.bool_))
+    assert found[found != 0] == pytest.approx(np.ones(3 * COMPONENTS + 1))
 
 
-def test_features_do_without_drift() -> None:
-    bare = FeatureContext(BLOCK, COMPONENT, MACS)
-    assert features(schedules(4), bare).shape == (4, len(feature_names(bare, STEPS)))
+def test_drift_by_groups_is_that_of_the_features() -> None:
+    drift = group_drift(schedules(5), context())
+    assert np.array_equal(features_and_drift(schedules(5), context())[1], drift)
+    # The first features are sums over bands of steps.
+    bands = np.arange(STEPS) * 6 // STEPS
+    by_band = np.stack([drift[:, bands == band].sum(axis=(1, 2)) for band in range(6)], axis=1)
+    assert features(schedules(5))[:, :6] == pytest.approx(by_band)
 
 
 def predicted(model: Surrogate, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +71,7 @@ def predicted(model: Surrogate, bits: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ScheduleError, match="one of each is needed"):
-        FeatureContext(BLOCK, COMPONENT[:-1], MACS)
+        FeatureContext(BLOCK, COMPONENT[:-1], MACS, context().drift)
     with pytest.raises(ScheduleError, match="drift"):
         FeatureContext(BLOCK, COMPONENT, MACS, np.zeros((3, 2, 2)))
 
@@ -95,12 +100,6 @@ def test_rewards_that_rise_under_caching_are_learned_without_fault() -> None:
     assert np.isfinite(mean).all()
     assert np.isfinite(std).all()
     assert (std > 0).all()
-
-
-def test_the_surrogate_does_without_drift() -> None:
-    seen, unseen = schedules(80, seed=1), schedules(200, seed=2)
-    mean, _ = predicted(Surrogate(FeatureContext(BLOCK, COMPONENT, MACS)).fit(seen, reward(seen)), unseen)
-    assert banded_rank_correlation(mean, reward(unseen), unseen.mean(axis=1) @ MACS, bands=12) > 0.3
 
 
 def test_equal_seeds_and_data_predict_the_same() -> None:

@@ -45,8 +45,8 @@ def test_values_that_do_not_vary_are_predicted_as_they_are() -> None:
     [
         (np.zeros((7, 2)), np.zeros(7), "at least 8"),
         (np.zeros((9, 2)), np.zeros(8), r"\(9, 2\) and values of \(8,\)"),
-        (np.zeros(9), np.zeros(9), "needs"),
-        (np.full((9, 2), np.nan), np.zeros(9), "not finite"),
+        (np.zeros(9), np.zeros(9), r"\(n, k\)"),
+        (np.full((9, 2), np.nan), np.zeros(9), "must be finite"),
         (np.zeros((9, 2)), np.full(9, np.inf), "not finite"),
     ],
 )
