@@ -35,7 +35,7 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
     def __init__(self, space: ScheduleSpace, config: BreedingConfig, bounds: Bounds) -> None:
         super().__init__(space, config)
         self._bounds = bounds
-        self._taken: set[str] | None = None
+        self._held: set[Schedule] | None = None
 
     def new_trial(self, study: Study, storage: BaseStorage, generation: int) -> Trial:
         """What ``study.ask`` gives where no seed is waiting, but written in one piece, and no trial is read for it.
@@ -61,14 +61,14 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
             },
             system_attrs={self._get_generation_key(): generation},
         )
-        self._taken_genomes(study).add(found[attributes.GENOME])
+        self._taken(study).add(schedule)
         return Trial(study, storage.create_new_trial(storage.get_study_id_from_name(study.study_name), template))
 
-    def _taken_genomes(self, study: Study) -> set[str]:
+    def _taken(self, study: Study) -> set[Schedule]:
         """Read once: this process makes all trials of the study that come after."""
-        if self._taken is None:
-            self._taken = super()._taken_genomes(study)
-        return self._taken
+        if self._held is None:
+            self._held = super()._taken(study)
+        return self._held
 
     def _is_measured(self, trial: FrozenTrial) -> bool:
         return trial.state in EVALUATED

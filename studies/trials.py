@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 
 __all__ = [
@@ -20,7 +18,6 @@ __all__ = [
     "image_share",
     "is_feasible",
     "predictions_of",
-    "schedule_of",
     "values_of",
 ]
 
@@ -42,11 +39,6 @@ def values_of(trial: FrozenTrial) -> tuple[float, float]:
 def image_share(trial: FrozenTrial) -> float:
     """The share of images that the reward of an evaluated trial comes from."""
     return float(trial.user_attrs.get(attributes.IMAGE_SHARE, 1.0))
-
-
-def schedule_of(trial: FrozenTrial, layout: Layout, steps: int) -> Schedule:
-    """The schedule of a trial's genome."""
-    return Schedule.from_hex(layout, steps, trial.user_attrs[attributes.GENOME])
 
 
 def predictions_of(trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:

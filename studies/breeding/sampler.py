@@ -226,10 +226,10 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         """
         if generation not in self._plans:
             self._plans[generation] = self._make_plan(study, generation)
-        taken = self._taken_genomes(study)
+        taken = self._taken(study)
         for proposal in self._plans[generation].proposals:
-            genome = self._space.write(proposal.candidate)
-            if genome not in taken:
+            if proposal.candidate not in taken:
+                genome = self._space.write(proposal.candidate)
                 self._candidates[genome] = proposal.candidate
                 return proposal.candidate, {attributes.GENOME: genome, **_attributes(proposal)}
         raise StudyError(
@@ -241,9 +241,9 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         """The candidates of a generation; called once per generation and process."""
         return self.request(study, generation, self.get_parent_population(study, generation))()
 
-    def _taken_genomes(self, study: Study) -> set[str]:
-        """Genomes of all trials but those that were cut off."""
-        return set(map(_genome, _with_genome(study.get_trials(deepcopy=False))))
+    def _taken(self, study: Study) -> set[Candidate]:
+        """The candidates of all trials but those that were cut off."""
+        return set(map(self.candidate, _with_genome(study.get_trials(deepcopy=False))))
 
 
 def _with_genome(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
