@@ -23,7 +23,7 @@ class Grid:
     Args:
         block_index: ``(slots,)`` position of each slot's block, as in ``Layout.block_index``.
         component_index: ``(slots,)`` position of each slot's component, as in ``Layout.component_index``.
-        fixed: how many of the first rows no mutation changes: those that are True in every schedule.
+        fixed: how many of the first rows are True in every schedule; mutations see the others alone.
 
     Raises:
         ScheduleError: the two differ in length, or are empty.
@@ -55,4 +55,4 @@ Crossover = Callable[[Bits, Bits, Grid, np.random.Generator], Bits]
 """Two parents ``(steps, slots)``, grid, random stream -> child; each bit of the child is that of one of the parents."""
 
 Mutation = Callable[[Bits, Grid, np.random.Generator], Bits]
-"""Parent ``(steps, slots)``, grid, random stream -> child, a new array."""
+"""Rows of a parent ``(rows, slots)``, at least one, grid, random stream -> those of a child, a new array."""

@@ -55,11 +55,12 @@ def breed(
             name = str(rng.choice(crossover_names, p=crossover_chances))
             child = crossovers[name](child, parents[pair[1]], grid, rng)
             used.append(name)
+        children[index] = child
         if not used or rng.random() < MUTATION_RATE:
             name = str(rng.choice(mutation_names, p=mutation_chances))
-            child = mutations[name](child, grid, rng)
+            if grid.fixed < len(child):
+                children[index, grid.fixed :] = mutations[name](child[grid.fixed :], grid, rng)
             used.append(name)
-        children[index] = child
         names.append(SEPARATOR.join(used))
     return children, names
 
