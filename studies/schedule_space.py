@@ -17,8 +17,8 @@ from studies.quality import Scale
 from studies.trials import predictions_of
 from surrogate import (
     Accuracy,
-    DropForecast,
     FeatureContext,
+    Forecast,
     LogDrop,
     Prior,
     Reference,
@@ -61,15 +61,15 @@ def _longest_reuse(effective: Bits) -> int:
     return int(staleness(effective).max())
 
 
-def forecast_of(trials: Sequence[FrozenTrial], scale: Scale) -> DropForecast:
+def forecast_of(trials: Sequence[FrozenTrial], scale: Scale) -> Forecast:
     """What was predicted of trials; NaN where nothing was."""
     return _forecast(predictions_of(trials), scale)
 
 
-def _forecast(predicted: Floats, scale: Scale) -> DropForecast:
+def _forecast(predicted: Floats, scale: Scale) -> Forecast:
     """Of ``(n, 2)`` rewards and standard deviations."""
     reward, std = predicted.T
-    return DropForecast.from_rewards(LogDrop(scale.uncached_reward, scale.span), reward, std)
+    return Forecast.of_rewards(reward, std, LogDrop(scale.uncached_reward, scale.span))
 
 
 class ScheduleSpace:
@@ -146,7 +146,7 @@ class ScheduleSpace:
         """Of the reward; its predictions have Gaussian errors in log drops."""
         forecast = _forecast(past.predicted[:, 0], self._scale)
         log_drop = forecast.scale.of(past.reward)
-        return [measure_accuracy(-forecast.log_drop, forecast.log_std, -log_drop, past.cost, threshold)]
+        return [measure_accuracy(-forecast.loss, forecast.loss_std, -log_drop, past.cost, threshold)]
 
     def fit(self, past: Past[Schedule], accuracy: Sequence[Accuracy]) -> Predict:
         """A surrogate of the reward, and one for each constraint that enough was measured of; costs are known."""

@@ -27,7 +27,7 @@ from studies.schedule_space import forecast_of
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.study import finish, frozen_trial, release
 from studies.trials import evaluated_trials, values_of
-from surrogate import DropForecast
+from surrogate import Forecast
 
 __all__ = ["Search", "search_study"]
 
@@ -296,7 +296,7 @@ class Search:
             self._observer.message(note)
         self._tell_status("evaluating")
 
-    def _forecast(self, candidate: Candidate) -> DropForecast | None:
+    def _forecast(self, candidate: Candidate) -> Forecast | None:
         """What the surrogate had predicted of a candidate, if anything."""
         if attributes.PREDICTED_REWARD not in candidate.frozen.user_attrs:
             return None

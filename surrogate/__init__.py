@@ -10,9 +10,8 @@ from surrogate.accuracy import (
 from surrogate.anchors import Anchors, find_anchors
 from surrogate.bits import bit_features, segments
 from surrogate.choice import choose_batch, expected_hypervolume_improvement
-from surrogate.drop import LogDrop
 from surrogate.features import FeatureContext, features_and_drift, group_drift
-from surrogate.forecast import DropForecast, Forecast, GaussianForecast
+from surrogate.forecast import Forecast
 from surrogate.hypervolume import (
     Reference,
     Staircase,
@@ -30,6 +29,7 @@ from surrogate.pareto import (
     non_dominated,
     pareto_front,
 )
+from surrogate.scales import LogDrop, LossScale
 from surrogate.trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.uncertainty import interval_stretch
 
@@ -38,12 +38,11 @@ __all__ = [
     "Accuracy",
     "Anchors",
     "DriftTrend",
-    "DropForecast",
     "FeatureContext",
     "Forecast",
-    "GaussianForecast",
     "GrowingFront",
     "LogDrop",
+    "LossScale",
     "Prior",
     "Reference",
     "Staircase",

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrogate.forecast import Forecast, GaussianForecast
+from surrogate.forecast import Forecast
 from surrogate.hypervolume import Floats, Reference, Staircase, staircase
 
 __all__ = ["choose_batch", "expected_hypervolume_improvement"]
 
 
-def expected_hypervolume_improvement(
-    forecast: Forecast, cost: ArrayLike | GaussianForecast, front: Staircase
-) -> Floats:
+def expected_hypervolume_improvement(forecast: Forecast, cost: ArrayLike | Forecast, front: Staircase) -> Floats:
     """Expected area that each candidate, alone, adds to a front; exact, for a known cost and for an uncertain one.
 
     The improvement by a candidate of reward ``R`` and cost ``C`` is the integral of ``max(0, R - front(x))`` over the
@@ -30,21 +28,21 @@ def expected_hypervolume_improvement(
     Returns:
         ``(n,)``, not negative.
     """
-    widths = _expected_widths(cost, front) if isinstance(cost, GaussianForecast) else front.widths(cost)
+    widths = _expected_widths(cost, front) if isinstance(cost, Forecast) else front.widths(cost)
     improvement: Floats = (widths * forecast.improvement(front.levels)).sum(axis=1)
     return improvement
 
 
-def _expected_widths(cost: GaussianForecast, front: Staircase) -> Floats:
+def _expected_widths(cost: Forecast, front: Staircase) -> Floats:
     """``(n, k + 1)``: of the step from ``a`` to ``b``, that is ``E max(0, b - C) - E max(0, a - C)``."""
     # A cost below an edge is a negated cost above the negated edge.
-    below = GaussianForecast(-cost.reward, cost.std).improvement(-front.edges[1:])
+    below = Forecast.of_rewards(-cost.reward, cost.std).improvement(-front.edges[1:])
     return np.maximum(np.diff(below, axis=1, prepend=0.0), 0.0)
 
 
 def choose_batch(
     forecast: Forecast,
-    cost: ArrayLike | GaussianForecast,
+    cost: ArrayLike | Forecast,
     front_reward: ArrayLike,
     front_cost: ArrayLike,
     reference: Reference,
@@ -72,7 +70,7 @@ def choose_batch(
         ``(min(count, n),)`` indices, best first.
     """
     means, optimistic = forecast.reward, forecast.optimistic()
-    uncertain = cost if isinstance(cost, GaussianForecast) else None
+    uncertain = cost if isinstance(cost, Forecast) else None
     costs = np.asarray(cost, dtype=np.float64) if uncertain is None else uncertain.reward
     cheapest = costs if uncertain is None else costs - uncertain.std
     rewards, known = list(np.ravel(front_reward)), list(np.ravel(front_cost))

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
-from surrogate.drop import LogDrop
 from surrogate.ensemble import Ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift
-from surrogate.forecast import DropForecast, GaussianForecast
+from surrogate.forecast import Forecast
+from surrogate.scales import LogDrop
 from surrogate.trend import DriftTrend, Prior, fit_drift_trend
 
 __all__ = ["FEWEST_SAMPLES", "Surrogate", "TableSurrogate"]
@@ -81,7 +81,7 @@ class Surrogate:
         self._ensemble = Ensemble(x, drift, target, weight, self._seed, fit_trend)
         return self
 
-    def predict(self, compute: Bits) -> DropForecast:
+    def predict(self, compute: Bits) -> Forecast:
         """Rewards to expect.
 
         Args:
@@ -91,7 +91,7 @@ class Surrogate:
             StudyError: nothing was fitted yet.
         """
         ensemble = _fitted(self._ensemble)
-        return DropForecast(self._scale, *ensemble.predict(*features_and_drift(compute, self._context)))
+        return Forecast(*ensemble.predict(*features_and_drift(compute, self._context)), self._scale)
 
 
 class TableSurrogate:
@@ -140,7 +140,7 @@ class TableSurrogate:
         self._ensemble = Ensemble(features, features, target, np.ones(len(target)), self._seed, fit_trend, np.asarray)
         return self
 
-    def predict(self, x: ArrayLike) -> GaussianForecast:
+    def predict(self, x: ArrayLike) -> Forecast:
         """Values to expect.
 
         Args:
@@ -151,7 +151,7 @@ class TableSurrogate:
         """
         features = np.asarray(x, dtype=np.float64)
         mean, std = _fitted(self._ensemble).predict(features, features)
-        return GaussianForecast(self._mean + self._unit * mean, self._unit * std)
+        return Forecast.of_rewards(self._mean + self._unit * mean, self._unit * std)
 
 
 def _checked(samples: NDArray[Any], values: ArrayLike) -> Floats:

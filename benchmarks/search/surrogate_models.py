@@ -87,7 +87,7 @@ class Evaluated:
         """Log drops of the unseen schedules by a model that has learned from the seen ones."""
         if model == OURS:
             surrogate = Surrogate(self.context, spread=self.scale.spread)
-            return surrogate.fit(self.compute[seen], self.reward[seen]).predict(self.compute[unseen]).log_drop
+            return surrogate.fit(self.compute[seen], self.reward[seen]).predict(self.compute[unseen]).loss
         if model in (PLAIN, SCALED):
             drift = self.drift if model == SCALED else group_drift(self.compute, self.plain)
             total = np.log(drift.sum(axis=(1, 2)) + 1e-3 * drift.mean())

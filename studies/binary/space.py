@@ -29,7 +29,7 @@ from studies.breeding import (
 from studies.breeding.crossover import uniform
 from surrogate import (
     Accuracy,
-    GaussianForecast,
+    Forecast,
     Reference,
     TableSurrogate,
     bit_features,
@@ -259,10 +259,10 @@ class PackedBits:
             for index, sign in zip(self.objectives, self.signs, strict=True):
                 if index in self.exact:
                     known = sign * self._exact_values(index, bits)
-                    found.append(GaussianForecast(known, np.zeros(len(known))))
+                    found.append(Forecast.of_rewards(known, np.zeros(len(known))))
                 else:
                     forecast = surrogates[index].predict(x).stretched(next(stretches).stretch)
-                    found.append(GaussianForecast(sign * forecast.reward, forecast.std))
+                    found.append(Forecast.of_rewards(sign * forecast.reward, forecast.std))
             feasible = np.ones(len(bits))
             for surrogate in constraints:
                 feasible *= surrogate.predict(x).probability_above(0.0)

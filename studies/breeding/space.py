@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from studies.breeding.descriptors import Descriptor
-from surrogate import Accuracy, Forecast, GaussianForecast, Reference, non_dominated
+from surrogate import Accuracy, Forecast, Reference, non_dominated
 
 __all__ = ["Candidate", "Expected", "Genes", "Past", "Pending", "Predict", "Space"]
 
@@ -106,25 +106,25 @@ class Expected:
     """
 
     reward: Forecast
-    cost: GaussianForecast | Floats
+    cost: Forecast | Floats
     feasible: Floats
 
     def subset(self, chosen: NDArray[np.intp]) -> Expected:
         """Of some of the candidates."""
-        cost = self.cost.subset(chosen) if isinstance(self.cost, GaussianForecast) else self.cost[chosen]
+        cost = self.cost.subset(chosen) if isinstance(self.cost, Forecast) else self.cost[chosen]
         return Expected(self.reward.subset(chosen), cost, self.feasible[chosen])
 
     def joined(self, other: Expected) -> Expected:
         """Of these and other candidates, predicted by the same surrogates."""
-        cost: GaussianForecast | Floats = np.append(self.median_cost, other.median_cost)
-        if isinstance(self.cost, GaussianForecast) and isinstance(other.cost, GaussianForecast):
+        cost: Forecast | Floats = np.append(self.median_cost, other.median_cost)
+        if isinstance(self.cost, Forecast) and isinstance(other.cost, Forecast):
             cost = self.cost.joined(other.cost)
         return Expected(self.reward.joined(other.reward), cost, np.append(self.feasible, other.feasible))
 
     @property
     def median_cost(self) -> Floats:
         """``(n,)``."""
-        return self.cost.reward if isinstance(self.cost, GaussianForecast) else self.cost
+        return self.cost.reward if isinstance(self.cost, Forecast) else self.cost
 
 
 Predict = Callable[[Genes], Expected]

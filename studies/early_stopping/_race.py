@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from surrogate import (
     Anchors,
-    DropForecast,
+    Forecast,
     GrowingFront,
     LogDrop,
     Reference,
@@ -102,7 +102,7 @@ class Race:
         """The mean reward over all images to expect, from ``(prompts, seeds)`` scores, NaN but for the anchors."""
         return self._scale.uncached - self._told(anchors, scores)[0]
 
-    def goes_on(self, anchors: Anchors, cost: float, scores: Floats, forecast: DropForecast | None = None) -> bool:
+    def goes_on(self, anchors: Anchors, cost: float, scores: Floats, forecast: Forecast | None = None) -> bool:
         """Whether a candidate should get more images.
 
         Args:
@@ -120,11 +120,11 @@ class Race:
         variance = np.array([std**2])
         if forecast is not None:
             # Both are guesses of the same log drop with errors of their own: they count by their precision.
-            prior = forecast.log_std**2
-            mean = (mean * prior + forecast.log_drop * variance) / (prior + variance)
+            prior = forecast.loss_std**2
+            mean = (mean * prior + forecast.loss * variance) / (prior + variance)
             variance = prior * variance / (prior + variance)
         front = staircase(self._front.rewards, self._front.costs, self._reference)
-        told = DropForecast(self._scale, mean, np.sqrt(variance))
+        told = Forecast(mean, np.sqrt(variance), self._scale)
         gain = float(expected_hypervolume_improvement(told, [cost], front)[0])
         brought, images = map(sum, zip(*self._gains, strict=True))
         return gain / left >= self._least * brought / images

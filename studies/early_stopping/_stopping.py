@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from storage import EvaluationRecord
 from studies.early_stopping._race import Race
-from surrogate import Anchors, DropForecast
+from surrogate import Anchors, Forecast
 
 if TYPE_CHECKING:
     from studies.candidates import Candidate
@@ -69,7 +69,7 @@ class EarlyStopping:
         anchors = self._race.anchors() if generation > 0 else None
         return (self._race.parts(anchors) if anchors is not None else [every]), anchors
 
-    def expected(self, candidate: Candidate, scores: Floats, forecast: DropForecast | None) -> float | None:
+    def expected(self, candidate: Candidate, scores: Floats, forecast: Forecast | None) -> float | None:
         """The mean reward over all images to expect of a candidate that is to get no more; None for one that is.
 
         Args:

@@ -146,7 +146,7 @@ def trust(study: Study, path: Path) -> None:
     uncached = study.scale.uncached_reward
     expected = uncached - forecast.reward
     measured = uncached - np.array([values_of(trial)[0] for trial in trials])
-    low, high = _quantiles(forecast.scale, forecast.log_drop, forecast.log_std)
+    low, high = _quantiles(forecast.scale, forecast.loss, forecast.loss_std)
     bounds = [uncached - high, uncached - low]
     drawn = np.array([not trial.user_attrs["filtered"] for trial in trials])
     generations = [g for g in study.stored.generations if g.rank_correlation is not None]
@@ -200,13 +200,13 @@ def _generation(study: Study) -> Plan[Schedule]:
 
 def _interval(study: Study, plan: Plan[Schedule]) -> tuple[Any, Any]:
     """90 % intervals of the predicted rewards of a generation."""
-    from surrogate import DropForecast
+    from surrogate import Forecast
 
     scale = LogDrop(study.scale.uncached_reward, study.scale.span)
     reward = np.array([proposal.predicted[PREDICTED_REWARD] for proposal in plan.proposals], dtype=np.float64)
     std = np.array([proposal.predicted[PREDICTED_STD] for proposal in plan.proposals], dtype=np.float64)
-    forecast = DropForecast.from_rewards(scale, reward, std)
-    return _quantiles(scale, forecast.log_drop, forecast.log_std)
+    forecast = Forecast.of_rewards(reward, std, scale)
+    return _quantiles(scale, forecast.loss, forecast.loss_std)
 
 
 def _quantiles(scale: LogDrop, log_drop: Any, log_std: Any) -> tuple[Any, Any]:
