@@ -14,7 +14,7 @@ import pytest
 from tests.docs.blocks import code_spans
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("ecad_automl", "studies", "surrogate", "storage", "tests")
+PACKAGES = ("ecad_automl", "studies", "surrogate", "storage", "tests", "training")
 PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
 #: Titles, and the changes below them.
 CHANGES = re.findall(r"^## (.+?)\n.*?```diff\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
