@@ -34,7 +34,7 @@ class Bounds:
         self._uncached = {each.metric: float(uncached.metrics[each.metric].mean()) for each in self._constraints}
         for constraint in self._constraints:
             mean = self._uncached[constraint.metric]
-            if constraint.room(mean) <= 0:
+            if constraint.slack(mean) <= 0:
                 raise StudyError(
                     f"The uncached run has a mean {constraint.metric} of {mean:g}, so it leaves no room for the "
                     f"constraint {constraint}; choose a bound that it meets."
@@ -43,17 +43,17 @@ class Bounds:
     def met(self, record: EvaluationRecord) -> bool:
         """Whether a whole evaluation meets all constraints; of a stopped one nobody knows."""
         return not record.complete or all(
-            constraint.room(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
+            constraint.slack(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
         )
 
     @property
     def uncached_margins(self) -> list[float]:
         """By how much the uncached run meets each constraint."""
-        return [constraint.room(self._uncached[constraint.metric]) for constraint in self._constraints]
+        return [constraint.slack(self._uncached[constraint.metric]) for constraint in self._constraints]
 
     def margins(self, trials: Sequence[FrozenTrial]) -> NDArray[np.float64]:
         """``(n, constraints)``: by how much evaluated candidates meet each, below 0 if they do not; NaN if stopped."""
-        rows = [[each.room(constrained(trial, each.metric)) for each in self._constraints] for trial in trials]
+        rows = [[each.slack(constrained(trial, each.metric)) for each in self._constraints] for trial in trials]
         return np.array(rows, dtype=np.float64).reshape(len(trials), len(self._constraints))
 
     def write(self, trial: Trial, record: EvaluationRecord) -> None:
@@ -61,7 +61,7 @@ class Bounds:
         if not record.complete or not self._constraints:
             return
         for constraint in self._constraints:
-            trial.set_constraint(str(constraint), -constraint.room(_mean(record, constraint.metric)))
+            trial.set_constraint(str(constraint), -constraint.slack(_mean(record, constraint.metric)))
         means = {constraint.metric: _mean(record, constraint.metric) for constraint in self._constraints}
         trial.set_user_attr(attributes.CONSTRAINED, means)
         trial.set_user_attr(attributes.FEASIBLE, record.feasible)

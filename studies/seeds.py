@@ -38,8 +38,8 @@ def fewer_steps(steps: int) -> list[int]:
 
 
 def reuse_errors(drift: Drift, config: SearchConfig) -> NDArray[np.float64]:
-    """``(slots, steps, steps)``: expected errors of reuse, see :meth:`~ecad_automl.schedules.drift.Drift.harm`."""
-    return drift.harm() if config.scaled_drift else drift.distance.astype(np.float64)
+    """``(slots, steps, steps)``: see :meth:`~ecad_automl.schedules.drift.Drift.expected_error`."""
+    return drift.expected_error() if config.scaled_drift else drift.distance.astype(np.float64)
 
 
 def _spread_counts(steps: int, wanted: int) -> list[int]:

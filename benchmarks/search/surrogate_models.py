@@ -43,7 +43,7 @@ SIZES = (24, 48, 96, 200)
 BANDS = 8
 
 OURS = "this surrogate: trend and LightGBM, five members"
-#: Sums with which nothing is learned: of the drift as it is, and scaled to what it does, see Drift.harm.
+#: Sums with which nothing is learned: of the drift as it is, and scaled to what it does, see Drift.expected_error.
 PLAIN, SCALED = "sum of drift", "sum of scaled drift"
 WITH_TREND, ALONE = "trend and ", " alone"
 
@@ -212,7 +212,7 @@ def _evaluated(landscape: str, work: Path, most: int) -> Evaluated:
     schedules = [list(found)[index] for index in chosen]
     drift = measure_drift(evaluator.pipe, lambda: evaluator.generate_some(16), steps=steps)
     yardstick = Yardstick.of(landscape, work)
-    context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift.harm())
+    context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift.expected_error())
     return Evaluated(
         context,
         replace(context, drift=drift.distance.astype(np.float64)),

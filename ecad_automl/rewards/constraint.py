@@ -30,7 +30,7 @@ class Constraint:
     def __str__(self) -> str:
         return f"{self.metric}{'>=' if self.at_least else '<='}{self.bound:g}"
 
-    def room(self, mean: float) -> float:
+    def slack(self, mean: float) -> float:
         """How far a mean is inside the bound; below 0 outside."""
         return mean - self.bound if self.at_least else self.bound - mean
 

@@ -96,7 +96,7 @@ class Drift:
             no_response,
         )
 
-    def harm(self) -> NDArray[np.float64]:
+    def expected_error(self) -> NDArray[np.float64]:
         """What reuse is expected to do to the image, in proportion: the distances, weighted.
 
         Slots that are reused together move the transformer's output by far less, or more, than their own distances add
@@ -110,14 +110,14 @@ class Drift:
             ``(slots, steps, steps)``: of using, at the first step, the output of the second. What is not known of an
             older drift counts as alike.
         """
-        harm = self.distance.astype(np.float64)
+        error = self.distance.astype(np.float64)
         if self.output is not None:
-            mean = harm.mean(axis=0)
-            harm *= np.divide(self.output, mean, out=np.zeros_like(mean), where=mean > 0)
+            mean = error.mean(axis=0)
+            error *= np.divide(self.output, mean, out=np.zeros_like(mean), where=mean > 0)
         if self.response is not None and self.response.any():
             weights = np.sqrt(np.abs(self.response.astype(np.float64)))
-            harm *= (weights / weights.mean())[None, :, None]
-        return harm
+            error *= (weights / weights.mean())[None, :, None]
+        return error
 
     @property
     def steps(self) -> int:

@@ -60,14 +60,18 @@ def test_different_drifts_are_not_equal() -> None:
     assert random_drift(0) != "drift"
 
 
-def test_harm_adds_up_to_the_distance_of_the_output_weighted_by_the_response() -> None:
+def test_expected_errors_add_up_to_the_distance_of_the_output_weighted_by_the_response() -> None:
     drift = random_drift(slots=5, steps=6)
     assert drift.output is not None
     assert drift.response is not None
+    error = drift.expected_error()
     weights = np.sqrt(drift.response) / np.sqrt(drift.response).mean()
-    assert_allclose(drift.harm().mean(axis=0), drift.output * weights[:, None], rtol=1e-5, atol=1e-7)
+    assert_allclose(error.mean(axis=0), drift.output * weights[:, None], rtol=1e-5, atol=1e-7)
     # At one step, slots keep their proportions.
-    assert_allclose(drift.harm()[1, 4, 2] / drift.harm()[3, 4, 2], drift.distance[1, 4, 2] / drift.distance[3, 4, 2])
+    assert_allclose(
+        error[1, 4, 2] / error[3, 4, 2],
+        drift.distance[1, 4, 2] / drift.distance[3, 4, 2],
+    )
 
 
 def test_why_there_is_no_response_is_kept() -> None:
@@ -76,10 +80,10 @@ def test_why_there_is_no_response_is_kept() -> None:
     assert Drift.from_bytes(random_drift().to_bytes()).no_response == ""
 
 
-def test_harm_of_an_older_drift_is_its_distance() -> None:
+def test_the_expected_error_of_an_older_drift_is_its_distance() -> None:
     drift = random_drift(whole=False)
     assert drift.output is None
-    assert_allclose(drift.harm(), drift.distance)
+    assert_allclose(drift.expected_error(), drift.distance)
 
 
 def test_whole_figures_of_another_length_are_refused() -> None:
