@@ -58,6 +58,7 @@ def report(
     chosen = format or (Format.MARKDOWN if out is not None and out.suffix == ".md" else Format.HTML)
     path = out or Path(f"report.{chosen.value}")
     found = read_study(storage, study)
+    found.some_front()
     _check(path, images, image_schedules)
     console = messages()
     data = Report(found)
