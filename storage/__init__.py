@@ -2,7 +2,7 @@
 
 from storage.backup import Backups, back_up, restore
 from storage.check import CheckedFile, check_database
-from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
+from storage.faults import BUSY_SECONDS, storage_faults
 from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, redacted, split_study
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
@@ -33,7 +33,6 @@ __all__ = [
     "redacted",
     "restore",
     "split_study",
-    "sqlite_faults",
     "storage_faults",
     "writer_lock",
 ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["DATABASE_ERRORS", "Finding", "Rows", "TrialRow"]
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
-#: What sqlite3 raises of a damaged file; the second where a message quotes damaged bytes.
-DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+__all__ = ["Finding", "Rows", "TrialRow"]
 
 
 @dataclass(frozen=True)
@@ -59,30 +58,39 @@ class Rows:
     Optuna cannot be asked for trials: of damaged tables it gives none.
 
     Args:
-        connection: in a transaction, so that all is of one state.
+        connection: in a transaction, so that all is of one state. An error of a server is raised.
 
     Attributes:
-        findings: tables that could not be read, each once.
+        findings: tables of a file that could not be read, each once.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._connection.row_factory = sqlite3.Row
+        self._is_file = connection.dialect.name == "sqlite"
+        self._order = "rowid" if self._is_file else "id"
         self._failed: set[str] = set()
         self.findings: list[Finding] = []
 
     def names(self) -> set[str]:
         """Of the tables."""
-        return {str(row["name"]) for row in self.read("sqlite_master", "select name from sqlite_master")}
+        if not self._is_file:
+            from sqlalchemy import inspect
+
+            return set(inspect(self._connection).get_table_names())
+        return {str(row["name"]) for row in self._read("sqlite_master", "select name from sqlite_master")}
 
     def of(self, table: str, study: str) -> list[dict[str, Any]]:
         """The rows of one of our tables that are of a study, oldest first."""
-        return self.read(table, f"select * from {table} where study = ? order by rowid", study)  # noqa: S608
+        return self._read(table, f"select * from {table} where study = :study order by {self._order}", study)  # noqa: S608
 
-    def studies(self, table: str = "ecad_studies", column: str = "study") -> list[str]:
-        """Names of the studies that a table has rows of, oldest first."""
-        rows = self.read(table, f"select {column} from {table} group by {column} order by min(rowid)")  # noqa: S608
-        return [str(row[column]) for row in rows]
+    def studies(self, table: str = "ecad_studies") -> list[str]:
+        """Names of the studies that one of our tables has rows of, oldest first."""
+        rows = self._read(table, f"select study from {table} group by study order by min({self._order})")  # noqa: S608
+        return [str(row["study"]) for row in rows]
+
+    def optuna_studies(self) -> set[str]:
+        """Names of Optuna's studies."""
+        return {str(row["study_name"]) for row in self._read("studies", "select study_name from studies")}
 
     def trials(self, study: str) -> list[TrialRow]:
         """The trials of Optuna's study, by number."""
@@ -105,20 +113,26 @@ class Rows:
     def _of_trials(self, table: str, columns: str, study: str) -> list[dict[str, Any]]:
         query = (
             f"select v.trial_id, v.{columns} from {table} v join trials t on t.trial_id = v.trial_id "  # noqa: S608
-            "join studies s on s.study_id = t.study_id where s.study_name = ?"
+            "join studies s on s.study_id = t.study_id where s.study_name = :study"
         )
-        return self.read(table, query, study)
+        return self._read(table, query, study)
 
-    def read(self, table: str, query: str, *arguments: str) -> list[dict[str, Any]]:
+    def _read(self, table: str, query: str, study: str | None = None) -> list[dict[str, Any]]:
         """The rows that a query gives, up to a damage."""
+        from sqlalchemy import text
+        from sqlalchemy.exc import DBAPIError
+
         rows: list[dict[str, Any]] = []
         try:
-            for row in self._connection.execute(query, arguments):
+            for row in self._connection.execute(text(query), {} if study is None else {"study": study}).mappings():
                 rows.append(dict(row))  # noqa: PERF401 - those before the damage are kept
-        except DATABASE_ERRORS as error:
+        except (DBAPIError, UnicodeDecodeError) as error:  # the second where a message quotes damaged bytes
+            if not self._is_file:
+                raise
             if table not in self._failed:
                 self._failed.add(table)
-                self.findings.append(Finding("file", f"The table {table} cannot be read whole: {error}."))
+                said = error.orig if isinstance(error, DBAPIError) else error
+                self.findings.append(Finding("file", f"The table {table} cannot be read whole: {said}."))
         return rows
 
 

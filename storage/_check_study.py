@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from ecad_automl.schedules.schedule import Schedule
 from storage._check_rows import Finding, Rows, TrialRow
 from storage.records import unpack_scores
 
-__all__ = ["ATTRIBUTES", "CheckedRecords", "check_study"]
+__all__ = ["ATTRIBUTES", "CheckedStudy", "check_study"]
 
 #: The attributes that are looked at, under the names that a search gives them.
 ATTRIBUTES = {
@@ -35,12 +36,18 @@ _SCORE_DIGITS = 2e-6
 
 
 @dataclass(frozen=True)
-class CheckedRecords:
-    """What was found, and how much was looked at."""
+class CheckedStudy:
+    """What was looked at of one study.
 
-    findings: list[Finding]
-    trials: int = 0
-    evaluations: int = 0
+    Attributes:
+        name: of the study.
+        trials: how many it has.
+        evaluations: how many schedules were evaluated.
+    """
+
+    name: str
+    trials: int
+    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -60,16 +67,11 @@ class _Evaluated:
 
     row: Mapping[str, Any]
     schedule: Schedule
-    by_latency: bool
-
-    @property
-    def values(self) -> tuple[Any, Any]:
-        """What Optuna was told."""
-        return self.row["reward"], self.row["latency_ms"] if self.by_latency else self.schedule.gmacs
+    values: tuple[Any, Any]  # that Optuna was told
 
 
-def check_study(rows: Rows, name: str) -> CheckedRecords:
-    """Check one study.
+def check_study(rows: Rows, name: str) -> tuple[CheckedStudy, list[Finding]]:
+    """Check one study: what was looked at, and what is wrong.
 
     Args:
         rows: of the database.
@@ -81,10 +83,11 @@ def check_study(rows: Rows, name: str) -> CheckedRecords:
         findings.append(Finding(kind, text, name, trial))
 
     trials, kept = rows.trials(name), rows.of("ecad_evaluations", name)
+    checked = CheckedStudy(name, len(trials), len(kept))
     identity = _identity(rows, name)
     if isinstance(identity, str):
         say("study", f"The identity of the study {name!r} is damaged: {identity}.")
-        return CheckedRecords(findings, len(trials), len(kept))
+        return checked, findings
     baselines = {str(row["name"]): row for row in rows.of("ecad_baselines", name)}
     uncached = _scores(baselines.get(_UNCACHED, {}), identity.reward)
     if kept and _UNCACHED not in baselines:
@@ -93,7 +96,9 @@ def check_study(rows: Rows, name: str) -> CheckedRecords:
         for text in _run_faults(row, identity, uncached):
             say("baseline", f"The run {label!r} of the study {name!r} {text}.")
     for row in rows.of("ecad_confirmations", name) if "ecad_confirmations" in rows.names() else []:
-        for text in _score_faults(row, identity.reward, _images(row)):
+        counts = [row["prompts"], row["seeds"]]
+        images = math.prod(counts) if all(map(_is_number, counts)) else 0
+        for text in _score_faults(row, identity.reward, images):
             say("confirmation", f"The confirmation {str(row['run'])[:16]!r} of the study {name!r} {text}.")
     by_number = {trial.number: trial for trial in trials}
     evaluated: dict[str, _Evaluated] = {}
@@ -112,15 +117,16 @@ def check_study(rows: Rows, name: str) -> CheckedRecords:
                 faults.append(f"is kept for trial {row['trial']}, but that trial has another genome")
         for text in faults:
             say("evaluation", f"{where} {text}.", row["trial"])
-        evaluated[row["genome"]] = _Evaluated(row, schedule, identity.by_latency)
-    if kept and name not in rows.studies("studies", "study_name"):
+        cost = row["latency_ms"] if identity.by_latency else schedule.gmacs
+        evaluated[row["genome"]] = _Evaluated(row, schedule, (row["reward"], cost))
+    if kept and name not in rows.optuna_studies():
         say("study", f"Optuna's tables have no study {name!r}, of which there are evaluations.")
     for trial in trials:
         for text in _trial_faults(trial, evaluated):
             say("trial", f"Trial {trial.number} of the study {name!r} {text}.", trial.number)
     for generation in _missing_generations(trials, rows.of("ecad_generations", name)):
         say("generation", f"Generation {generation} of the study {name!r} is over, but has no figures.")
-    return CheckedRecords(findings, len(trials), len(kept))
+    return checked, findings
 
 
 def _identity(rows: Rows, name: str) -> _Identity | str:
@@ -154,13 +160,7 @@ def _scores(row: Mapping[str, Any], metric: str) -> NDArray[np.float32] | None:
         return None
 
 
-def _images(row: Mapping[str, Any]) -> int | None:
-    """How many images a confirmation is of."""
-    prompts, seeds = row["prompts"], row["seeds"]
-    return prompts * seeds if isinstance(prompts, int) and isinstance(seeds, int) else None
-
-
-def _score_faults(row: Mapping[str, Any], reward: str, images: int | None) -> Iterator[str]:
+def _score_faults(row: Mapping[str, Any], reward: str, images: int) -> Iterator[str]:
     """Scores that are missing."""
     try:
         scores = unpack_scores(row["scores"])
@@ -172,7 +172,7 @@ def _score_faults(row: Mapping[str, Any], reward: str, images: int | None) -> It
     whole = bool(row.get("complete", True))
     for metric, values in scores.items():
         # Earlier versions kept the first seeds alone of a candidate that was stopped.
-        if images is not None and len(values) != images and (whole or images % max(len(values), 1)):
+        if len(values) != images and (whole or images % max(len(values), 1)):
             yield f"has {len(values)} scores of {metric!r} for {images} images"
         elif np.isnan(values).all() or (whole and np.isnan(values).any()):
             yield f"has a score of {metric!r} that is no number"

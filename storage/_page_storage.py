@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from threading import Lock
 from typing import Any
 
 import optuna
@@ -27,6 +28,7 @@ class PageStorage(RDBStorage):
         super().__init__(*arguments, **options)
         self._reader = reader
         self._studies: dict[int, Study] = {}
+        self._loading = Lock()
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -37,7 +39,7 @@ class PageStorage(RDBStorage):
             KeyError: there is no such study.
         """
         name = self.get_study_name_from_id(study_id)
-        study = self._studies.get(study_id)
-        if study is None:
-            study = self._studies[study_id] = optuna.load_study(study_name=name, storage=self._reader)
-        return study.get_trials(deepcopy=deepcopy, states=states)
+        with self._loading:
+            if study_id not in self._studies:
+                self._studies[study_id] = optuna.load_study(study_name=name, storage=self._reader)
+        return self._studies[study_id].get_trials(deepcopy=deepcopy, states=states)

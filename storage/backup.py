@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
-from storage.faults import sqlite_faults
+from storage.faults import storage_faults
 from storage.location import backup_path, database_path, is_server
 from storage.lock import writer_lock
 from storage.sqlite_file import connect_read_only
@@ -135,7 +135,7 @@ def restore(location: str | Path) -> Path | None:
 
 def _copy(source: Path, target: Path) -> None:
     """A checked copy in one file, with no log beside it."""
-    with sqlite_faults(source), closing(connect_read_only(source)) as reader:
+    with storage_faults(source), closing(connect_read_only(source)) as reader:
         # What the system says of the target must not be taken for a fault of the source.
         try:
             with closing(sqlite3.connect(target, isolation_level=None)) as writer:

@@ -7,39 +7,30 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecad_automl.errors import StorageError
-from storage._check_rows import DATABASE_ERRORS, Finding, Rows
-from storage._check_study import check_study
-from storage.faults import sqlite_faults, storage_error
+from storage._check_rows import Finding, Rows
+from storage._check_study import CheckedStudy, check_study
+from storage.faults import storage_error, storage_faults
 from storage.location import database_path, is_server, redacted
 from storage.lock import is_locked
 from storage.sqlite_file import connect_read_only
 from storage.store import Store
 from storage.tables import COLUMNS, check_version
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 __all__ = ["CheckedFile", "CheckedStudy", "check_database"]
 
+#: What sqlite3 raises of a damaged file; the second where a message quotes damaged bytes.
+_DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 #: What SQLite lists of its damages at most.
 _MOST = 50
 
 #: Those that are looked at.
 _OPTUNA_TABLES = ("studies", "trials", "trial_values", "trial_user_attributes", "trial_system_attributes")
-
-
-@dataclass(frozen=True)
-class CheckedStudy:
-    """What was looked at of one study.
-
-    Attributes:
-        name: of the study.
-        trials: how many it has.
-        evaluations: how many schedules were evaluated.
-    """
-
-    name: str
-    trials: int
-    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -75,6 +66,8 @@ def check_database(location: str | Path) -> CheckedFile:
     """
     if is_server(location):
         return _check_server(location)
+    from sqlalchemy import StaticPool, create_engine
+
     path = database_path(location)
     if not path.is_file():
         raise StorageError(f"There is no study database at {path}; check the path.")
@@ -83,38 +76,44 @@ def check_database(location: str | Path) -> CheckedFile:
     searching = is_locked(path)
     try:
         connection = connect_read_only(path)
-    except DATABASE_ERRORS as error:
+    except _DATABASE_ERRORS as error:
         if isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
             raise storage_error(path, error) from error
         return CheckedFile(path, searching, (), (Finding("file", f"The file cannot be read: {error}."),))
     connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damaged texts are found all the same
-    with closing(connection):
-        with sqlite_faults(path):
-            connection.execute("begin")  # all that follows is of one state
+    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
+    studies: tuple[CheckedStudy, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    with closing(connection), engine.connect() as reader:
+        with storage_faults(path):
+            reader.exec_driver_sql("begin")  # all that follows is of one state
         damages = list(_file_findings(connection))
-        studies: tuple[CheckedStudy, ...] = ()
-        findings: tuple[Finding, ...] = ()
         try:
             _ensure_ours(connection, path)
-        except (*DATABASE_ERRORS, StorageError) as error:
+        except (*_DATABASE_ERRORS, StorageError) as error:
             if not damages:
                 raise storage_error(path, error) if isinstance(error, sqlite3.Error) else error from None
         else:
-            studies, findings = _check_studies(connection)
+            studies, findings = _check_studies(reader)
     return CheckedFile(path, searching, studies, (*damages, *findings))
 
 
 def _check_server(location: str | Path) -> CheckedFile:
-    from storage._check_server import is_searching, server_copy
+    from sqlalchemy import NullPool
+
+    from storage.server import make_engine
+    from storage.server_lock import ServerLock
 
     with Store.open(location, read_only=True) as store:  # says what is wrong where there are no studies
-        searching = any(is_searching(location, name) for name in store.studies())
-    with server_copy(location, (*COLUMNS, *_OPTUNA_TABLES)) as connection:
-        studies, findings = _check_studies(connection)
+        searching = any(ServerLock(location, name).is_held() for name in store.studies())
+    with storage_faults(location):
+        engine = make_engine(location, read_only=True, poolclass=NullPool, isolation_level="REPEATABLE READ")
+        with engine.connect() as reader:
+            studies, findings = _check_studies(reader)
     return CheckedFile(redacted(location), searching, studies, findings)
 
 
-def _check_studies(connection: sqlite3.Connection) -> tuple[tuple[CheckedStudy, ...], tuple[Finding, ...]]:
+def _check_studies(connection: Connection) -> tuple[tuple[CheckedStudy, ...], tuple[Finding, ...]]:
     rows = Rows(connection)
     names = rows.names()
     # Earlier versions had no confirmations.
@@ -123,18 +122,15 @@ def _check_studies(connection: sqlite3.Connection) -> tuple[tuple[CheckedStudy, 
         return (), tuple(Finding("file", f"The table {table} is missing.") for table in lacking)
     try:
         known = rows.studies()
-        checked = {name: check_study(rows, name) for name in known}
+        checked = [check_study(rows, name) for name in known]
     except LookupError as error:
         return (), (*rows.findings, Finding("file", f"Our tables lack the column {error}."))
-    findings = [finding for found in checked.values() for finding in found.findings]
+    findings = [finding for _, found in checked for finding in found]
     for table, columns in COLUMNS.items():
         if "study" in columns and table in names:
             strays = sorted(set(rows.studies(table)) - set(known))
-            findings += [
-                Finding("study", f"The table {table} has rows of {name!r}, which is no study.") for name in strays
-            ]
-    studies = tuple(CheckedStudy(name, found.trials, found.evaluations) for name, found in checked.items())
-    return studies, (*findings, *rows.findings)
+            findings += [Finding("study", f"The table {table} has rows of {name!r}, no study.") for name in strays]
+    return tuple(study for study, _ in checked), (*findings, *rows.findings)
 
 
 def _file_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -145,7 +141,7 @@ def _file_findings(connection: sqlite3.Connection) -> Iterator[Finding]:
                     yield Finding("file", f"SQLite finds the file damaged: {part.rstrip('.')}.")
         for table, row, parent, _ in connection.execute("pragma foreign_key_check").fetchmany(_MOST):
             yield Finding("file", f"Row {row} of the table {table} belongs to a row of {parent} that is not there.")
-    except DATABASE_ERRORS as error:
+    except _DATABASE_ERRORS as error:
         yield Finding("file", f"SQLite cannot check the file: {error}.")
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
 from storage.location import backup_path, database_path, is_server
-from storage.server_faults import server_faults
+from storage.server_faults import server_error
 
-__all__ = ["BUSY_SECONDS", "restore_advice", "sqlite_faults", "storage_error", "storage_faults"]
+__all__ = ["BUSY_SECONDS", "restore_advice", "storage_error", "storage_faults"]
 
 BUSY_SECONDS = 30.0
 """How long a connection waits for another one's lock before it gives up."""
@@ -71,39 +71,30 @@ def restore_advice(path: Path) -> str | None:
 
 
 @contextmanager
-def sqlite_faults(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors inside the block into :class:`~ecad_automl.errors.StorageError`.
+def storage_faults(location: str | Path) -> Iterator[None]:
+    """Turn errors of the database inside the block into :class:`~ecad_automl.errors.StorageError`.
 
-    Errors of SQLAlchemy and Optuna that were caused by one of SQLite's are turned alike.
+    Errors of SQLAlchemy and Optuna that were caused by one of the database are turned alike.
 
     Args:
-        path: the database file.
+        location: a path or URL of a study database.
 
     Raises:
-        StorageError: SQLite could not do what was asked.
+        StorageError: the database could not do what was asked.
     """
     try:
         yield
     except StorageError:
         raise
     except Exception as error:
-        cause = _sqlite_cause(error)
-        if cause is None:
+        if is_server(location):
+            found = server_error(location, error)
+        else:
+            cause = _sqlite_cause(error)
+            found = None if cause is None else storage_error(database_path(location), cause)
+        if found is None:
             raise
-        raise storage_error(path, cause) from error
-
-
-def storage_faults(location: str | Path) -> AbstractContextManager[None]:
-    """:func:`sqlite_faults`, or the like for a server.
-
-    Args:
-        location: a path or URL of a study database.
-
-    Returns:
-        A context in which errors of the database, and of SQLAlchemy and Optuna that were caused by one, are turned
-        into :class:`~ecad_automl.errors.StorageError`.
-    """
-    return server_faults(location) if is_server(location) else sqlite_faults(database_path(location))
+        raise found from error
 
 
 def _sqlite_cause(error: BaseException | None) -> sqlite3.Error | None:

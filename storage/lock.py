@@ -9,6 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 from ecad_automl.errors import StorageError
 from storage.location import database_path, is_server
 
@@ -76,12 +81,11 @@ def writer_lock(
         from storage.server_lock import ServerLock
 
         lock = ServerLock(location, study or "")
+    elif fcntl is None:
+        yield _NoLock()
+        return
     else:
-        try:
-            lock = FileLock(database_path(location))
-        except ImportError:  # Windows
-            yield _NoLock()
-            return
+        lock = FileLock(database_path(location))
     with hold(lock, wait=wait, waiting=waiting):
         yield lock
 
@@ -106,9 +110,7 @@ def is_locked(database: Path) -> bool:
     Args:
         database: the file.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    if fcntl is None:
         return False
     try:
         handle = os.open(database.with_name(f"{database.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
@@ -151,17 +153,11 @@ class FileLock:
 
     Args:
         database: the file that it stands for.
-
-    Raises:
-        ImportError: the platform has no ``flock``.
     """
 
     advice = "wait for it or stop it, or use another file"
 
     def __init__(self, database: Path) -> None:
-        import fcntl
-
-        self._fcntl = fcntl
         self._database = database
         self._path = database.with_name(f"{database.name}.lock")
         self._handle: int | None = None
@@ -181,7 +177,7 @@ class FileLock:
                     "written."
                 ) from error
             try:
-                self._fcntl.flock(handle, self._fcntl.LOCK_EX | self._fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not _is_same_file(handle, self._path):  # its last holder removed it between our open and our lock
                     os.close(handle)
                     continue

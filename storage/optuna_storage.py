@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import StorageError
-from storage.faults import BUSY_SECONDS, sqlite_faults, storage_faults
+from storage.faults import BUSY_SECONDS, storage_faults
 from storage.location import database_path, is_server, optuna_url, redacted
 from storage.lock import table_lock
 
@@ -40,7 +40,7 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
     from sqlalchemy import event
 
     path = database_path(location)
-    with sqlite_faults(path):
+    with storage_faults(path):
         with closing(sqlite3.connect(path, timeout=busy_seconds)) as connection:
             connection.execute("pragma journal_mode = wal").fetchone()
         storage = _made(path, {"connect_args": {"timeout": busy_seconds}})
@@ -55,9 +55,9 @@ def optuna_storage(location: str | Path, *, served: bool = False) -> Iterator[RD
 
     Args:
         location: a path or URL.
-        served: open it by :func:`open_served_storage`, not by :func:`open_optuna_storage`.
+        served: make nothing and change nothing by opening it.
     """
-    storage = open_served_storage(location) if served else open_optuna_storage(location)
+    storage = _served(location) if served else open_optuna_storage(location)
     try:
         yield storage
     finally:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from ecad_automl.errors import StorageError
-from storage.faults import sqlite_faults
+from storage.faults import storage_faults
 from storage.identity import described, differences
 from storage.location import database_path
 from storage.sqlite_file import connect
@@ -66,7 +66,7 @@ class ScoreFile:
         """
         path = database_path(location)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with sqlite_faults(path):
+        with storage_faults(path):
             connection = connect(path)
             try:
                 file = cls(path, connection)
@@ -90,13 +90,7 @@ class ScoreFile:
 
     def known(self, run: str, metric: str) -> set[Item]:
         """The images of a run that have a score or a vector of a metric."""
-        sql = "select prompt, seed from {} where run = ? and metric = ?"
-        with sqlite_faults(self._path):
-            return {
-                (int(prompt), int(seed))
-                for table in ("scores", "features")
-                for prompt, seed in self._connection.execute(sql.format(table), (run, metric))
-            }
+        return {*self._kept("scores", "score", run, metric), *self._kept("features", "vector", run, metric)}
 
     def save(
         self,
@@ -135,9 +129,7 @@ class ScoreFile:
 
     def scores(self, run: str, metric: str, items: Sequence[Item]) -> NDArray[np.float64]:
         """``(n,)`` scores of ``n`` images; NaN where one is not known."""
-        sql = "select prompt, seed, score from scores where run = ? and metric = ?"
-        with sqlite_faults(self._path):
-            found = {(p, s): score for p, s, score in self._connection.execute(sql, (run, metric))}
+        found = self._kept("scores", "score", run, metric)
         return np.array([found.get(item, np.nan) for item in items])
 
     def features(self, run: str, metric: str, items: Sequence[Item]) -> NDArray[np.float32]:
@@ -146,9 +138,7 @@ class ScoreFile:
         Raises:
             StorageError: one is not known.
         """
-        sql = "select prompt, seed, vector from features where run = ? and metric = ?"
-        with sqlite_faults(self._path):
-            found = {(p, s): vector for p, s, vector in self._connection.execute(sql, (run, metric))}
+        found = self._kept("features", "vector", run, metric)
         missing = [item for item in items if item not in found]
         if missing:
             raise StorageError(
@@ -159,8 +149,13 @@ class ScoreFile:
     def times(self, run: str) -> list[tuple[int, float]]:
         """Images and seconds of each timed call of a run, oldest first."""
         sql = "select images, seconds from times where run = ? order by rowid"
-        with sqlite_faults(self._path):
+        with storage_faults(self._path):
             return [(int(images), float(seconds)) for images, seconds in self._connection.execute(sql, (run,))]
+
+    def _kept(self, table: str, column: str, run: str, metric: str) -> dict[Item, Any]:
+        with storage_faults(self._path):
+            rows = self._database.table(table).rows_where("run = ? and metric = ?", (run, metric))
+            return {(int(row["prompt"]), int(row["seed"])): row[column] for row in rows}
 
     def _claim(self, identity: Any) -> None:
         tables = set(self._database.table_names())
@@ -193,6 +188,6 @@ class ScoreFile:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Take the write lock first, so that what is read inside cannot change before the write."""
-        with sqlite_faults(self._path), self._connection:  # commits, or rolls back
+        with storage_faults(self._path), self._connection:  # commits, or rolls back
             self._connection.execute("begin immediate")
             yield

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
 from storage.location import redacted
 
-__all__ = ["is_deadlock", "server_error", "server_faults"]
+__all__ = ["is_deadlock", "server_error"]
 
 _UNREACHABLE = "cannot be reached; check the host and port, and that the server runs"
 _BROKEN = "does not answer any more; when the server runs again, run the same command to go on"
@@ -63,35 +61,17 @@ _CONNECTING = (
 _DEADLOCKS = {"40001", "40P01"}
 
 
-@contextmanager
-def server_faults(location: str | Path) -> Iterator[None]:
-    """Turn errors of SQLAlchemy, and Optuna's that they caused, into :class:`~ecad_automl.errors.StorageError`.
-
-    Args:
-        location: the URL.
-
-    Raises:
-        StorageError: the server could not do what was asked.
-    """
-    try:
-        yield
-    except StorageError:
-        raise
-    except Exception as error:
-        cause = _cause(error)
-        if cause is None:
-            raise
-        raise server_error(location, cause) from error
-
-
-def server_error(location: str | Path, error: BaseException) -> StorageError:
-    """The sentence for an error of SQLAlchemy or of a driver.
+def server_error(location: str | Path, error: BaseException) -> StorageError | None:
+    """The sentence for an error of SQLAlchemy or a driver, or one that they caused; None for others.
 
     Args:
         location: the URL.
         error: what was raised.
     """
-    driver = getattr(error, "orig", None) or error
+    cause = _cause(error)
+    if cause is None:
+        return None
+    driver = getattr(cause, "orig", None) or cause
     # The first line: others repeat the statement and its values, or guess.
     detail = str(driver).strip().partition("\n")[0].strip() or type(driver).__name__
     detail = detail.rpartition("failed: ")[2] if detail.startswith("connection ") else detail

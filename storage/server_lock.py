@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ecad_automl.errors import StorageError
+from storage.faults import storage_faults
 from storage.location import redacted
 from storage.server import APPLICATION, make_engine
-from storage.server_faults import server_faults
 
 __all__ = ["ServerLock"]
 
@@ -43,7 +43,7 @@ class ServerLock:
         if not schema:
             self._what = f"running on the study {study!r} in {redacted(location)}"
             self.advice = "wait for it or stop it, or use another study name"
-        with server_faults(location):
+        with storage_faults(location):
             self._engine = make_engine(location, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         self._connection: Connection | None = None
         name = f"{self._engine.url.database}\0{'tables' if schema else 'study'}\0{study}"
@@ -55,7 +55,7 @@ class ServerLock:
         Raises:
             StorageError: the server cannot be reached.
         """
-        with server_faults(self._location):
+        with storage_faults(self._location):
             if self._connection is None:
                 self._connection = self._engine.connect()
             if self._try(self._connection):
@@ -89,7 +89,7 @@ class ServerLock:
         Raises:
             StorageError: the server cannot be reached.
         """
-        with server_faults(self._location), self._engine.connect() as connection:
+        with storage_faults(self._location), self._engine.connect() as connection:
             return self._application(connection) is not None
 
     def release(self) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from storage.records import (
     ConfirmationRecord,
     EvaluationRecord,
     GenerationRecord,
+    Scores,
     pack_scores,
     unpack_scores,
 )
@@ -38,75 +39,29 @@ SCHEMA_VERSION = 1
 Record = EvaluationRecord | BaselineRecord | GenerationRecord | ConfirmationRecord
 R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord, ConfirmationRecord)
 
+#: By a record's type hint; metrics and times by name are kept as bytes and as JSON.
+_KINDS: Mapping[Any, type] = {
+    **{hint: kind for kind in (int, float, str) for hint in (kind, kind | None)},
+    bool: int,
+    Scores: bytes,
+    Mapping[str, float]: str,
+}
+
+
+def _columns(record: type[Record]) -> dict[str, type]:
+    """The columns of a table of records: the name of the study, then the fields, the long scores last."""
+    hints = get_type_hints(record)
+    names = sorted((item.name for item in fields(record)), key=lambda name: name == "scores")
+    return {"study": str, **{name: _KINDS[hints[name]] for name in names}}
+
+
 _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
     "ecad_meta": ({"key": str, "value": str}, ("key",)),
     "ecad_studies": ({"study": str, "identity": str, "created": str}, ("study",)),
-    "ecad_evaluations": (
-        {
-            "study": str,
-            "genome": str,
-            "trial": int,
-            "gmacs": float,
-            "latency_ms": float,
-            "reward": float,
-            "reward_drop": float,
-            "reward_drop_se": float,
-            "complete": int,
-            "feasible": int,
-            "seconds": float,
-            "origin": str,
-            "created": str,
-            "scores": bytes,
-        },
-        ("study", "genome"),
-    ),
-    "ecad_baselines": (
-        {
-            "study": str,
-            "name": str,
-            "steps": int,
-            "gmacs": float,
-            "latency_ms": float,
-            "reward": float,
-            "reward_drop": float,
-            "reward_drop_se": float,
-            "seconds": float,
-            "created": str,
-            "scores": bytes,
-        },
-        ("study", "name"),
-    ),
-    "ecad_generations": (
-        {
-            "study": str,
-            "generation": int,
-            "evaluations": int,
-            "hypervolume": float,
-            "rank_correlation": float,
-            "coverage": float,
-            "surrogate_used": int,
-            "seconds": str,
-            "created": str,
-        },
-        ("study", "generation"),
-    ),
-    "ecad_confirmations": (
-        {
-            "study": str,
-            "sample": str,
-            "run": str,
-            "origin": str,
-            "steps": int,
-            "prompts": int,
-            "seeds": int,
-            "gmacs": float,
-            "latency_ms": float,
-            "seconds": float,
-            "created": str,
-            "scores": bytes,
-        },
-        ("study", "sample", "run"),
-    ),
+    "ecad_evaluations": (_columns(EvaluationRecord), ("study", "genome")),
+    "ecad_baselines": (_columns(BaselineRecord), ("study", "name")),
+    "ecad_generations": (_columns(GenerationRecord), ("study", "generation")),
+    "ecad_confirmations": (_columns(ConfirmationRecord), ("study", "sample", "run")),
     "ecad_calibration": ({"study": str, "name": str, "data": bytes, "created": str}, ("study", "name")),
 }
 

@@ -135,7 +135,7 @@ def _refusals() -> list[str]:
     phrases = [
         f"- pipelines of {family.transformer} where, by `{_module(family)}`, {_summary(family)}"
         for family in FAMILIES.values()
-        if family.why_not is not None
+        if family.why_not.__doc__
     ]
     return [*arguments, *names, *phrases]
 

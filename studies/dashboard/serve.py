@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +14,7 @@ from ecad_automl.errors import StorageError
 from storage import database_path, is_server, open_served_storage
 from storage.location import server_url
 
-__all__ = ["artifact_folder", "open_served_storage", "serve"]
+__all__ = ["artifact_folder", "open_served_storage", "read_ahead", "serve"]
 
 
 def artifact_folder(location: str | Path) -> Path:
@@ -54,4 +56,15 @@ def serve(storage: BaseStorage, folder: Path, host: str, port: int) -> None:
         raise StorageError(
             "optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'."
         ) from error
+    threading.Thread(target=read_ahead, args=(storage,), daemon=True).start()
     run_server(storage, host=host, port=port, artifact_store=FileSystemArtifactStore(folder))
+
+
+def read_ahead(storage: BaseStorage) -> None:
+    """Read the trials of all studies, so that the first page of a large one need not wait for all of them."""
+    import optuna
+
+    # A study that is gone; tables of another Optuna: the page that needs them says so.
+    with suppress(KeyError, optuna.exceptions.StorageInternalError):
+        for name in optuna.get_all_study_names(storage):
+            storage.get_all_trials(storage.get_study_id_from_name(name), deepcopy=False)

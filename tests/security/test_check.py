@@ -150,7 +150,7 @@ TAMPERED = {
     ),
     "rows of no study": (
         "update ecad_baselines set study = 'gone' where name != 'uncached'",
-        r"The table ecad_baselines has rows of 'gone', which is no study",
+        r"The table ecad_baselines has rows of 'gone', no study",
     ),
 }  # fmt: skip
 

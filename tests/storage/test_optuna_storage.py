@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from ecad_automl.errors import StorageError
-from storage import EvaluationRecord, Store, open_optuna_storage, optuna_url, sqlite_faults
+from storage import EvaluationRecord, Store, open_optuna_storage, optuna_url, storage_faults
 
 Make = Callable[..., EvaluationRecord]
 
@@ -119,14 +119,14 @@ def test_a_locked_file_in_an_optuna_call_is_a_storage_error(path: Path) -> None:
     with opened(path, busy_seconds=0.2) as storage, closing(sqlite3.connect(path)) as other:
         study = create(storage)
         other.execute("begin immediate")
-        with pytest.raises(StorageError, match="is locked"), sqlite_faults(path):
+        with pytest.raises(StorageError, match="is locked"), storage_faults(path):
             study.ask()
         other.execute("rollback")
         study.ask()
 
 
 def test_faults_of_other_kinds_pass_through(path: Path) -> None:
-    with pytest.raises(KeyError), sqlite_faults(path):
+    with pytest.raises(KeyError), storage_faults(path):
         raise KeyError("x")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -10,6 +12,7 @@ from optuna.trial import TrialState
 
 from benchmarks.made_up_study import made_up_study
 from storage import open_optuna_storage, open_served_storage
+from studies.dashboard.serve import read_ahead
 
 
 @pytest.fixture
@@ -73,3 +76,10 @@ def test_ended_trials_are_read_once(database: Path) -> None:
     before = pages.get_all_trials(study, deepcopy=False)
     again = pages.get_all_trials(study, deepcopy=False)
     assert all(one is other for one, other in zip(before, again, strict=True))
+
+
+def test_reading_ahead_leaves_it_to_the_pages_to_say_what_is_wrong(database: Path) -> None:
+    read_ahead(open_served_storage(database))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("drop table trials")
+    read_ahead(open_served_storage(database))
