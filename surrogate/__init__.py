@@ -1,17 +1,21 @@
 """Learns from evaluated candidates which new ones are worth evaluating. Knows no torch, diffusers or Optuna."""
 
-from surrogate.accuracy import (
+from surrogate._accuracy import (
     Accuracy,
     banded_rank_correlation,
     inside_interval,
     interval_coverage,
     measure_accuracy,
 )
-from surrogate.anchors import Anchors, find_anchors
-from surrogate.bits import bit_features, segments
-from surrogate.choice import choose_batch, expected_hypervolume_improvement
+from surrogate._anchors import Anchors, find_anchors
+from surrogate._bits import bit_features, segments
+from surrogate._choice import choose_batch, expected_hypervolume_improvement
+from surrogate._forecast import Forecast
+from surrogate._model import FEWEST_SAMPLES, Surrogate, TableSurrogate
+from surrogate._scales import LogDrop, LossScale
+from surrogate._trend import DriftTrend, Prior, fit_drift_trend
+from surrogate._uncertainty import interval_stretch
 from surrogate.features import FeatureContext, features_and_drift, group_drift
-from surrogate.forecast import Forecast
 from surrogate.hypervolume import (
     Reference,
     Staircase,
@@ -20,7 +24,6 @@ from surrogate.hypervolume import (
     reference_of,
     staircase,
 )
-from surrogate.model import FEWEST_SAMPLES, Surrogate, TableSurrogate
 from surrogate.pareto import (
     GrowingFront,
     cheapest_within_drop,
@@ -29,9 +32,6 @@ from surrogate.pareto import (
     non_dominated,
     pareto_front,
 )
-from surrogate.scales import LogDrop, LossScale
-from surrogate.trend import DriftTrend, Prior, fit_drift_trend
-from surrogate.uncertainty import interval_stretch
 
 __all__ = [
     "FEWEST_SAMPLES",

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate.uncertainty import Neighborhood, fit_errors
+from surrogate._uncertainty import Neighborhood, fit_errors
 
 __all__ = ["PARAMETERS", "ROUNDS", "Ensemble", "Trend"]
 
@@ -70,7 +70,7 @@ class Ensemble:
         weight: ``(n,)`` positive.
         seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
         fit_trend: from which samples ``(n,)`` a member may see to a trend of their targets.
-        scale: of the features, for distances: see :class:`~surrogate.uncertainty.Neighborhood`.
+        scale: of the features, for distances: see :class:`~surrogate._uncertainty.Neighborhood`.
     """
 
     def __init__(

@@ -29,6 +29,8 @@ def _expected(error: ErrorDetails) -> str:
         return f"one of {context['expected']}"
     if error["type"] == "greater_than_equal":
         return f"a number of at least {context['ge']:g}"
+    if error["type"] == "greater_than":
+        return f"a number above {context['gt']:g}"
     return _EXPECTED.get(error["type"], error["msg"])
 
 

@@ -69,7 +69,7 @@ def bench(
 
     Ctrl-C ends it and keeps the rounds that are done.
     """
-    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole=whole)
+    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole)
     files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
     _check_steps(files, steps)
     texts = PROMPTS if prompts is None else list(read_named(messages(), prompts).prompts)

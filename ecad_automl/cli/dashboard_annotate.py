@@ -71,6 +71,7 @@ def annotate_studies(
     for name in names:
         try:
             study = read_study(storage, name)
+            study.some_front()
         except StudyError as error:
             console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue

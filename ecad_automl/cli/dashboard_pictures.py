@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
-from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.progress import LiveProgress
-from ecad_automl.cli.study_model import load_study_model
+from ecad_automl.cli.study_model import study_images
 from ecad_automl.errors import FileError
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
@@ -24,8 +22,6 @@ __all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
 AMPLIFICATION = 4
 #: Changes with the look of the pictures, so that older ones are drawn anew.
 _LOOK = "2"
-
-Images = NDArray[np.float32]
 
 
 def make_folder(folder: Path) -> None:
@@ -95,8 +91,7 @@ def draw_grids(
         EcadError: a file cannot be written.
     """
     prompts = study.prompts[:count]
-    seed = int(study.identity["seeds"][0])
-    kind = ("grid", _LOOK, str(AMPLIFICATION), str(seed), *prompts)
+    kind = ("grid", _LOOK, str(AMPLIFICATION), str(study.identity["seeds"][0]), *prompts)
     found = {
         run.trial or 0: Artifact(
             _picture_id(study, run, *kind), Kind.GRID, f"images-{run.speedup:.2f}x-trial{run.trial}.png"
@@ -107,29 +102,21 @@ def draw_grids(
     missing = [run for run, path in paths.items() if not path.exists()]
     if not missing:
         return found
-    with console.status("Loading the model ..."):
-        quiet_libraries()
-        from ecad_automl.judging.evaluation import Evaluator
-        from ecad_automl.rewards import load_reward
-        from ecad_automl.views.plots import image_grid
+    from ecad_automl.views.plots import image_grid
 
-        loaded = load_study_model(study, model, device)
-        # An evaluator wants a reward; nothing is scored here.
-        scorer = load_reward("fidelity")
-        evaluator = Evaluator(loaded.pipe, prompts, [seed], scorer, loaded.settings, batch_size=batch_size)
-
-    def draw(run: RunView) -> None:
-        cached: Images = evaluator.generate(study.schedule(run)).permute(0, 2, 3, 1).numpy()
-        columns = {
-            "uncached": uncached,
-            f"cached\n{run.speedup:.2f}x in {study.cost_name}": cached,
-            f"difference\ntimes {AMPLIFICATION}": AMPLIFICATION * np.abs(cached - uncached),
-        }
-        image_grid(paths[run], columns, prompts)
-
-    with evaluator:
+    with study_images(study, prompts, model, device, batch_size) as images:
         with console.status("Images, uncached ..."):
-            uncached: Images = evaluator.reference_images.permute(0, 2, 3, 1).numpy()
+            uncached = images(None)
+
+        def draw(run: RunView) -> None:
+            cached = images(run)
+            columns = {
+                "uncached": uncached,
+                f"cached\n{run.speedup:.2f}x in {study.cost_name}": cached,
+                f"difference\ntimes {AMPLIFICATION}": AMPLIFICATION * np.abs(cached - uncached),
+            }
+            image_grid(paths[run], columns, prompts)
+
         _all([partial(draw, run) for run in missing], "Images", console)
     return found
 

@@ -17,6 +17,7 @@ from ecad_automl.cli.documents import ReportDocument
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Device, Json, Moved, Prompts, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
+from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, Report
@@ -57,6 +58,7 @@ def report(
     chosen = format or (Format.MARKDOWN if out is not None and out.suffix == ".md" else Format.HTML)
     path = out or Path(f"report.{chosen.value}")
     found = read_study(storage, study)
+    found.some_front()
     _check(path, images, image_schedules)
     console = messages()
     data = Report(found)
@@ -112,29 +114,31 @@ def _images(
     device: str | None,
     batch_size: int,
 ) -> Images:
-    """Images of the first prompts of the search, or of others.
+    """Images of the first prompts of the search, or of others, uncached and under schedules of the front.
 
     Raises:
         EvaluationError: more prompts are asked for than there are.
     """
-    from ecad_automl.cli.report_images import make_images
+    from ecad_automl.cli.study_model import study_images
     from ecad_automl.views.report.choice import spread_choice
 
-    named = tuple(read_named(messages(), prompts).prompts) if prompts is not None else study.prompts
+    console = messages()
+    named = tuple(read_named(console, prompts).prompts) if prompts is not None else study.prompts
     wanted = count or len(named)
     if wanted > len(named):
         where = "the search has" if prompts is None else f"{prompts} has"
         raise EvaluationError(f"Images of {wanted} prompts were asked for, but {where} {len(named)}; ask for fewer.")
     source = "prompts that were searched with" if prompts is None else f"prompts of {prompts}"
-    return make_images(
-        study,
-        spread_choice(study.front, schedules),
-        named[:wanted],
-        source,
-        model=model,
-        device=device,
-        batch_size=batch_size,
-    )
+    chosen, made = spread_choice(study.front, schedules), {}
+    with study_images(study, named[:wanted], model, device, batch_size) as images, LiveProgress(console) as live:
+        total = len(chosen) + 1
+        live.update(0, total, "Images, uncached")
+        uncached = images(None)
+        for number, run in enumerate(chosen, start=1):
+            live.update(number, total, f"Images, {run.speedup:.2f}x")
+            made[run.genome or ""] = images(run)
+        live.update(total, total, "Images")
+    return Images(named[:wanted], source, uncached, made)
 
 
 def _write_markdown(data: Report, path: Path) -> list[Path]:

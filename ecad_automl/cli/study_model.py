@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.output import messages, step
 from ecad_automl.errors import StudyError
+from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 
 if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
 
-__all__ = ["load_again", "load_study_model"]
+__all__ = ["load_again", "load_study_model", "study_images"]
 
 
 def load_again(identity: Mapping[str, Any], moved: str | None, device: str | None) -> LoadedModel:
@@ -53,3 +60,42 @@ def load_study_model(study: StudyView, moved: str | None, device: str | None) ->
             f"{revision}; name the model of the study with --model."
         )
     return loaded
+
+
+@contextmanager
+def study_images(
+    study: StudyView, prompts: Sequence[str], model: str | None, device: str | None, batch_size: int
+) -> Iterator[Callable[[RunView | None], NDArray[np.float32]]]:
+    """With the study's model loaded, what makes images of some prompts under a run, or uncached.
+
+    They start from the noise of the study's first seed and are ``(n, h, w, 3)`` in [0, 1].
+
+    Args:
+        study: which one.
+        prompts: ``n`` prompts.
+        model: where the study's model lies now, if it was moved.
+        device: torch device.
+        batch_size: images per pipeline call.
+
+    Raises:
+        StudyError: the model is not that of the study.
+        UnsupportedModelError: it cannot be loaded.
+        EvaluationError: it gives images that are none.
+    """
+    with step(messages(), "Loading the model"):
+        quiet_libraries()
+        from ecad_automl.judging.evaluation import Evaluator
+        from ecad_automl.rewards import load_reward
+
+        loaded = load_study_model(study, model, device)
+        # An evaluator wants a reward; nothing is scored here.
+        scorer, seeds = load_reward("fidelity"), study.identity["seeds"][:1]
+        evaluator = Evaluator(loaded.pipe, prompts, seeds, scorer, loaded.settings, batch_size=batch_size)
+
+    def images(run: RunView | None) -> NDArray[np.float32]:
+        made = evaluator.generate(None if run is None else study.schedule(run))
+        pictures: NDArray[np.float32] = made.permute(0, 2, 3, 1).numpy()
+        return pictures
+
+    with evaluator:
+        yield images

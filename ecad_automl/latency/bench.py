@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.contenders import UNCACHED, Contender
-from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress, silent
+from ecad_automl.latency.plan import PROMPTS, SETTLE, BenchPlan, Progress, silent
 from ecad_automl.latency.result import Batch, BenchResult, Row
 from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, time_call
 from ecad_automl.models import LoadedModel
@@ -187,7 +187,7 @@ class _Session:
         contender = self._contenders[name]
         self._progress(self.batch.size, name, self._plan.calls_per_turn(changed=contender.changes))
         with self._tried(contender), contender.enter():
-            for _ in range(self._plan.settle if contender.changes else 0):
+            for _ in range(SETTLE if contender.changes else 0):
                 self._calls.call(self.batch.size, contender.steps)
             return self._calls.time(self.batch.size, contender.steps)
         return None
@@ -234,6 +234,6 @@ def _about(model: LoadedModel, plan: BenchPlan, calls: Calls) -> dict[str, Any]:
         "dtype": str(model.pipe.transformer.dtype).removeprefix("torch."),
         "generation": model.settings.to_dict(),
         "warmup": plan.warmup,
-        "settle": plan.settle,
+        "settle": SETTLE,
         "repeats": plan.repeats,
     }

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from ecad_automl.errors import EvaluationError
 
-__all__ = ["PROMPTS", "BenchPlan", "Progress", "silent"]
+__all__ = ["PROMPTS", "SETTLE", "BenchPlan", "Progress", "silent"]
+
+#: Calls that are not timed whenever a schedule or a cache was put on.
+SETTLE = 1
 
 #: Latency does not depend on what is drawn.
 PROMPTS = (
@@ -38,7 +41,6 @@ class BenchPlan:
         batch_sizes: images per pipeline call.
         repeats: timed rounds.
         warmup: calls of each contender before the first round; the first of them also tells memory.
-        settle: calls that are not timed whenever a schedule or a cache was put on.
         whole: whether calls go on to the finished image; otherwise they end at the latents.
 
     Raises:
@@ -48,7 +50,6 @@ class BenchPlan:
     batch_sizes: tuple[int, ...] = (1,)
     repeats: int = 10
     warmup: int = 2
-    settle: int = 1
     whole: bool = True
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class BenchPlan:
 
     def calls_per_turn(self, *, changed: bool) -> int:
         """Pipeline calls each time that a contender takes its turn, which changes the pipeline or not."""
-        return 1 + (self.settle if changed else 0)
+        return 1 + (SETTLE if changed else 0)
 
     def calls(self, changed: Sequence[bool]) -> int:
         """Number of all pipeline calls, if none fails; for each contender, whether it changes the pipeline."""

@@ -15,7 +15,7 @@ from ecad_automl.errors import EvaluationError
 from ecad_automl.files.paths import expand_home
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.metrics.inception_network import InceptionV3
+from ecad_automl.metrics._inception_network import InceptionV3
 
 __all__ = ["RESIZES", "InceptionFeatures", "resize_like_tensorflow"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ecad_automl.errors import RewardError
 from ecad_automl.files.tensor_file import only_tensors
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.metrics.pairs import check_pairs, torchmetrics_part
+from ecad_automl.metrics._pairs import check_pairs, torchmetrics_part
 
 __all__ = ["LPIPS"]
 

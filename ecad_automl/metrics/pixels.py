@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ecad_automl.metrics.pairs import check_pairs, torchmetrics_part
+from ecad_automl.metrics._pairs import check_pairs, torchmetrics_part
 
 __all__ = ["PSNR", "SSIM"]
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
 from ecad_automl.hub import load_pretrained
-from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of
+from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of, text_modules
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
@@ -21,7 +21,6 @@ from ecad_automl.runtime.prefix_run import PrefixRun
 from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
-from ecad_automl.runtime.text import text_modules
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 

@@ -24,6 +24,8 @@ __all__ = [
     "blocks_of",
     "parts_of",
     "slots_of",
+    "text_modules",
+    "text_paths",
     "visited_slots",
 ]
 
@@ -101,6 +103,40 @@ def slots_of(transformer: nn.Module) -> tuple[Slot, ...]:
         for block in blocks_of(transformer)
         for component in block.components
     )
+
+
+def text_modules(transformer: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a transformer that see nothing but the text, by path: those of its family that it has.
+
+    Raises:
+        UnsupportedModelError: the class of the transformer is not supported.
+    """
+    family = family_of(transformer)
+    for path in family.text:
+        module = _at(transformer, path)
+        if module is not None:
+            yield path, module
+    if family.joins_text is not None and family.joins_text(transformer):
+        return
+    for block in blocks_of(transformer):
+        for component in block.components:
+            for name in component.text:
+                module = _at(block.module, f"{component.name}.{name}")
+                if module is not None:
+                    yield f"{block.path}.{component.name}.{name}", module
+
+
+def text_paths(transformer: nn.Module) -> list[str]:
+    """The paths of :func:`text_modules`."""
+    return [path for path, _ in text_modules(transformer)]
+
+
+def _at(root: nn.Module, path: str) -> nn.Module | None:
+    try:
+        module = attrgetter(path)(root)
+    except AttributeError:
+        return None
+    return module if isinstance(module, nn.Module) else None
 
 
 def parts_of(transformer: nn.Module) -> tuple[object, ...]:

@@ -1,15 +1,19 @@
-"""The cached outputs of a run: one set of entries per guidance branch that has its own transformer calls."""
+"""What is kept in a run, for each guidance branch with its own transformer calls: outputs of slots and of the text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
 from ecad_automl.runtime.steps import ContextKey
 
-__all__ = ["CachedOutputs", "Entry", "Kept", "Output", "OutputCache", "tensors_in"]
+__all__ = ["CachedOutputs", "Entry", "Kept", "Output", "OutputCache", "TextOutputs", "tensors_in"]
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 #: What a component returns: FLUX's joint attention returns a tuple.
 Output = torch.Tensor | tuple[torch.Tensor, ...]
@@ -30,8 +34,29 @@ class Kept(NamedTuple):
 CachedOutputs = Mapping[Entry, list[Kept]]
 
 
-class OutputCache:
-    """Cached outputs by guidance branch and entry: the tensors of each output.
+class _ByBranch(Generic[Key, Value]):
+    """What is kept in a run, each guidance branch for itself."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[ContextKey, dict[Key, Value]] = {}
+        self._entries: dict[Key, Value] = {}  # of the branch that a transformer call is of
+
+    def begin(self, context: ContextKey) -> None:
+        """Keep and read in that guidance branch from now on."""
+        self._entries = self._contexts.setdefault(context, {})
+
+    def drop(self, context: ContextKey) -> None:
+        """Free what a guidance branch has."""
+        self._contexts.pop(context, None)
+
+    def clear(self) -> None:
+        """Free everything."""
+        self._contexts.clear()
+        self._entries = {}
+
+
+class OutputCache(_ByBranch[Entry, list[Kept]]):
+    """Cached outputs of slots: the tensors of each output.
 
     Args:
         dtype: of kept floating-point tensors; as they come if None.
@@ -39,13 +64,8 @@ class OutputCache:
     """
 
     def __init__(self, dtype: torch.dtype | None = None, device: torch.device | None = None) -> None:
+        super().__init__()
         self.dtype, self.device = dtype, device
-        self._contexts: dict[ContextKey, dict[Entry, list[Kept]]] = {}
-        self._entries: dict[Entry, list[Kept]] = {}
-
-    def begin(self, context: ContextKey) -> None:
-        """Store and read in that guidance branch from now on."""
-        self._entries = self._contexts.setdefault(context, {})
 
     def store(self, entry: Entry, tensors: tuple[torch.Tensor, ...]) -> None:
         """Keep the tensors of an output."""
@@ -72,15 +92,6 @@ class OutputCache:
         for entry in [entry for entry in entries if not is_needed(entry)]:
             del entries[entry]
 
-    def drop(self, context: ContextKey) -> None:
-        """Free all entries of one context."""
-        self._contexts.pop(context, None)
-
-    def clear(self) -> None:
-        """Free everything."""
-        self._contexts.clear()
-        self._entries = {}
-
     @property
     def nbytes(self) -> int:
         """Bytes held: the storages of all entries, each counted once."""
@@ -94,6 +105,50 @@ class OutputCache:
 
     def _converted(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(device=self.device, dtype=self.dtype if tensor.is_floating_point() else None)
+
+
+@dataclass(frozen=True)
+class _KeptText:
+    """What a module was given, and what it made of it."""
+
+    given: torch.Tensor
+    given_version: int
+    output: torch.Tensor
+    output_version: int
+
+    def serves(self, value: torch.Tensor) -> bool:
+        """Whether ``value`` is what the module was given: the same memory, not written to since."""
+        return (
+            value.data_ptr() == self.given.data_ptr()
+            and value.shape == self.given.shape
+            and value.stride() == self.given.stride()
+            and value.dtype == self.given.dtype
+            and value._version == self.given_version
+            and self.output._version == self.output_version
+        )
+
+
+class TextOutputs(_ByBranch[int, _KeptText]):
+    """What modules give that see nothing but the text, by their numbers: the same in every step, done once in a run.
+
+    Nothing is taken on trust: an output is given again only for the very memory it was made of, as long as neither
+    has been written to. What was given is held, so that its memory cannot become another text's.
+    """
+
+    def visit(self, index: int, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The output of the text module number ``index``."""
+        if kwargs or len(args) != 1 or not isinstance(args[0], torch.Tensor) or torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        given = args[0]
+        if given.is_inference():  # writes to it are not counted
+            return forward(given)
+        kept = self._entries.get(index)
+        if kept is None or not kept.serves(given):
+            output = forward(given)
+            if not isinstance(output, torch.Tensor) or output.is_inference():
+                return output
+            kept = self._entries[index] = _KeptText(given, given._version, output, output._version)
+        return kept.output
 
 
 def tensors_in(output: object) -> tuple[torch.Tensor, ...]:

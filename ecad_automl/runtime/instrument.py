@@ -250,7 +250,7 @@ def check_pipeline(pipe: DiffusionPipeline) -> Family:
     """
     family = family_of(transformer_of(pipe))
     refused = (family.refused_pipelines.get(kind.__name__) for kind in type(pipe).__mro__)
-    reason = next(filter(None, refused), None) or family.why_not(pipe)
+    reason = next(filter(None, refused), None) or (family.why_not(pipe) if family.why_not else None)
     if reason is not None:
         raise UnsupportedModelError(f"{type(pipe).__name__} cannot be run under a schedule: {reason}.")
     return family

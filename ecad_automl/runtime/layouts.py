@@ -10,10 +10,9 @@ import diffusers
 import torch
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.runtime.blocks import slots_of
+from ecad_automl.runtime.blocks import slots_of, text_paths
 from ecad_automl.runtime.families import Family, Sample, family_of
 from ecad_automl.runtime.macs import count_layout
-from ecad_automl.runtime.text import text_paths
 from ecad_automl.schedules.layout import Layout
 
 if TYPE_CHECKING:

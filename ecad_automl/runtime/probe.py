@@ -12,10 +12,9 @@ from torch.utils._pytree import tree_map_only
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.patching import replaced, without_progress_bar
-from ecad_automl.runtime.blocks import slots_of
+from ecad_automl.runtime.blocks import slots_of, text_paths
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
-from ecad_automl.runtime.text import text_paths
 from ecad_automl.schedules.layout import Layout
 
 if TYPE_CHECKING:

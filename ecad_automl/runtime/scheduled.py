@@ -8,13 +8,12 @@ from typing import Any
 import torch
 
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
-from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache
+from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs
 from ecad_automl.runtime.plan import Action, plan_of
 from ecad_automl.runtime.program import Functions, Program
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, Spec, build_like, flatten, rebuild
-from ecad_automl.runtime.text import TextOutputs
 from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["ScheduledRun"]

@@ -109,6 +109,19 @@ class StudyView:
         """The evaluated schedules that no other one beats, the cheapest first."""
         return tuple(sorted(self.of_kind(Kind.FRONT), key=lambda run: run.cost))
 
+    def some_front(self) -> tuple[RunView, ...]:
+        """The front, for what cannot be shown without one.
+
+        Raises:
+            StudyError: no evaluated schedule meets the constraints of the study.
+        """
+        if not self.front:
+            raise StudyError(
+                f"None of the {len(self.runs)} schedules that the study {self.name!r} has evaluated meets its "
+                "constraints, so there is no front to show; search on."
+            )
+        return self.front
+
     @property
     def heuristics(self) -> tuple[RunView, ...]:
         """Published heuristics that are not on the front, oldest first."""

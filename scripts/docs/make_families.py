@@ -135,7 +135,7 @@ def _refusals() -> list[str]:
     phrases = [
         f"- pipelines of {family.transformer} where, by `{_module(family)}`, {_summary(family)}"
         for family in FAMILIES.values()
-        if family.why_not.__doc__
+        if family.why_not is not None
     ]
     return [*arguments, *names, *phrases]
 

@@ -144,6 +144,56 @@ def _new_user_step(start: str) -> str:
     return f"{step['seconds']:.0f} s"
 
 
+def _text(name: str) -> str:
+    """What a script has written beside its JSON file, for pages that show all of it."""
+    return (RESULTS / f"{name}.md").read_text().strip()
+
+
+def _at(name: str, *path: str, text: str = "{:.1f}") -> str:
+    """A number of a result, or the median of several, by the names that lead to it."""
+    found = _result(name)
+    for part in path:
+        found = found[part]
+    return text.format(float(np.median(found)))
+
+
+def _drawn(what: str) -> str:
+    return _at("report_time", f"milliseconds until {what} is drawn", "median", text="{:,.0f}")
+
+
+def _dashboard_pages() -> str:
+    pages = _result("dashboard_time")["with notes"]["pages"]
+    names = {"list": "list of studies", "study": "study, with four plots and the front"}
+    names["trial"] = "a schedule of the front, with note and pictures"
+    lines = ["| page | first | again (median of 5) |", "|---|---|---|"]
+    for key, name in names.items():
+        seconds = pages[key]["seconds"]
+        lines.append(f"| {name} | {seconds['first']:.1f} | {seconds['again']:.1f} |")
+    return "\n".join(lines)
+
+
+def _nothing_new(way: str) -> str:
+    return _at("dashboard_time", "with notes", "answer", way, "computing seconds", "nothing new after ten seconds")
+
+
+def _worker_memory(executor: str, dtype: str, figure: str) -> str:
+    rows = _result("worker_memory")["rows"]
+    wanted = {"executor": executor, "dtype": dtype, "workers": 2}
+    (row,) = (row for row in rows if wanted.items() <= row.items())
+    return str(row[figure])
+
+
+def _prefixes(limit_mib: int, figure: str) -> str:
+    (row,) = (row for row in _result("shared_prefixes")["rows"] if row["limit_mib"] == limit_mib)
+    return f"{100 * row[figure]:.0f} %"
+
+
+def _simulated_coverage(prompts: int) -> str:
+    found = _result("evaluation_throughput")["coverage of 95 % intervals"]
+    shares = {f"{100 * value:.0f}" for name, value in found.items() if name.startswith(f"{prompts} prompts")}
+    return " to ".join(sorted(shares)) + " %"
+
+
 def _range(values: Sequence[float], text: str = "{:.0f} to {:.0f}") -> str:
     return text.format(min(values), max(values))
 
@@ -193,6 +243,40 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "new-user-faster-range": lambda: _range(_result("new_user")["result"]["times as fast"]["all"], "{:.2f} to {:.2f}"),
     "real-workers": lambda: real_workers.table(_result("real_workers")["searches"]),
     "scale-simulation": lambda: scale_simulation.table(_result("scale_simulation")["cases"].values()),
+    "backup": partial(_text, "backup_time"),
+    "binary-search": partial(_text, "binary_search"),
+    "dashboard-pages": _dashboard_pages,
+    "dashboard-nothing-new": partial(_nothing_new, "ours"),
+    "dashboard-nothing-new-optuna": partial(_nothing_new, "with Optuna's own storage"),
+    "dashboard-notes": partial(
+        _at, "dashboard_time", "writing notes and pictures", "first", "computing seconds", text="{:.0f}"
+    ),
+    "dashboard-notes-again": partial(
+        _at, "dashboard_time", "writing notes and pictures", "again", "seconds", text="{:.0f}"
+    ),
+    "report-megabytes": partial(_at, "report_time", "megabytes"),
+    "report-written": partial(_at, "report_time", "seconds to write"),
+    "report-front": partial(_at, "report_time", "milliseconds until the front is drawn", "median", text="{:,.0f}"),
+    "report-all": partial(_at, "report_time", "milliseconds until all is drawn", "median", text="{:,.0f}"),
+    "report-chosen": partial(
+        _at, "report_time", "milliseconds until a chosen schedule is drawn", "median", text="{:.0f}"
+    ),
+    "resume-1000": partial(_at, "resume_time", "trials", "1000", "wall"),
+    "resume-5000": partial(_at, "resume_time", "trials", "5000", "wall"),
+    "resume-10000": partial(_at, "resume_time", "trials", "10000", "wall"),
+    "weights-float32": partial(_worker_memory, "processes", "float32", "weights_mb"),
+    "workers-float32": partial(_worker_memory, "processes", "float32", "weights_in_memory_mb"),
+    "actors-float32": partial(_worker_memory, "ray", "float32", "weights_in_memory_mb"),
+    "weights-bfloat16": partial(_worker_memory, "processes", "bfloat16", "weights_mb"),
+    "workers-bfloat16": partial(_worker_memory, "processes", "bfloat16", "weights_in_memory_mb"),
+    "prefixes-macs": partial(_prefixes, 1024, "macs_saved"),
+    "prefixes-time": partial(_prefixes, 1024, "time_saved"),
+    "prefixes-macs-64": partial(_prefixes, 64, "macs_saved"),
+    "prefixes-time-64": partial(_prefixes, 64, "time_saved"),
+    "throughput": partial(_at, "evaluation_throughput", "evaluation / bare loop", text="{:.2f}"),
+    "throughput-range": lambda: _range(_result("evaluation_throughput")["evaluation / bare loop"], "{:.2f} to {:.2f}"),
+    "simulated-coverage-96": partial(_simulated_coverage, 96),
+    "simulated-coverage-24": partial(_simulated_coverage, 24),
     "new-user": lambda: f"{_result('new_user')['seconds to an applied schedule']:.0f} s",
     "caches": lambda: "\n".join(cache_report.overview(_caches())),
     "caches-flux": lambda: "\n".join(cache_flux.best(_result("cache_rivals-flux")["rows"])),

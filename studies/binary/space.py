@@ -116,7 +116,7 @@ class PackedBits:
     Args:
         bits: length of the genome.
         shape: rows and columns, if the bits are a grid.
-        features: what surrogates learn from instead of :func:`~surrogate.bits.bit_features`.
+        features: what surrogates learn from instead of :func:`~surrogate.bit_features`.
         exact: objectives that are known without an evaluation, by index.
         descriptors: parameters of the trials by name.
         given_reference: the worst values of interest of both objectives; None takes them from the front.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.breeding.credit import SEPARATOR
+from studies.breeding._credit import SEPARATOR
 from studies.breeding.crossover import CROSSOVERS
 from studies.breeding.grid import Bits, Crossover, Grid, Mutation
 from studies.breeding.mutation import MUTATIONS

@@ -10,7 +10,7 @@ from typing import Generic, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.breeding.credit import improvements, operator_odds
+from studies.breeding._credit import improvements, operator_odds
 from studies.breeding.space import Candidate, Expected, Genes, Past, Pending, Predict, Space
 from studies.config import BreedingConfig
 from surrogate import Accuracy, Reference, choose_batch

@@ -1,7 +1,8 @@
 """Stopping the evaluation of a candidate when its remaining images would be better spent on another one.
 
 All candidates start from the same noise and are judged on the same prompts. The images that tell most of the mean of
-all are made first (see :mod:`surrogate.anchors`); where what they say promises too little, the others are not made.
+all are made first (see :func:`~surrogate.find_anchors`); where what they say promises too little, the others are not
+made.
 """
 
 from __future__ import annotations

@@ -13,7 +13,15 @@ import torch
 
 from ecad_automl import Front, apply_schedule, load_model
 from ecad_automl.api import resolved_config
-from ecad_automl.errors import EcadError, PromptError, RewardError, StorageError, StudyError, UnsupportedModelError
+from ecad_automl.errors import (
+    EcadError,
+    FileError,
+    PromptError,
+    RewardError,
+    StorageError,
+    StudyError,
+    UnsupportedModelError,
+)
 from storage import writer_lock
 
 Search = Callable[..., Any]
@@ -164,7 +172,7 @@ def test_the_settings_of_the_latest_run_are_kept_and_search_again(
         ({"images_per_prompt": 0}, EcadError, "images_per_prompt is 0, but a number of at least 1"),
         ({"model": 7}, UnsupportedModelError, "The model is a int"),
         ({"model": "no-such-model"}, UnsupportedModelError, "no-such-model"),
-        ({"init": "nothing.db"}, StudyError, "nothing.db"),
+        ({"init": "nothing.db"}, FileError, "nothing.db"),
     ],
 )
 def test_bad_input_is_told_in_one_sentence_and_makes_no_database(

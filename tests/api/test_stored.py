@@ -76,3 +76,11 @@ def test_a_trial_is_found_by_its_number(database: Path) -> None:
         study.trial(99)
     with pytest.raises(StudyError, match="no trials yet"):
         replace(study, runs=()).trial(5)
+
+
+def test_what_cannot_be_shown_without_a_front_says_so(database: Path) -> None:
+    study = read_study(database, None)
+    assert study.some_front() == study.front
+    worse = replace(study, runs=tuple(run for run in study.runs if run.kind is not Kind.FRONT))
+    with pytest.raises(StudyError, match="no front to show; search on"):
+        worse.some_front()

@@ -135,14 +135,23 @@ def test_ctrl_c_ends_the_workers_too(tmp_path: Path, start_cli: Start, search_ar
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--executor", "slurm"], "The executor 'slurm' is unknown; choose one of local, processes, ray."),
+        (["--executor", "slurm"], "--executor is 'slurm', but one of 'local', 'processes' or 'ray' is expected."),
         (["--workers", "3"], "'local' is one process, so it cannot have 3 workers"),
-        (["--executor", "processes", "--workers", "0"], "at least 1 is needed"),
+        (["--executor", "processes", "--workers", "0"], "--workers is 0, but a number of at least 1 is expected."),
         (["--executor", "processes", "--address", "auto"], "are for the executor 'ray', not for 'processes'"),
-        (["--executor", "ray", "--gpus-per-worker", "-1"], "-1 GPUs per worker; it must not be negative"),
+        (
+            ["--executor", "ray", "--gpus-per-worker", "-1"],
+            "--gpus-per-worker is -1.0, but a number of at least 0",
+        ),
         (["--evaluation-timeout", "60"], "use --executor processes."),
-        (["--executor", "processes", "--evaluation-timeout", "0"], "timeout is 0 seconds; it must be positive"),
-        (["--executor", "processes", "--evaluation-timeout", "nan"], "timeout is nan seconds; it must be positive"),
+        (
+            ["--executor", "processes", "--evaluation-timeout", "0"],
+            "--evaluation-timeout is 0.0, but a number above 0",
+        ),
+        (
+            ["--executor", "processes", "--evaluation-timeout", "nan"],
+            "--evaluation-timeout is nan, but a finite number",
+        ),
     ],
 )
 def test_useless_executors_are_refused_in_one_sentence(

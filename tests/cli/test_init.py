@@ -103,4 +103,4 @@ def test_what_is_of_no_use_is_refused_in_one_sentence_before_anything_is_made(
         assert err.splitlines()[-1].startswith("Error: ")
         assert "Traceback" not in err
         assert not (tmp_path / "new.db").exists()
-    assert "must not be negative" in run_cli(*search("new", 4, 8, "--init-limit", -1))[2]
+    assert "--init-limit is -1, but a number of at least 0" in run_cli(*search("new", 4, 8, "--init-limit", -1))[2]

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from ecad_automl.api.stored import read_study
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout
-from storage import open_optuna_storage
+from storage import Store, open_optuna_storage
 from studies.quality import Scale, worst_of_interest
 from tests.cli.made_up_study import IDENTITY, SCHEDULES, STEPS, reusing, save_confirmations, save_study
 from tests.views.report.made_up import HOSTILE_PROMPT
@@ -65,6 +66,19 @@ def test_a_report_has_the_figures_of_the_study(database: Path, tmp_path: Path, r
     facts = dict(data["facts"])
     assert facts["Evaluated"] == "4 schedules\n1 of them stopped early"
     assert facts["Searched on"] == "2026-01-01 to 2026-01-04"
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_a_study_whose_schedules_all_break_a_constraint_has_nothing_to_show(
+    database: Path, run_cli: Cli, command: str
+) -> None:
+    with Store.open(database) as store:
+        for record in store.evaluations("made"):
+            store.save_evaluation("made", replace(record, feasible=False))
+    code, _, error = run_cli(command, "--storage", database, "--out", database.parent / "out")
+    assert code == 2
+    assert "meets its constraints" in error
+    assert error.count("\n") == 1
 
 
 def test_hypervolume_is_that_of_the_front_after_each_evaluation(database: Path) -> None:

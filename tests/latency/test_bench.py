@@ -157,14 +157,13 @@ def test_senseless_numbers_are_refused(settings: dict[str, Any], message: str) -
 
 def test_the_number_of_calls_is_known_before() -> None:
     assert BenchPlan((1, 4), repeats=3, warmup=2).calls([False, True]) == 2 * ((2 + 3) + (2 + 3 * 2))
-    assert BenchPlan(repeats=5, warmup=1, settle=3).calls([True]) == 1 + 5 * (3 + 1)
 
 
 def test_calls_made_are_those_foretold(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
     real = Calls.call
     monkeypatch.setattr(Calls, "call", lambda self, size, steps: made.append(steps) or real(self, size, steps))
-    plan = BenchPlan((1,), repeats=3, warmup=2, settle=2)
+    plan = BenchPlan((1,), repeats=3, warmup=2)
     contenders = all_of(tiny_model)
     told = 0
 

@@ -159,7 +159,7 @@ def test_a_limit_takes_the_first_prompts(tmp_path: Path) -> None:
 def test_a_bad_file_is_one_clear_sentence(tmp_path: Path, name: str, content: object, messages: Sequence[str]) -> None:
     file = written(tmp_path / name, content)
     for message in messages:
-        with pytest.raises(FileError, match=message) as caught:
+        with pytest.raises((FileError, PromptError), match=message) as caught:
             read_prompt_set(file)
         assert "\n" not in str(caught.value)
 

@@ -22,6 +22,7 @@ from ecad_automl.errors import FileError, OptionError, PromptError, ScheduleErro
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.files.json_file import MAX_JSON_BYTES, MAX_JSON_DEPTH, read_json_object
 from ecad_automl.files.tensor_file import only_tensors, read_tensor_file
+from ecad_automl.hub import load_pretrained
 from ecad_automl.hub.folder import inside, is_plain
 from ecad_automl.hub.reference import parse_reference, reference_of
 from ecad_automl.prompts import read_prompt_set
@@ -30,7 +31,6 @@ from ecad_automl.schedules.ecad_format import read_ecad
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
-from ecad_automl.sharing.pretrained import load_pretrained
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -86,16 +86,17 @@ def test_hostile_texts_are_texts_in_the_notes_of_the_dashboard(tmp_path: Path, r
 def test_hostile_texts_are_texts_in_the_report(tmp_path: Path, page: Watched) -> None:
     from ecad_automl.views.report import html_page
 
-    data = made_up_report(images=False)
-    data = replace(
-        data,
+    report = made_up_report(images=False)
+    study = report.study
+    facts = dict(zip(("model", "revision", "scheduler", "dtype"), HOSTILE, strict=False))
+    hostile = replace(
+        study,
         name=HOSTILE[0],
-        prompts=tuple(HOSTILE),
-        facts={text: text for text in HOSTILE},
-        versions={HOSTILE[1]: HOSTILE[2]},
-        reward_name=HOSTILE[3],
-        schedules=tuple(replace(one, origin=HOSTILE[1], operator=HOSTILE[2]) for one in data.schedules),
+        storage=HOSTILE[4],
+        identity={**study.identity, **facts, "prompts": HOSTILE, "reward": HOSTILE[3], "constraints": HOSTILE},
+        runs=tuple(replace(one, origin=HOSTILE[1], operator=HOSTILE[2]) for one in study.runs),
     )
+    data = replace(report, study=hostile, versions={HOSTILE[1]: HOSTILE[2]})
     (tmp_path / "report.html").write_text(html_page(data), encoding="utf-8")
     asked: list[str] = []
     page.page.on("request", lambda request: asked.append(request.url))

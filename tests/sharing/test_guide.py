@@ -9,7 +9,8 @@ import pytest
 GUIDE = Path(__file__).parents[2] / "docs" / "sharing.md"
 
 BLOCK = re.compile(
-    r"^(?P<mark><!-- not run: [^\n]* -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?P<mark>\*Not run in the tests: [^\n]*\*\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
 
 

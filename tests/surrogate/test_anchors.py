@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surrogate import LogDrop, find_anchors
-from surrogate.anchors import ERROR, FEWEST_WHOLE
+from surrogate._anchors import ERROR, FEWEST_WHOLE
 
 SCALE = LogDrop(uncached=0.5, spread=1.0)
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from surrogate import inside_interval, interval_stretch
-from surrogate.uncertainty import Neighborhood, fit_errors
+from surrogate._uncertainty import Neighborhood, fit_errors
 
 
 def test_distances_are_those_of_scikit_learn() -> None:
@@ -28,7 +28,7 @@ def test_left_out_schedules_are_compared_with_other_folds_alone() -> None:
     assert (apart > mixed).all()
 
 
-def test_errors_that_grow_with_distance_are_foretold() -> None:
+def test_errors_that_grow_with_distance_are_predicted() -> None:
     rng = np.random.default_rng(0)
     distance, spread = rng.gamma(2.0, 1.0, size=2000), np.exp(0.3 * rng.normal(size=2000))
     errors = 0.2 * distance * rng.normal(size=2000)

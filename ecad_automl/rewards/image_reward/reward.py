@@ -12,12 +12,12 @@ import torch
 from ecad_automl.errors import RewardError
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.rewards.image_reward.checkpoint import build_network
-from ecad_automl.rewards.image_reward.files import find_files
-from ecad_automl.rewards.image_reward.med_config import read_med_config
-from ecad_automl.rewards.image_reward.network import Network
-from ecad_automl.rewards.image_reward.pixels import to_pixels
-from ecad_automl.rewards.image_reward.tokens import load_tokenizer, tokenize
+from ecad_automl.rewards.image_reward._checkpoint import build_network
+from ecad_automl.rewards.image_reward._files import find_files
+from ecad_automl.rewards.image_reward._med_config import read_med_config
+from ecad_automl.rewards.image_reward._network import Network
+from ecad_automl.rewards.image_reward._pixels import to_pixels
+from ecad_automl.rewards.image_reward._tokens import load_tokenizer, tokenize
 from ecad_automl.rewards.preprocessing import Images, check_images
 from ecad_automl.rewards.protocol import Floats, check_scores
 
@@ -35,7 +35,7 @@ class ImageReward:
 
     Args:
         network: with its weights, where it is to run.
-        tokenizer: of its vocabulary, see :func:`~ecad_automl.rewards.image_reward.tokens.load_tokenizer`.
+        tokenizer: of its vocabulary, see :func:`~ecad_automl.rewards.image_reward._tokens.load_tokenizer`.
         weights: what the weights are.
         batch_size: most images that run at once; scores do not depend on it but for rounding.
     """

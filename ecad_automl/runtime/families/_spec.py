@@ -109,7 +109,7 @@ class Family:
             branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
         text: paths of modules outside of the components that see nothing but the text.
         joins_text: whether a transformer joins the text with something else anew in every step, so that nothing in
-            its components sees the same tensor twice.
+            its components sees the same tensor twice; None where none does.
         refused_pipelines: names of pipelines that cannot be run under a schedule, nor can their subclasses, each with
             why.
         why_not: why another pipeline cannot be run so, in a phrase; None where it can.
@@ -125,8 +125,8 @@ class Family:
     counted: tuple[str, ...] = ()
     guided_branches: int = 1
     text: tuple[str, ...] = ()
-    joins_text: Callable[[Any], bool] = lambda _transformer: False
+    joins_text: Callable[[Any], bool] | None = None
     refused_pipelines: Mapping[str, str] = field(default_factory=dict)
-    why_not: Callable[[Any], str | None] = lambda _pipe: None
+    why_not: Callable[[Any], str | None] | None = None
     refused_arguments: Mapping[str, str] = field(default_factory=dict)
     whole: str | None = None

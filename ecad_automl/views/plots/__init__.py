@@ -1,11 +1,11 @@
 """Pictures of fronts, schedules and images, as PNG files. Needs neither torch nor a display."""
 
-from ecad_automl.views.plots.confirmation import plot_confirmation
+from ecad_automl.views.plots._confirmation import plot_confirmation
+from ecad_automl.views.plots._grid import image_grid
+from ecad_automl.views.plots._heatmap import plot_heatmap
+from ecad_automl.views.plots._progress import plot_hypervolume, plot_surrogate
+from ecad_automl.views.plots._shares import plot_shares
 from ecad_automl.views.plots.front import plot_front
-from ecad_automl.views.plots.grid import image_grid
-from ecad_automl.views.plots.heatmap import plot_heatmap
-from ecad_automl.views.plots.progress import plot_hypervolume, plot_surrogate
-from ecad_automl.views.plots.shares import plot_shares
 
 __all__ = [
     "image_grid",

@@ -35,7 +35,7 @@ def figure(path: Path | None, width: float, height: float) -> Iterator[Any]:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from ecad_automl.views.plots.shown import ShownFigure
+    from ecad_automl.views.plots._shown import ShownFigure
 
     drawn = ShownFigure(figsize=(width, height), layout="constrained", dpi=150)
     FigureCanvasAgg(drawn)

@@ -28,8 +28,9 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
 
     Raises:
         EcadError: the file cannot be written.
+        StudyError: the front is empty.
     """
-    full = study.uncached
+    front, full = study.some_front(), study.uncached
     shorter = (*study.searched_shorter, full)
     with figure(path, 8.0, 5.2) as drawn:
         axes = drawn.add_subplot()
@@ -48,13 +49,13 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
         _names(axes, study.heuristics, COLORS["heuristic"], (5, 3), 6)
         _names(axes, shorter, COLORS["steps"], (5, -9), 7)
         axes.errorbar(
-            [run.cost for run in study.front], [run.reward for run in study.front],
-            yerr=[run.half or 0.0 for run in study.front], fmt="o-", color=COLORS["search"], markersize=4,
+            [run.cost for run in front], [run.reward for run in front],
+            yerr=[run.half or 0.0 for run in front], fmt="o-", color=COLORS["search"], markersize=4,
             linewidth=1.4, elinewidth=0.7, capsize=2, label="front",
         )  # fmt: skip
         axes.plot(full.cost, full.reward, "*", color=COLORS["uncached"], markersize=13, label="uncached")
         axes.axhline(full.reward, color=COLORS["uncached"], linewidth=0.6, linestyle=":")
-        _limit(axes, study.front, full)
+        _limit(axes, front, full)
         axes.set_xlabel(f"{study.cost_unit} (lower is better)")
         axes.set_ylabel(f"mean reward: {study.reward_name} (higher is better)")
         axes.set_title(

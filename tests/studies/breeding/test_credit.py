@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studies.breeding import CROSSOVERS, MUTATIONS, Past
-from studies.breeding.credit import improvements, operator_odds
+from studies.breeding._credit import improvements, operator_odds
 from surrogate import Reference, hypervolume
 
 NAMES = st.sampled_from([*CROSSOVERS, *MUTATIONS, "stepwise+flip", "drift+band"])

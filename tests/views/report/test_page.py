@@ -12,7 +12,7 @@ import pytest
 
 from ecad_automl.errors import EcadError
 from ecad_automl.views.report import html_page
-from ecad_automl.views.report.payload import payload
+from ecad_automl.views.report._payload import payload
 from tests.views.report.made_up import HOSTILE_PROMPT, made_up_report
 
 plotly = pytest.importorskip("plotly", reason="plotly is not installed")

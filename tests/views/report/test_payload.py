@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecad_automl.views.report._payload import payload, script_json
 from ecad_automl.views.report.data import Report
-from ecad_automl.views.report.payload import payload, script_json
 from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report, with_study
 
 

@@ -1,7 +1,7 @@
 // Puts the page together: its head, the table, and what follows from a choice of the reader.
 
 const state = {
-  selected: firstChoice(),
+  selected: data.first,
   a: null,
   b: null,
   axis: "speedup",

@@ -88,15 +88,6 @@ function shares(index, components) {
   };
 }
 
-/** The schedule to look at first: the best reward at twice the speed, of those that survive if any was confirmed. */
-function firstChoice() {
-  const fast = front.filter((index) => columns.speedup[index] >= 2);
-  const survivors = fast.filter((index) => columns.confirmed[index]?.survives);
-  const saving = front.filter((index) => columns.speedup[index] > 1);
-  const candidates = [survivors, fast, saving, front].find((indices) => indices.length);
-  return candidates.reduce((best, index) => (columns.reward[index] > columns.reward[best] ? index : best));
-}
-
 /** What to compare it with: the heuristic of the nearest speedup, else its neighbor on the front. */
 function firstRival(index) {
   const others = (heuristics.length ? heuristics : front).filter((other) => other !== index);

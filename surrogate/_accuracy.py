@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrogate.uncertainty import interval_stretch
+from surrogate._uncertainty import interval_stretch
 
 __all__ = ["Accuracy", "banded_rank_correlation", "inside_interval", "interval_coverage", "measure_accuracy"]
 
@@ -32,7 +32,7 @@ class Accuracy:
         usable: False where the rank correlation is below the threshold by more than chance (5 %, one-sided) explains.
             Candidates that a surrogate chose are alike, so few of them often rank against its predictions though it
             knows a lot.
-        stretch: by what to stretch the next intervals, see :func:`~surrogate.uncertainty.interval_stretch`.
+        stretch: by what to stretch the next intervals, see :func:`~surrogate.interval_stretch`.
     """
 
     rank_correlation: float | None = None

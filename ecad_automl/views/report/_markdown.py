@@ -33,7 +33,7 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
     Args:
         report: what it tells.
         pictures: paths of the pictures, relative to the Markdown file, by what they show, see
-            :func:`~ecad_automl.views.report.pictures.write_pictures`.
+            :func:`~ecad_automl.views.report._pictures.write_pictures`.
     """
     study = report.study
     confirmed, chosen = study.confirmed, usual_choice(study.front)

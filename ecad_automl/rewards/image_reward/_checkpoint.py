@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
-from ecad_automl.rewards.image_reward.keys import HEAD_LAYERS, UNUSED, VISION, published_name
-from ecad_automl.rewards.image_reward.med_config import MedConfig
-from ecad_automl.rewards.image_reward.network import HEAD_WIDTH, Network, VisionSizes
+from ecad_automl.rewards.image_reward._keys import HEAD_LAYERS, UNUSED, VISION, published_name
+from ecad_automl.rewards.image_reward._med_config import MedConfig
+from ecad_automl.rewards.image_reward._network import HEAD_WIDTH, Network, VisionSizes
 
 __all__ = ["build_network"]
 

@@ -12,8 +12,9 @@ from typing import Any
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, significant, surrogate_chart
 from ecad_automl.views.facts import study_facts
+from ecad_automl.views.report._images import data_uri
+from ecad_automl.views.report.choice import usual_choice
 from ecad_automl.views.report.data import Images, Report
-from ecad_automl.views.report.images import data_uri
 from ecad_automl.views.run import Confirmed, RunView
 
 __all__ = ["payload", "script_json"]
@@ -53,6 +54,7 @@ def payload(report: Report) -> dict[str, Any]:
         "steps": study.steps,
         "layout": _layout(study.layout),
         "schedules": _schedules(report.schedules),
+        "first": report.schedules.index(usual_choice(study.front)),
         "runs": [
             {
                 "name": run.origin,

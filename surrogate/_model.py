@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
+from surrogate._forecast import Forecast
+from surrogate._scales import LogDrop
+from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.ensemble import Ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift
-from surrogate.forecast import Forecast
-from surrogate.scales import LogDrop
-from surrogate.trend import DriftTrend, Prior, fit_drift_trend
 
 __all__ = ["FEWEST_SAMPLES", "Surrogate", "TableSurrogate"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate.scales import LogDrop
+from surrogate._scales import LogDrop
 
 __all__ = ["FEWEST_WHOLE", "Anchors", "find_anchors"]
 

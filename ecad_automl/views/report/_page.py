@@ -9,8 +9,8 @@ import re
 from importlib import import_module, resources
 
 from ecad_automl.errors import EcadError
+from ecad_automl.views.report._payload import payload, script_json
 from ecad_automl.views.report.data import Report
-from ecad_automl.views.report.payload import payload, script_json
 
 __all__ = ["html_page"]
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel
 
-from ecad_automl.rewards.image_reward.med_config import MedConfig
+from ecad_automl.rewards.image_reward._med_config import MedConfig
 
 __all__ = ["HEAD_WIDTH", "Network", "VisionSizes"]
 

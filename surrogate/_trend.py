@@ -66,7 +66,7 @@ def fit_drift_trend(
 
     Args:
         drift: ``(n, steps, groups)``, not negative: drift of the outputs in use, summed over the slots of each group.
-        log_drop: ``(n,)``, see :class:`~surrogate.scales.LogDrop`.
+        log_drop: ``(n,)``, see :class:`~surrogate.LogDrop`.
         weights: ``(n,)`` positive: how much each schedule counts; 1 for all if None.
         center: a trend of the same steps and groups to which the priors draw, in place of equal weights. Its level,
             which differs from study to study, does not count.
@@ -136,7 +136,7 @@ class Prior:
 
     Args:
         compute: ``(n, steps, slots)`` effective bits, moved to the layout and step count of the new study.
-        log_drop: ``(n,)``, each on the scale of its own study, see :class:`~surrogate.scales.LogDrop`.
+        log_drop: ``(n,)``, each on the scale of its own study, see :class:`~surrogate.LogDrop`.
 
     Raises:
         StudyError: lengths differ, or values are not finite.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrogate.forecast import Forecast
+from surrogate._forecast import Forecast
 from surrogate.hypervolume import Floats, Reference, Staircase, staircase
 
 __all__ = ["choose_batch", "expected_hypervolume_improvement"]

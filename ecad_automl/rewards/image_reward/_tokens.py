@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
-from ecad_automl.rewards.image_reward.med_config import TOKENS
+from ecad_automl.rewards.image_reward._med_config import TOKENS
 
 __all__ = ["load_tokenizer", "tokenize"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate.scales import LOSS, LossScale
+from surrogate._scales import LOSS, LossScale
 
 __all__ = ["Forecast"]
 
