@@ -191,12 +191,15 @@ def watched(home: Path, see: Callable[[FrameType, str, Any], None]) -> Iterator[
 
 def trace_schedule(home: Path) -> dict[str, Any]:
     """The files that run from a schedule's bits to products that are skipped."""
-    from ecad_automl import apply_schedule, load_model
+    import numpy as np
+
+    from ecad_automl import Schedule, apply_schedule, load_model
     from ecad_automl.models import model_layout
-    from ecad_automl.schedules.heuristics import fora
 
     model = load_model("shapes")
-    schedule, arguments = fora(model_layout(model), model.settings.steps, 2), model.settings.call_arguments()
+    layout, arguments = model_layout(model), model.settings.call_arguments()
+    every_second = np.arange(model.settings.steps)[:, None] % 2 == 0
+    schedule = Schedule(layout, np.repeat(every_second, len(layout), axis=1))
     files: set[str] = set()
     see = watched(home, lambda frame, _event, _value: files.add(frame.f_code.co_filename))
     with see, apply_schedule(model.pipe, schedule):
