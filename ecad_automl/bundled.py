@@ -9,8 +9,6 @@ from pathlib import Path
 from ecad_automl import shapes
 from ecad_automl.shapes import world as shapes_world
 
-__all__ = ["BUNDLED", "BundledModel"]
-
 
 @dataclass(frozen=True)
 class BundledModel:

@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "CacheStateError",
-    "EcadError",
-    "EvaluationError",
-    "FileError",
-    "HubError",
-    "NoAdapterWarning",
-    "OptionError",
-    "PromptError",
-    "RewardError",
-    "ScheduleError",
-    "StorageError",
-    "StudyError",
-    "UnsupportedModelError",
-]
-
 
 class EcadError(Exception):
     """Base of all errors of this project; the command line prints them as one sentence and exits with 2."""

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Finding", "Rows", "TrialRow"]
-
 
 @dataclass(frozen=True)
 class Finding:

@@ -17,8 +17,6 @@ from ecad_automl.schedules.schedule import Schedule
 from storage._check_rows import Finding, Rows, TrialRow
 from storage.records import unpack_scores
 
-__all__ = ["ATTRIBUTES", "CheckedStudy", "check_study"]
-
 #: The attributes that are looked at, under the names that a search gives them.
 ATTRIBUTES = {
     "genome": "genome",

@@ -11,8 +11,6 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["PageStorage"]
-
 
 class PageStorage(RDBStorage):
     """Reads a trial that has ended once, as an Optuna study does that is loaded; a storage alone keeps none.

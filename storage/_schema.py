@@ -27,8 +27,6 @@ from sqlalchemy.types import TypeEngine
 
 from storage.tables import COLUMNS, KEYS, LATER_COLUMNS, row_key
 
-__all__ = ["Schema"]
-
 #: Optuna's limit for names of studies.
 _NAME = 512
 

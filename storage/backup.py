@@ -16,8 +16,6 @@ from storage.location import backup_path, database_path, is_server
 from storage.lock import writer_lock
 from storage.sqlite_file import connect_read_only
 
-__all__ = ["Backups", "back_up", "restore"]
-
 
 @dataclass(frozen=True)
 class Backups:

@@ -22,8 +22,6 @@ from storage.tables import COLUMNS, check_version
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["CheckedFile", "CheckedStudy", "check_database"]
-
 #: What sqlite3 raises of a damaged file; the second where a message quotes damaged bytes.
 _DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 #: What SQLite lists of its damages at most.

@@ -13,8 +13,6 @@ from ecad_automl.errors import StorageError
 from storage.location import backup_path, database_path, is_server
 from storage.server_faults import server_error
 
-__all__ = ["BUSY_SECONDS", "restore_advice", "storage_error", "storage_faults"]
-
 BUSY_SECONDS = 30.0
 """How long a connection waits for another one's lock before it gives up."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["described", "differences"]
-
 _SHOWN = 80
 
 # Fields that studies of earlier versions lack, and on which no result depends.

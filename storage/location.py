@@ -8,17 +8,6 @@ from pathlib import Path
 from ecad_automl.errors import StorageError
 from ecad_automl.files.paths import expand_home
 
-__all__ = [
-    "backup_path",
-    "database_path",
-    "is_server",
-    "may_exist",
-    "optuna_url",
-    "redacted",
-    "server_url",
-    "split_study",
-]
-
 # Also of schemes that nobody can have: what is mistyped must not show its password either.
 _URL = re.compile(r"(?P<scheme>[^/:@]+)://(?P<rest>.*)", re.DOTALL)
 

@@ -17,8 +17,6 @@ except ImportError:  # Windows
 from ecad_automl.errors import StorageError
 from storage.location import database_path, is_server
 
-__all__ = ["Lock", "WriterLock", "hold", "is_locked", "table_lock", "writer_lock"]
-
 #: Seconds between two tries to get a lock that another process holds.
 _POLL = 0.5
 

@@ -17,8 +17,6 @@ from storage.lock import table_lock
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-__all__ = ["open_optuna_storage", "open_served_storage", "optuna_storage"]
-
 
 def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECONDS) -> RDBStorage:
     """Open Optuna's tables in a study database, and make them where they are missing.

@@ -13,17 +13,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import StorageError
 
-__all__ = [
-    "BaselineRecord",
-    "ConfirmationRecord",
-    "EvaluationRecord",
-    "GenerationRecord",
-    "Scores",
-    "now",
-    "pack_scores",
-    "unpack_scores",
-]
-
 Scores = Mapping[str, NDArray[np.float32]]
 """Per-image scores by metric, each ``(images,)`` float32."""
 

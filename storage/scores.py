@@ -21,8 +21,6 @@ from storage.location import database_path
 from storage.sqlite_file import connect
 from storage.tables import json_value
 
-__all__ = ["ScoreFile"]
-
 _APPLICATION = "ecad-automl/scores/1"
 
 _TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {

@@ -15,8 +15,6 @@ from ecad_automl.errors import StorageError
 from storage.faults import BUSY_SECONDS
 from storage.location import server_url
 
-__all__ = ["APPLICATION", "connect_arguments", "make_engine", "set_up_connections"]
-
 #: How a connection is called on the server, before the process and the machine.
 APPLICATION = "ecad-automl"
 #: Seconds after which a connection that says nothing is given up.

@@ -7,8 +7,6 @@ from pathlib import Path
 from ecad_automl.errors import StorageError
 from storage.location import redacted
 
-__all__ = ["is_deadlock", "server_error"]
-
 _UNREACHABLE = "cannot be reached; check the host and port, and that the server runs"
 _BROKEN = "does not answer any more; when the server runs again, run the same command to go on"
 _PASSWORD = "refuses the user or the password; check both: a password may be in the URL, in PGPASSWORD or in ~/.pgpass"

@@ -16,8 +16,6 @@ from storage.faults import storage_faults
 from storage.location import redacted
 from storage.server import APPLICATION, make_engine
 
-__all__ = ["ServerLock"]
-
 #: A lock is known by a number of 64 bits in the database, of which the two halves are shown.
 _HOLDER = """
     select coalesce(a.application_name, '') from pg_locks l join pg_stat_activity a on a.pid = l.pid

@@ -8,8 +8,6 @@ from urllib.parse import quote
 
 from storage.faults import BUSY_SECONDS
 
-__all__ = ["connect", "connect_read_only"]
-
 
 def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open a file, or make it; transactions are begun by hand."""

@@ -24,8 +24,6 @@ from storage.tables import COLUMNS, SCHEMA_VERSION, check_version, from_row, jso
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-__all__ = ["Store"]
-
 R = TypeVar("R", EvaluationRecord, BaselineRecord, GenerationRecord, ConfirmationRecord)
 T = TypeVar("T")
 

@@ -22,18 +22,6 @@ from storage.records import (
     unpack_scores,
 )
 
-__all__ = [
-    "COLUMNS",
-    "KEYS",
-    "LATER_COLUMNS",
-    "SCHEMA_VERSION",
-    "check_version",
-    "from_row",
-    "json_value",
-    "row_key",
-    "to_row",
-]
-
 SCHEMA_VERSION = 1
 
 Record = EvaluationRecord | BaselineRecord | GenerationRecord | ConfirmationRecord

@@ -2,30 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "CONSTRAINED",
-    "DIFFERENCE",
-    "DIFFERENCE_ERROR",
-    "EXPECTED_VALUES",
-    "FAILURE",
-    "FEASIBLE",
-    "FILTERED",
-    "GENERATION",
-    "GENOME",
-    "IMAGE_SHARE",
-    "INTERRUPTED",
-    "LATENCY_SPEEDUP",
-    "MAC_FRACTION",
-    "OPERATOR",
-    "ORIGIN",
-    "PREDICTED_REWARD",
-    "PREDICTED_STD",
-    "PREDICTION_ERROR",
-    "SECONDS",
-    "SOURCES",
-    "SPEEDUP",
-]
-
 #: The effective bits of the schedule as hexadecimal digits.
 GENOME = "genome"
 #: Set on failed trials that were cut off, so that their genomes may be asked again.

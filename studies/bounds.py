@@ -15,8 +15,6 @@ from storage import EvaluationRecord
 from studies import attributes
 from studies.trials import constrained
 
-__all__ = ["Bounds"]
-
 
 class Bounds:
     """All constraints of one study.

@@ -18,8 +18,6 @@ from studies.cost import LATENCY_MS, Cost
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
 
-__all__ = ["Calibration", "calibrate", "fewer_steps"]
-
 _DRIFT = "drift"
 #: Images that the drift is averaged over: it varies little from image to image.
 _DRIFT_IMAGES = 16

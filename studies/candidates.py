@@ -18,8 +18,6 @@ from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from surrogate import Anchors
 
-__all__ = ["Candidate", "CandidateQueue"]
-
 Floats = NDArray[np.float64]
 
 #: Times that one candidate is tried.

@@ -8,8 +8,6 @@ from typing import Literal, get_args
 from ecad_automl.errors import OptionError
 from ecad_automl.latency.model import FEWEST_SCHEDULES
 
-__all__ = ["SETTINGS", "BreedingConfig", "Heuristics", "LatencySettings", "SearchConfig"]
-
 #: What a study keeps the settings of its latest run under.
 SETTINGS = "search settings"
 

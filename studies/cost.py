@@ -12,8 +12,6 @@ from ecad_automl.latency.model import LatencyModel
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 
-__all__ = ["GMACS", "LATENCY_MS", "Cost", "latency_cost", "mac_cost"]
-
 Floats = NDArray[np.float64]
 
 #: Names of the second objective in a study.

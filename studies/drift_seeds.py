@@ -17,14 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 
-__all__ = [
-    "cheapest_paths",
-    "drift_optimal_seeds",
-    "mixed_drift_seeds",
-    "reuse_error",
-    "step_paths",
-]
-
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,6 @@ from ecad_automl.errors import StorageError
 from storage import EvaluationRecord
 from surrogate.pareto import pareto_front
 
-__all__ = ["Costly", "minimizes_latency", "study_cost", "study_front"]
-
 
 class Costly(Protocol):
     """What a record of any run says of its cost."""

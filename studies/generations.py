@@ -14,8 +14,6 @@ from studies.status import SearchStatus
 from studies.trials import evaluated_trials, image_share, is_feasible, values_of
 from surrogate import Accuracy
 
-__all__ = ["Generations"]
-
 
 class Generations:
     """The generations of one study, those of earlier runs included.

@@ -28,8 +28,6 @@ from studies.search import search_study
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.warm_start import Source, WarmStart, is_started
 
-__all__ = ["LATENCY", "PROMPT_SPLIT", "SearchJob", "run_search", "study_identity"]
-
 #: What a split of the prompts is kept under.
 PROMPT_SPLIT = "prompt split"
 

@@ -15,8 +15,6 @@ from storage import Store
 from studies.config import LatencySettings
 from studies.status import SearchObserver, SearchStatus
 
-__all__ = ["latency_model", "stored_latency_model"]
-
 _NAME = "latency"
 #: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.
 _TELL_EVERY = 5

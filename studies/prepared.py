@@ -17,6 +17,7 @@ from ecad_automl.schedules.layout import Layout
 from storage import Store
 from studies import attributes
 from studies.bounds import Bounds
+from studies.breeding.stale import release_stale
 from studies.calibration import calibrate
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
@@ -25,11 +26,9 @@ from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
 from studies.seeds import first_schedules, reuse_errors
 from studies.status import SearchObserver, SearchStatus
-from studies.study import enqueue_seeds, open_study, release_stale
+from studies.study import enqueue_seeds, open_study
 from studies.trials import evaluated_trials, image_share
 from studies.warm_start import WarmStart
-
-__all__ = ["PreparedStudy", "StudySetup", "prepare"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,8 +9,6 @@ from studies.quality import Scale
 from studies.status import SPEEDUPS, SearchStatus
 from surrogate import Accuracy, GrowingFront
 
-__all__ = ["Progress"]
-
 #: The time that is left is told from so many of the latest evaluations.
 _LATEST = 20
 

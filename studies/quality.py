@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from surrogate import GrowingFront, Reference, hypervolume
 
-__all__ = ["Scale", "hypervolume_curve", "worst_of_interest"]
-
 
 def worst_of_interest(uncached: float, shorter: Iterable[float], worst: float) -> float:
     """The reward below which a schedule is of no interest, however cheap.

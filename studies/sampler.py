@@ -18,8 +18,6 @@ from studies.config import BreedingConfig
 from studies.schedule_space import ScheduleSpace
 from studies.trials import EVALUATED, image_share, is_feasible, predictions_of, values_of
 
-__all__ = ["ScheduleNSGAIISampler"]
-
 
 class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
     """NSGA-II whose individuals are caching schedules.

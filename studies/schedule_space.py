@@ -26,8 +26,6 @@ from surrogate import (
     measure_accuracy,
 )
 
-__all__ = ["ScheduleSpace", "forecast_of", "schedule_descriptors"]
-
 Floats = NDArray[np.float64]
 
 _THIRDS = ("early", "middle", "late")

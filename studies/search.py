@@ -17,6 +17,7 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
 from studies.breeding import Plan
+from studies.breeding.stale import release
 from studies.calibration import evaluation_record
 from studies.candidates import Candidate, CandidateQueue
 from studies.early_stopping import EarlyStopping, Race
@@ -25,11 +26,9 @@ from studies.interrupt import uninterrupted
 from studies.prepared import PreparedStudy, StudySetup, prepare
 from studies.schedule_space import forecast_of
 from studies.status import SearchObserver, SearchStatus, SilentObserver
-from studies.study import finish, frozen_trial, release
+from studies.study import finish, frozen_trial
 from studies.trials import evaluated_trials, values_of
 from surrogate import Forecast
-
-__all__ = ["Search", "search_study"]
 
 #: Candidates that may fail one after another before the search gives up.
 _FAILURES = 3

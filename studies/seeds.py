@@ -15,8 +15,6 @@ from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds, step_paths
 
-__all__ = ["ALL_REUSE", "UNCACHED", "all_reuse", "fewer_steps", "first_schedules", "reuse_errors"]
-
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["SPEEDUPS", "SearchObserver", "SearchStatus", "SilentObserver"]
-
 #: Speedups, by the cost of the study, at which the best reward so far is reported.
 SPEEDUPS = (1.5, 2.0, 3.0)
 

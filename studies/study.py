@@ -14,18 +14,8 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
 from studies.bounds import Bounds
-from studies.breeding.stale import enqueue, release, release_stale
+from studies.breeding.stale import enqueue
 from studies.candidates import Candidate
-
-__all__ = [
-    "REWARD",
-    "enqueue_seeds",
-    "finish",
-    "frozen_trial",
-    "open_study",
-    "release",
-    "release_stale",
-]
 
 #: The first objective; the second is the cost by its name.
 REWARD = "reward"

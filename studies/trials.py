@@ -11,16 +11,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies import attributes
 
-__all__ = [
-    "EVALUATED",
-    "constrained",
-    "evaluated_trials",
-    "image_share",
-    "is_feasible",
-    "predictions_of",
-    "values_of",
-]
-
 #: Trials with a reward: pruned ones are candidates whose evaluation was stopped after part of the images.
 EVALUATED = (TrialState.COMPLETE, TrialState.PRUNED)
 

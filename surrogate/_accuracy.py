@@ -9,8 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from surrogate._uncertainty import interval_stretch
 
-__all__ = ["Accuracy", "banded_rank_correlation", "inside_interval", "interval_coverage", "measure_accuracy"]
-
 Floats = NDArray[np.float64]
 
 #: Fewest points of a band: the rank correlation of fewer is mostly chance.

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from surrogate._scales import LogDrop
 
-__all__ = ["FEWEST_WHOLE", "Anchors", "find_anchors"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]
 

@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from surrogate._forecast import Forecast
 from surrogate.hypervolume import Floats, Reference, Staircase, staircase
 
-__all__ = ["choose_batch", "expected_hypervolume_improvement"]
-
 
 def expected_hypervolume_improvement(forecast: Forecast, cost: ArrayLike | Forecast, front: Staircase) -> Floats:
     """Expected area that each candidate, alone, adds to a front; exact, for a known cost and for an uncertain one.

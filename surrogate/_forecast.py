@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from surrogate._scales import LOSS, LossScale
 
-__all__ = ["Forecast"]
-
 Floats = NDArray[np.float64]
 
 

@@ -14,8 +14,6 @@ from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.ensemble import Ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift
 
-__all__ = ["FEWEST_SAMPLES", "Surrogate", "TableSurrogate"]
-
 Floats = NDArray[np.float64]
 
 #: Fewer samples than this teach a model nothing.

@@ -8,8 +8,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOSS", "LogDrop", "LossScale"]
-
 Floats = NDArray[np.float64]
 
 #: Added to a drop before the logarithm is taken: smaller drops are alike.

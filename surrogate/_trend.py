@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ecad_automl.errors import StudyError
 from surrogate.features import Bits, FeatureContext, group_drift
 
-__all__ = ["DriftTrend", "Prior", "fit_drift_trend"]
-
 Floats = NDArray[np.float64]
 
 #: Typical error of a predicted log drop.

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ErrorModel", "Neighborhood", "fit_errors", "interval_stretch"]
-
 Floats = NDArray[np.float64]
 
 #: Schedules to which a distance is the mean of distances.

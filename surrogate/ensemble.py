@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from surrogate._uncertainty import Neighborhood, fit_errors
 
-__all__ = ["PARAMETERS", "ROUNDS", "Ensemble", "Trend"]
-
 Floats = NDArray[np.float64]
 
 FOLDS = 5

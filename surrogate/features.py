@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["FeatureContext", "features_and_drift", "group_drift"]
-
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]

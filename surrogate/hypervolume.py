@@ -9,15 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from surrogate.pareto import non_dominated
 
-__all__ = [
-    "Reference",
-    "Staircase",
-    "hypervolume",
-    "hypervolume_improvement",
-    "reference_of",
-    "staircase",
-]
-
 Floats = NDArray[np.float64]
 
 

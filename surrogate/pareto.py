@@ -7,8 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
 
-__all__ = ["GrowingFront", "cheapest_within_drop", "knee", "most_reward_at_speedup", "non_dominated", "pareto_front"]
-
 Floats = NDArray[np.float64]
 
 

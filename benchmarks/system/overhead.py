@@ -22,10 +22,10 @@ from benchmarks.made_up_study import pixart_layout
 from benchmarks.system.simulated import Problem
 from ecad_automl.execution import LocalExecutor, Outcome
 from storage import BaselineRecord, Store, open_optuna_storage
-from studies.calibration import fewer_steps
 from studies.config import SearchConfig
 from studies.prepared import StudySetup
 from studies.search import search_study
+from studies.seeds import fewer_steps
 from studies.status import SearchStatus
 
 

@@ -9,8 +9,6 @@ from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
 
-__all__ = ["at_knee", "at_speedup", "within_drop"]
-
 R = TypeVar("R", bound=RunView)
 
 

@@ -18,8 +18,6 @@ from ecad_automl.errors import FileError
 from ecad_automl.files.paths import expand_home
 from ecad_automl.presets import preset_path
 
-__all__ = ["preset_options", "read_search_file"]
-
 _MOST_BYTES = 2**20
 
 # A key of thousands of parts takes tomllib memory that grows with the square of their number.

@@ -10,8 +10,6 @@ from ecad_automl.views.run import Confirmed, RunView, interval_text
 from ecad_automl.views.study import ConfirmedFront
 from studies.confirmation import Confirmation, Verdicts, mean_optimism
 
-__all__ = ["confirmed_front", "confirmed_runs"]
-
 #: Drops grow by orders of magnitude along a front, so that one mean would be that of the harshest schedules.
 _BANDS = (("below 2x", 1.0, 2.0), ("2x to 5x", 2.0, 5.0), ("5x and more", 5.0, math.inf))
 

@@ -8,8 +8,6 @@ from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
 
-__all__ = ["export_run"]
-
 _CONFIDENCE = 0.95
 
 

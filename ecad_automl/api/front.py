@@ -21,8 +21,6 @@ from ecad_automl.views.study import StudyView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Front", "FrontPoint"]
-
 #: Of a data frame.
 _COLUMNS = (
     "trial",

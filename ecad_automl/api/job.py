@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from studies import SearchJob
     from studies.warm_start import Source
 
-__all__ = ["announcement", "search_job"]
-
 _LOGGER = logging.getLogger("ecad_automl.api")
 
 #: Prompts that come with the bundled model.

@@ -15,8 +15,6 @@ from ecad_automl.errors import StorageError
 from storage import Store, redacted
 from studies.config import SETTINGS
 
-__all__ = ["resolved_config"]
-
 #: Here the offspring were called population, the population parents, and the least rank correlation trust.
 _FIRST_SCHEMA = "ecad-automl/search/1"
 

@@ -17,8 +17,6 @@ from ecad_automl.api.terminal import redraws, say, warn
 if TYPE_CHECKING:
     from studies import SearchJob, SearchStatus
 
-__all__ = ["LiveStatus", "outcome", "run_with_status"]
-
 _LOGGER = logging.getLogger("ecad_automl.api")
 
 

@@ -16,8 +16,6 @@ from ecad_automl.models.loading import CHANGED, LoadedModel, load_model, model_r
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.shapes import WEIGHTS
 
-__all__ = ["as_model"]
-
 #: Elements of each tensor that are compared: training, adapters and quantization change them all.
 _ELEMENTS = 256
 

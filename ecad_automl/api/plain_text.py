@@ -9,8 +9,6 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-__all__ = ["PlainConsole", "printable"]
-
 # Control characters but for the line end and tab; what turns the direction of text around, so that it reads as
 # something else; and halves of characters, which no terminal can be sent.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

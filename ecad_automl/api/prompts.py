@@ -15,8 +15,6 @@ from ecad_automl.errors import OptionError, PromptError
 if TYPE_CHECKING:
     from ecad_automl.prompts import PromptSet, PromptSplit
 
-__all__ = ["choose_prompts", "held_out_prompts", "read_named", "split_record"]
-
 
 def read_named(
     console: Console, text: str, column: str | None = None, split: str | None = None, limit: int | None = None

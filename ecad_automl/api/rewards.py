@@ -21,8 +21,6 @@ from ecad_automl.rewards import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FunctionReward", "as_reward", "measured_constraints"]
-
 
 class FunctionReward:
     """A reward that a plain function gives.

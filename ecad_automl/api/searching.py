@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ecad_automl.execution import Execution
     from ecad_automl.rewards import Constraint, PairedReward, Reward
 
-__all__ = ["search"]
-
 
 def search(
     pipe_or_model: Any = None,

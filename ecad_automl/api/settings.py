@@ -18,8 +18,6 @@ from ecad_automl.errors import OptionError
 from ecad_automl.execution.settings import Execution, ExecutorName
 from studies.config import Heuristics, LatencySettings, SearchConfig
 
-__all__ = ["BUNDLED", "SCHEMA", "TABLES", "SearchFile", "help_of", "setting_key", "table_keys"]
-
 #: Of what a study keeps.
 SCHEMA = "ecad-automl/search/2"
 

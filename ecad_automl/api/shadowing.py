@@ -8,8 +8,6 @@ from pathlib import Path
 
 from ecad_automl.errors import EcadError
 
-__all__ = ["refuse_shadowed_packages"]
-
 _PACKAGES = ("storage", "studies", "surrogate")
 
 

@@ -22,8 +22,6 @@ from studies.confirmation import Confirmation, load_confirmation
 from studies.evaluated import minimizes_latency, study_cost, study_front
 from studies.quality import Scale, hypervolume_curve, worst_of_interest
 
-__all__ = ["find_study", "read_study"]
-
 _UNCACHED = "uncached"
 #: Optuna's own; the sampler's class name stands before the colon.
 _GENERATION = "%:generation"

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-__all__ = ["redraws", "say", "warn", "wrapped"]
-
 _LOGGER = logging.getLogger("ecad_automl")
 
 #: Stands for a space that no line may end at; of the private use area, so that no text has it.

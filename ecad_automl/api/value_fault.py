@@ -6,8 +6,6 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-__all__ = ["shown", "value_fault"]
-
 _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",

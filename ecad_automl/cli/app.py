@@ -31,8 +31,6 @@ from ecad_automl.cli.search import search
 from ecad_automl.cli.verbosity import Quiet, Verbose, chosen_verbosity, set_verbosity, with_verbosity
 from ecad_automl.errors import EcadError
 
-__all__ = ["app", "main"]
-
 #: The base of what is wrong with a command line; a class of Click's, of which typer has a copy of its own by now.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
 

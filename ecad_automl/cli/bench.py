@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ecad_automl.latency.result import BenchResult
     from ecad_automl.models import LoadedModel
 
-__all__ = ["bench"]
-
 
 def bench(
     model: Model = "shapes",

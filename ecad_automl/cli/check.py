@@ -16,8 +16,6 @@ from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.errors import StorageError
 from storage import CheckedFile, backup_path, check_database, is_server, redacted, restore
 
-__all__ = ["CheckDocument", "check"]
-
 #: Findings of one kind that are listed; ``--json`` has all.
 _LISTED = 20
 

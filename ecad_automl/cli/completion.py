@@ -12,20 +12,6 @@ import typer
 
 from ecad_automl.errors import EcadError
 
-__all__ = [
-    "complete_cost",
-    "complete_dtype",
-    "complete_executor",
-    "complete_heuristics",
-    "complete_metrics",
-    "complete_model",
-    "complete_preset",
-    "complete_prompts",
-    "complete_reward",
-    "complete_schedule",
-    "complete_study",
-]
-
 #: A search that writes at that moment should not hold a shell up.
 _BUSY_SECONDS = 0.5
 

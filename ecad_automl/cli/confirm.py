@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
     from ecad_automl.rewards import PairedReward, Reward
 
-__all__ = ["confirm", "read_seeds"]
-
 #: One more prompt says more than one more seed of each.
 _SHAPES_PROMPTS = 96
 

@@ -9,8 +9,6 @@ from ecad_automl.errors import StudyError
 from ecad_automl.views.run import RunView, interval_text
 from ecad_automl.views.study import ConfirmedFront, StudyView
 
-__all__ = ["confirmed_of", "show_confirmation"]
-
 
 def confirmed_of(study: StudyView) -> ConfirmedFront:
     """What was confirmed of a study.

@@ -13,8 +13,6 @@ from ecad_automl.cli.documents import ConversionDocument
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, results
 
-__all__ = ["convert"]
-
 
 def convert(
     source: Annotated[

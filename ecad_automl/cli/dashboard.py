@@ -13,8 +13,6 @@ from ecad_automl.cli.output import messages, results
 from ecad_automl.errors import EcadError, EvaluationError, OptionError, StorageError
 from storage import Store
 
-__all__ = ["dashboard"]
-
 #: Prompts whose images fit into a picture that can be read.
 _MOST_IMAGES = 12
 

@@ -18,8 +18,6 @@ from ecad_automl.views.study import StudyView
 from storage import optuna_storage, storage_faults, writer_lock
 from studies.dashboard import Changes, Kind, StudyContent, TrialContent, annotate, trial_pictures
 
-__all__ = ["PictureOptions", "annotate_studies"]
-
 #: Schedules of a front that get notes and pictures: each page carries what is known of all of them.
 _TRIALS = 100
 #: Columns of the plot of computed shares, and points in the background of the front: each page carries all plots.

@@ -16,8 +16,6 @@ from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 from studies.dashboard.content import Artifact, Kind, artifact_id
 
-__all__ = ["AMPLIFICATION", "draw_grids", "draw_heatmaps", "make_folder"]
-
 #: Factor on the difference of pixels, so that it can be seen.
 AMPLIFICATION = 4
 #: Changes with the look of the pictures, so that older ones are drawn anew.

@@ -18,8 +18,6 @@ from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule
 
-__all__ = ["describe"]
-
 _CACHED_BYTES = 2  # of an element in float16 or bfloat16
 
 

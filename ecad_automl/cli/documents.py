@@ -13,26 +13,6 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import ConfirmedFront, StudyView
 
-__all__ = [
-    "ComputedSteps",
-    "ConfirmationDocument",
-    "ConfirmedRun",
-    "ConversionDocument",
-    "DescriptionDocument",
-    "Document",
-    "ExportDocument",
-    "ExportedSchedule",
-    "FrontDocument",
-    "GeneratedRun",
-    "GenerationDocument",
-    "Interval",
-    "MeasuredFigure",
-    "PlotDocument",
-    "ReportDocument",
-    "Run",
-    "SearchDocument",
-]
-
 #: As the user wrote it, relative paths included.
 File = Annotated[Path, PlainSerializer(str)]
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ecad_automl.metrics import FeatureStatistics
     from ecad_automl.schedules.schedule_file import ScheduleFile
 
-__all__ = ["evaluate"]
-
 _SHAPES_PROMPTS = 96
 #: Images of the first call where nobody says, and of the largest that is tried on a device with memory of its own.
 _FIRST_BATCH, _LARGEST_BATCH = 8, 256

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BAD_INPUT", "BROKEN_PIPE", "EPILOG", "FINDINGS", "STOPPED"]
-
 #: ``ecad-automl check`` found something; of other commands, a fault of the program.
 FINDINGS = 1
 

@@ -33,8 +33,6 @@ from ecad_automl.sharing import (
 from ecad_automl.views.run import RunView, interval_text
 from ecad_automl.views.study import StudyView
 
-__all__ = ["export"]
-
 
 def export(
     storage: Storage = "sqlite:///ecad.db",

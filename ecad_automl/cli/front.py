@@ -15,8 +15,6 @@ from ecad_automl.cli.output import new_table, print_json, results
 from ecad_automl.views.run import RunView, interval_text
 from ecad_automl.views.study import StudyView
 
-__all__ = ["front"]
-
 
 def front(
     storage: Storage = "sqlite:///ecad.db",

@@ -20,8 +20,6 @@ from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Re
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.errors import PromptError
 
-__all__ = ["generate"]
-
 _SHAPES_PROMPTS = 6
 
 

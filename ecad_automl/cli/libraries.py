@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 
-__all__ = ["quiet_libraries"]
-
 
 def quiet_libraries() -> None:
     """Only errors from diffusers and transformers, only warnings from Optuna; imports all three.

@@ -10,22 +10,6 @@ import typer
 from ecad_automl.api.settings import help_of
 from ecad_automl.cli.completion import complete_dtype, complete_model, complete_prompts, complete_study
 
-__all__ = [
-    "Column",
-    "Device",
-    "Dtype",
-    "Json",
-    "Limit",
-    "Model",
-    "Moved",
-    "Out",
-    "Prompts",
-    "Revision",
-    "Split",
-    "Storage",
-    "Study",
-]
-
 Model = Annotated[str, typer.Option(help=help_of("model"), autocompletion=complete_model)]
 Moved = Annotated[
     str | None,

@@ -23,8 +23,6 @@ from ecad_automl.cli.documents import Document
 from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 
-__all__ = ["drop_output", "leave_quietly", "messages", "new_table", "print_json", "print_paths", "results", "step"]
-
 _LOGGER = logging.getLogger("ecad_automl.cli")
 
 

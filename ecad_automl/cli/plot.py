@@ -10,8 +10,6 @@ from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.views.study import file_name_of
 
-__all__ = ["plot"]
-
 
 def plot(
     storage: Storage = "sqlite:///ecad.db",

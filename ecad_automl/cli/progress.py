@@ -12,8 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ecad_automl.api.terminal import redraws, say
 
-__all__ = ["LiveProgress"]
-
 _LOGGER = logging.getLogger("ecad_automl.cli")
 
 

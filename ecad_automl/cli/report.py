@@ -23,8 +23,6 @@ from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.study import StudyView
 
-__all__ = ["Format", "report"]
-
 
 class Format(StrEnum):
     """What a report is written as."""

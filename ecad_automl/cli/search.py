@@ -23,8 +23,6 @@ from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import messages, print_json, results
 from storage import redacted
 
-__all__ = ["search"]
-
 _COMPLETED: dict[str, Callable[..., list[str]]] = {
     "model": completion.complete_model,
     "dtype": completion.complete_dtype,

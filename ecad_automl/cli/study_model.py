@@ -18,8 +18,6 @@ from ecad_automl.views.study import StudyView
 if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
 
-__all__ = ["load_again", "load_study_model", "study_images"]
-
 
 def load_again(identity: Mapping[str, Any], moved: str | None, device: str | None) -> LoadedModel:
     """What a study says it was searched with, called as it was there; whether it still is that is not checked.

@@ -22,8 +22,6 @@ from ecad_automl.api.plain_text import printable
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.errors import EcadError
 
-__all__ = ["Quiet", "Verbose", "Verbosity", "chosen_verbosity", "current_verbosity", "set_verbosity", "with_verbosity"]
-
 #: Our packages, whose steps are logged; of others only warnings are.
 _PACKAGES = ("ecad_automl", "studies", "storage", "surrogate")
 _ROOT = Path(ecad_automl.__file__).parents[1]

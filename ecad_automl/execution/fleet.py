@@ -12,8 +12,6 @@ from typing import Any, Protocol
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.protocol import Failure, Outcome, Task
 
-__all__ = ["Engine", "Fleet", "WorkerLostError"]
-
 #: Workers that may be lost one after another without a single task done before it is given up.
 _LOST = 3
 

@@ -7,8 +7,6 @@ from collections import deque
 from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.worker import Worker
 
-__all__ = ["LocalExecutor"]
-
 
 class LocalExecutor:
     """Does a task in each call of ``wait``, whatever its timeout: until then nothing happens.

@@ -19,8 +19,6 @@ from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.setup import WorkerSetup
 from ecad_automl.execution.worker import Worker
 
-__all__ = ["process_fleet"]
-
 
 def process_fleet(
     setup: WorkerSetup, workers: int, devices: Sequence[str] = (), *, evaluation_timeout: float | None = None

@@ -13,8 +13,6 @@ from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.setup import WorkerSetup
 from ecad_automl.execution.worker import Worker
 
-__all__ = ["ray_fleet"]
-
 
 def ray_fleet(
     setup: WorkerSetup,

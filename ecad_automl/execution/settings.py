@@ -12,8 +12,6 @@ from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.protocol import Executor
 from ecad_automl.execution.setup import WorkerSetup
 
-__all__ = ["Execution", "ExecutorName"]
-
 ExecutorName = Literal["local", "processes", "ray"]
 
 

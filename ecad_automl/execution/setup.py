@@ -10,8 +10,6 @@ from typing import Any
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.worker import Worker
 
-__all__ = ["WorkerSetup"]
-
 
 @dataclass(frozen=True)
 class WorkerSetup:

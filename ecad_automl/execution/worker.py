@@ -11,8 +11,6 @@ from ecad_automl.execution.protocol import Failure, Floats, Outcome, Task
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["Scorer", "Worker"]
-
 
 class Scorer(Protocol):
     """The part of :class:`~ecad_automl.judging.evaluation.Evaluator` that tasks need."""

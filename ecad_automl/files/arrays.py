@@ -9,8 +9,6 @@ from typing import IO, Any
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-__all__ = ["MAX_ARCHIVE_BYTES", "read_arrays"]
-
 #: Most bytes that the arrays of an archive may have unpacked: 1 GiB.
 MAX_ARCHIVE_BYTES = 2**30
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from ecad_automl.errors import HubError
 
-__all__ = ["hub_file"]
-
 
 def hub_file(repository: str, name: str, revision: str | None = None, *, kind: str = "model") -> Path:
     """Where a file of a repository lies in the local cache, downloaded if need be.

@@ -13,8 +13,6 @@ from typing import Any
 
 from ecad_automl.errors import FileError
 
-__all__ = ["MAX_JSON_BYTES", "MAX_JSON_DEPTH", "check_depth", "json_text", "read_json_object", "write_text"]
-
 #: Largest JSON file that is read unless a reader has its own bound: 16 MiB.
 MAX_JSON_BYTES = 2**24
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["expand_home"]
-
 
 def expand_home(path: str | Path) -> Path:
     """A path whose leading ``~`` or ``~user`` is that folder; where nobody has that name, the path as it is."""

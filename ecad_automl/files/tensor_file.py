@@ -14,8 +14,6 @@ from ecad_automl.errors import FileError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["only_tensors", "read_state", "read_tensor_file"]
-
 _FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Weights", "hash_state"]
-
 
 @dataclass(frozen=True)
 class Weights:

@@ -14,8 +14,6 @@ from torch.nn import functional
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.flow_shapes.world import ATTRIBUTES, parse_caption
 
-__all__ = ["AttributeClassifier", "attributes_right", "whole_pictures_right"]
-
 _WEIGHTS = "classifier.safetensors"
 _CONFIG = "config.json"
 

@@ -7,18 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.flow_shapes.world import (
-    BACKGROUNDS,
-    COLORS,
-    LAYOUTS,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-    Group,
-    Scene,
-)
-
-__all__ = ["RESOLUTION", "render"]
+from ecad_automl.flow_shapes.world import BACKGROUNDS, LAYOUTS, SHAPES, Group, Scene
+from ecad_automl.shapes.world import COLORS, SIZES, TEXTURES
 
 Floats = NDArray[np.float32]
 Point = tuple[float, float]

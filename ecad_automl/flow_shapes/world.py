@@ -15,26 +15,6 @@ import numpy as np
 from ecad_automl.errors import PromptError
 from ecad_automl.shapes.world import COLORS, SIZES, TEXTURES, Split
 
-__all__ = [
-    "ATTRIBUTES",
-    "BACKGROUNDS",
-    "COLORS",
-    "COUNTS",
-    "LAYOUTS",
-    "RELATIONS",
-    "SHAPES",
-    "SIZES",
-    "TEXTURES",
-    "Group",
-    "Scene",
-    "Split",
-    "parse_caption",
-    "prompts",
-    "random_caption",
-    "random_scene",
-    "vocabulary",
-]
-
 SHAPES = ("circle", "square", "triangle", "diamond")
 BACKGROUNDS = ("white", "gray", "black", "pink", "mint")
 #: How many objects a group has; the article stands for one.

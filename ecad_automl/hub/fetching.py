@@ -8,8 +8,6 @@ from pathlib import Path
 from ecad_automl.errors import HubError
 from ecad_automl.schedules.schedule_file import MAX_SCHEDULE_BYTES
 
-__all__ = ["commit_of", "failures", "fetch_first", "reason_of"]
-
 
 def fetch_first(repo: str, names: Sequence[str], revision: str | None) -> Path:
     """The first of some files that a model repository has, from the local cache where it is there.

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from ecad_automl.errors import FileError
 
-__all__ = ["INDEX", "SCHEDULE", "inside", "is_plain", "make_folder", "schedule_paths"]
-
 #: The one schedule of a folder or repository.
 SCHEDULE = "schedule.json"
 

@@ -24,17 +24,6 @@ from ecad_automl.schedules.schedule_file import (
     schedule_sha256,
 )
 
-__all__ = [
-    "INDEX_SCHEMA",
-    "IndexEntry",
-    "ScheduleIndex",
-    "entry_of",
-    "load_index",
-    "read_index",
-    "save_index",
-    "save_schedules",
-]
-
 INDEX_SCHEMA = "ecad-automl/index/1"
 
 _WHAT = "schedule index"

@@ -11,8 +11,6 @@ from ecad_automl.hub.index import ScheduleIndex, fetched_index, read_index
 from ecad_automl.hub.reference import local_path, reference_of
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 
-__all__ = ["load_pretrained"]
-
 
 def load_pretrained(
     name_or_path: str | Path, *, revision: str | None = None, filename: str | None = None

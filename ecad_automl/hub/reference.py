@@ -9,8 +9,6 @@ from pathlib import Path
 from ecad_automl.errors import HubError, OptionError
 from ecad_automl.hub.folder import is_plain
 
-__all__ = ["HubReference", "local_path", "parse_reference", "reference_of"]
-
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _REVISION = re.compile(r"[^\s\\:*?\"<>|~^\0-\x1f\x7f]{1,255}")
 _REFERENCE = re.compile(rf"(?P<repo>{_PART}/{_PART})(?:/(?P<file>[^@\\\0]+\.json))?(?:@(?P<revision>[^@\s]+))?")

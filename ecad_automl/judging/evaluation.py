@@ -19,8 +19,6 @@ from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_sco
 from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["Evaluation", "Evaluator", "check_prompts", "generate_batch", "judged"]
-
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from ecad_automl.schedules.schedule_file import software_versions
 
-__all__ = ["machine"]
-
 
 def machine() -> dict[str, object]:
     """Processor, cores, system and versions."""

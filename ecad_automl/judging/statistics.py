@@ -8,19 +8,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Interval",
-    "MeanDifference",
-    "bootstrap_interval",
-    "half_width",
-    "holm",
-    "paired_difference",
-    "probability_better",
-    "prompt_interval",
-    "unpaired_interval",
-    "win_rate",
-]
-
 
 @dataclass(frozen=True)
 class MeanDifference:

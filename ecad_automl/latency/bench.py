@@ -20,8 +20,6 @@ from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, tim
 from ecad_automl.models import LoadedModel
 from ecad_automl.models.generation import encode_prompts, remembered_texts, stack_prompts
 
-__all__ = ["Calls", "device_name", "run_bench"]
-
 
 class Calls:
     """Prepared calls of a pipeline.

@@ -18,8 +18,6 @@ from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["calibrate_latency"]
-
 _WARMUP = 2
 #: Where one pass over the schedules gives no better error than this, the machine is noisy, and another pass follows.
 _GOOD_ERROR = 0.02

@@ -13,8 +13,6 @@ from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["UNCACHED", "Contender", "fewer_steps", "fitted", "nearest_steps", "scheduled", "uncached"]
-
 UNCACHED = "uncached"
 
 #: diffusers' PixArt takes a single step for a sign of a distilled model and then fails.

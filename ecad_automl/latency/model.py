@@ -19,8 +19,6 @@ from ecad_automl.errors import EvaluationError, StorageError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule, effective_compute
 
-__all__ = ["FEWEST_SCHEDULES", "Floats", "LatencyModel", "fit_latency", "latency_terms", "term_names"]
-
 Floats = NDArray[np.float64]
 
 SCHEMA = "ecad-automl/latency/1"

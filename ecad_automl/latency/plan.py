@@ -8,8 +8,6 @@ from typing import Protocol
 
 from ecad_automl.errors import EvaluationError
 
-__all__ = ["PROMPTS", "SETTLE", "BenchPlan", "Progress", "silent"]
-
 #: Calls that are not timed whenever a schedule or a cache was put on.
 SETTLE = 1
 

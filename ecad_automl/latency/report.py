@@ -10,8 +10,6 @@ from rich.table import Table
 from ecad_automl.files.json_file import json_text, write_text
 from ecad_automl.latency.result import Batch, BenchResult, Row, Spread, spread
 
-__all__ = ["failures", "table", "write_json"]
-
 
 def table(batch: Batch, *, whole: bool) -> Table:
     """The rows of one batch size: medians of times and of speedups over the uncached run of the same rounds.

@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["SCHEMA", "Batch", "BenchResult", "Kind", "Row", "Spread", "speedup", "spread"]
-
 SCHEMA = "ecad-automl/bench/1"
 
 #: What a row runs: the plain pipeline, under a schedule, the plain pipeline with fewer steps, or with another cache.

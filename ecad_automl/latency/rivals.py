@@ -16,8 +16,6 @@ from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.latency.contenders import Contender
 from ecad_automl.models.generation import GenerationSettings
 
-__all__ = ["rivals"]
-
 _REGISTRY = "_diffusers_hook"
 
 MakeConfig = Callable[[Any], Any]

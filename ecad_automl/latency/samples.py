@@ -10,8 +10,6 @@ from ecad_automl.schedules.heuristics import random_bands
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 
-__all__ = ["random_schedules"]
-
 #: Shares of computes, from harsh to gentle.
 _SHARES = (0.05, 0.95)
 

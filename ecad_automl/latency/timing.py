@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Clock", "Timing", "clock_of", "interleaved", "time_call"]
-
 T = TypeVar("T")
 
 

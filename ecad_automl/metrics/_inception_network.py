@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["INCEPTION_FEATURES", "InceptionV3"]
-
 INCEPTION_FEATURES = 2048
 """Channels of the last block; their means over the image are the features of FID."""
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ecad_automl.errors import RewardError
 
-__all__ = ["check_pairs", "torchmetrics_part"]
-
 
 def check_pairs(name: str, images: Tensor, references: Tensor, *, smallest: int = 1) -> None:
     """See that images and references are of one shape, ``(n, 3, h, w)`` floats.

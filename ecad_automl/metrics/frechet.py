@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from ecad_automl.errors import EvaluationError
 from ecad_automl.metrics.statistics import FeatureStatistics
 
-__all__ = ["frechet_distance"]
-
 
 def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
     """Squared Fréchet distance of the two Gaussians; of Inception features, the FID of Heusel et al. 2017.

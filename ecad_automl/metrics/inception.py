@@ -17,8 +17,6 @@ from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.metrics._inception_network import InceptionV3
 
-__all__ = ["RESIZES", "InceptionFeatures", "resize_like_tensorflow"]
-
 _URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 _SIDE = 299
 

@@ -14,8 +14,6 @@ from ecad_automl.files.tensor_file import only_tensors
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.metrics._pairs import check_pairs, torchmetrics_part
 
-__all__ = ["LPIPS"]
-
 _NETS = ("alex", "vgg", "squeeze")
 _BATCH = 16
 #: AlexNet has nothing left of smaller images after its poolings.

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from ecad_automl.metrics._pairs import check_pairs, torchmetrics_part
 
-__all__ = ["PSNR", "SSIM"]
-
 _FUNCTIONS = "torchmetrics.functional.image"
 _BATCH = 16
 _SSIM_WINDOW = 11

@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import EvaluationError, FileError
 
-__all__ = ["FeatureStatistics", "StatisticsOrigin", "statistics_path"]
-
 _SCHEMA = "ecad-automl/feature-statistics/1"
 _DIGITS = 16
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from ecad_automl.patching import replaced
 
-__all__ = ["GenerationSettings", "encode_prompts", "remembered_texts", "stack_prompts", "takes_embeddings"]
-
 # How the text inputs of some pipelines are prepared; all others are given plain text.
 _PREPARED = {
     "PixArtAlphaPipeline": "pixart",

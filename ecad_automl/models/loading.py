@@ -19,8 +19,6 @@ from ecad_automl.runtime.families import family_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.shapes import WEIGHTS
 
-__all__ = ["CHANGED", "LoadedModel", "default_settings", "load_model", "model_layout", "model_revision"]
-
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 #: How the revision of a pipeline begins whose weights are not those of its source.

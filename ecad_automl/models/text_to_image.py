@@ -11,8 +11,6 @@ from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.runtime.families import FAMILIES
 
-__all__ = ["check_text_to_image", "default_settings", "supported_pipelines"]
-
 # What a call takes in pipelines that need more than a text, or that make something else than an image.
 _NEEDS_MORE = ("control_image", "control_video", "mask_image", "max_area", "num_frames")
 

@@ -13,20 +13,6 @@ from ecad_automl.errors import FileError, PromptError
 from ecad_automl.prompts.prompt_set import listed, shown
 from ecad_automl.prompts.table import Table
 
-__all__ = [
-    "INSTALL",
-    "MAX_COLUMNS",
-    "MAX_PARQUET_BYTES",
-    "MAX_PARQUET_ROWS",
-    "MAX_TEXT_BYTES",
-    "parse_table",
-    "read_json",
-    "read_json_lines",
-    "read_lines",
-    "read_parquet",
-    "read_text",
-]
-
 #: Largest text, JSON or CSV file that is read: the captions of COCO 2017, the largest known set, are 92 MB.
 MAX_TEXT_BYTES = 2**28
 #: Largest parquet file that is read; of its columns, only those that are needed. It bounds these written out, too.

@@ -14,8 +14,6 @@ from ecad_automl.prompts.files import INSTALL
 from ecad_automl.prompts.prompt_set import Entry
 from ecad_automl.prompts.table import choose_columns
 
-__all__ = ["HubId", "fetch_file", "load_entries", "parse_hub_id"]
-
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _HUB_ID = re.compile(rf"(?P<repo>{_PART}/{_PART})(?P<rest>(?:[@:][^@:\s]+){{0,2}})")
 _COMMIT = re.compile(r"@([0-9a-f]{40})/")

@@ -9,8 +9,6 @@ from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import Entry, shown
 from ecad_automl.prompts.table import choose_columns
 
-__all__ = ["json_entries", "record_entries"]
-
 
 def json_entries(data: object, column: str | None, where: str) -> list[Entry]:
     """Prompts and categories of a JSON value.

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 
 from ecad_automl.errors import PromptError
 
-__all__ = ["Entry", "PromptSet", "collect", "listed", "shown"]
-
 #: The text of a prompt and its category, as a file holds them: of any type, not yet checked.
 Entry = tuple[object, object]
 

@@ -12,8 +12,6 @@ from ecad_automl.prompts.json_entries import record_entries
 from ecad_automl.prompts.prompt_set import Entry, shown
 from ecad_automl.prompts.table import Table, table_entries
 
-__all__ = ["PARTI_COLUMNS", "Content", "PublishedForm", "published_names", "recognize", "with_suffix"]
-
 #: What a file holds: a table, or a JSON value.
 Content = object
 

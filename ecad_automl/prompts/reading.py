@@ -22,8 +22,6 @@ from ecad_automl.prompts.prompt_set import Entry, PromptSet, collect
 from ecad_automl.prompts.published import PARTI_COLUMNS, Content, published_names, recognize, with_suffix
 from ecad_automl.prompts.table import CATEGORY_COLUMNS, PROMPT_COLUMNS, Table, table_entries
 
-__all__ = ["SUFFIXES", "read_prompt_set"]
-
 #: Suffixes of files that can be read.
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
 

@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import PromptSet, shown
 
-__all__ = ["Fingerprint", "SplitRecord"]
-
 
 class Fingerprint(BaseModel):
     """What tells prompts from others.

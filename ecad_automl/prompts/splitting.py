@@ -10,8 +10,6 @@ from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import PromptSet, shown
 from ecad_automl.prompts.split_record import Fingerprint, SplitRecord
 
-__all__ = ["PromptSplit", "check_split", "split_prompts"]
-
 
 @dataclass(frozen=True)
 class PromptSplit:

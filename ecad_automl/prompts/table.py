@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import Entry, listed
 
-__all__ = ["CATEGORY_COLUMNS", "PROMPT_COLUMNS", "Table", "choose_columns", "table_entries"]
-
 #: Names of the column of prompts, the first that exists is taken.
 PROMPT_COLUMNS = ("prompt", "Prompt", "prompts", "Prompts", "caption", "Caption", "text", "Text")
 #: Names of the column of categories, the first that exists is taken.

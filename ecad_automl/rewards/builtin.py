@@ -13,8 +13,6 @@ from ecad_automl.rewards.protocol import PairedReward, Reward
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BUILTIN"]
-
 Maker = Callable[[str | None, "str | torch.device | None", "torch.dtype | None"], Reward | PairedReward]
 """From the text after "=", a device and a type, each or none."""
 

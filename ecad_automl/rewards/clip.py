@@ -22,8 +22,6 @@ from ecad_automl.rewards.clip_encoder import (
 from ecad_automl.rewards.preprocessing import Images, check_images, fit_longest, to_unit_tensors
 from ecad_automl.rewards.protocol import Floats
 
-__all__ = ["CLIPScore", "HPSv2", "PickScore"]
-
 #: Both preference models were tuned from it, and their authors take its tokenizer and preprocessing.
 _LAION_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 _HPS_REPOSITORY = "xswu/HPSv2"

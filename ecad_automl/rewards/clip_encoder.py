@@ -15,8 +15,6 @@ from ecad_automl.files.paths import expand_home
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.preprocessing import Images, to_pil
 
-__all__ = ["ClipEncoder", "check_keys", "clip_preprocessing", "clip_tokenizer", "processor_files"]
-
 Preprocess = Callable[[Images], Tensor]
 
 #: A folder with one of each has its own processor.

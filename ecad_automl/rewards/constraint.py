@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from ecad_automl.errors import RewardError
 
-__all__ = ["Constraint", "parse_constraint"]
-
 _FORM = re.compile(r"(?P<metric>[^<>]+?)\s*(?P<sign>>=|<=)\s*(?P<bound>[^\s<>]+)")
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from ecad_automl.rewards.protocol import Floats
 
-__all__ = ["FidelityReward"]
-
 
 class FidelityReward:
     """Minus the root mean squared pixel distance, in [-1, 0]; 0 is the uncached image itself."""

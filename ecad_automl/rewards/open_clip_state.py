@@ -12,8 +12,6 @@ from transformers import CLIPConfig, CLIPModel
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.clip_encoder import check_keys
 
-__all__ = ["clip_config", "clip_model", "to_transformers"]
-
 _BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
 _IN_BLOCK = {
     "ln_1": "layer_norm1",

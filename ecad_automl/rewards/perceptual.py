@@ -11,8 +11,6 @@ from torch import Tensor
 from ecad_automl.rewards.fidelity import FidelityReward
 from ecad_automl.rewards.protocol import Floats
 
-__all__ = ["PerceptualFidelity", "perceptual_distance"]
-
 #: Added to the length of a feature vector, so that one of zeros has a direction.
 _EPSILON = 1e-6
 

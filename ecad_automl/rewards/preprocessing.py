@@ -11,8 +11,6 @@ from torch.nn import functional
 
 from ecad_automl.errors import PromptError, RewardError
 
-__all__ = ["Images", "check_images", "fit_longest", "to_pil", "to_unit_tensors"]
-
 Images = Tensor | Sequence[Image.Image]
 """``(n, 3, h, w)`` floats in [0, 1], or ``n`` pictures of any sizes."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ecad_automl.files.weights import Weights
 
-__all__ = ["Floats", "PairedReward", "Reward", "check_scores", "higher_is_better", "weights_of"]
-
 Floats = NDArray[np.float64]
 
 

@@ -16,8 +16,6 @@ from ecad_automl.rewards.weighted import Term, parse_sum, weigh
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ENTRY_POINTS", "load_reward", "reward_names"]
-
 ENTRY_POINTS = "ecad_automl.rewards"
 """The group of entry points by which installed packages bring rewards."""
 

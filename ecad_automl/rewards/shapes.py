@@ -13,8 +13,6 @@ from ecad_automl.rewards.protocol import Floats
 from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.world import parse_caption
 
-__all__ = ["ShapesCaptionReward", "ShapesMargin", "ShapesReward"]
-
 #: Chance that the classifier errs whatever it says: bounds the cost of one wrong attribute at about ln(0.01 / 6).
 _LAPSE = 0.01
 #: Nats that a root mean squared distance of 1.0 to the uncached image costs; caching commonly gives 0.01 to 0.1.

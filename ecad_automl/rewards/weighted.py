@@ -17,8 +17,6 @@ from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_sco
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Term", "WeightedPairedReward", "WeightedReward", "maximized", "parse_sum", "weigh"]
-
 _TERM = re.compile(r"(?P<minus>-)?\s*(?:(?P<weight>[0-9.][0-9.eE-]*)\s*\*)?\s*(?P<name>[^\s*-][^*]*)")
 
 

@@ -27,8 +27,6 @@ from ecad_automl.schedules.schedule import Schedule
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["CompileMode", "ScheduleHandle", "apply_schedule"]
-
 #: The modes of ``torch.compile``; the last two replay CUDA graphs on CUDA.
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 

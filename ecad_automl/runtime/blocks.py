@@ -16,19 +16,6 @@ from ecad_automl.runtime.cache import Output
 from ecad_automl.runtime.families import Component, family_of
 from ecad_automl.schedules.layout import Slot
 
-__all__ = [
-    "Block",
-    "Forward",
-    "SlotCall",
-    "Visit",
-    "blocks_of",
-    "parts_of",
-    "slots_of",
-    "text_modules",
-    "text_paths",
-    "visited_slots",
-]
-
 Forward = Callable[..., Any]
 
 #: A call of a slot's module in a block: its place among the block's slots, and how many calls of it came before in

@@ -10,8 +10,6 @@ import torch
 
 from ecad_automl.runtime.steps import ContextKey
 
-__all__ = ["CachedOutputs", "Entry", "Kept", "Output", "OutputCache", "TextOutputs", "tensors_in"]
-
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import fx
 
-__all__ = ["fuse_cached_adds", "is_fresh"]
-
 _ADDS = ("add", "__add__", "__radd__", operator.add, torch.add)
 _PRODUCTS = ("mul", "__mul__", "__rmul__", operator.mul, torch.mul)
 _FRESH = (*_ADDS, torch.addcmul, "addcmul_", "add_")

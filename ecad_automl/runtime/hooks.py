@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     # Named so since 0.41; earlier, contexts are strings.
     from diffusers.hooks.hooks import CacheContext
 
-__all__ = ["HOOK_NAME", "ContextName", "ForwardHook", "VisitModule", "attach", "has_only_ours", "is_held"]
-
 HOOK_NAME = "ecad_automl"
 
 _REGISTRY = "_diffusers_hook"

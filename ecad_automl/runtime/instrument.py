@@ -23,8 +23,6 @@ from ecad_automl.runtime.steps import Call, OtherThreadError, Shapes, StepTracke
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["Instrument", "Visitor"]
-
 
 class Visitor(Protocol):
     """What is done in the transformer calls of a pipeline."""

@@ -18,8 +18,6 @@ from ecad_automl.schedules.layout import Layout
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["layout_from_config", "layout_of"]
-
 
 def layout_of(
     pipe: DiffusionPipeline,

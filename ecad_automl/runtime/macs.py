@@ -16,8 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout, Slot
 
-__all__ = ["count_layout"]
-
 
 def count_layout(
     transformer: nn.Module,

@@ -24,8 +24,6 @@ from ecad_automl.schedules.drift import Drift
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["measure_drift"]
-
 _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 

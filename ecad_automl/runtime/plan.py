@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.schedules.schedule import Bits, Schedule, held_outputs
 
-__all__ = ["Action", "actions", "plan_of"]
-
 
 class Action(IntEnum):
     """What to do with one slot at one step."""

@@ -24,8 +24,6 @@ from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, flatten
 from ecad_automl.schedules.schedule import Schedule, held_outputs
 
-__all__ = ["PrefixRun"]
-
 _CONSTANTS = (bool, int, float, str, type(None))
 
 

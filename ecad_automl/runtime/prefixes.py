@@ -16,8 +16,6 @@ from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.state import ModuleState, why_not_repeatable
 from ecad_automl.runtime.structure import Spec
 
-__all__ = ["Fingerprints", "Prefix", "PrefixReport", "Prefixes"]
-
 
 @dataclass(frozen=True)
 class PrefixReport:

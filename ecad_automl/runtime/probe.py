@@ -20,8 +20,6 @@ from ecad_automl.schedules.layout import Layout
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["layout_of_call"]
-
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 

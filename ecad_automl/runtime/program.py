@@ -17,8 +17,6 @@ from ecad_automl.runtime.plan import Action
 from ecad_automl.runtime.record import Recording
 from ecad_automl.runtime.structure import Spec
 
-__all__ = ["Compiler", "Functions", "Program", "Step"]
-
 # Kept at most: batches, sizes and lengths of texts each make programs of their own.
 _MAX_PROGRAMS = 256
 

@@ -18,8 +18,6 @@ from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_
 from ecad_automl.runtime.cache import Output
 from ecad_automl.runtime.structure import OpaqueValueError, Spec, flatten
 
-__all__ = ["Recording", "record"]
-
 # What may be asked of a tensor without reading its elements.
 _METADATA = frozenset(
     (

@@ -16,8 +16,6 @@ from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, Spec, build_like, flatten, rebuild
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["ScheduledRun"]
-
 _FRESH = (Action.COMPUTE, Action.STORE)
 
 # The same work with nothing freed and everything kept.

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from ecad_automl.errors import EvaluationError
 
-__all__ = ["scheduler_response"]
-
 #: Latents that the scheduler is run on: many enough for what it does to single values to average out.
 _SHAPE = (1, 4, 8, 8)
 

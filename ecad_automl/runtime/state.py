@@ -12,8 +12,6 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ecad_automl.runtime.hooks import has_only_ours
 
-__all__ = ["ModuleState", "why_not_repeatable"]
-
 # Hooks are looked at by why_not_repeatable; there are many lists of them.
 _LEFT_OUT = frozenset(("forward", "_diffusers_hook", *vars(nn.Module()))) - {
     "training",

@@ -19,8 +19,6 @@ from ecad_automl.errors import CacheStateError, ScheduleError
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
 
-__all__ = ["Call", "ContextKey", "OtherThreadError", "Shapes", "StepTracker"]
-
 #: A guidance branch: the name that the pipeline gives it (None where it gives none) and how many calls of that name
 #: came before in the same step.
 ContextKey = tuple[str | None, int]

@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Arguments", "OpaqueValueError", "Signature", "Spec", "build_like", "flatten", "rebuild"]
-
 #: All of a value but the contents of its tensors; equal specs mean that the same program can run.
 Spec = Hashable
 

@@ -12,9 +12,6 @@ from ecad_automl.errors import ScheduleError, StorageError
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.schedules.layout import Layout
 
-__all__ = ["Drift"]
-
-
 _ARRAYS = ("distance", "magnitude", "output", "response")
 
 

@@ -17,8 +17,6 @@ from ecad_automl.schedules.ecad_macs import FLUX, PIXART, ecad_layout
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["EcadFile", "ecad_macs", "read_ecad", "write_ecad"]
-
 _WHAT = "schedule file of the ECAD authors"
 _DOUBLE = "transformer_blocks."
 _SINGLE = "single_transformer_blocks."

@@ -13,8 +13,6 @@ from typing import Any
 
 from ecad_automl.schedules.layout import Layout, Slot
 
-__all__ = ["FLUX", "PIXART", "ecad_layout"]
-
 PIXART = "PixArtTransformer2DModel"
 FLUX = "FluxTransformer2DModel"
 

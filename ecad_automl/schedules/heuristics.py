@@ -18,8 +18,6 @@ from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["all_compute", "default_heuristics", "fora", "is_published", "pab", "random_bands", "tgate"]
-
 _CROSS = "attn2"  # the name of cross-attention in every diffusers transformer that has a separate one
 
 

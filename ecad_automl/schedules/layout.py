@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["Layout", "Slot"]
-
 
 @dataclass(frozen=True)
 class Slot:

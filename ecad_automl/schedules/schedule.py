@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout
 
-__all__ = ["Bits", "Schedule", "effective_compute", "held_outputs", "staleness"]
-
 Bits = NDArray[np.bool_]
 
 

@@ -19,21 +19,6 @@ from ecad_automl.files.json_file import json_text, read_json_object, write_text
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 
-__all__ = [
-    "MAX_SCHEDULE_BYTES",
-    "SCHEMA",
-    "Measured",
-    "ScheduleFile",
-    "ScheduleMetadata",
-    "from_document",
-    "load_schedule",
-    "relevant_scheduler_config",
-    "save_schedule",
-    "schedule_sha256",
-    "software_versions",
-    "to_document",
-]
-
 SCHEMA = "ecad-automl/schedule/1"
 
 #: Largest schedule file that is read: 2 MiB. One of 1,000 steps and 200 slots has 0.3 MiB.

@@ -11,8 +11,6 @@ from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Bits, Schedule
 
-__all__ = ["counterparts", "move_schedule"]
-
 
 def move_schedule(schedule: Schedule, layout: Layout, steps: int) -> Schedule:
     """The schedule that does on another layout, in another number of steps, what this one does on its own.

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.shapes.world import ATTRIBUTES
 
-__all__ = ["AttributeClassifier"]
-
 _WEIGHTS = "classifier.safetensors"
 _CONFIG = "config.json"
 

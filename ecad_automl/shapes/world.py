@@ -15,25 +15,6 @@ import numpy as np
 
 from ecad_automl.errors import PromptError
 
-__all__ = [
-    "ATTRIBUTES",
-    "BACKGROUNDS",
-    "COLORS",
-    "LAYOUTS",
-    "SHAPES",
-    "SIZES",
-    "TEXTURES",
-    "Scene",
-    "SceneObject",
-    "Split",
-    "parse_caption",
-    "prompts",
-    "random_caption",
-    "random_object",
-    "random_scene",
-    "vocabulary",
-]
-
 SIZES = ("small", "large")
 TEXTURES = ("solid", "striped", "hollow")
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple")

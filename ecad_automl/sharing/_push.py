@@ -9,8 +9,6 @@ from ecad_automl.errors import HubError
 from ecad_automl.hub.fetching import failures, reason_of
 from ecad_automl.sharing.card_file import CARD, replaceable
 
-__all__ = ["PushOptions", "push_folder"]
-
 
 class PushOptions(TypedDict, total=False):
     """How something is sent to the hub.

@@ -10,8 +10,6 @@ from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, schedule
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table
 from ecad_automl.sharing.snippet import apply_snippet, is_commit, literal
 
-__all__ = ["collection_card", "schedule_card"]
-
 _LIBRARY = "ecad-automl"
 
 

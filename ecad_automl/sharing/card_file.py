@@ -9,8 +9,6 @@ from pathlib import Path
 from ecad_automl.errors import FileError
 from ecad_automl.files.json_file import write_text
 
-__all__ = ["CARD", "check_card", "replaceable", "sealed", "write_card"]
-
 #: The model card.
 CARD = "README.md"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["cell", "code", "fenced", "plain", "quote", "table"]
-
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 

@@ -15,8 +15,6 @@ from ecad_automl.sharing._push import PushOptions, push_folder
 from ecad_automl.sharing.card import collection_card, schedule_card
 from ecad_automl.sharing.card_file import check_card, write_card
 
-__all__ = ["PushOptions", "push_schedule", "push_schedules", "save_pretrained"]
-
 
 def save_pretrained(
     folder: str | Path,

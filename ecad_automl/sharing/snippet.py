@@ -8,8 +8,6 @@ from typing import Any
 
 from ecad_automl.schedules.schedule_file import ScheduleFile
 
-__all__ = ["PROMPT", "apply_snippet", "call_arguments", "is_commit", "literal"]
-
 #: A prompt for those who have none.
 PROMPT = "a photo of a red ball on a wooden table"
 

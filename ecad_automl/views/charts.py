@@ -19,17 +19,6 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import StudyView
 
-__all__ = [
-    "Chart",
-    "compute_chart",
-    "front_chart",
-    "hypervolume_chart",
-    "painted",
-    "significant",
-    "spread",
-    "surrogate_chart",
-]
-
 #: Colors that stay apart for color-blind readers (Okabe and Ito, 2008), as in the pictures of ``ecad-automl plot``.
 _LIGHT = {
     "blue": "#0072B2",

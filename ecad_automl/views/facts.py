@@ -5,8 +5,6 @@ from __future__ import annotations
 from ecad_automl.views.run import Kind
 from ecad_automl.views.study import StudyView
 
-__all__ = ["study_facts"]
-
 
 def study_facts(study: StudyView) -> dict[str, str]:
     """Label to text; what follows a line break is an aside."""

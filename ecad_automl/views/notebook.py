@@ -9,8 +9,6 @@ import numpy as np
 
 from ecad_automl.schedules.schedule import Bits, Schedule, staleness
 
-__all__ = ["BLUE", "ORANGE", "schedule_html", "show_in_ipython"]
-
 #: Colors that stand out from white and from black, and from each other for color-blind readers.
 BLUE = "#2a85c8"
 ORANGE = "#d9730d"

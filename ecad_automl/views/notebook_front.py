@@ -10,8 +10,6 @@ from ecad_automl.views.notebook import BLUE, ORANGE
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 
-__all__ = ["front_html"]
-
 _WIDTH, _HEIGHT, _MARGIN = 360, 150, 8
 _SHOWN_SPEEDUP = 5.0
 

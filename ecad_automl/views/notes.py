@@ -12,8 +12,6 @@ from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
 from ecad_automl.views.usage import FOLDER, command, exported_file, python_snippet
 
-__all__ = ["NotePicture", "schedule_note", "study_note"]
-
 _PROMPTS = 6
 _ROWS = 24
 #: Characters of a prompt in a line of code that fit beside the list of trials.

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Confirmed", "Kind", "RunView", "interval_text"]
-
 Interval = tuple[float, float]
 
 

@@ -13,8 +13,6 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
 
-__all__ = ["ConfirmedFront", "GenerationView", "StudyView", "file_name_of"]
-
 
 @dataclass(frozen=True)
 class GenerationView:

@@ -10,8 +10,6 @@ from ecad_automl.sharing.snippet import PROMPT, apply_snippet
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 
-__all__ = ["FOLDER", "command", "exported_file", "python_snippet"]
-
 #: Where the commands put files.
 FOLDER = "schedules"
 

@@ -9,8 +9,6 @@ from optuna.trial import FrozenTrial, Trial
 from ecad_automl.errors import StudyError
 from studies import attributes
 
-__all__ = ["Bits", "genome_of", "pack_bits", "unpack_bits"]
-
 Bits = NDArray[np.bool_]
 
 

@@ -23,8 +23,6 @@ from studies.breeding import Descriptor, GenomeSampler, Measured, Plan, Proposal
 from studies.breeding.stale import enqueue
 from studies.config import BreedingConfig
 
-__all__ = ["PackedBinarySampler", "enqueue_bits", "suggest_bits"]
-
 Floats = NDArray[np.float64]
 
 

@@ -38,8 +38,6 @@ from surrogate import (
     segments,
 )
 
-__all__ = ["Exact", "PackedBits", "default_descriptors", "operators_of", "predicted"]
-
 Floats = NDArray[np.float64]
 
 Exact = Callable[[Bits], Any]

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from studies.breeding.space import Candidate, Past
 from surrogate import Reference, hypervolume_improvement, non_dominated, staircase
 
-__all__ = ["SEPARATOR", "improvements", "operator_odds"]
-
 Floats = NDArray[np.float64]
 
 #: Between the names of the operators that made a child together.

@@ -6,8 +6,6 @@ import numpy as np
 
 from studies.breeding.grid import Bits, Crossover, Grid
 
-__all__ = ["CROSSOVERS", "multipoint", "rectangle", "slotwise", "stepwise", "uniform"]
-
 POINTS = 4
 
 

@@ -12,8 +12,6 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from ecad_automl.errors import OptionError, StudyError
 
-__all__ = ["Descriptor", "describe", "distributions", "share_of"]
-
 
 @dataclass(frozen=True)
 class Descriptor:

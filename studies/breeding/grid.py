@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["Bits", "Crossover", "Grid", "Mutation"]
-
 Bits = NDArray[np.bool_]
 
 

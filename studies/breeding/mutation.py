@@ -6,20 +6,6 @@ import numpy as np
 
 from studies.breeding.grid import Bits, Grid, Mutation
 
-__all__ = [
-    "MUTATIONS",
-    "copy_slot",
-    "copy_step",
-    "flip_bits",
-    "move_compute",
-    "swap",
-    "swap_steps",
-    "toggle_band",
-    "toggle_blocks",
-    "toggle_run",
-    "toggle_step",
-]
-
 EXPECTED_FLIPS = 3.0
 EXPECTED_MOVES = 3.0
 

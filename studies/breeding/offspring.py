@@ -12,8 +12,6 @@ from studies.breeding.crossover import CROSSOVERS
 from studies.breeding.grid import Bits, Crossover, Grid, Mutation
 from studies.breeding.mutation import MUTATIONS
 
-__all__ = ["breed"]
-
 CROSSOVER_RATE = 0.5
 MUTATION_RATE = 0.8
 

@@ -15,8 +15,6 @@ from studies.breeding.space import Candidate, Expected, Genes, Past, Pending, Pr
 from studies.config import BreedingConfig
 from surrogate import Accuracy, Reference, choose_batch
 
-__all__ = ["FEWEST_FOR_A_FIT", "Plan", "Proposal", "propose"]
-
 #: Fewest evaluated candidates from which a surrogate is fitted.
 FEWEST_FOR_A_FIT = 12
 #: Times that the parents may breed a pool's worth of children to fill the pool with distinct ones.

@@ -21,8 +21,6 @@ from studies.breeding.space import Candidate, Past, Pending, Space
 from studies.config import BreedingConfig
 from studies.trials import EVALUATED
 
-__all__ = ["GenomeSampler", "Measured"]
-
 Floats = NDArray[np.float64]
 
 

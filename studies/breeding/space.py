@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from studies.breeding.descriptors import Descriptor
 from surrogate import Accuracy, Forecast, Reference, non_dominated
 
-__all__ = ["Candidate", "Expected", "Genes", "Past", "Pending", "Predict", "Space"]
-
 Floats = NDArray[np.float64]
 Genes = NDArray[Any]
 """Of one candidate an array of bits or small integers, of several these stacked."""

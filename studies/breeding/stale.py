@@ -9,8 +9,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies import attributes
 
-__all__ = ["enqueue", "release", "release_stale"]
-
 
 def release_stale(study: Study) -> int:
     """Fail the trials that an earlier process left running, and queue seeds among them again.

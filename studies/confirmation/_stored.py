@@ -21,8 +21,6 @@ from storage import ConfirmationRecord, Store
 from studies.confirmation._verdicts import Run, Verdicts, judge
 from studies.evaluated import study_cost, study_front
 
-__all__ = ["Confirmation", "check_unseen", "load_confirmation", "sample_key", "uncached_genome"]
-
 _SEARCHED = "uncached"
 
 

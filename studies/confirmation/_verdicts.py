@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.judging.statistics import Interval, holm, probability_better, prompt_interval, unpaired_interval
 
-__all__ = ["Run", "Verdict", "Verdicts", "front_share", "judge", "mean_optimism"]
-
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 

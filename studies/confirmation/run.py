@@ -41,8 +41,6 @@ from studies.job import SearchJob, study_identity
 from studies.latency import stored_latency_model
 from studies.seeds import UNCACHED
 
-__all__ = ["CONFIRMATION", "ConfirmationJob", "ConfirmationObserver", "Planned", "pending_runs", "run_confirmation"]
-
 #: The attribute of the Optuna study that holds what was confirmed: those of finished trials cannot be written.
 CONFIRMATION = "confirmation"
 

@@ -3,7 +3,7 @@
 from studies.dashboard.annotate import Changes, annotate
 from studies.dashboard.content import Artifact, Kind, StudyContent, TrialContent, artifact_id
 from studies.dashboard.pictures import TrialPictures, trial_pictures
-from studies.dashboard.serve import artifact_folder, open_served_storage, serve
+from studies.dashboard.serve import artifact_folder, serve
 
 __all__ = [
     "Artifact",
@@ -15,7 +15,6 @@ __all__ = [
     "annotate",
     "artifact_folder",
     "artifact_id",
-    "open_served_storage",
     "serve",
     "trial_pictures",
 ]

@@ -20,8 +20,6 @@ from ecad_automl.errors import StudyError
 from studies.dashboard.content import Artifact, StudyContent, TrialContent
 from studies.interrupt import uninterrupted
 
-__all__ = ["ARTIFACTS", "Changes", "annotate", "our_pictures"]
-
 #: Under this key stands which notes are ours, and as we wrote them: others are left alone.
 _NOTES = "ecad-automl:dashboard_notes"
 #: Before the id of the trial, a colon and the id of the picture.

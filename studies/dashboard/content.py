@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Artifact", "Kind", "StudyContent", "TrialContent", "artifact_id"]
-
 _NAMESPACE = uuid.UUID("6a0f6b1e-3d0c-5a52-9d3a-0d0c6e5b7f11")
 
 

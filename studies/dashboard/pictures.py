@@ -10,8 +10,6 @@ from optuna.storages import BaseStorage
 from studies.dashboard.annotate import ARTIFACTS, our_pictures
 from studies.dashboard.content import Artifact, Kind
 
-__all__ = ["TrialPictures", "trial_pictures"]
-
 
 @dataclass(frozen=True)
 class TrialPictures:

@@ -11,10 +11,8 @@ from urllib.parse import urlsplit
 from optuna.storages import BaseStorage
 
 from ecad_automl.errors import StorageError
-from storage import database_path, is_server, open_served_storage
+from storage import database_path, is_server
 from storage.location import server_url
-
-__all__ = ["artifact_folder", "open_served_storage", "read_ahead", "serve"]
 
 
 def artifact_folder(location: str | Path) -> Path:

@@ -24,8 +24,6 @@ from surrogate import (
     staircase,
 )
 
-__all__ = ["Race"]
-
 Floats = NDArray[np.float64]
 
 #: What the latest candidates have brought per image is what another one is worth.

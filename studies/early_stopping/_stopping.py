@@ -14,8 +14,6 @@ from surrogate import Anchors, Forecast
 if TYPE_CHECKING:
     from studies.candidates import Candidate
 
-__all__ = ["EarlyStopping"]
-
 Floats = NDArray[np.float64]
 
 

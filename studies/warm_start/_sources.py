@@ -22,8 +22,6 @@ from studies.evaluated import study_front
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
 
-__all__ = ["Source", "read_source"]
-
 _SQLITE = b"SQLite format 3\0"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
 

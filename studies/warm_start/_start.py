@@ -21,8 +21,6 @@ from studies.seeds import UNCACHED
 from studies.warm_start._sources import Source
 from surrogate import LogDrop, Prior
 
-__all__ = ["WarmStart", "has_started", "is_started"]
-
 #: The origin of a seed that was known before starts so.
 _ORIGIN = "init:"
 _STORED = "init"

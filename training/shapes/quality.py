@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from ecad_automl.judging.evaluation import Evaluator
-from ecad_automl.models.loading import default_settings
+from ecad_automl.models.text_to_image import default_settings
 from ecad_automl.rewards.fidelity import FidelityReward
 from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.world import ATTRIBUTES, parse_caption, prompts, random_scene

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ecad_automl.errors import EvaluationError
 
-__all__ = ["BatchSize"]
-
 
 class BatchSize:
     """Doubles after each batch that fits, until one does not; from then on it only shrinks.

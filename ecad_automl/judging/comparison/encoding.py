@@ -10,8 +10,6 @@ import torch
 
 from ecad_automl.models.generation import GenerationSettings, encode_prompts, takes_embeddings
 
-__all__ = ["PromptEncoder"]
-
 
 class PromptEncoder:
     """Encodes prompts with a pipeline's text encoders, which are away from it between times.

@@ -13,8 +13,6 @@ from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
 
-__all__ = ["check_fits", "comparison_identity"]
-
 
 def comparison_identity(model: LoadedModel, sample: Sample, prompts: str) -> dict[str, Any]:
     """All that images depend on, schedules aside, as JSON values.

@@ -13,8 +13,6 @@ from ecad_automl.errors import EvaluationError
 from ecad_automl.patching import replaced
 from ecad_automl.rewards.protocol import Floats
 
-__all__ = ["captured_latents", "latent_distance"]
-
 
 @contextmanager
 def captured_latents(pipe: Any) -> Iterator[list[Tensor]]:

@@ -8,8 +8,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Item", "Ledger"]
-
 #: An image: the number of its prompt, and its seed.
 Item = tuple[int, int]
 

@@ -16,8 +16,6 @@ from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_sco
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FID", "LATENT_DISTANCE", "UNCACHED", "FeatureExtractor", "Judge", "Judged", "load_judge"]
-
 #: The run that all others are compared with.
 UNCACHED = "uncached"
 

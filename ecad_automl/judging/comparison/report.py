@@ -11,8 +11,6 @@ from typing import Any
 from ecad_automl.judging.comparison.summary import MetricSummary, RunSummary
 from ecad_automl.judging.statistics import Interval
 
-__all__ = ["csv_table", "document"]
-
 _SCHEMA = "ecad-automl/evaluation/1"
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from ecad_automl.models.generation import GenerationSettings
 
-__all__ = ["TIMED", "ComparisonObserver", "Contender", "Sample", "compare", "pending_images"]
-
 #: Calls of each run that are timed, with nothing else going on, after one that is not.
 TIMED = 3
 #: Prompts whose embeddings are held at a time: thousands of long ones would fill the memory.

@@ -18,8 +18,6 @@ from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_dis
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["folder_statistics", "read_statistics", "set_distances", "statistics_folder"]
-
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _BATCH = 32
 #: Largest picture that is read: 8,192 x 8,192.

@@ -14,8 +14,6 @@ from ecad_automl.judging.comparison.runner import Contender, Sample
 from ecad_automl.judging.statistics import Interval, bootstrap_interval, win_rate
 from ecad_automl.schedules.schedule import Schedule
 
-__all__ = ["MetricSummary", "RunSummary", "summarize"]
-
 
 @dataclass(frozen=True)
 class MetricSummary:

@@ -14,8 +14,6 @@ from ecad_automl.rewards.image_reward._keys import HEAD_LAYERS, UNUSED, VISION, 
 from ecad_automl.rewards.image_reward._med_config import MedConfig
 from ecad_automl.rewards.image_reward._network import HEAD_WIDTH, Network, VisionSizes
 
-__all__ = ["build_network"]
-
 _NAMED_KEYS = 5
 
 

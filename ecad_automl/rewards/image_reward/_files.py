@@ -8,8 +8,6 @@ from ecad_automl.errors import RewardError
 from ecad_automl.files.hub_file import hub_file
 from ecad_automl.files.paths import expand_home
 
-__all__ = ["find_files"]
-
 _WEIGHTS = ("ImageReward.safetensors", "ImageReward.pt")
 _MED_CONFIG = "med_config.json"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HEAD_LAYERS", "TEXT", "UNUSED", "VISION", "published_name"]
-
 VISION = "blip.visual_encoder."
 TEXT = "blip.text_encoder."
 

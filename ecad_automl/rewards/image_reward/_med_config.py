@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from ecad_automl.errors import RewardError
 
-__all__ = ["TOKENS", "MedConfig", "read_med_config"]
-
 #: Length to which every prompt is padded and cut.
 TOKENS = 35
 

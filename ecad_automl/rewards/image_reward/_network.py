@@ -11,8 +11,6 @@ from transformers import BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVi
 
 from ecad_automl.rewards.image_reward._med_config import MedConfig
 
-__all__ = ["HEAD_WIDTH", "Network", "VisionSizes"]
-
 #: Mean and standard deviation of the head's outputs over the images that the authors normalize by.
 _MEAN = 0.16717362830052426
 _STD = 1.0333394966054072

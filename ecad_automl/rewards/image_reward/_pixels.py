@@ -13,8 +13,6 @@ from torch import Tensor
 
 from ecad_automl.rewards.preprocessing import Images, to_pil
 
-__all__ = ["to_pixels"]
-
 #: CLIP's, for red, green and blue in [0, 1].
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)

@@ -12,8 +12,6 @@ from torch import Tensor
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.image_reward._med_config import TOKENS
 
-__all__ = ["load_tokenizer", "tokenize"]
-
 _USUAL = "bert-base-uncased"
 
 

@@ -10,8 +10,6 @@ import json
 import struct
 from typing import IO, Any
 
-__all__ = ["read_frame", "read_message", "write_frame", "write_message"]
-
 _LENGTH = struct.Struct(">Q")
 _LONGEST = 1 << 36
 """Bytes that no sensible frame has; what is not from the other side's protocol would most likely say more."""

@@ -20,8 +20,6 @@ from ecad_automl.rewards.image_reward.frames import read_frame, read_message, wr
 from ecad_automl.rewards.preprocessing import Images, check_images, to_pil
 from ecad_automl.rewards.protocol import Floats, check_scores
 
-__all__ = ["PYTHON_VARIABLE", "PackagedImageReward"]
-
 PYTHON_VARIABLE = "ECAD_AUTOML_IMAGE_REWARD_PYTHON"
 """Environment variable that names the interpreter."""
 

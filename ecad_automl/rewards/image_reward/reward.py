@@ -21,8 +21,6 @@ from ecad_automl.rewards.image_reward._tokens import load_tokenizer, tokenize
 from ecad_automl.rewards.preprocessing import Images, check_images
 from ecad_automl.rewards.protocol import Floats, check_scores
 
-__all__ = ["ImageReward"]
-
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 

@@ -13,8 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["main"]
-
 _HERE = Path(__file__).resolve().parent
 
 

@@ -12,8 +12,6 @@ from torch import nn
 from ecad_automl.errors import NoAdapterWarning, UnsupportedModelError
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
 
-__all__ = ["generic_family"]
-
 _ATTENTION = re.compile(r"(self_|cross_|joint_)?(attn|attention)")
 _FEED_FORWARD = re.compile(r"(ffn?|feed_forward|mlp)(_|\d|$)")
 

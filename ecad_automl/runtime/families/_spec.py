@@ -10,8 +10,6 @@ import torch
 
 from ecad_automl.errors import ScheduleError
 
-__all__ = ["BlockGroup", "Component", "Family", "InputBuilder", "Sample", "empty"]
-
 
 @dataclass(frozen=True)
 class Component:

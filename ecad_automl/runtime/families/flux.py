@@ -7,8 +7,6 @@ from typing import Any
 
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, Sample, empty
 
-__all__ = ["FAMILY"]
-
 
 def _inputs(config: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
     """2 x 2 latent elements are one token."""

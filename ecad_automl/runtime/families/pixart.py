@@ -7,8 +7,6 @@ from typing import Any
 
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, Sample, empty
 
-__all__ = ["FAMILY"]
-
 
 def _inputs(config: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
     height, width = sample.latent_size(config["patch_size"])

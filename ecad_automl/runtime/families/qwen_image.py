@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
 
-__all__ = ["FAMILY"]
-
 FAMILY = Family(
     transformer="QwenImageTransformer2DModel",
     groups=(

@@ -7,8 +7,6 @@ from typing import Any
 
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, Sample, empty
 
-__all__ = ["FAMILY"]
-
 _CLIP_TOKENS = 77
 
 

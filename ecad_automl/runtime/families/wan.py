@@ -6,8 +6,6 @@ from typing import Any
 
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
 
-__all__ = ["FAMILY"]
-
 
 def _why_not(pipe: Any) -> str | None:
     """Two transformers take the steps in turns, each with another part of them."""

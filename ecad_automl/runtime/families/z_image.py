@@ -6,8 +6,6 @@ from typing import Any
 
 from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
 
-__all__ = ["FAMILY"]
-
 
 def _why_not(pipe: Any) -> str | None:
     """Blocks are called outside of the transformer."""

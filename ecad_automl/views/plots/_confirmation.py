@@ -11,8 +11,6 @@ from ecad_automl.views.plots.front import speedup_axis
 from ecad_automl.views.run import Confirmed, Kind, RunView
 from ecad_automl.views.study import ConfirmedFront, StudyView
 
-__all__ = ["plot_confirmation"]
-
 #: The axis is logarithmic down to this part of the largest difference, and linear from there to 0.
 _DECADES = 1000
 

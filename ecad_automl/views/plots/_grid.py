@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from ecad_automl.views.plots.figure import figure
 
-__all__ = ["image_grid"]
-
 
 def image_grid(path: Path, columns: Mapping[str, NDArray[np.float32]], prompts: Sequence[str]) -> None:
     """Draw the images of several runs of the same prompts and seeds.

@@ -9,9 +9,6 @@ import numpy as np
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.plots.figure import COLORS, figure
 
-__all__ = ["plot_heatmap"]
-
-
 #: Rows of all components up to which their panels stand below each other; more would make a strip that nobody can see
 #: at once, and stand side by side.
 _STACKED = 40

@@ -9,8 +9,6 @@ import numpy as np
 from ecad_automl.views.plots.figure import COLORS, figure
 from ecad_automl.views.study import StudyView
 
-__all__ = ["plot_hypervolume", "plot_surrogate"]
-
 
 def plot_hypervolume(path: Path, study: StudyView) -> None:
     """Draw the normalized hypervolume after each evaluation.

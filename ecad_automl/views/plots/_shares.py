@@ -9,8 +9,6 @@ import numpy as np
 from ecad_automl.views.plots.figure import COLORS, figure
 from ecad_automl.views.study import StudyView
 
-__all__ = ["plot_shares"]
-
 _SERIES = (COLORS["search"], COLORS["heuristic"], COLORS["steps"], "#CC79A7", COLORS["beaten"], "#56B4E9")
 _MARKERS = "os^Dvx"
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from ecad_automl.errors import FileError
 
-__all__ = ["COLORS", "figure"]
-
 #: Colors that stay apart for color-blind readers (Okabe and Ito, 2008).
 COLORS = {
     "search": "#0072B2",

@@ -13,8 +13,6 @@ from ecad_automl.views.study import StudyView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_front", "speedup_axis"]
-
 
 def plot_front(path: Path | None, study: StudyView) -> Figure:
     """Draw reward against cost, with the speedup on a second axis.

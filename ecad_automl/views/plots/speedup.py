@@ -9,8 +9,6 @@ from typing import Any
 from ecad_automl.latency.result import Batch, BenchResult, Kind, Row, Spread
 from ecad_automl.views.plots.figure import COLORS, figure
 
-__all__ = ["plot_speedup"]
-
 _COLORS: Mapping[Kind, str] = {
     "uncached": COLORS["uncached"],
     "schedule": COLORS["search"],

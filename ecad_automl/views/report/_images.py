@@ -8,8 +8,6 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["data_uri"]
-
 #: Longer side in pixels: enough to see what a schedule changes, and a page stays small.
 _LARGEST = 512
 #: Up to this side in pixels nothing is lost: such an image is small, and all of its pixels show.

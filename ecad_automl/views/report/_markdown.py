@@ -11,8 +11,6 @@ from ecad_automl.views.report.data import Report
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
 
-__all__ = ["markdown_text"]
-
 #: In this order, under these headings.
 _PICTURES = {
     "front": ("Front", "Reward against cost, in the search."),

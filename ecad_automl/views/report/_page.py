@@ -12,8 +12,6 @@ from ecad_automl.errors import EcadError
 from ecad_automl.views.report._payload import payload, script_json
 from ecad_automl.views.report.data import Report
 
-__all__ = ["html_page"]
-
 _ASSETS = resources.files("ecad_automl.views.report") / "assets"
 
 #: In the order in which they use each other.

@@ -17,8 +17,6 @@ from ecad_automl.views.report.choice import usual_choice
 from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.run import Confirmed, RunView
 
-__all__ = ["payload", "script_json"]
-
 #: Prompts that are listed; more would hide the rest of the page.
 _LISTED_PROMPTS = 200
 

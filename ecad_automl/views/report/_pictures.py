@@ -17,8 +17,6 @@ from ecad_automl.views.report.choice import usual_choice
 from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.study import StudyView
 
-__all__ = ["write_pictures"]
-
 
 def write_pictures(report: Report, folder: Path) -> dict[str, Path]:
     """Draw what there is to draw.

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from ecad_automl.views.run import RunView
 
-__all__ = ["spread_choice", "usual_choice"]
-
 _USUAL_SPEEDUP = 2.0
 
 

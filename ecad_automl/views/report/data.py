@@ -16,8 +16,6 @@ from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import StudyView, file_name_of
 from ecad_automl.views.usage import FOLDER, command, exported_file, python_snippet
 
-__all__ = ["Images", "Report", "Usage"]
-
 Pictures = NDArray[np.float32]
 
 #: Stands for the file of a schedule.
