@@ -51,7 +51,8 @@ def serve() -> Iterator[Callable[[Path], str]]:
     from optuna.artifacts import FileSystemArtifactStore
     from optuna_dashboard import wsgi
 
-    from studies.dashboard import artifact_folder, open_served_storage
+    from storage import open_served_storage
+    from studies.dashboard import artifact_folder
 
     with contextlib.ExitStack() as stack:
 
@@ -234,7 +235,7 @@ def note_of(database: Path, trial: int | None) -> str:
     import optuna
     from optuna_dashboard._note import get_note_from_system_attrs
 
-    from studies.dashboard import open_served_storage
+    from storage import open_served_storage
 
     study = optuna.load_study(study_name=NAME, storage=open_served_storage(database))
     assert trial is not None

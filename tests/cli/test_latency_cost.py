@@ -74,8 +74,11 @@ def test_a_mac_study_cannot_be_made_a_latency_study(tmp_path: Path, run_cli: Cli
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--cost", "dollars"), "choose gmacs or latency"),
-        (("--cost", "latency", "--latency-batch-size", "0"), "latency batch size is 0"),
+        (("--cost", "dollars"), "'dollars', but one of 'gmacs' or 'latency' is expected"),
+        (
+            ("--cost", "latency", "--latency-batch-size", "0"),
+            "--latency-batch-size is 0, but a number of at least 1 is expected",
+        ),
         (("--cost", "latency", "--latency-schedules", "3"), "needs 12"),
     ],
 )

@@ -52,7 +52,7 @@ def one_line(text: str) -> str:
 def test_hostile_texts_are_texts_in_the_notes_of_the_dashboard(tmp_path: Path, run_cli: Run, page: Watched) -> None:
     from optuna_dashboard import wsgi
 
-    from studies.dashboard import open_served_storage
+    from storage import open_served_storage
 
     database = tmp_path / "study.db"
     # Six prompts stand in a note.

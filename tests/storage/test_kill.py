@@ -58,7 +58,10 @@ def kill_after(lines: int, delay: float, code: str, *arguments: str) -> list[int
         time.sleep(delay)
     finally:
         child.send_signal(signal.SIGKILL)
-        rest = child.communicate(timeout=60)[0]
+        # Not communicate(timeout=...), which passes over lines that were read ahead with an earlier one.
+        rest = child.stdout.read()
+        child.stdout.close()
+        child.wait(timeout=60)
     assert child.returncode == -signal.SIGKILL
     # The last line may be cut off by the kill.
     return said + [int(line) for line in rest.split("\n")[:-1]]
