@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from ecad_automl.api.choice import at_knee, at_speedup, within_drop
 from ecad_automl.api.export import export_run
 from ecad_automl.api.stored import read_study
 from ecad_automl.errors import EcadError, FileError
@@ -17,6 +16,7 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
+from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,7 +141,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: none is that cheap.
         """
-        return at_speedup(self._study, speedup, self._points)
+        return self._points[most_reward_at_speedup(*self._figures, self._study.uncached.cost, speedup)]
 
     def within_drop(self, drop: float) -> FrontPoint:
         """The cheapest schedule whose mean reward is at most so much below that of the uncached run.
@@ -149,7 +149,8 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: every schedule loses more.
         """
-        return within_drop(drop, self._points)
+        drops = [0.0 - point.difference for point in self._points]
+        return self._points[cheapest_within_drop(*self._figures, drops, drop)]
 
     def knee(self) -> FrontPoint:
         """The schedule where the front bends most.
@@ -157,7 +158,7 @@ class Front(Sequence[FrontPoint]):
         Raises:
             StudyError: the front is empty.
         """
-        return at_knee(self._points)
+        return self._points[knee(*self._figures)]
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """The front beside heuristics, runs of fewer steps and all else that was evaluated.
@@ -222,6 +223,11 @@ class Front(Sequence[FrontPoint]):
             raise EcadError("A data frame needs pandas; install it with: pip install pandas") from error
         points = self.evaluations if evaluations else self._points
         return pd.DataFrame({name: [getattr(point, name) for point in points] for name in _COLUMNS})
+
+    @property
+    def _figures(self) -> tuple[list[float], list[float]]:
+        """Rewards and costs."""
+        return [point.reward for point in self._points], [point.cost for point in self._points]
 
     def _point(self, run: RunView) -> FrontPoint:
         return FrontPoint(schedule=self._study.schedule(run), **vars(run))

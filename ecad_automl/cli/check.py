@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
 
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.documents import Document
 from ecad_automl.cli.exit_codes import FINDINGS
 from ecad_automl.cli.options import Json, Storage
 from ecad_automl.cli.output import messages, print_json, results, step
@@ -18,26 +17,6 @@ from storage import CheckedFile, backup_path, check_database, is_server, redacte
 
 #: Findings of one kind that are listed; ``--json`` has all.
 _LISTED = 20
-
-
-class CheckDocument(Document):
-    """Of ``check``.
-
-    Attributes:
-        storage: the file, or the URL of a server without its password.
-        clean: whether nothing was found.
-        searching: whether a search was running on it.
-        studies: of each its name and how many trials and evaluations were looked at.
-        findings: of each its kind, the study and trial where it is about one, and what is wrong.
-    """
-
-    SCHEMA: ClassVar[str] = "ecad-automl/check/1"
-
-    storage: str
-    clean: bool
-    searching: bool
-    studies: list[dict[str, Any]]
-    findings: list[dict[str, Any]]
 
 
 def check(
@@ -73,14 +52,15 @@ def check(
         raise typer.Exit(FINDINGS)
 
 
-def _document(found: CheckedFile) -> CheckDocument:
-    return CheckDocument(
-        storage=str(found.path),
-        clean=not found.findings,
-        searching=found.searching,
-        studies=[{"study": s.name, "trials": s.trials, "evaluations": s.evaluations} for s in found.studies],
-        findings=[{"kind": f.kind, "study": f.study, "trial": f.trial, "text": f.text} for f in found.findings],
-    )
+def _document(found: CheckedFile) -> dict[str, Any]:
+    return {
+        "schema": "ecad-automl/check/1",
+        "storage": found.path,
+        "clean": not found.findings,
+        "searching": found.searching,
+        "studies": [{"study": s.name, "trials": s.trials, "evaluations": s.evaluations} for s in found.studies],
+        "findings": [{"kind": f.kind, "study": f.study, "trial": f.trial, "text": f.text} for f in found.findings],
+    }
 
 
 def _print(found: CheckedFile) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.documents import ConfirmationDocument
+from ecad_automl.cli.documents import about_study
 from ecad_automl.cli.output import new_table, print_json, results
 from ecad_automl.errors import StudyError
 from ecad_automl.views.run import RunView, interval_text
 from ecad_automl.views.study import ConfirmedFront, StudyView
+
+_ON_UNSEEN_PROMPTS = (
+    *("reward", "difference", "difference_interval", "searched_difference", "front_share"),
+    *("survives", "beaten_by", "beaten_surely"),
+)
 
 
 def confirmed_of(study: StudyView) -> ConfirmedFront:
@@ -28,7 +35,7 @@ def show_confirmation(
 ) -> None:
     """Print the front in the search and confirmed, what it is compared with, and how much of it survives."""
     if json_output:
-        print_json(ConfirmationDocument.of(study, found, baselines=baselines))
+        print_json(_document(study, found, baselines=baselines))
         return
     console, table = results(), new_table()
     images = f"{found.prompts} unseen prompts" + (f" x {found.seeds} seeds" if found.seeds > 1 else "")
@@ -53,6 +60,31 @@ def show_confirmation(
     )
     for sentence in found.sentences:
         say(console, sentence)
+
+
+def _document(study: StudyView, found: ConfirmedFront, *, baselines: bool) -> dict[str, Any]:
+    return {
+        "schema": "ecad-automl/confirmation/1",
+        **about_study(study),
+        "prompts": found.prompts,
+        "seeds": found.seeds,
+        "missing": found.missing,
+        "front": list(map(_figures, found.front)),
+        "others": list(map(_figures, found.others if baselines else ())),
+        "survivors": len(found.survivors),
+        "rank_correlation": found.rank_correlation,
+        "neighbors": found.neighbors,
+        "neighbors_kept": found.neighbors_kept,
+    }
+
+
+def _figures(run: RunView) -> dict[str, Any]:
+    return {
+        "trial": run.trial,
+        "origin": run.origin,
+        "speedup": run.speedup,
+        **{name: getattr(run.confirmed, name) for name in _ON_UNSEEN_PROMPTS},
+    }
 
 
 def _cells(run: RunView) -> list[str]:

@@ -9,7 +9,6 @@ import typer
 
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
-from ecad_automl.cli.documents import ConversionDocument
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, results
 
@@ -30,13 +29,12 @@ def convert(
     if "schema" in data:
         file = from_document(data, str(source))
         write_ecad(target, file.schedule, name=file.metadata.name or source.stem)
-        document = ConversionDocument(source=source, target=target, format="ecad")
+        written, kind = "ecad", "an ECAD authors' file"
     else:
         ecad = read_ecad(source)
         save_schedule(target, ecad.schedule, ScheduleMetadata(name=ecad.name, origin="ecad"))
-        document = ConversionDocument(source=source, target=target, format="ecad-automl")
+        written, kind = "ecad-automl", "a schedule file"
     if json_output:
-        print_json(document)
-        return
-    kind = "an ECAD authors' file" if document.format == "ecad" else "a schedule file"
-    say(results(), f"{target}: written as {kind}", keep=[target])
+        print_json({"schema": "ecad-automl/conversion/1", "source": source, "target": target, "format": written})
+    else:
+        say(results(), f"{target}: written as {kind}", keep=[target])

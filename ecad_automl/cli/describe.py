@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -12,11 +12,10 @@ from rich.text import Text
 
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
-from ecad_automl.cli.documents import ComputedSteps, DescriptionDocument, MeasuredFigure
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata, load_schedule
+from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule
 
 _CACHED_BYTES = 2  # of an element in float16 or bfloat16
 
@@ -46,40 +45,44 @@ def describe(
         print_paths(png)
 
 
-def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> DescriptionDocument:
+def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> dict[str, Any]:
     schedule, metadata, layout = file.schedule, file.metadata, file.schedule.layout
-    components = {
+    return {
+        "schema": "ecad-automl/description/1",
+        "file": path,
+        "name": name,
+        "transformer": layout.transformer,
+        "model": metadata.model,
+        "revision": metadata.revision,
+        "steps": schedule.steps,
+        "blocks": len(layout.blocks),
+        "slots": len(layout),
+        "gmacs": schedule.gmacs,
+        "uncached_gmacs": _uncached_gmacs(schedule),
+        "run_gmacs": schedule.run_macs / 1e9 if schedule.run_macs < schedule.macs else None,
+        "mac_speedup": schedule.mac_speedup,
+        "cache_bytes": _cache_bytes(schedule),
+        "computed": float(schedule.effective.mean()),
+        "components": _computed(schedule),
+        "objectives": {
+            key: {name: getattr(measured, name) for name in Measured.model_fields}
+            for key, measured in (metadata.objectives or {}).items()
+        },
+        "rows": [
+            {"block": slot.block, "component": slot.component, "steps": np.flatnonzero(bits).tolist()}
+            for slot, bits in zip(layout.slots, schedule.effective.T, strict=True)
+        ],
+        "png": png,
+    }
+
+
+def _computed(schedule: Schedule) -> dict[str, float]:
+    """The share that is computed of each component."""
+    layout = schedule.layout
+    return {
         component: float(schedule.effective[:, layout.component_index == index].mean())
         for index, component in enumerate(layout.components)
     }
-    return DescriptionDocument(
-        file=path,
-        name=name,
-        transformer=layout.transformer,
-        model=metadata.model,
-        revision=metadata.revision,
-        steps=schedule.steps,
-        blocks=len(layout.blocks),
-        slots=len(layout),
-        gmacs=schedule.gmacs,
-        uncached_gmacs=_uncached_gmacs(schedule),
-        run_gmacs=schedule.run_macs / 1e9 if schedule.run_macs < schedule.macs else None,
-        mac_speedup=schedule.mac_speedup,
-        cache_bytes=_cache_bytes(schedule),
-        computed=float(schedule.effective.mean()),
-        components=components,
-        objectives={
-            key: MeasuredFigure(**{field: getattr(measured, field) for field in MeasuredFigure.model_fields})
-            for key, measured in (metadata.objectives or {}).items()
-        },
-        rows=[
-            ComputedSteps(
-                block=slot.block, component=slot.component, steps=np.flatnonzero(schedule.effective[:, index]).tolist()
-            )
-            for index, slot in enumerate(layout.slots)
-        ],
-        png=png,
-    )
 
 
 def _uncached_gmacs(schedule: Schedule) -> float:
@@ -106,8 +109,7 @@ def _facts(schedule: Schedule, metadata: ScheduleMetadata) -> Table:
         **_of_a_run(schedule),
         "computed": f"{schedule.effective.mean():.1%} of all slots and steps",
     }
-    for index, component in enumerate(layout.components):
-        rows[f"  {component}"] = f"{schedule.effective[:, layout.component_index == index].mean():.1%}"
+    rows |= {f"  {component}": f"{share:.1%}" for component, share in _computed(schedule).items()}
     for objective, measured in (metadata.objectives or {}).items():
         interval = "" if measured.low is None else f" [{measured.low:.4f}, {measured.high:.4f}]"
         rows[objective] = f"{measured.value:.4f}{interval}"

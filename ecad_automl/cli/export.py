@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ecad_automl.api.choice import at_knee, at_speedup, within_drop
 from ecad_automl.api.export import export_run
+from ecad_automl.api.front import Front
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.confirmed import confirmed_of
-from ecad_automl.cli.documents import ExportDocument, ExportedSchedule
+from ecad_automl.cli.documents import searched_figures
 from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.errors import OptionError, StudyError
@@ -71,17 +71,16 @@ def export(
     if private and push_to_hub is None:
         raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study)
-    front: Sequence[RunView] = found.front
-    if confirmed:
-        front = _survivors(found)
+    front = Front(_survivors(found) if confirmed else found, storage)
+    runs: Sequence[RunView] = front
     if speedup is not None:
-        runs: Sequence[RunView] = [at_speedup(found, speedup, front)]
+        runs = [front.at_speedup(speedup)]
     elif max_drop is not None:
-        runs = [within_drop(max_drop, front)]
+        runs = [front.within_drop(max_drop)]
     elif trial is not None:
         runs = [found.trial(trial)]
-    else:
-        runs = [at_knee(front)] if knee_point else front
+    elif knee_point:
+        runs = [front.knee()]
     # As the search scored them, whatever they were chosen by.
     searched = {run.genome: run for run in found.runs}
     if card:
@@ -98,7 +97,7 @@ def export(
     index = save_index(out, files) if whole else None
     if index is not None:
         say(console, f"{index}: the list of these {len(files)}", keep=[index])
-    example = paths[(at_knee(front) if whole else runs[0]).genome]
+    example = paths[(front.knee() if whole else runs[0]).genome]
     if card:
         text = collection_card(files, str(out)) if whole else schedule_card(files[example.name], str(example))
         write_card(out, text, None)
@@ -114,16 +113,28 @@ def export(
     say(console, f"\nTo apply {example.name}:\n\n{snippet}", keep=[example.name, *snippet.splitlines()])
     if json_output:
         print_json(
-            ExportDocument(
-                study=found.name,
-                storage=found.storage,
-                schedules=[ExportedSchedule.written(searched[genome], path) for genome, path in paths.items()],
-                index=index,
-                card=out / CARD if card else None,
-                pushed=pushed,
-                snippet=snippet,
-            )
+            {
+                "schema": "ecad-automl/export/1",
+                "study": found.name,
+                "storage": found.storage,
+                "schedules": [_written(searched[genome], path) for genome, path in paths.items()],
+                "index": index,
+                "card": out / CARD if card else None,
+                "pushed": pushed,
+                "snippet": snippet,
+            }
         )
+
+
+def _written(run: RunView, file: Path) -> dict[str, Any]:
+    seen = run.confirmed
+    return {
+        **searched_figures(run),
+        "file": file,
+        "confirmed_difference": None if seen is None else seen.difference,
+        "confirmed_interval": None if seen is None else seen.difference_interval,
+        "survives": None if seen is None else seen.survives,
+    }
 
 
 def _push(
@@ -142,8 +153,8 @@ def _push(
     return push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept), repo
 
 
-def _survivors(study: StudyView) -> list[RunView]:
-    """What survived of the front, with its rewards on unseen prompts.
+def _survivors(study: StudyView) -> StudyView:
+    """The study with no more than what survived of the front, with its rewards on unseen prompts.
 
     Raises:
         StudyError: nothing did, or nothing was confirmed.
@@ -156,4 +167,4 @@ def _survivors(study: StudyView) -> list[RunView]:
     ]
     if not survived:
         raise StudyError("No schedule of the front survived on unseen prompts; search on, then confirm again.")
-    return survived
+    return replace(study, runs=tuple(survived))

@@ -9,7 +9,7 @@ import typer
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.confirmed import confirmed_of, show_confirmation
-from ecad_automl.cli.documents import FrontDocument
+from ecad_automl.cli.documents import about_study, searched_figures
 from ecad_automl.cli.options import Json, Storage, Study
 from ecad_automl.cli.output import new_table, print_json, results
 from ecad_automl.views.run import RunView, interval_text
@@ -33,7 +33,12 @@ def front(
     if confirmed:
         show_confirmation(found, confirmed_of(found), baselines=baselines, json_output=json_output)
     elif json_output:
-        print_json(FrontDocument.of(found, baselines=baselines))
+        document = {"schema": "ecad-automl/front/1", **about_study(found), "evaluations": len(found.runs)}
+        document["uncached"] = searched_figures(found.uncached)
+        document["front"] = list(map(searched_figures, found.front))
+        document["fewer_steps"] = list(map(searched_figures, found.searched_shorter if baselines else ()))
+        document["heuristics"] = list(map(searched_figures, found.heuristics if baselines else ()))
+        print_json(document)
     else:
         _print_front(found, baselines=baselines)
 

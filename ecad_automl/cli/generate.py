@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -14,7 +14,6 @@ from ecad_automl.api.prompts import read_named
 from ecad_automl.api.settings import BUNDLED
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
-from ecad_automl.cli.documents import GeneratedRun, GenerationDocument
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
@@ -71,7 +70,7 @@ def generate(
         )
     runs = [("uncached", None), *((path.stem, file.schedule) for path, file in zip(schedule, files, strict=True))]
     columns: dict[str, NDArray[np.float32]] = {}
-    made: list[GeneratedRun] = []
+    made: list[dict[str, Any]] = []
     with step(console, "Generating") as status:
         status.update("Warming up ...")
         evaluator.generate_some(batch_size)
@@ -80,13 +79,10 @@ def generate(
             start = time.perf_counter()
             images = evaluator.generate(chosen)
             seconds = time.perf_counter() - start
-            ratio = made[0].seconds / seconds if made else 1.0
+            ratio = made[0]["seconds"] / seconds if made else 1.0
             macs = 1.0 if chosen is None else chosen.mac_speedup
-            made.append(
-                GeneratedRun(
-                    name=name, images=len(texts), seconds=seconds, speedup=ratio, mac_speedup=macs, folder=out / name
-                )
-            )
+            made.append({"name": name, "images": len(texts), "seconds": seconds, "speedup": ratio, "mac_speedup": macs})
+            made[-1]["folder"] = out / name
             say(
                 shown,
                 f"{name}: {len(texts)} images in {seconds:.2f} s, {ratio:.2f}x as fast; {macs:.2f}x fewer MACs",
@@ -100,7 +96,8 @@ def generate(
     grid = out / "side-by-side.png"
     image_grid(grid, columns, texts)
     if json_output:
-        print_json(GenerationDocument(prompts=texts, seed=seed, runs=made, side_by_side=grid))
+        document = {"prompts": texts, "seed": seed, "runs": made, "side_by_side": grid}
+        print_json({"schema": "ecad-automl/generation/1", **document})
     else:
         print_paths(grid)
 

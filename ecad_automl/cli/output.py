@@ -19,7 +19,6 @@ from rich.table import Table
 
 from ecad_automl.api.plain_text import PlainConsole
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.documents import Document
 from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 
@@ -69,12 +68,11 @@ def print_paths(*paths: Path) -> None:
         say(results(), str(path), keep=[path])
 
 
-def print_json(document: Document | Mapping[str, Any]) -> None:
-    """Print a document as JSON; what is no finite number is null."""
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a document as JSON; what is no finite number is null, and paths are as they were given."""
     from ecad_automl.files.json_file import json_text
 
-    plain = document.to_dict() if isinstance(document, Document) else document
-    sys.stdout.write(json_text(_finite(plain)))
+    sys.stdout.write(json_text(_plain(document)))
     sys.stdout.flush()
 
 
@@ -96,9 +94,11 @@ def drop_output() -> None:
     os.close(nowhere)
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, Path):
+        return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.api.stored import read_study
-from ecad_automl.cli.documents import PlotDocument
 from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.views.study import file_name_of
@@ -32,13 +31,14 @@ def plot(
             plot_confirmation(confirmed, found, found.confirmed)
     if json_output:
         print_json(
-            PlotDocument(
-                study=found.name,
-                storage=found.storage,
-                front=front,
-                hypervolume=hypervolume,
-                confirmed=confirmed if has_confirmed else None,
-            )
+            {
+                "schema": "ecad-automl/plot/1",
+                "study": found.name,
+                "storage": found.storage,
+                "front": front,
+                "hypervolume": hypervolume,
+                "confirmed": confirmed if has_confirmed else None,
+            }
         )
     else:
         print_paths(front, hypervolume, *([confirmed] if has_confirmed else []))

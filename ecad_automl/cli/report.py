@@ -13,7 +13,6 @@ import typer
 from ecad_automl.api.prompts import read_named
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.documents import ReportDocument
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Device, Json, Moved, Prompts, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
@@ -77,15 +76,16 @@ def report(
             pictures = _write_markdown(data, path)
     if json_output:
         print_json(
-            ReportDocument(
-                study=found.name,
-                storage=found.storage,
-                format=chosen.value,
-                file=path,
-                pictures=pictures,
-                image_prompts=0 if data.images is None else len(data.images.prompts),
-                image_schedules=0 if data.images is None else len(data.images.schedules),
-            )
+            {
+                "schema": "ecad-automl/report/1",
+                "study": found.name,
+                "storage": found.storage,
+                "format": chosen.value,
+                "file": path,
+                "pictures": pictures,
+                "image_prompts": 0 if data.images is None else len(data.images.prompts),
+                "image_schedules": 0 if data.images is None else len(data.images.schedules),
+            }
         )
     else:
         print_paths(path)

@@ -16,7 +16,6 @@ from ecad_automl.api.config_file import preset_options, read_search_file
 from ecad_automl.api.settings import TABLES, SearchFile, setting_key
 from ecad_automl.api.terminal import say
 from ecad_automl.cli import completion
-from ecad_automl.cli.documents import SearchDocument
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Json
@@ -92,14 +91,15 @@ def search(
         raise typer.Exit(STOPPED) from None
     if json_output:
         print_json(
-            SearchDocument(
-                study=job.study,
-                storage=redacted(job.storage),
-                evaluations=status.evaluations,
-                stopped=status.stopped,
-                hypervolume=status.hypervolume,
-                best={f"{speedup:g}": value for speedup, value in status.best.items()},
-            )
+            {
+                "schema": "ecad-automl/search/1",
+                "study": job.study,
+                "storage": redacted(job.storage),
+                "evaluations": status.evaluations,
+                "stopped": status.stopped,
+                "hypervolume": status.hypervolume,
+                "best": {f"{speedup:g}": value for speedup, value in status.best.items()},
+            }
         )
         return
     say(results(), outcome(status))

@@ -109,7 +109,6 @@ def test_points_are_picked_by_speedup_by_drop_and_at_the_knee(database: Path) ->
 
 
 def test_points_are_exported_as_the_command_does(database: Path, tmp_path: Path) -> None:
-    from ecad_automl.api.choice import at_knee
     from ecad_automl.api.export import export_run
     from ecad_automl.api.stored import read_study
 
@@ -120,7 +119,7 @@ def test_points_are_exported_as_the_command_does(database: Path, tmp_path: Path)
     (one,) = front.export(tmp_path / "one", front.knee())
     assert load_schedule(one).metadata.reward == "<fidelity>"
     study = read_study(str(database), None)
-    theirs = export_run(study, at_knee(study.front), tmp_path / "command")
+    theirs = export_run(study, front.knee(), tmp_path / "command")
     assert one.read_text() == theirs.read_text()
     assert load_schedule(one).metadata.trial == 3
     with pytest.raises(EcadError, match="not of the study"):

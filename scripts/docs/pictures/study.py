@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl import Schedule
-from ecad_automl.api.choice import at_speedup
+from ecad_automl.api.front import Front
 from ecad_automl.api.stored import read_study
 from ecad_automl.errors import StudyError
 from ecad_automl.schedules.drift import Drift
@@ -57,7 +57,7 @@ class Study:
 
     def chosen(self, speedup: float) -> RunView:
         """What ``export --speedup`` takes."""
-        return at_speedup(self.stored, speedup, self.front)
+        return Front(self.stored, self.stored.storage).at_speedup(speedup)
 
     def schedule(self, record: EvaluationRecord | RunView) -> Schedule:
         """The schedule of an evaluation."""
