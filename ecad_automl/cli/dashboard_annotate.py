@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 
 from ecad_automl.api.stored import read_study
-from ecad_automl.cli.dashboard_pictures import draw_grids, draw_heatmaps, make_folder
+from ecad_automl.api.terminal import say, warn
+from ecad_automl.cli.dashboard_pictures import PictureOptions, draw_grids, draw_heatmaps
 from ecad_automl.errors import StorageError, StudyError
 from ecad_automl.views.charts import compute_chart, front_chart, hypervolume_chart, painted, spread, surrogate_chart
-from ecad_automl.views.notes import NotePicture, schedule_note, study_note
+from ecad_automl.views.notes import schedule_note, study_note
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 from storage import optuna_storage, storage_faults, writer_lock
@@ -30,48 +31,25 @@ _SHOWN = {
 }
 
 
-@dataclass(frozen=True)
-class PictureOptions:
-    """How to make images.
-
-    Args:
-        images: prompts; 0 for none.
-        model: where the study's model lies now, if it was moved.
-        device: torch device.
-        batch_size: images per pipeline call.
-    """
-
-    images: int = 0
-    model: str | None = None
-    device: str | None = None
-    batch_size: int = 8
-
-
 def annotate_studies(
     storage: str, names: Sequence[str], folder: Path, options: PictureOptions, console: Console
 ) -> None:
-    """Write notes, pictures and plots of studies, and say what was done.
+    """Write notes, pictures and plots of studies that have evaluations, and say what was done.
 
     While a search runs, or where nothing can be written, says so and leaves everything as it is.
-
-    Args:
-        storage: the study database, as the user named it.
-        names: of the studies; those without an evaluation are passed over.
-        folder: for pictures.
-        options: how to make images.
-        console: for progress and messages.
 
     Raises:
         StorageError: optuna-dashboard is not installed, or images were asked for and nothing can be written.
         EcadError: images were asked for and cannot be made.
     """
-    _check_installed()
+    if find_spec("optuna_dashboard") is None:
+        raise StorageError("optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'.")
     for name in names:
         try:
             study = read_study(storage, name)
             study.some_front()
         except StudyError as error:
-            console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
+            warn(console, str(error))
             continue
         try:
             with writer_lock(storage, study.name):
@@ -82,15 +60,9 @@ def annotate_studies(
         except StorageError as error:
             if options.images:
                 raise
-            console.print(
-                f"{error} Notes and pictures of {name!r} are shown as they were.",
-                style="yellow",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
+            warn(console, f"{error} Notes and pictures of {name!r} are shown as they were.")
             continue
-        console.print(_told(name, changes, folder), highlight=False, markup=False, soft_wrap=True)
+        say(console, _told(name, changes, folder), keep=[name, folder])
 
 
 def _content(storage: str, study: StudyView, folder: Path, options: PictureOptions, console: Console) -> StudyContent:
@@ -98,25 +70,16 @@ def _content(storage: str, study: StudyView, folder: Path, options: PictureOptio
     runs = spread([run for run in reversed(study.front) if run.trial is not None], _TRIALS)
     with storage_faults(storage), optuna_storage(storage) as trials:
         known = trial_pictures(trials, study.name, [run.trial for run in runs if run.trial is not None])
-    make_folder(folder)
+    folder.mkdir(exist_ok=True)
     heatmaps = draw_heatmaps(study, runs, folder, console)
     grids = {number: pictures.grid for number, pictures in known.items() if pictures.grid is not None}
     if options.images:
-        grids = draw_grids(
-            study,
-            runs,
-            folder,
-            console,
-            count=options.images,
-            model=options.model,
-            device=options.device,
-            batch_size=options.batch_size,
-        )
+        grids = draw_grids(study, runs, folder, console, options)
     contents = []
     for run in runs:
         number = run.trial or 0
         pictures = tuple(found[number] for found in (grids, heatmaps) if number in found)
-        shown = [NotePicture(f"{known[number].address}{each.id}", _SHOWN[each.kind]) for each in pictures]
+        shown = {f"{known[number].address}{each.id}": _SHOWN[each.kind] for each in pictures}
         contents.append(TrialContent(number, schedule_note(study, run, shown), pictures))
     return StudyContent(study_note(study, runs), tuple(contents), _plots(study, runs))
 
@@ -135,20 +98,8 @@ def _plots(study: StudyView, runs: list[RunView]) -> dict[str, str]:
 
 def _told(name: str, changes: Changes, folder: Path) -> str:
     edited = f" Left alone, because edited by hand: {changes.edited}." if changes.edited else ""
-    done = f"{changes.notes} notes, {changes.pictures} pictures and {changes.figures} plots written"
-    removed = f", {changes.removed} pictures removed" if changes.removed else ""
     if not (changes.notes or changes.pictures or changes.figures or changes.removed):
         return f"{name}: notes, pictures and plots are up to date.{edited}"
+    done = f"{changes.notes} notes, {changes.pictures} pictures and {changes.figures} plots written"
+    removed = f", {changes.removed} pictures removed" if changes.removed else ""
     return f"{name}: {done}{removed} ({folder}).{edited}"
-
-
-def _check_installed() -> None:
-    """Before anything that takes long.
-
-    Raises:
-        StorageError: the dashboard is missing.
-    """
-    import importlib.util
-
-    if importlib.util.find_spec("optuna_dashboard") is None:
-        raise StorageError("optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'.")

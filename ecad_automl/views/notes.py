@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from ecad_automl.sharing.markdown import code, fenced, plain, table
 from ecad_automl.sharing.snippet import PROMPT
 from ecad_automl.views.facts import study_facts
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
-from ecad_automl.views.usage import FOLDER, command, exported_file, python_snippet
+from ecad_automl.views.usage import FOLDER, command, export_command, exported_file, python_snippet
 
 _PROMPTS = 6
 _ROWS = 24
@@ -20,20 +19,13 @@ _PROMPT = 64
 _GAP = "\u2003"
 
 
-class NotePicture(NamedTuple):
-    """A picture in a note: its address, and what it shows, for those who do not see it."""
-
-    address: str
-    shows: str
-
-
-def schedule_note(study: StudyView, run: RunView, pictures: Sequence[NotePicture] = ()) -> str:
+def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -> str:
     """What a schedule saves and loses, where it came from, and how to export and apply it.
 
     Args:
         study: it is of.
         run: the schedule; it has a trial.
-        pictures: to show in it.
+        pictures: to show in it: their addresses, and what they show, for those who do not see them.
     """
     prompt = next((text for text in study.prompts if len(text) <= _PROMPT), PROMPT)
     lines = [
@@ -45,12 +37,12 @@ def schedule_note(study: StudyView, run: RunView, pictures: Sequence[NotePicture
         "",
         "Export it:",
         "",
-        fenced(command(study, "export", f"--trial {run.trial} --out {FOLDER}"), "bash"),
+        fenced(export_command(study, run.trial), "bash"),
         "",
         "Apply it:",
         "",
         fenced(python_snippet(study, exported_file(study, run), prompt), "python"),
-        *(f"\n![{picture.shows}]({picture.address})" for picture in pictures),
+        *(f"\n![{shown}]({address})" for address, shown in pictures.items()),
     ]
     return "\n".join(lines)
 

@@ -6,18 +6,25 @@ import shlex
 
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
-from ecad_automl.sharing.snippet import PROMPT, apply_snippet
+from ecad_automl.sharing.snippet import PROMPT, apply_snippet, literal
 from ecad_automl.views.run import RunView
-from ecad_automl.views.study import StudyView
+from ecad_automl.views.study import StudyView, file_name_of
 
 #: Where the commands put files.
 FOLDER = "schedules"
+#: Stands for the file of a schedule, of which a page writes a literal when the schedule is chosen.
+_FILE = "{file}"
 
 
 def command(study: StudyView, name: str, options: str = "") -> str:
     """A shell command on a study, in lines that fit beside other things."""
     where = f"--storage {shlex.quote(study.storage)} --study {shlex.quote(study.name)}"
     return " \\\n  ".join([f"ecad-automl {name}", where, *([options] if options else [])])
+
+
+def export_command(study: StudyView, trial: object) -> str:
+    """The command that exports the schedule of a trial."""
+    return command(study, "export", f"--trial {trial} --out {FOLDER}")
 
 
 def exported_file(study: StudyView, run: RunView) -> str:
@@ -42,3 +49,18 @@ def python_snippet(study: StudyView, file: str, prompt: str = PROMPT) -> str:
     )
     any_schedule = Schedule.all_compute(study.layout, study.steps)
     return apply_snippet(ScheduleFile(any_schedule, metadata), file, prompt).rstrip()
+
+
+def usage_patterns(study: StudyView) -> dict[str, str]:
+    """How any schedule leaves a page, whose script fills in ``{trial}``, ``{speedup}`` with two digits, and ``{file}``.
+
+    Returns:
+        ``export``: the command that writes the schedule; ``file``: the one it writes; ``snippet``: Python that applies
+        it; ``images``: the command that makes a report with images.
+    """
+    return {
+        "export": export_command(study, "{trial}"),
+        "file": f"{FOLDER}/{file_name_of(study.name)}-{{speedup}}x-trial{{trial}}.json",
+        "snippet": python_snippet(study, _FILE).replace(literal(_FILE), _FILE),
+        "images": command(study, "report", "--images 4"),
+    }

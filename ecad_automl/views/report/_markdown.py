@@ -10,6 +10,7 @@ from ecad_automl.views.report.choice import usual_choice
 from ecad_automl.views.report.data import Report
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
+from ecad_automl.views.usage import export_command, exported_file, python_snippet
 
 #: In this order, under these headings.
 _PICTURES = {
@@ -57,8 +58,8 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
         parts += [
             "## How to apply one",
             f"Trial {chosen.trial}, {chosen.speedup:.2f}x:",
-            fenced(report.export_command(chosen), "sh"),
-            fenced(report.snippet(chosen), "python"),
+            fenced(export_command(study, chosen.trial), "sh"),
+            fenced(python_snippet(study, exported_file(study, chosen)), "python"),
         ]
     if "schedule" in pictures:
         parts.append(_picture(f"What trial {chosen.trial} computes.", pictures["schedule"]))

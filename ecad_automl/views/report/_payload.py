@@ -6,7 +6,6 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ecad_automl.schedules.layout import Layout
@@ -16,6 +15,7 @@ from ecad_automl.views.report._images import data_uri
 from ecad_automl.views.report.choice import usual_choice
 from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.run import Confirmed, RunView
+from ecad_automl.views.usage import usage_patterns
 
 #: Prompts that are listed; more would hide the rest of the page.
 _LISTED_PROMPTS = 200
@@ -73,7 +73,7 @@ def payload(report: Report) -> dict[str, Any]:
         "confirmed": None
         if confirmed is None
         else {"prompts": confirmed.prompts, "seeds": confirmed.seeds, "sentences": confirmed.sentences},
-        "usage": asdict(report.usage),
+        "usage": usage_patterns(study),
         "images": None if report.images is None else _images(report, report.images),
         "made": report.made,
     }
