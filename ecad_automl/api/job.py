@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ecad_automl.api.prompts import choose_prompts, split_record
-from ecad_automl.api.settings import BUNDLED, SearchFile
+from ecad_automl.api.settings import BUNDLED, DTYPES, SearchFile
 from ecad_automl.api.terminal import say, warn
 from ecad_automl.errors import PromptError
 from ecad_automl.execution.settings import Execution
@@ -29,7 +29,6 @@ _LOGGER = logging.getLogger("ecad_automl.api")
 
 #: Prompts that come with the bundled model.
 _BUNDLED_PROMPTS = 24
-_DTYPES = ("float32", "float16", "bfloat16")
 
 
 def search_job(
@@ -175,7 +174,7 @@ def _resolved(settings: SearchFile, job: SearchJob, given: Sequence[str]) -> Sea
         {
             **settings.values(),
             "model": job.model.name,
-            "dtype": dtype if dtype in _DTYPES else None,
+            "dtype": dtype if dtype in DTYPES else None,
             "steps": generation.steps,
             "guidance_scale": generation.guidance_scale,
             "height": generation.height,

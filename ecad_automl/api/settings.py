@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -23,6 +23,9 @@ SCHEMA = "ecad-automl/search/2"
 
 #: The model that needs no download, and its reward.
 BUNDLED = "shapes"
+
+_Dtype = Literal["float32", "float16", "bfloat16"]
+DTYPES: tuple[str, ...] = get_args(_Dtype)
 
 T = TypeVar("T", SearchConfig, Execution)
 
@@ -59,10 +62,7 @@ class ModelTable(_Table):
         str, _says("'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256.")
     ] = BUNDLED
     revision: Annotated[str | None, _says("Revision of a hub model.")] = None
-    dtype: Annotated[
-        Literal["float32", "float16", "bfloat16"] | None,
-        _says("float32, float16 or bfloat16; by default what suits the device."),
-    ] = None
+    dtype: Annotated[_Dtype | None, _says("float32, float16 or bfloat16; by default what suits the device.")] = None
     device: Annotated[str | None, _says("Torch device, such as cuda:0; by default CUDA where there is one.")] = None
     scheduler: Annotated[str | None, _says("Class of diffusers' schedulers; by default the model's own.")] = None
     steps: Annotated[int | None, _at_least(1, "Denoising steps; by default the model's usual count.")] = None

@@ -28,7 +28,7 @@ from ecad_automl.cli.output import drop_output, leave_quietly
 from ecad_automl.cli.plot import plot
 from ecad_automl.cli.report import report
 from ecad_automl.cli.search import search
-from ecad_automl.cli.verbosity import Quiet, Verbose, chosen_verbosity, set_verbosity, with_verbosity
+from ecad_automl.cli.verbosity import Quiet, Verbose, set_verbosity, with_verbosity
 from ecad_automl.errors import EcadError
 
 #: The base of what is wrong with a command line; a class of Click's, of which typer has a copy of its own by now.
@@ -68,7 +68,7 @@ def _options(
     if context.invoked_subcommand is None:
         sys.stderr.write(f"{context.get_help()}\n")
         raise typer.Exit(BAD_INPUT)
-    set_verbosity(chosen_verbosity(quiet=quiet, verbose=verbose))
+    set_verbosity(quiet=quiet, verbose=verbose)
 
 
 #: What the list of commands says of each, in a line that is not cut.

@@ -30,11 +30,13 @@ def complete_study(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-def complete_preset(incomplete: str) -> list[str]:
-    """Presets by name."""
-    from ecad_automl.presets import preset_names
+def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Completes names that are known beforehand."""
 
-    return _beginning(preset_names(), incomplete)
+    def complete(incomplete: str) -> list[str]:
+        return _beginning(names, incomplete)
+
+    return complete
 
 
 def complete_reward(incomplete: str) -> list[str]:
@@ -73,26 +75,6 @@ def complete_prompts(incomplete: str) -> list[str]:
     from ecad_automl.prompts.reading import SUFFIXES
 
     return _beginning(published_names(), incomplete) + _paths(incomplete, lambda path: path.suffix in SUFFIXES)
-
-
-def complete_cost(incomplete: str) -> list[str]:
-    """What a search can minimize."""
-    return _beginning(["gmacs", "latency"], incomplete)
-
-
-def complete_dtype(incomplete: str) -> list[str]:
-    """Types of weights."""
-    return _beginning(["float32", "float16", "bfloat16"], incomplete)
-
-
-def complete_heuristics(incomplete: str) -> list[str]:
-    """Sets of published heuristics."""
-    return _beginning(["fora", "all", "none"], incomplete)
-
-
-def complete_executor(incomplete: str) -> list[str]:
-    """Where candidates are evaluated."""
-    return _beginning(["local", "processes", "ray"], incomplete)
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:

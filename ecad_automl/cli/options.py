@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ecad_automl.api.settings import help_of
-from ecad_automl.cli.completion import complete_dtype, complete_model, complete_prompts, complete_study
+from ecad_automl.api.settings import DTYPES, help_of
+from ecad_automl.cli.completion import complete_model, complete_prompts, complete_study, one_of
 
 Model = Annotated[str, typer.Option(help=help_of("model"), autocompletion=complete_model)]
 Moved = Annotated[
@@ -16,7 +16,7 @@ Moved = Annotated[
     typer.Option(help="Where the study's model lies now, if it was moved.", autocompletion=complete_model),
 ]
 Revision = Annotated[str | None, typer.Option(help=help_of("revision"))]
-Dtype = Annotated[str | None, typer.Option(help=help_of("dtype"), autocompletion=complete_dtype)]
+Dtype = Annotated[str | None, typer.Option(help=help_of("dtype"), autocompletion=one_of(DTYPES))]
 Device = Annotated[str | None, typer.Option(help=help_of("device"))]
 Prompts = Annotated[str | None, typer.Option(help=help_of("prompts"), autocompletion=complete_prompts)]
 Column = Annotated[str | None, typer.Option(help=help_of("column"))]

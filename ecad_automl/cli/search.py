@@ -20,17 +20,14 @@ from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import messages, print_json, results
+from ecad_automl.presets import preset_names
 from storage import redacted
 
 _COMPLETED: dict[str, Callable[..., list[str]]] = {
     "model": completion.complete_model,
-    "dtype": completion.complete_dtype,
     "prompts": completion.complete_prompts,
     "reward": completion.complete_reward,
-    "cost": completion.complete_cost,
     "study": completion.complete_study,
-    "heuristics": completion.complete_heuristics,
-    "executor": completion.complete_executor,
 }
 #: Options that are not called as their setting is.
 _NAMES = {"asynchronous": ("--asynchronous/--generational",)}
@@ -40,7 +37,7 @@ Preset = Annotated[
     typer.Option(
         help="An experiment of ECAD's paper: pixart-alpha-256, pixart-sigma-256, flux-dev-256 or flux-dev-1024; a "
         "config file and other options override it.",
-        autocompletion=completion.complete_preset,
+        autocompletion=completion.one_of(preset_names()),
     ),
 ]
 Config = Annotated[
@@ -109,21 +106,24 @@ def search(
 
 def _options() -> Iterator[inspect.Parameter]:
     """An option for each setting that is not one of the method alone."""
-    for table, kind in TABLES.items():
-        for name, setting in kind.model_fields.items() if table != "method" else ():
-            option = typer.Option(*_NAMES.get(name, ()), help=setting.description, autocompletion=_COMPLETED.get(name))
-            plain = _plain(setting.annotation)
+    for table, settings in TABLES.items():
+        for name, setting in settings.model_fields.items() if table != "method" else ():
+            kind = _not_none(setting.annotation)
+            # What a value may be is checked with the settings, in their words.
+            named = get_origin(kind) is Literal
+            completed = completion.one_of(get_args(kind)) if named else _COMPLETED.get(name)
+            option = typer.Option(*_NAMES.get(name, ()), help=setting.description, autocompletion=completed)
+            plain = str if named else kind
             wanted = plain if setting.default is not None else plain | None
             yield inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=setting.default, annotation=Annotated[wanted, option]
             )
 
 
-def _plain(kind: Any) -> Any:
-    """A type as Typer knows it: what a value may be is checked with the settings, in their words."""
-    if NoneType in get_args(kind):
-        return _plain(next(each for each in get_args(kind) if each is not NoneType))
-    return str if get_origin(kind) is Literal else kind
+def _not_none(kind: Any) -> Any:
+    """The type without None."""
+    others = [each for each in get_args(kind) if each is not NoneType]
+    return others[0] if NoneType in get_args(kind) else kind
 
 
 _own = inspect.signature(search, eval_str=True)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from enum import Enum
+from enum import Enum, auto
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -32,11 +32,11 @@ class Verbosity(Enum):
     """What is told beside results and errors."""
 
     #: Nothing.
-    QUIET = "quiet"
+    QUIET = auto()
     #: Progress and messages.
-    NORMAL = "normal"
+    NORMAL = auto()
     #: These, a log of what is done, and what the libraries below say.
-    VERBOSE = "verbose"
+    VERBOSE = auto()
 
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
@@ -52,21 +52,16 @@ def current_verbosity() -> Verbosity:
     return _VERBOSITY.get()
 
 
-def chosen_verbosity(*, quiet: bool, verbose: bool) -> Verbosity | None:
-    """What two options say; None where they say nothing.
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """For the rest of this run of the command line; options that were not given change nothing.
 
     Raises:
         BadParameter: both are given.
     """
     if quiet and verbose:
         raise typer.BadParameter("--quiet and --verbose contradict each other; give one of them.")
-    return Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else None
-
-
-def set_verbosity(verbosity: Verbosity | None) -> None:
-    """For the rest of this run of the command line; None changes nothing."""
-    if verbosity is not None:
-        _VERBOSITY.set(verbosity)
+    if quiet or verbose:
+        _VERBOSITY.set(Verbosity.QUIET if quiet else Verbosity.VERBOSE)
 
 
 def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
@@ -74,7 +69,7 @@ def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*args: Any, quiet: bool, verbose: bool, **kwargs: Any) -> None:
-        set_verbosity(chosen_verbosity(quiet=quiet, verbose=verbose))
+        set_verbosity(quiet=quiet, verbose=verbose)
         with _logging(current_verbosity()), _told(command.__name__):
             command(*args, **kwargs)
 
