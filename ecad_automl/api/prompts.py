@@ -23,12 +23,9 @@ def read_named(
 
     Raises:
         PromptError: see :func:`~ecad_automl.prompts.read_prompt_set`.
-        OptionError: the limit is below 1.
     """
     from ecad_automl.prompts import read_prompt_set
 
-    if limit is not None and limit < 1:
-        raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     found = read_prompt_set(text, column=column, split=split, limit=limit)
     for note in found.notes:
         warn(console, note)
@@ -62,12 +59,12 @@ def choose_prompts(
         PromptError: there are none, or they cannot be read.
         OptionError: the limit is below 1.
     """
+    if limit is not None and limit < 1:
+        raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     if given is not None:
         return read_named(console, given, column, split, limit)
     if model != BUNDLED:
         raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
-    if limit is not None and limit < 1:
-        raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     from ecad_automl.prompts import PromptSet
     from ecad_automl.shapes.world import prompts as world_prompts
 

@@ -25,22 +25,14 @@ from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 _LOGGER = logging.getLogger("ecad_automl.cli")
 
 
-class _Pipe(PlainConsole):
-    """A console whose reader may go away."""
-
-    def on_broken_pipe(self) -> None:
-        """End without a word; rich's own exit code would be that of a crash."""
-        leave_quietly()
-
-
 def results(*, json_output: bool = False) -> Console:
     """Where results go; with ``--json`` the document alone is a result, and this console is silent."""
-    return _Pipe(quiet=json_output)
+    return PlainConsole(quiet=json_output)
 
 
 def messages() -> Console:
     """Where progress and messages go."""
-    return _Pipe(stderr=True, quiet=current_verbosity() is Verbosity.QUIET)
+    return PlainConsole(stderr=True, quiet=current_verbosity() is Verbosity.QUIET)
 
 
 @contextmanager

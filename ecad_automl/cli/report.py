@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,13 +22,6 @@ from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.study import StudyView
 
 
-class Format(StrEnum):
-    """What a report is written as."""
-
-    HTML = "html"
-    MARKDOWN = "md"
-
-
 def report(
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
@@ -39,7 +31,7 @@ def report(
     ] = 6,
     prompts: Prompts = None,
     format: Annotated[  # noqa: A002 - as the option is called
-        Format | None, typer.Option(help="html or md; by default as --out ends, else html.")
+        Literal["html", "md"] | None, typer.Option(help="html or md; by default as --out ends, else html.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; report.html or report.md by default.")] = None,
     model: Moved = None,
@@ -52,8 +44,8 @@ def report(
     The file has the front with what it is compared with, every schedule as a heatmap, how to export and apply it, and,
     with --images, images uncached and under schedules of the front. Prompts are by default those of the search.
     """
-    chosen = format or (Format.MARKDOWN if out is not None and out.suffix == ".md" else Format.HTML)
-    path = out or Path(f"report.{chosen.value}")
+    chosen = format or ("md" if out is not None and out.suffix == ".md" else "html")
+    path = out or Path(f"report.{chosen}")
     found = read_study(storage, study)
     found.some_front()
     _check(path, images, image_schedules)
@@ -68,7 +60,7 @@ def report(
         data = replace(data, images=made)
     pictures: list[Path] = []
     with step(console, "Writing the report"):
-        if chosen is Format.HTML:
+        if chosen == "html":
             from ecad_automl.views.report import html_page
 
             write_text(path, html_page(data), "report")
@@ -80,7 +72,7 @@ def report(
                 "schema": "ecad-automl/report/1",
                 "study": found.name,
                 "storage": found.storage,
-                "format": chosen.value,
+                "format": chosen,
                 "file": path,
                 "pictures": pictures,
                 "image_prompts": 0 if data.images is None else len(data.images.prompts),

@@ -9,18 +9,12 @@ from typing import Any
 from ecad_automl.latency.result import Batch, BenchResult, Kind, Row, Spread
 from ecad_automl.views.plots.figure import COLORS, figure
 
-_COLORS: Mapping[Kind, str] = {
-    "uncached": COLORS["uncached"],
-    "schedule": COLORS["search"],
-    "fewer steps": COLORS["steps"],
-    "cache": COLORS["heuristic"],
-}
-_MARKERS: Mapping[Kind, str] = {"uncached": "*", "schedule": "o", "fewer steps": "s", "cache": "^"}
-_LABELS: Mapping[Kind, str] = {
-    "uncached": "uncached",
-    "schedule": "schedules",
-    "fewer steps": "fewer steps, uncached",
-    "cache": "other caches",
+#: Color, marker and label.
+_STYLES: Mapping[Kind, tuple[str, str, str]] = {
+    "uncached": (COLORS["uncached"], "*", "uncached"),
+    "schedule": (COLORS["search"], "o", "schedules"),
+    "fewer steps": (COLORS["steps"], "s", "fewer steps, uncached"),
+    "cache": (COLORS["heuristic"], "^", "other caches"),
 }
 _TICKS = (0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 #: Room that the name of a row takes, in pixels at the resolution of the figure.
@@ -45,15 +39,15 @@ def plot_speedup(path: Path, result: BenchResult) -> None:
         points = [_measured(batch) for batch in batches]
         _scales(panels, [point for panel in points for point in panel])
         for axes, batch, measured in zip(panels, batches, points, strict=True):
-            for row, macs, speedup in measured:
-                _point(axes, row, macs, speedup)
-                if result.whole and row.kind != "uncached":
-                    _hollow(axes, row, macs, batch.whole_speedup(row))
+            for kind in _STYLES:
+                _points(axes, kind, [point for point in measured if point[0].kind == kind], batch, whole=result.whole)
             _names(axes, measured)
             axes.set_title(f"{batch.size} image{'s' * (batch.size > 1)} per call, {batch.rounds} rounds", fontsize=9)
             axes.set_xlabel("times fewer MACs")
         panels[0].set_ylabel("times as fast as uncached")
-        _legend(panels[0], result)
+        if result.whole:
+            panels[0].plot([], [], "o", color="gray", markerfacecolor="white", label="hollow: whole call")
+        panels[0].legend(loc="upper left", fontsize=7)
         about = result.about
         name = Path(about["model"]).name
         drawn.suptitle(f"{name} in {about['dtype']} on {about['device_name']}", fontsize=10)
@@ -64,17 +58,19 @@ def _measured(batch: Batch) -> list[Measured]:
     return [(row, row.mac_speedup, batch.transformer_speedup(row)) for row in batch.rows if row.mac_speedup is not None]
 
 
-def _point(axes: Any, row: Row, macs: float, speedup: Spread) -> None:
+def _points(axes: Any, kind: Kind, measured: Sequence[Measured], batch: Batch, *, whole: bool) -> None:
+    if not measured:
+        return
+    color, marker, label = _STYLES[kind]
+    macs, medians = [macs for _, macs, _ in measured], [speedup.median for _, _, speedup in measured]
+    ends = [[s.median - s.low for _, _, s in measured], [s.high - s.median for _, _, s in measured]]
     axes.errorbar(
-        macs, speedup.median, yerr=[[speedup.median - speedup.low], [speedup.high - speedup.median]],
-        fmt=_MARKERS[row.kind], color=_COLORS[row.kind], markersize=11 if row.kind == "uncached" else 5,
-        elinewidth=0.8, capsize=2,
+        macs, medians, yerr=ends, fmt=marker, color=color, markersize=11 if kind == "uncached" else 5, elinewidth=0.8,
+        capsize=2, label=label,
     )  # fmt: skip
-
-
-def _hollow(axes: Any, row: Row, macs: float, speedup: Spread) -> None:
-    color, marker = _COLORS[row.kind], _MARKERS[row.kind]
-    axes.plot(macs, speedup.median, marker, markersize=5, color=color, markerfacecolor="white")
+    if whole and kind != "uncached":
+        calls = [batch.whole_speedup(row).median for row, _, _ in measured]
+        axes.plot(macs, calls, marker, markersize=5, color=color, markerfacecolor="white")
 
 
 def _names(axes: Any, measured: Sequence[Measured]) -> None:
@@ -93,7 +89,7 @@ def _names(axes: Any, measured: Sequence[Measured]) -> None:
         lifted = (y - axes.transData.transform((macs, speedup.median))[1]) * 72 / axes.figure.dpi
         axes.annotate(
             row.name, (macs, speedup.median), (-6 if leftward else 6, 2 + lifted), textcoords="offset points",
-            ha="right" if leftward else "left", fontsize=6, color=_COLORS[row.kind],
+            ha="right" if leftward else "left", fontsize=6, color=_STYLES[row.kind][0],
         )  # fmt: skip
 
 
@@ -105,7 +101,9 @@ def _scales(panels: Iterable[Any], measured: Sequence[Measured]) -> None:
     bottom = 0.9 * min([1.0, *(speedup.low for _, _, speedup in measured)])
     top = max(right, 1.25 * max(speedup.high for _, _, speedup in measured))
     for axes in panels:
-        axes.plot([bottom, top], [bottom, top], color="gray", linewidth=0.8, linestyle="--", zorder=0)
+        axes.plot(
+            [bottom, top], [bottom, top], "--", color="gray", linewidth=0.8, zorder=0, label="as fast as MACs promise"
+        )
         axes.set_xscale("log")
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
@@ -115,18 +113,3 @@ def _scales(panels: Iterable[Any], measured: Sequence[Measured]) -> None:
         axes.set_xlim(0.9, right)
         axes.set_ylim(bottom, top)
         axes.grid(alpha=0.25)
-
-
-def _legend(axes: Any, result: BenchResult) -> None:
-    from matplotlib.lines import Line2D
-
-    kinds = dict.fromkeys(row.kind for batch in result.batches for row in batch.rows)
-    marks = [
-        Line2D([], [], color=_COLORS[kind], marker=_MARKERS[kind], linestyle="", label=_LABELS[kind]) for kind in kinds
-    ]
-    marks.append(Line2D([], [], color="gray", linestyle="--", linewidth=0.8, label="as fast as MACs promise"))
-    if result.whole:
-        hollow = Line2D([], [], color="gray", marker="o", linestyle="", label="hollow: whole call")
-        hollow.set_markerfacecolor("white")
-        marks.append(hollow)
-    axes.legend(handles=marks, loc="upper left", fontsize=7)
