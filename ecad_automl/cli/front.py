@@ -12,7 +12,7 @@ from ecad_automl.cli.confirmed import confirmed_of, show_confirmation
 from ecad_automl.cli.documents import about_study, searched_figures
 from ecad_automl.cli.options import Json, Storage, Study
 from ecad_automl.cli.output import new_table, print_json, results
-from ecad_automl.views.run import RunView, interval_text
+from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 
 
@@ -45,16 +45,14 @@ def front(
 
 def _print_front(study: StudyView, *, baselines: bool) -> None:
     console, table = results(), new_table()
-    timed = ("as\nfast", "\nms") if study.timed else ()
-    for heading in ("\ntrial", "\norigin", *timed, "fewer\nMACs", "\nGMACs", "\nreward", "difference\nto uncached"):
-        is_text = heading == "\norigin"
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    for heading in study.figures(study.uncached):
+        is_text = heading == "origin"
+        two_lines = heading.replace(" ", "\n", 1) if " " in heading else f"\n{heading}"
+        table.add_column(two_lines, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
 
     def row(run: RunView) -> None:
-        cells = [f"{run.speedup:.2f}x", f"{run.cost:.4g}"] if study.timed else []
-        cells += [f"{run.mac_speedup:.2f}x", f"{run.gmacs:.2f}", f"{run.reward:.4f}"]
-        number = "" if run.trial is None else str(run.trial)
-        table.add_row(number, run.origin, *cells, interval_text(run.difference, run.half, " ±"))
+        # So narrow that it fits 80 columns.
+        table.add_row(*(text.replace("± ", "±") for text in study.figures(run).values()))
 
     for run in study.front:
         row(run)

@@ -20,35 +20,24 @@ def front_html(study: StudyView) -> str:
     Args:
         study: what to show.
     """
-    headings = ("trial", "origin", "speedup", *(("ms", "fewer MACs") if study.timed else ()), "GMACs", "reward")
-    cells = "".join(f'<th scope="col"{_sorted(name)}>{name}</th>' for name in (*headings, "difference to uncached"))
+    # The third column, of what the study minimizes, is that by which they are sorted.
+    order = {2: ' aria-sort="descending"'}
+    cells = "".join(
+        f'<th scope="col"{order.get(number, "")}>{heading}</th>'
+        for number, heading in enumerate(study.figures(study.uncached))
+    )
     full = Schedule.all_compute(study.layout, study.uncached.steps).to_hex()
     # What the front is compared with, where that is not on it.
     listed = study.front if any(run.genome == full for run in study.front) else (*study.front, study.uncached)
-    rows = "".join(_row(run, timed=study.timed) for run in listed)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in study.figures(run).values())}</tr>" for run in listed
+    )
     return (
         f'<div style="color:inherit"><div><strong>{escape(study.name)}</strong>: {len(study.front)} of '
         f"{len(study.runs)} evaluated schedules are on the front; reward {escape(study.reward_name)}, cost "
         f"{study.cost_name}</div>{_picture(study)}<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
         '<div style="font-size:85%">Differences are paired means with 95 % intervals over prompts.</div></div>'
     )
-
-
-def _sorted(name: str) -> str:
-    return ' aria-sort="descending"' if name == "speedup" else ""
-
-
-def _row(run: RunView, *, timed: bool) -> str:
-    values = [
-        "" if run.trial is None else str(run.trial),
-        run.origin,
-        f"{run.speedup:.2f}x",
-        *((f"{run.cost:.4g}", f"{run.mac_speedup:.2f}x") if timed else ()),
-        f"{run.gmacs:.2f}",
-        f"{run.reward:.4f}",
-        run.difference_text,
-    ]
-    return f"<tr>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>"
 
 
 def _picture(study: StudyView) -> str:

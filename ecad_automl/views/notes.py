@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ecad_automl.sharing.markdown import code, fenced, plain, table
+from ecad_automl.sharing.markdown import code, fenced, table
 from ecad_automl.sharing.snippet import PROMPT
 from ecad_automl.views.facts import study_facts
 from ecad_automl.views.run import Confirmed, RunView
@@ -116,38 +116,30 @@ def _prompts(study: StudyView) -> str:
 
 
 def _calibration(study: StudyView) -> str:
-    uncached = study.uncached
-    rows = [[plain(run.origin), *_row(study, run)] for run in reversed(study.searched_shorter)]
-    first = [f"uncached, {uncached.steps} steps", *_row(study, uncached)[:-1], ""]
     return (
-        _table(["run", *_headings(study)], [first, *rows])
+        _runs(study, [study.uncached, *reversed(study.searched_shorter)])
         + f"\n\nHypervolume is measured from a reward of {study.floor:.4f} at the cost of the uncached run, and is 1 "
-        f"for the uncached reward ({uncached.reward:.4f}) at no cost. Differences are paired means with 95 % intervals "
-        "over prompts."
+        f"for the uncached reward ({study.uncached.reward:.4f}) at no cost. Differences are paired means with 95 % "
+        "intervals over prompts."
     )
 
 
 def _front(study: StudyView, shown: Sequence[RunView]) -> str:
+    listed, total = shown[:: max(1, -(-len(shown) // _ROWS))], len(study.front)
+    left = f"\n\n{len(listed)} of {total} schedules; `ecad-automl front` lists all." if len(listed) < total else ""
+    return _runs(study, listed) + left
+
+
+def _runs(study: StudyView, runs: Sequence[RunView]) -> str:
+    headings = [*study.figures(study.uncached), *(["on unseen prompts"] if study.confirmed else [])]
     rows = []
-    for run in shown[:: max(1, -(-len(shown) // _ROWS))]:
-        row = [str(run.trial), _cell(run.origin), *_row(study, run)]
-        if study.confirmed is not None:
+    for run in runs:
+        figures = {**study.figures(run), "origin": _cell(run.origin)}
+        if study.confirmed:
             found = run.confirmed
-            row.append("" if found is None else f"{found.difference_text}, {_verdict(found)}")
-        rows.append(row)
-    headings = ["trial", "origin", *_headings(study), *(["on unseen prompts"] if study.confirmed is not None else [])]
-    total = len(study.front)
-    left = f"\n\n{len(rows)} of {total} schedules; `ecad-automl front` lists all." if len(rows) < total else ""
-    return _table(headings, rows) + left
-
-
-def _headings(study: StudyView) -> list[str]:
-    return [*(["speedup (time)"] if study.timed else []), "speedup (MACs)", "reward", "difference"]
-
-
-def _row(study: StudyView, run: RunView) -> list[str]:
-    timed = [f"{run.speedup:.2f}x"] if study.timed else []
-    return [*timed, f"{run.mac_speedup:.2f}x", f"{run.reward:.4f}", run.difference_text]
+            figures["on unseen prompts"] = "" if found is None else f"{found.difference_text}, {_verdict(found)}"
+        rows.append(list(figures.values()))
+    return _table(headings, rows)
 
 
 def _cell(text: object) -> str:

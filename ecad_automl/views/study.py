@@ -160,6 +160,19 @@ class StudyView:
             return Schedule.all_compute(self.layout, run.steps)
         return Schedule.from_hex(self.layout, self.steps, run.genome)
 
+    def figures(self, run: RunView) -> dict[str, str]:
+        """What tables say of a run, by the headings of their columns."""
+        timed = {"as fast": f"{run.speedup:.2f}x", "ms": f"{run.cost:.4g}"} if self.timed else {}
+        return {
+            "trial": "" if run.trial is None else str(run.trial),
+            "origin": run.origin,
+            **timed,
+            "fewer MACs": f"{run.mac_speedup:.2f}x",
+            "GMACs": f"{run.gmacs:.2f}",
+            "reward": f"{run.reward:.4f}",
+            "difference to uncached": run.difference_text,
+        }
+
     def file_name(self, run: RunView) -> str:
         """The name of its exported file without the ending, such as ``shapes-2.13x-trial41``."""
         suffix = run.origin if run.trial is None else f"trial{run.trial}"
