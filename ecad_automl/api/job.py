@@ -76,13 +76,15 @@ def search_job(
     name = settings.search.study or Path(settings.model.model if model is None else model.name).name
     sources = _sources(settings.search.init or [], settings.search.storage, name, console)
     with console.status("Loading the model ..."):
-        from ecad_automl.api.rewards import as_reward, measured_constraints
+        from ecad_automl.api.rewards import as_reward
+        from ecad_automl.rewards import load_reward, parse_constraint
         from studies import SearchJob
 
         # Of a name, workers load the reward too.
         named = None if reward is not None else settings.reward.reward or _default_reward(settings)
         scorer = reward or as_reward(named, settings.model.device)
-        constraints = measured_constraints(settings.reward.constraint or [], settings.model.device)
+        bounds = map(parse_constraint, settings.reward.constraint or [])
+        constraints = [(bound, load_reward(bound.metric, device=settings.model.device)) for bound in bounds]
         loaded = _loaded(settings, model)
     job = SearchJob(
         loaded,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.files.paths import expand_home
-from ecad_automl.models.loading import CHANGED, LoadedModel, load_model, model_revision
+from ecad_automl.models.loading import CHANGED, LoadedModel, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.shapes import WEIGHTS
 
@@ -20,7 +20,7 @@ from ecad_automl.shapes import WEIGHTS
 _ELEMENTS = 256
 
 
-def as_model(given: Any, *, revision: str | None = None, dtype: str | None = None) -> LoadedModel:
+def as_model(given: Any) -> LoadedModel:
     """A model ready to generate.
 
     Of a pipeline the name is the folder or hub id that it was loaded from. Its revision is that of this source, as for
@@ -28,17 +28,13 @@ def as_model(given: Any, *, revision: str | None = None, dtype: str | None = Non
     that a study never mixes weights that were changed in memory with those of the source.
 
     Args:
-        given: a diffusers pipeline, the name of a model as for :func:`~ecad_automl.load_model`, or what that gave.
-        revision: of a model that is named, see there.
-        dtype: likewise.
+        given: a diffusers pipeline, or what :func:`~ecad_automl.load_model` gave.
 
     Raises:
         UnsupportedModelError: it is none of these, or a pipeline that cannot be searched.
     """
     if isinstance(given, LoadedModel):
         return given
-    if isinstance(given, str | Path):
-        return load_model(str(given), revision=revision, dtype=dtype)
     if not isinstance(getattr(given, "transformer", None), torch.nn.Module) or not callable(given):
         raise UnsupportedModelError(
             f"The model is a {type(given).__name__}, but a diffusers pipeline with a transformer is expected, or the "

@@ -1,22 +1,14 @@
-"""The reward and the constraints of a search, however they are given. Imports no torch."""
+"""The reward of a search, however it is given. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecad_automl.errors import RewardError
-from ecad_automl.rewards import (
-    Constraint,
-    Floats,
-    PairedReward,
-    Reward,
-    load_reward,
-    maximized,
-    parse_constraint,
-)
+from ecad_automl.rewards import Floats, PairedReward, Reward, load_reward, maximized
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,12 +20,11 @@ class FunctionReward:
     Args:
         function: from images, ``(n, 3, h, w)`` float in [0, 1], and ``n`` prompts to ``n`` scores, higher is better: a
             sequence, an array or a tensor.
-        name: what studies know it by; by default the name of the function.
     """
 
-    def __init__(self, function: Callable[[Any, Sequence[str]], Any], name: str | None = None) -> None:
+    def __init__(self, function: Callable[[Any, Sequence[str]], Any]) -> None:
         self._function = function
-        self.name = name or function.__name__
+        self.name = function.__name__
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Floats:
         """See :class:`~ecad_automl.rewards.Reward`."""
@@ -72,21 +63,3 @@ def as_reward(given: Any, device: str | None = None) -> Reward | PairedReward:
             "write it with def."
         )
     return FunctionReward(given)
-
-
-def measured_constraints(
-    constraints: Iterable[str | Constraint], device: str | None = None
-) -> list[tuple[Constraint, Reward | PairedReward]]:
-    """Each constraint with what measures it.
-
-    Args:
-        constraints: such as ``fidelity>=-0.05``.
-        device: torch device of models that measure.
-
-    Raises:
-        RewardError: one cannot be read, or its metric is unknown.
-    """
-    if isinstance(constraints, str):
-        constraints = [constraints]
-    bounds = [bound if isinstance(bound, Constraint) else parse_constraint(bound) for bound in constraints]
-    return [(bound, load_reward(bound.metric, device=device)) for bound in bounds]

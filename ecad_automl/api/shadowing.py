@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,20 +18,10 @@ def refuse_shadowed_packages() -> None:
     """
     for name in _PACKAGES:
         ours = Path(__file__).parents[2] / name / "__init__.py"
-        theirs = _found(name)
-        if theirs is not None and ours.is_file() and not theirs.samefile(ours):
+        found = find_spec(name)  # of a module that was imported before, its own
+        theirs = found.origin if found is not None and found.has_location else None
+        if theirs and ours.is_file() and not ours.samefile(theirs):
             raise EcadError(
                 f"{theirs} has the name of a package of ecad-automl, {ours.parent}, and Python finds it first; rename "
                 "it, or run from another folder."
             )
-
-
-def _found(name: str) -> Path | None:
-    module = sys.modules.get(name)
-    if module is not None:
-        origin = getattr(module, "__file__", None)
-    else:
-        spec = find_spec(name)
-        origin = spec.origin if spec is not None and spec.has_location else None
-    path = Path(origin) if origin else None
-    return path if path is not None and path.exists() else None

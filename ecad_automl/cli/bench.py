@@ -12,12 +12,13 @@ import typer
 from rich.console import Console
 
 from ecad_automl.api.prompts import read_named
-from ecad_automl.api.terminal import redraws, say
+from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
+from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.errors import EcadError, OptionError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedules.schedule import Schedule
@@ -148,26 +149,14 @@ def _check_folder(out: Path) -> None:
 
 @contextmanager
 def _progress(console: Console, calls: int) -> Iterator[Progress]:
-    """A bar over all calls; where output is no terminal, a line for each batch size."""
-    from rich import progress
+    """A bar over all calls; where output is no terminal, a line now and then."""
+    made = 0
+    with LiveProgress(console, pause=30.0) as live:
 
-    columns = (
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    with progress.Progress(*columns, console=console, transient=True, disable=not redraws(console)) as bar:
-        task = bar.add_task("warm-up", total=calls)
-        told: set[int] = set()
-        made = 0
-
-        def tell(batch_size: int, what: str, calls: int, /) -> None:
+        def tell(batch_size: int, what: str, begun: int, /) -> None:
             nonlocal made
-            bar.update(task, description=f"{batch_size} per call: {what}", completed=made)
-            made += calls
-            if not redraws(console) and batch_size not in told:
-                told.add(batch_size)
-                say(console, f"Timing {batch_size} per call ...")
+            live.update(made, calls, f"Timing {batch_size} per call: {what}")
+            made += begun
 
         yield tell
 

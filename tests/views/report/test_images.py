@@ -4,15 +4,14 @@ import base64
 import io
 
 import numpy as np
-import pytest
-from PIL import Image, features
+from PIL import Image
 
 from ecad_automl.views.report import data_uri
 
 
 def opened(uri: str) -> Image.Image:
     head, _, data = uri.partition(",")
-    assert head in ("data:image/webp;base64", "data:image/png;base64")
+    assert head == "data:image/webp;base64"
     return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
 
 
@@ -27,9 +26,6 @@ def test_a_large_image_is_made_smaller_in_its_proportions() -> None:
     assert opened(data_uri(image)).size == (512, 256)
 
 
-def test_pixels_beyond_the_range_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_beyond_the_range_are_cut() -> None:
     image = np.array([[[-1.0, 0.5, 2.0]]], dtype=np.float32)
-    assert opened(data_uri(image)).getpixel((0, 0)) == (0, 128, 255)
-    monkeypatch.setattr(features, "check", lambda _: False)
-    assert data_uri(image).startswith("data:image/png")
     assert opened(data_uri(image)).getpixel((0, 0)) == (0, 128, 255)
