@@ -15,14 +15,11 @@ _BANDS = (("below 2x", 1.0, 2.0), ("2x to 5x", 2.0, 5.0), ("5x and more", 5.0, m
 
 
 def confirmed_runs(verdicts: Verdicts, trials: Mapping[str, int]) -> dict[str, Confirmed]:
-    """What unseen prompts say of each run that was scored on them.
+    """What unseen prompts say of each run that was scored on them, by genome or, for runs of fewer steps, name.
 
     Args:
         verdicts: on all of them.
         trials: numbers of trials by genome.
-
-    Returns:
-        By genome or, for runs of fewer steps, name.
     """
     found = {}
     for verdict in verdicts.all:

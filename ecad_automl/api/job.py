@@ -42,13 +42,8 @@ def search_job(
 ) -> SearchJob:
     """What to search for; the model and the rewards are loaded last.
 
-    Args:
-        settings: of the search.
-        console: where it is told what is done.
-        model: in place of the one that the settings name, a pipeline or a loaded model.
-        prompts: in place of those that the settings name.
-        reward: in place of the one that the settings name.
-        wait: seconds to wait at most for another search on the same file.
+    A model (a pipeline or a loaded one), prompts and a reward stand in place of those that the settings name; ``wait``
+    is for how many seconds at most another search on the same file is waited for.
 
     Raises:
         EcadError: of the kind that says what is wrong.
@@ -161,10 +156,7 @@ def _sources(init: Sequence[str], storage: str, study: str, console: Console) ->
 def _resolved(settings: SearchFile, job: SearchJob, given: Sequence[str]) -> SearchFile:
     """All settings, defaults included, as far as they have a form in a file, to be kept in the study.
 
-    Args:
-        settings: as they were asked for.
-        job: what they led to.
-        given: whether "prompts" or a "model" were given as objects; what the settings say of them was not used.
+    What they say of "prompts" or a "model" that was ``given`` as an object was not used.
     """
     generation, dtype = job.model.settings, str(job.model.pipe.transformer.dtype).removeprefix("torch.")
     unused = [

@@ -24,9 +24,6 @@ class LiveStatus:
     """A table that follows the search; where output is neither a terminal nor a notebook, a line now and then.
 
     On a quiet console nothing is shown, and messages are logged.
-
-    Args:
-        console: where it is shown.
     """
 
     def __init__(self, console: Console) -> None:
@@ -75,12 +72,7 @@ class LiveStatus:
 
 
 def run_with_status(job: SearchJob, console: Console, again: str) -> SearchStatus:
-    """Run a search under the eyes of its user.
-
-    Args:
-        job: what to search for.
-        console: where it is shown.
-        again: what the user does to go on: repeats the same command or the same call.
+    """Run a search under the eyes of its user, who goes on by repeating the same "command" or "call".
 
     Raises:
         KeyboardInterrupt: the user stopped it, and was told that nothing is lost.

@@ -15,20 +15,12 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u2
 
 
 def printable(text: str) -> str:
-    r"""Text without what a terminal would obey: each such character is a replacement character instead.
-
-    Args:
-        text: of anybody; ``\n`` and ``\t`` stay.
-    """
+    r"""Text without what a terminal would obey, but ``\n`` and ``\t``: a replacement character stands in its place."""
     return _CONTROLS.sub("\ufffd", text)
 
 
 class PlainConsole(Console):
-    """A console on which text is text: no markup, no codes of emoji, no control characters.
-
-    Args:
-        options: see :class:`rich.console.Console`.
-    """
+    """A console of rich on which text is text: no markup, no codes of emoji, no control characters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, **options})

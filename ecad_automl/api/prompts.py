@@ -43,17 +43,9 @@ def choose_prompts(
     bundled: str,
     count: int,
 ) -> PromptSet:
-    """The prompts of a name, or those that come with the bundled model.
+    """The prompts of a name, or some that come with the bundled model; says what was left out of them.
 
-    Args:
-        console: where it is told what was left out.
-        model: name of the model.
-        given: name of the prompts.
-        column: of a table.
-        split: of a data set.
-        limit: take only so many.
-        bundled: which of the bundled prompts: "calibration" or "held-out".
-        count: how many of them unless ``limit`` says otherwise.
+    The bundled ones are "calibration" or "held-out" prompts, ``count`` of them unless ``limit`` says otherwise.
 
     Raises:
         PromptError: there are none, or they cannot be read.
@@ -79,11 +71,7 @@ def split_record(split: PromptSplit, given: str, column: str | None, part: str |
 
 
 def held_out_prompts(console: Console, kept: bytes) -> PromptSet:
-    """What a search left aside, read again from where it was.
-
-    Args:
-        console: where it is told what was left out.
-        kept: what :func:`split_record` gave.
+    """What a search left aside, read again from where it was, by what :func:`split_record` gave.
 
     Raises:
         PromptError: the prompts cannot be read any more, or are others.

@@ -37,12 +37,7 @@ def messages() -> Console:
 
 @contextmanager
 def step(console: Console, what: str) -> Iterator[Status]:
-    """Show what is done while it is, and log how long it took.
-
-    Args:
-        console: where messages go.
-        what: such as "Loading the model".
-    """
+    """Show what is done, such as "Loading the model", while it is, and log how long it took."""
     start = time.monotonic()
     with console.status(f"{what} ...") as status:
         yield status

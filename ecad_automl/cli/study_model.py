@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 def load_again(identity: Mapping[str, Any], moved: str | None, device: str | None) -> LoadedModel:
     """What a study says it was searched with, called as it was there; whether it still is that is not checked.
 
-    Args:
-        identity: of the study.
-        moved: where the model lies now, if it was moved.
-        device: torch device.
-
     Raises:
         UnsupportedModelError: it cannot be loaded.
     """
@@ -66,14 +61,7 @@ def study_images(
 ) -> Iterator[Callable[[RunView | None], NDArray[np.float32]]]:
     """With the study's model loaded, what makes images of some prompts under a run, or uncached.
 
-    They start from the noise of the study's first seed and are ``(n, h, w, 3)`` in [0, 1].
-
-    Args:
-        study: which one.
-        prompts: ``n`` prompts.
-        model: where the study's model lies now, if it was moved.
-        device: torch device.
-        batch_size: images per pipeline call.
+    They start from the noise of the study's first seed and are ``(n, h, w, 3)`` in [0, 1] for ``n`` prompts.
 
     Raises:
         StudyError: the model is not that of the study.

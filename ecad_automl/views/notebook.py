@@ -62,12 +62,7 @@ def show_in_ipython() -> None:
 
 
 def _panel(component: str, bits: Bits) -> str:
-    """A picture of one component.
-
-    Args:
-        component: its name.
-        bits: ``(steps, blocks)``: what is computed.
-    """
+    """A picture of one component, whose bits are ``(steps, blocks)``: what is computed."""
     steps, blocks = bits.shape
     height = min(_TALLEST, max(24, round(_WIDTH * blocks / steps)))
     told = f"{component}: {bits.mean():.0%} of {steps} steps x {blocks} block{'s' * (blocks > 1)} computed"
@@ -84,11 +79,7 @@ def _panel(component: str, bits: Bits) -> str:
 
 
 def _runs(rows: Bits) -> str:
-    """Path of the filled cells, a rectangle for each run of them.
-
-    Args:
-        rows: ``(blocks, steps)``.
-    """
+    """Path of the filled cells of ``(blocks, steps)``, a rectangle for each run of them."""
     path = []
     for row, cells in enumerate(rows):
         edges = np.flatnonzero(np.diff(np.concatenate(([0], cells.astype(np.int8), [0]))))

@@ -15,11 +15,7 @@ _SHOWN_SPEEDUP = 5.0
 
 
 def front_html(study: StudyView) -> str:
-    """The front of a study as an HTML fragment, the cheapest schedule first: a picture and a table.
-
-    Args:
-        study: what to show.
-    """
+    """The front of a study as an HTML fragment, the cheapest schedule first: a picture and a table."""
     # The third column, of what the study minimizes, is that by which they are sorted.
     order = {2: ' aria-sort="descending"'}
     cells = "".join(

@@ -20,12 +20,9 @@ _GAP = "\u2003"
 
 
 def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -> str:
-    """What a schedule saves and loses, where it came from, and how to export and apply it.
+    """What a schedule that has a trial saves and loses, where it came from, and how to export and apply it.
 
-    Args:
-        study: it is of.
-        run: the schedule; it has a trial.
-        pictures: to show in it: their addresses, and what they show, for those who do not see them.
+    Pictures are given by their addresses, with what they show, for those who do not see them.
     """
     prompt = next((text for text in study.prompts if len(text) <= _PROMPT), PROMPT)
     lines = [
@@ -48,12 +45,7 @@ def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -
 
 
 def study_note(study: StudyView, shown: Sequence[RunView]) -> str:
-    """What was searched with, what everything is compared with, the front, and how to export it.
-
-    Args:
-        study: which one.
-        shown: its front, as far as it is shown.
-    """
+    """What was searched with, what everything is compared with, the front as far as it is shown, and its export."""
     counted = f"{len(study.runs)} schedules evaluated, {len(study.front)} on the front."
     export = [command(study, "export", f"{choice}--out {FOLDER}") for choice in ("", "--speedup 2 ")]
     parts = [

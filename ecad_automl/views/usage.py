@@ -33,13 +33,7 @@ def exported_file(study: StudyView, run: RunView) -> str:
 
 
 def python_snippet(study: StudyView, file: str, prompt: str = PROMPT) -> str:
-    """Python that loads the study's pipeline and calls it as the study did, under a schedule.
-
-    Args:
-        study: the schedule is of.
-        file: the schedule's.
-        prompt: of the one image.
-    """
+    """Python that loads the study's pipeline and calls it as the study did, once, under the schedule of a file."""
     identity = study.identity
     metadata = ScheduleMetadata(
         model=identity["model"],

@@ -20,13 +20,8 @@ Unseen = Sequence[tuple[RunView, Confirmed]]
 def plot_confirmation(path: Path, study: StudyView, found: ConfirmedFront) -> None:
     """Draw differences to the uncached run against cost: in the search, and with intervals on unseen prompts.
 
-    Args:
-        path: the PNG file to write.
-        study: what to draw.
-        found: what unseen prompts say of it.
-
     Raises:
-        EcadError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     front, others = _confirmed(found.front), _confirmed(found.others)
     searched = [(run.cost, seen.searched_difference) for run, seen in front if seen.searched_difference is not None]

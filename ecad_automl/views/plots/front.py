@@ -18,14 +18,10 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
     """Draw reward against cost, with the speedup on a second axis.
 
     Rewards far below all that matters are cut off: the axis starts a little below the worst front point at 5x. The
-    figure is returned, and saved where a path is given.
-
-    Args:
-        path: the PNG file to write, if any.
-        study: what to draw.
+    figure is returned, and saved as PNG where a path is given.
 
     Raises:
-        EcadError: the file cannot be written.
+        FileError: the file cannot be written.
         StudyError: the front is empty.
     """
     front, full = study.some_front(), study.uncached

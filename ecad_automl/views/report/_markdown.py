@@ -27,13 +27,7 @@ _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<
 
 
 def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
-    """The whole text.
-
-    Args:
-        report: what it tells.
-        pictures: paths of the pictures, relative to the Markdown file, by what they show, see
-            :func:`~ecad_automl.views.report._pictures.write_pictures`.
-    """
+    """The whole text, with the paths of its pictures by what they show, as ``write_pictures`` names that."""
     study = report.study
     confirmed, chosen = study.confirmed, usual_choice(study.front)
     parts = [

@@ -19,11 +19,7 @@ from ecad_automl.views.study import StudyView
 
 
 def write_pictures(report: Report, folder: Path) -> dict[str, Path]:
-    """Draw what there is to draw.
-
-    Args:
-        report: what it tells.
-        folder: where the files go; made where it does not exist.
+    """Draw what there is to draw into a folder, which is made where it does not exist.
 
     Returns:
         Files by what they show: ``front``, ``confirmed``, ``hypervolume``, ``surrogate``, ``shares``, ``schedule``,
