@@ -66,9 +66,9 @@ def check_keys(shown: Any, found: Any, where: str) -> None:
 def printed(run_cli: Cli, examples: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     """What a command prints with ``--json``, as long as that is one document of its schema."""
 
-    def run(kind: str, *arguments: object) -> dict[str, Any]:
+    def run(kind: str, *arguments: object, ends: int = 0) -> dict[str, Any]:
         code, out, err = run_cli(*arguments, "--json")
-        assert code == 0, err
+        assert code == ends, err
         found: dict[str, Any] = json.loads(out, parse_constant=refuse)
         assert found["schema"] == f"ecad-automl/{kind}/1"
         check_keys(examples[found["schema"]], found, kind)
@@ -193,9 +193,10 @@ def test_generate_has_times_and_pictures(printed: Any, tiny_pixart_folder: Path,
     assert Path(found["side_by_side"]).is_file()
 
 
-def test_check_says_that_all_is_well(printed: Any, made_database: Path) -> None:
-    found = printed("check", "check", "--storage", made_database)
-    assert (found["clean"], found["searching"], found["findings"]) == (True, False, [])
+def test_check_lists_what_it_finds(printed: Any, made_database: Path) -> None:
+    found = printed("check", "check", "--storage", made_database, ends=1)  # the made-up study has no trials of Optuna
+    assert (found["clean"], found["searching"]) == (False, False)
+    assert {tuple(finding) for finding in found["findings"]} == {("kind", "study", "trial", "text")}
 
 
 @pytest.mark.slow
