@@ -81,7 +81,7 @@ class Figures:
     """What the images of a run are worth, each ``(captions, noises)``.
 
     Args:
-        loss: distance to the uncached images, from 0; see :class:`~ecad_automl.rewards.perceptual.PerceptualFidelity`.
+        loss: distance to the uncached images, from 0; see :class:`~ecad_automl.rewards.shapes.ShapesFidelity`.
         psnr: to the uncached images, in dB.
         margin: above 0 where all that the caption says is right.
     """

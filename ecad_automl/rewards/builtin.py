@@ -1,9 +1,8 @@
-"""The built-in rewards. What makes them is imported when one is made: most bring torch, some need an extra."""
+"""What makes each built-in reward. Modules are imported when one is made: most bring torch, some need an extra."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,105 +16,70 @@ Maker = Callable[[str | None, "str | torch.device | None", "torch.dtype | None"]
 """From the text after "=", a device and a type, each or none."""
 
 
-def _shapes(name: str) -> Maker:
-    def make(argument: str | None, device: object, dtype: object) -> Reward | PairedReward:
-        del device, dtype
-        _refuse_argument(name, argument)
-        from ecad_automl.rewards.perceptual import PerceptualFidelity
-        from ecad_automl.rewards.shapes import ShapesCaptionReward, ShapesMargin, ShapesReward
+def _plain(path: str) -> Maker:
+    """Of a class that takes no arguments."""
+    return lambda argument, _device, _dtype: _without(argument, _found(path)())
+
+
+def _shapes(path: str) -> Maker:
+    """Of a class that takes the classifier of the bundled model."""
+
+    def make(argument: str | None, _device: object, _dtype: object) -> Reward | PairedReward:
         from ecad_automl.shapes import WEIGHTS
         from ecad_automl.shapes.classifier import AttributeClassifier
 
-        classifier = AttributeClassifier.load(WEIGHTS / "classifier")
-        if name == "shapes-fidelity":
-            return PerceptualFidelity(name, classifier.features)
-        kinds: dict[str, Callable[[AttributeClassifier], Reward | PairedReward]] = {
-            "shapes": ShapesReward,
-            "shapes-caption": ShapesCaptionReward,
-            "shapes-margin": ShapesMargin,
-        }
-        return kinds[name](classifier)
+        return _without(argument, _found(path)(AttributeClassifier.load(WEIGHTS / "classifier")))
 
     return make
 
 
-def _plain(module: str, kind: str, argument: str | None, device: object, dtype: object) -> Reward | PairedReward:
-    """Of a class that takes no arguments."""
-    del device, dtype
-    made: Reward | PairedReward = getattr(import_module(module), kind)()
-    _refuse_argument(made.name, argument)
-    return made
+def _pixels(path: str) -> Maker:
+    """Of a class that takes a device alone."""
+    return lambda argument, device, _dtype: _without(argument, _found(path)(device=device))
 
 
-def _image_reward(
-    argument: str | None, device: str | torch.device | None, dtype: torch.dtype | None
-) -> Reward | PairedReward:
-    from ecad_automl.rewards.image_reward import ImageReward
+def _checkpoint(path: str) -> Maker:
+    """Of a class with a checkpoint: the one that was named, or that its class names."""
 
-    return _from_pretrained(ImageReward, argument, device, dtype)
+    def make(argument: str | None, device: object, dtype: object) -> Reward | PairedReward:
+        sources = [] if argument is None else [argument]
+        types = {} if dtype is None else {"dtype": dtype}
+        made: Reward = _found(path).from_pretrained(*sources, device=device, **types)
+        return made
+
+    return make
 
 
-def _image_reward_package(
-    argument: str | None, device: str | torch.device | None, dtype: object
-) -> Reward | PairedReward:
-    del dtype
-    from ecad_automl.rewards.image_reward.package import PackagedImageReward
+def _image_reward_package(argument: str | None, device: object, _dtype: object) -> Reward | PairedReward:
+    from ecad_automl.rewards.image_reward import PackagedImageReward
 
     return PackagedImageReward(python=argument, device=None if device is None else str(device))
 
 
-def _clip(
-    kind: str, argument: str | None, device: str | torch.device | None, dtype: torch.dtype | None
-) -> Reward | PairedReward:
-    from ecad_automl.rewards import clip
-
-    return _from_pretrained(getattr(clip, kind), argument, device, dtype)
+def _found(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(f"ecad_automl.{module}"), name)
 
 
-def _from_pretrained(
-    kind: Any, argument: str | None, device: str | torch.device | None, dtype: torch.dtype | None
-) -> Reward | PairedReward:
-    """From the checkpoint that was named, or the one that its class names."""
-    sources = [] if argument is None else [argument]
-    types = {} if dtype is None else {"dtype": dtype}
-    loaded: Reward = kind.from_pretrained(*sources, device=device, **types)
-    return loaded
-
-
-def _pixels(kind: str, argument: str | None, device: str | torch.device | None, dtype: object) -> PairedReward:
-    del dtype
-    _refuse_argument(kind.lower(), argument)
-    from ecad_automl.metrics import pixels
-
-    made: PairedReward = getattr(pixels, kind)(device=device)
+def _without(argument: str | None, made: Reward | PairedReward) -> Reward | PairedReward:
+    if argument is not None:
+        raise RewardError(f"The reward {made.name!r} takes no checkpoint, but {argument!r} was named; leave it out.")
     return made
 
 
-def _lpips(argument: str | None, device: str | torch.device | None, dtype: object) -> PairedReward:
-    del dtype
-    from ecad_automl.metrics.lpips import LPIPS
-
-    return LPIPS(argument or "alex", device=device)
-
-
-def _refuse_argument(name: str, argument: str | None) -> None:
-    if argument is not None:
-        raise RewardError(f"The reward {name!r} takes no checkpoint, but {argument!r} was named; leave it out.")
-
-
 BUILTIN: Mapping[str, Maker] = {
-    "shapes": _shapes("shapes"),
-    "shapes-caption": _shapes("shapes-caption"),
-    "shapes-fidelity": _shapes("shapes-fidelity"),
-    "shapes-margin": _shapes("shapes-margin"),
-    "fidelity": partial(_plain, "ecad_automl.rewards.fidelity", "FidelityReward"),
-    "image-reward": _image_reward,
+    "shapes": _shapes("rewards.shapes:ShapesReward"),
+    "shapes-caption": _shapes("rewards.shapes:ShapesCaptionReward"),
+    "shapes-fidelity": _shapes("rewards.shapes:ShapesFidelity"),
+    "shapes-margin": _shapes("rewards.shapes:ShapesMargin"),
+    "fidelity": _plain("rewards.fidelity:FidelityReward"),
+    "image-reward": _checkpoint("rewards.image_reward:ImageReward"),
     "image-reward-package": _image_reward_package,
-    "clip": partial(_clip, "CLIPScore"),
-    "hps": partial(_clip, "HPSv2"),
-    "pickscore": partial(_clip, "PickScore"),
-    "psnr": partial(_pixels, "PSNR"),
-    "ssim": partial(_pixels, "SSIM"),
-    "lpips": _lpips,
+    "clip": _checkpoint("rewards.clip:CLIPScore"),
+    "hps": _checkpoint("rewards.clip:HPSv2"),
+    "pickscore": _checkpoint("rewards.clip:PickScore"),
+    "psnr": _pixels("metrics.pixels:PSNR"),
+    "ssim": _pixels("metrics.pixels:SSIM"),
+    "lpips": lambda net, device, _dtype: _found("metrics.lpips:LPIPS")(net or "alex", device=device),
 }
 """What makes each, by name."""

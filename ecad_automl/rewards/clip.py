@@ -14,33 +14,51 @@ from ecad_automl.files.hub_file import hub_file
 from ecad_automl.files.paths import expand_home
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.rewards.clip_encoder import (
-    ClipEncoder,
-    clip_tokenizer,
-    processor_files,
-)
-from ecad_automl.rewards.preprocessing import Images, check_images, fit_longest, to_unit_tensors
+from ecad_automl.rewards.clip_encoder import ClipEncoder, clip_tokenizer, processor_files
+from ecad_automl.rewards.preprocessing import Images, check_images, fit_longest, normalized, to_unit_tensors
 from ecad_automl.rewards.protocol import Floats
 
 #: Both preference models were tuned from it, and their authors take its tokenizer and preprocessing.
 _LAION_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 _HPS_REPOSITORY = "xswu/HPSv2"
 _HPS_FILE = "HPS_v2.1_compressed.pt"
-_OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class _ClipReward:
-    """What the three share: a score from the cosine of an image and its prompt.
-
-    Args:
-        encoder: the model.
-    """
+    """What the three share: a score from the cosine of an image and its prompt."""
 
     name: ClassVar[str]
+    source: ClassVar[str]
+    processor: ClassVar[str | None] = None
 
     def __init__(self, encoder: ClipEncoder) -> None:
         self._encoder = encoder
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | None = None,
+        *,
+        processor: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load a checkpoint.
+
+        Args:
+            source: folder or hub id of a CLIP checkpoint in the format of transformers; the default is the class's
+                ``source``. Scores of different checkpoints cannot be compared.
+            processor: folder or hub id of tokenizer and preprocessing. The default is the folder's own if ``source``
+                is a folder that has them, else the class's ``processor``, or else ``source``.
+            device: torch device; the default is CUDA where there is one.
+            dtype: type of weights and activations; the default is float32.
+
+        Raises:
+            RewardError: the checkpoint cannot be found or read, is no CLIP, or lacks weights or has others.
+        """
+        source = source or cls.source
+        place = processor or processor_files(source, cls.processor or source)
+        return cls(ClipEncoder.from_pretrained(source, processor=place, device=device, dtype=dtype))
 
     @property
     def weights(self) -> tuple[Weights, ...]:
@@ -79,28 +97,8 @@ class CLIPScore(_ClipReward):
     """
 
     name = "clip"
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str = "openai/clip-vit-large-patch14",
-        *,
-        device: str | torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Self:
-        """Load a checkpoint.
-
-        Args:
-            source: folder or hub id of a CLIP checkpoint in the format of transformers. The default is the largest
-                that OpenAI trained at 224 px, the one that torchmetrics takes too; scores of different checkpoints
-                cannot be compared.
-            device: torch device; the default is CUDA where there is one.
-            dtype: type of weights and activations; the default is float32.
-
-        Raises:
-            RewardError: the checkpoint cannot be found or read, is no CLIP, or lacks weights or has others.
-        """
-        return cls(ClipEncoder.from_pretrained(source, device=device, dtype=dtype))
+    #: The largest that OpenAI trained at 224 px, the one that torchmetrics takes too.
+    source = "openai/clip-vit-large-patch14"
 
     def _scaled(self, cosines: Tensor) -> Tensor:
         return 100 * cosines.clamp_min(0)
@@ -113,30 +111,8 @@ class PickScore(_ClipReward):
     """
 
     name = "pickscore"
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str = "yuvalkirstain/PickScore_v1",
-        *,
-        processor: str | None = None,
-        device: str | torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> Self:
-        """Load a checkpoint.
-
-        Args:
-            source: folder or hub id in the format of transformers.
-            processor: folder or hub id of tokenizer and preprocessing. The default is the folder's own if ``source``
-                is a folder that has them, else those of CLIP ViT-H/14 of LAION, as the authors do.
-            device: torch device; the default is CUDA where there is one.
-            dtype: type of weights and activations; the default is float32.
-
-        Raises:
-            RewardError: the checkpoint cannot be found or read, is no CLIP, or lacks weights or has others.
-        """
-        place = processor or processor_files(source, _LAION_H)
-        return cls(ClipEncoder.from_pretrained(source, processor=place, device=device, dtype=dtype))
+    source = "yuvalkirstain/PickScore_v1"
+    processor = _LAION_H
 
     def _scaled(self, cosines: Tensor) -> Tensor:
         return self._encoder.logit_scale * cosines
@@ -149,11 +125,13 @@ class HPSv2(_ClipReward):
     """
 
     name = "hps"
+    source = _HPS_REPOSITORY
+    processor = _LAION_H
 
     @classmethod
     def from_pretrained(
         cls,
-        source: str = _HPS_REPOSITORY,
+        source: str | None = None,
         *,
         processor: str | None = None,
         device: str | torch.device | None = None,
@@ -166,12 +144,10 @@ class HPSv2(_ClipReward):
         else is a checkpoint of transformers' CLIP and prepared as that says.
 
         Args:
-            source: ``xswu/HPSv2`` for HPS v2.1, a file on the hub as ``xswu/HPSv2/HPS_v2_compressed.pt``, a file of
-                one's own, a folder that holds ``HPS_v2.1_compressed.pt``, or the folder or hub id of a checkpoint in
-                the format of transformers.
-            processor: folder or hub id of the tokenizer and, for transformers' checkpoints, of the preprocessing. The
-                default is the folder's own if ``source`` is a folder that has them, else those of CLIP ViT-H/14 of
-                LAION.
+            source: ``xswu/HPSv2`` for HPS v2.1, which is the default, a file on the hub as
+                ``xswu/HPSv2/HPS_v2_compressed.pt``, a file of one's own, a folder that holds
+                ``HPS_v2.1_compressed.pt``, or the folder or hub id of a checkpoint in the format of transformers.
+            processor: as for the other rewards; of an open_clip file only the tokenizer is taken from there.
             device: torch device; the default is CUDA where there is one.
             dtype: type of weights and activations; the default is float32.
 
@@ -179,10 +155,10 @@ class HPSv2(_ClipReward):
             FileError: the file cannot be read.
             RewardError: the checkpoint cannot be found, or lacks weights or has others.
         """
+        source = source or cls.source
         file = _published_file(source)
         if file is None:
-            place = processor or processor_files(source, _LAION_H)
-            return cls(ClipEncoder.from_pretrained(source, processor=place, device=device, dtype=dtype))
+            return super().from_pretrained(source, processor=processor, device=device, dtype=dtype)
         from ecad_automl.rewards.open_clip_state import clip_model
 
         state = read_state(file, "a state dict of an open_clip model that torch.save wrote")
@@ -220,6 +196,4 @@ def _published_file(source: str) -> Path | None:
 
 def _authors_preprocessing(images: Images, size: int) -> Tensor:
     """``(n, 3, size, size)``, as the authors' code prepares images for scoring."""
-    pixels = torch.stack([fit_longest(image, size) for image in to_unit_tensors(images)])
-    mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (_OPENAI_MEAN, _OPENAI_STD))
-    return (pixels - mean) / std
+    return normalized(torch.stack([fit_longest(image, size) for image in to_unit_tensors(images)]))

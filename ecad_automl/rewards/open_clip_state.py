@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +11,14 @@ from transformers import CLIPConfig, CLIPModel
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.clip_encoder import check_keys
 
-_BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)")
-_IN_BLOCK = {
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "attn.out_proj": "self_attn.out_proj",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
+#: Parts of the names of weights in blocks, replaced one after another.
+_IN_BLOCKS = {
+    "visual.transformer.resblocks.": "vision_model.encoder.layers.",
+    "transformer.resblocks.": "text_model.encoder.layers.",
+    ".ln_": ".layer_norm",
+    ".attn.": ".self_attn.",
+    ".mlp.c_fc.": ".mlp.fc1.",
+    ".mlp.c_proj.": ".mlp.fc2.",
 }
 _OUTSIDE = {
     "logit_scale": "logit_scale",
@@ -99,21 +99,23 @@ def clip_config(
     )
 
 
-def to_transformers(source: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights under the names of transformers' ``CLIPModel``.
-
-    Raises:
-        RewardError: there is a name that open_clip's model with two transformers has not.
-    """
+def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights under the names of transformers' ``CLIPModel``; names that it does not know stay."""
     renamed: dict[str, Tensor] = {}
-    unexpected = []
     for key, value in state.items():
-        found = _renamed(key, value)
-        if found is None:
-            unexpected.append(key)
+        if key in _TRANSPOSED:
+            renamed[_TRANSPOSED[key]] = value.T.contiguous()
+            continue
+        name = _OUTSIDE.get(key, key)
+        if name == key:
+            for theirs, ours in _IN_BLOCKS.items():
+                name = name.replace(theirs, ours)
+        if ".self_attn.in_proj_" in name:
+            for part, chunk in zip("qkv", value.chunk(3), strict=False):
+                weight = name.replace(".in_proj_", f".{part}_proj.")
+                renamed[weight] = chunk.contiguous()
         else:
-            renamed |= found
-    check_keys(source, [], unexpected)
+            renamed[name] = value
     return renamed
 
 
@@ -126,7 +128,7 @@ def clip_model(source: str, state: Mapping[str, Tensor]) -> Any:
     config = clip_config(source, state)
     try:
         model, info = CLIPModel.from_pretrained(
-            None, config=config, state_dict=to_transformers(source, state), dtype="auto", output_loading_info=True
+            None, config=config, state_dict=to_transformers(state), dtype="auto", output_loading_info=True
         )
     except RuntimeError as error:
         raise RewardError(
@@ -135,27 +137,6 @@ def clip_model(source: str, state: Mapping[str, Tensor]) -> Any:
         ) from error
     check_keys(source, info["missing_keys"], [*info["unexpected_keys"], *info["mismatched_keys"]])
     return model
-
-
-def _renamed(key: str, value: Tensor) -> dict[str, Tensor] | None:
-    """What a weight becomes; None where there is no such weight."""
-    if key in _OUTSIDE:
-        return {_OUTSIDE[key]: value}
-    if key in _TRANSPOSED:
-        return {_TRANSPOSED[key]: value.T.contiguous()}
-    block = _BLOCK.fullmatch(key)
-    if block is None:
-        return None
-    visual, number, rest = block.groups()
-    prefix = f"{'vision' if visual else 'text'}_model.encoder.layers.{number}"
-    if rest in ("attn.in_proj_weight", "attn.in_proj_bias"):
-        kind = rest.rpartition("_")[2]
-        parts = zip("qkv", value.chunk(3), strict=False)
-        return {f"{prefix}.self_attn.{name}_proj.{kind}": part.contiguous() for name, part in parts}
-    module, _, kind = rest.rpartition(".")
-    if module not in _IN_BLOCK or kind not in ("weight", "bias"):
-        return None
-    return {f"{prefix}.{_IN_BLOCK[module]}.{kind}": value}
 
 
 def _depth(state: Mapping[str, Tensor], prefix: str) -> int:

@@ -14,6 +14,10 @@ from ecad_automl.errors import PromptError, RewardError
 Images = Tensor | Sequence[Image.Image]
 """``(n, 3, h, w)`` floats in [0, 1], or ``n`` pictures of any sizes."""
 
+#: CLIP's mean and deviation of red, green and blue in [0, 1].
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+
 
 def check_images(name: str, images: Images, prompts: Sequence[str]) -> None:
     """See that these are images, with a prompt for each.
@@ -95,6 +99,12 @@ def fit_longest(image: Tensor, size: int) -> Tensor:
         image = functional.interpolate(image[None], shape, mode="bicubic", align_corners=False, antialias=True)[0]
     below, right = size - image.shape[-2], size - image.shape[-1]
     return functional.pad(image, (right // 2, right - right // 2, below // 2, below - below // 2))
+
+
+def normalized(pixels: Tensor) -> Tensor:
+    """``(n, 3, h, w)`` floats in [0, 1] by CLIP's mean and deviation."""
+    mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in (_MEAN, _STD))
+    return (pixels - mean) / std
 
 
 def _pixels(image: Image.Image) -> Tensor:

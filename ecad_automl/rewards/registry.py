@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.builtin import BUILTIN
@@ -75,11 +73,9 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
     if head in BUILTIN:
         _warn_of_shadows(head)
         return BUILTIN[head](argument, device, _torch_dtype(dtype))
-    if ":" in head:
-        return _checked(name, _made(name, lambda: _attribute(head), argument))
-    entry = _entry_point(head)
+    entry = EntryPoint(head, head, ENTRY_POINTS) if ":" in head else _entry_point(head)
     if entry is not None:
-        return _checked(name, _made(name, entry.load, argument))
+        return _made(name, entry, argument)
     raise RewardError(
         f"There is no reward {head!r}; choose one of {', '.join(reward_names())}, or name your own as "
         "module:attribute. A + separates the terms of a sum, so a path cannot hold one."
@@ -95,11 +91,6 @@ def _torch_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
 
     found: torch.dtype = getattr(torch, dtype)
     return found
-
-
-def _attribute(path: str) -> Any:
-    module, _, attribute = path.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 def _entry_point(name: str) -> EntryPoint | None:
@@ -126,20 +117,17 @@ def _owners(entries: list[EntryPoint]) -> list[str]:
     return sorted(entry.dist.name if entry.dist else entry.value for entry in entries)
 
 
-def _made(name: str, find: Callable[[], Any], argument: str | None) -> object:
+def _made(name: str, entry: EntryPoint, argument: str | None) -> Reward | PairedReward:
     """What the callable gives."""
     try:
-        make = find()
-        return make() if argument is None else make(argument)
+        make = entry.load()
+        found = make() if argument is None else make(argument)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         how = "without arguments" if argument is None else "with the text after the ="
         raise RewardError(
             f"The reward {name!r} cannot be made ({error}); it must name something that can be imported and called "
             f"{how}."
         ) from error
-
-
-def _checked(name: str, found: object) -> Reward | PairedReward:
     if not isinstance(found, Reward | PairedReward):
         raise RewardError(
             f"The reward {name!r} is a {type(found).__name__} without a name and score(images, prompts) or "

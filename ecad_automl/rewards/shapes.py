@@ -17,6 +17,8 @@ from ecad_automl.shapes.world import parse_caption
 _LAPSE = 0.01
 #: Nats that a root mean squared distance of 1.0 to the uncached image costs; caching commonly gives 0.01 to 0.1.
 _FIDELITY_WEIGHT = 2.0
+#: Added to the length of a feature vector, so that one of zeros has a direction.
+_EPSILON = 1e-6
 
 
 class ShapesCaptionReward:
@@ -94,3 +96,49 @@ class ShapesReward:
         """
         caption = self._caption.score(images, prompts)
         return caption + _FIDELITY_WEIGHT * self._fidelity.score_pairs(images, references, prompts)
+
+
+class ShapesFidelity:
+    """Minus the root of :func:`perceptual_distance` and minus the root mean squared pixel distance; 0 is the best.
+
+    Roots make both grow as the error does, so that no single image outweighs all others in a mean.
+    """
+
+    name = "shapes-fidelity"
+
+    def __init__(self, classifier: AttributeClassifier) -> None:
+        self._classifier = classifier
+        self._pixels = FidelityReward()
+
+    @torch.no_grad()
+    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> Floats:
+        """See :class:`~ecad_automl.rewards.protocol.PairedReward`."""
+        features = (self._classifier.features(each.float().cpu()) for each in (images, references))
+        distance = perceptual_distance(*features)
+        found: Floats = self._pixels.score_pairs(images, references, prompts) - np.asarray(distance.sqrt())
+        return found
+
+
+def perceptual_distance(features: Sequence[Tensor], references: Sequence[Tensor]) -> Tensor:
+    """How far apart pictures are in the features of a network.
+
+    As in LPIPS (Zhang et al. 2018, arXiv 1801.03924, without learned weights): features are scaled to length 1 over
+    channels at every position; squared differences are summed over channels and layers, and averaged over positions.
+
+    Args:
+        features: for each layer, ``(n, channels, ...)``.
+        references: of the pictures to compare with, alike.
+
+    Returns:
+        ``(n,)`` float64, from 0; at most 4 for each layer.
+    """
+    total = torch.zeros(len(features[0]), dtype=torch.float64, device=features[0].device)
+    for made, reference in zip(features, references, strict=True):
+        squares = (_unit(made) - _unit(reference)).square().sum(dim=1)
+        total += squares.flatten(1).mean(dim=1) if squares.ndim > 1 else squares
+    return total
+
+
+def _unit(features: Tensor) -> Tensor:
+    features = features.double()
+    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + _EPSILON)

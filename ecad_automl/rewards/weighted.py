@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,10 +117,15 @@ class _Sum:
         """Those of all terms, each once."""
         return tuple(dict.fromkeys(weights for _, reward in self._parts for weights in weights_of(reward)))
 
-    def _total(self, scores: Callable[[Reward | PairedReward], Floats], count: int) -> Floats:
-        total = np.zeros(count)
+    def _total(self, images: Tensor, references: Tensor | None, prompts: Sequence[str]) -> Floats:
+        total = np.zeros(len(prompts))
         for weight, reward in self._parts:
-            total += weight * check_scores(reward.name, scores(reward), count)
+            if isinstance(reward, PairedReward):
+                assert references is not None
+                scores = reward.score_pairs(images, references, prompts)
+            else:
+                scores = reward.score(images, prompts)
+            total += weight * check_scores(reward.name, scores, len(prompts))
         return total
 
 
@@ -133,12 +138,7 @@ class WeightedReward(_Sum):
         Raises:
             RewardError: a term gives something other than one finite number per image.
         """
-
-        def scores(reward: Reward | PairedReward) -> Floats:
-            assert isinstance(reward, Reward)
-            return reward.score(images, prompts)
-
-        return self._total(scores, len(prompts))
+        return self._total(images, None, prompts)
 
 
 class WeightedPairedReward(_Sum):
@@ -150,13 +150,7 @@ class WeightedPairedReward(_Sum):
         Raises:
             RewardError: a term gives something other than one finite number per image.
         """
-
-        def scores(reward: Reward | PairedReward) -> Floats:
-            if isinstance(reward, PairedReward):
-                return reward.score_pairs(images, references, prompts)
-            return reward.score(images, prompts)
-
-        return self._total(scores, len(prompts))
+        return self._total(images, references, prompts)
 
 
 def _written(number: float) -> str:

@@ -128,7 +128,7 @@ def test_the_sizes_of_vit_h_14_are_those_that_the_published_file_would_have(auth
     assert (words.num_hidden_layers, words.num_attention_heads, words.vocab_size) == (24, 16, 49408)
     with torch.device("meta"):
         ours = CLIPModel(config).state_dict()
-    renamed = to_transformers("ViT-H-14", state)
+    renamed = to_transformers(state)
     assert {name: value.shape for name, value in renamed.items()} == {name: value.shape for name, value in ours.items()}
 
 

@@ -6,7 +6,7 @@ import torch
 
 from ecad_automl.errors import PromptError, RewardError
 from ecad_automl.rewards import PairedReward, Reward, check_scores, load_reward, parse_constraint, reward_names
-from ecad_automl.rewards.perceptual import perceptual_distance
+from ecad_automl.rewards.shapes import perceptual_distance
 from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.classifier import AttributeClassifier
 from ecad_automl.shapes.world import parse_caption, prompts

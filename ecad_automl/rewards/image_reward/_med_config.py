@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.json_file import read_json_object
 
 #: Length to which every prompt is padded and cut.
 TOKENS = 35
@@ -30,32 +31,30 @@ class MedConfig(BaseModel):
     position_embedding_type: Literal["absolute"] = "absolute"
     vocab_size: PositiveInt
 
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"a hidden_size of {self.hidden_size}, which is no multiple of its num_attention_heads, "
+                f"{self.num_attention_heads}"
+            )
+        return self
+
 
 def read_med_config(path: str | Path) -> MedConfig:
     """Read the file.
 
     Raises:
-        RewardError: there is no such file, or it does not describe a BERT with cross-attention.
+        FileError: there is no such file, or it is no JSON object.
+        RewardError: it does not describe a BERT with cross-attention.
     """
+    data = read_json_object(path, "configuration of ImageReward's text encoder")
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise RewardError(
-            f"The text encoder's configuration {path} cannot be read ({error}); give the med_config.json that lies "
-            "beside ImageReward.pt."
-        ) from error
-    try:
-        config = MedConfig.model_validate_json(text)
+        return MedConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RewardError(
-            f"{path} is no configuration of ImageReward's text encoder: {place}: {first['msg']}; give the "
-            "med_config.json that lies beside ImageReward.pt."
+            f"{path} is no configuration of ImageReward's text encoder: "
+            f"{': '.join([*map(str, first['loc']), first['msg']])}; give the med_config.json that lies beside "
+            "ImageReward.pt."
         ) from error
-    if config.hidden_size % config.num_attention_heads:
-        raise RewardError(
-            f"{path} has a hidden_size of {config.hidden_size}, which is no multiple of its num_attention_heads, "
-            f"{config.num_attention_heads}; give the med_config.json that lies beside ImageReward.pt."
-        )
-    return config

@@ -11,11 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ecad_automl.rewards.preprocessing import Images, to_pil
-
-#: CLIP's, for red, green and blue in [0, 1].
-_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_STD = (0.26862954, 0.26130258, 0.27577711)
+from ecad_automl.rewards.preprocessing import Images, normalized, to_pil
 
 
 def to_pixels(images: Images, size: int) -> Tensor:
@@ -30,8 +26,7 @@ def to_pixels(images: Images, size: int) -> Tensor:
     """
     pictures = to_pil(images) if isinstance(images, Tensor) else images
     levels = torch.from_numpy(np.stack([np.asarray(_crop(picture, size)) for picture in pictures]))
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
-    return (levels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    return normalized(levels.permute(0, 3, 1, 2).float() / 255)
 
 
 def _crop(picture: Image.Image, size: int) -> Image.Image:

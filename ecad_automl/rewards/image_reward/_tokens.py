@@ -28,15 +28,14 @@ def load_tokenizer(tokenizer: Any, vocab_size: int) -> Any:
     Raises:
         RewardError: it cannot be loaded, or has another number of tokens.
     """
-    named = isinstance(tokenizer, str | Path)
-    called = f"The tokenizer {str(tokenizer) if named else _USUAL!r}" if named or tokenizer is None else "The tokenizer"
-    found = _from_pretrained(str(tokenizer or _USUAL), called) if called != "The tokenizer" else deepcopy(tokenizer)
+    named = tokenizer is None or isinstance(tokenizer, str | Path)
+    found = _from_pretrained(str(tokenizer or _USUAL)) if named else deepcopy(tokenizer)
     found.add_special_tokens({"bos_token": "[DEC]"})
     found.add_special_tokens({"additional_special_tokens": ["[ENC]"]})
     if len(found) != vocab_size:
         raise RewardError(
-            f"{called} has {len(found)} tokens with [DEC] and [ENC], but the checkpoint knows {vocab_size}; give the "
-            f"one that it was trained with, {_USUAL} for ImageReward-v1.0."
+            f"The tokenizer {found.name_or_path!r} has {len(found)} tokens with [DEC] and [ENC], but the checkpoint "
+            f"knows {vocab_size}; give the one that it was trained with, {_USUAL} for ImageReward-v1.0."
         )
     return found
 
@@ -47,22 +46,19 @@ def tokenize(tokenizer: Any, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
     return tokens["input_ids"], tokens["attention_mask"]
 
 
-def _from_pretrained(name: str, called: str) -> Any:
+def _from_pretrained(name: str) -> Any:
     from transformers import BertTokenizer
 
     try:
         found = BertTokenizer.from_pretrained(name)
+        # Without a vocabulary, transformers 5 makes one of the special tokens alone.
+        if found.get_vocab().keys() <= set(found.all_special_tokens):
+            raise ValueError("no vocabulary was found")  # noqa: TRY301
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         # from_pretrained reports a missing, damaged or unreachable tokenizer by any of these.
-        raise _unavailable(called, " ".join(str(error).split())[:200]) from error
-    # Without a vocabulary, transformers 5 makes one of the special tokens alone.
-    if found.get_vocab().keys() <= set(found.all_special_tokens):
-        raise _unavailable(called, "no vocabulary was found")
+        reason = " ".join(str(error).split())[:200]
+        raise RewardError(
+            f"The tokenizer {name!r} cannot be loaded ({reason}); give as tokenizer=... a folder with BERT's "
+            "vocab.txt, or a hub id that this machine can reach."
+        ) from error
     return found
-
-
-def _unavailable(called: str, reason: str) -> RewardError:
-    return RewardError(
-        f"{called} cannot be loaded ({reason}); give as tokenizer=... a folder with BERT's vocab.txt, or a hub id that "
-        "this machine can reach."
-    )

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.weights import Weights
-from ecad_automl.rewards.image_reward.frames import read_frame, read_message, write_frame, write_message
 from ecad_automl.rewards.preprocessing import Images, check_images, to_pil
 from ecad_automl.rewards.protocol import Floats, check_scores
 
@@ -58,7 +59,11 @@ class PackagedImageReward:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the process
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user names the interpreter
-                [self._python, str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+                [self._python, str(_WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                encoding="utf-8",
             )
         except OSError as error:
             self._log.close()
@@ -102,21 +107,15 @@ class PackagedImageReward:
         check_images(self.name, images, prompts)
         if not self._end.alive:
             raise RewardError("The process of the package image-reward was closed; make another PackagedImageReward.")
-        pictures = [np.asarray(picture) for picture in to_pil(images)]
-        with self._talking("score") as (requests, answers):
-            write_message(requests, {"prompts": list(prompts), "sizes": [picture.shape[:2] for picture in pictures]})
-            write_frame(requests, b"".join(picture.tobytes() for picture in pictures))
-            answer = read_message(answers)
-            raw = b"" if "error" in answer else read_frame(answers)
+        pictures = [(*picture.size, base64.b64encode(picture.tobytes()).decode()) for picture in to_pil(images)]
+        answer = self._ask("score", {"pairs": list(zip(prompts, pictures, strict=True))})
         if "error" in answer:
             raise RewardError(f"The package image-reward could not score ({answer['error']}).")
-        return check_scores(self.name, np.frombuffer(raw, dtype="<f8"), len(images))
+        return check_scores(self.name, np.asarray(answer["scores"], dtype=np.float64), len(images))
 
     def _load(self, model: str, med_config: str | Path | None, device: str | None) -> str:
         config = None if med_config is None else str(med_config)
-        with self._talking("load its model") as (requests, answers):
-            write_message(requests, {"model": model, "med_config": config, "device": device})
-            answer = read_message(answers)
+        answer = self._ask("load its model", {"model": model, "med_config": config, "device": device})
         if "error" in answer:
             raise RewardError(
                 f"The package image-reward could not be loaded by {self._python} ({answer['error']}); name an "
@@ -125,13 +124,13 @@ class PackagedImageReward:
             )
         return str(answer["digest"])
 
-    @contextlib.contextmanager
-    def _talking(self, what: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-        """Both pipes; if the process ends meanwhile, an error that shows what it last wrote."""
+    def _ask(self, what: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request; if the process ends meanwhile, an error that shows what it last wrote."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            yield self._process.stdin, self._process.stdout
-        except (EOFError, OSError, ValueError) as error:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=_PATIENCE)
             status = self._process.poll()  # None: it lives, but does not speak this language
@@ -145,9 +144,10 @@ class PackagedImageReward:
         except BaseException:  # an answer that nobody waits for would be taken for that of the next request
             self.close()
             raise
+        return answer
 
 
-def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+def _end(process: subprocess.Popen[str], log: IO[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):  # what a dead process did not read cannot be written

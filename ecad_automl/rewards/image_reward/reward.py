@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,17 +11,19 @@ import numpy as np
 import torch
 
 from ecad_automl.errors import RewardError
+from ecad_automl.files.hub_file import hub_file
+from ecad_automl.files.paths import expand_home
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.rewards.image_reward._checkpoint import build_network
-from ecad_automl.rewards.image_reward._files import find_files
 from ecad_automl.rewards.image_reward._med_config import read_med_config
-from ecad_automl.rewards.image_reward._network import Network
+from ecad_automl.rewards.image_reward._network import Network, build_network
 from ecad_automl.rewards.image_reward._pixels import to_pixels
 from ecad_automl.rewards.image_reward._tokens import load_tokenizer, tokenize
 from ecad_automl.rewards.preprocessing import Images, check_images
 from ecad_automl.rewards.protocol import Floats, check_scores
 
+_WEIGHTS = ("ImageReward.safetensors", "ImageReward.pt")
+_MED_CONFIG = "med_config.json"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -72,13 +75,17 @@ class ImageReward:
             batch_size: most images that run at once.
 
         Raises:
-            RewardError: as :meth:`from_checkpoint`; or the files cannot be found or had from the hub.
+            FileError: as :meth:`from_checkpoint`.
+            HubError: the hub cannot be reached and has nothing in the cache, or knows no such repository or revision.
+            RewardError: as :meth:`from_checkpoint`; or the folder lacks a file.
         """
-        weights, med_config = find_files(name, revision)
+        weights, med_config = _find_files(name, revision)
         if tokenizer is None and weights.with_name("vocab.txt").is_file():
             tokenizer = weights.parent
+        loaded = cls.from_checkpoint(weights, med_config, tokenizer, device=device, dtype=dtype, batch_size=batch_size)
         source = str(name) if revision is None else f"{name}@{revision}"
-        return cls._load(weights, med_config, source, tokenizer, device, dtype, batch_size)
+        loaded.weights = (replace(loaded.weights[0], source=source),)
+        return loaded
 
     @classmethod
     def from_checkpoint(
@@ -103,23 +110,10 @@ class ImageReward:
             batch_size: most images that run at once.
 
         Raises:
-            FileError: the weights cannot be read.
-            RewardError: the configuration cannot be read, a tensor is missing, unknown or of another shape, the
+            FileError: the weights or the configuration cannot be read.
+            RewardError: the configuration is another model's, a tensor is missing, unknown or of another shape, the
                 tokenizer is not that of the checkpoint, or device or dtype are unknown.
         """
-        return cls._load(Path(weights), Path(med_config), str(weights), tokenizer, device, dtype, batch_size)
-
-    @classmethod
-    def _load(
-        cls,
-        weights: Path,
-        med_config: Path,
-        source: str,
-        tokenizer: Any,
-        device: str | torch.device | None,
-        dtype: str | torch.dtype,
-        batch_size: int,
-    ) -> Self:
         place, precision = _device(device), _dtype(dtype)
         text = read_med_config(med_config)
         words = load_tokenizer(tokenizer, text.vocab_size)
@@ -128,7 +122,7 @@ class ImageReward:
         network.vision.to(place, precision)
         network.text.to(place, precision)
         network.mlp.to(place, torch.float32)
-        return cls(network, words, Weights(source, hash_state(state)), batch_size=batch_size)
+        return cls(network, words, Weights(str(weights), hash_state(state)), batch_size=batch_size)
 
     @torch.inference_mode()
     def score(self, images: Images, prompts: Sequence[str]) -> Floats:
@@ -163,6 +157,26 @@ class ImageReward:
             pixels.to(vision.device, vision.dtype), token_ids.to(vision.device), mask.to(vision.device)
         )
         return np.asarray(rewards.double().cpu())
+
+
+def _find_files(name: str | Path, revision: str | None) -> tuple[Path, Path]:
+    """Paths of the checkpoint, safetensors if there are any, and of ``med_config.json``."""
+    folder = expand_home(name)
+    if not folder.is_dir():
+        if str(name).startswith((".", "/", "~")) or str(name).count("/") != 1:
+            raise RewardError(
+                f"{str(name)!r} is neither a folder with ImageReward.pt and med_config.json nor a hub id like "
+                "'zai-org/ImageReward'."
+            )
+        return hub_file(str(name), _WEIGHTS[-1], revision), hub_file(str(name), _MED_CONFIG, revision)
+    if revision is not None:
+        raise RewardError(f"{folder} is a folder, which has no revision {revision!r}; leave the revision out.")
+    found = [folder / file for file in (*_WEIGHTS, _MED_CONFIG) if (folder / file).is_file()]
+    if not found or found[0].name == _MED_CONFIG:
+        raise RewardError(f"The folder {folder} has no ImageReward.pt; put it there, or name the folder that has it.")
+    if found[-1].name != _MED_CONFIG:
+        raise RewardError(f"The folder {folder} has no med_config.json, which lies beside ImageReward.pt on the hub.")
+    return found[0], found[-1]
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -100,11 +100,13 @@ def test_a_configuration_without_a_size_or_that_is_no_json_is_refused(tmp_path: 
     write_folder(tmp_path, QUICK)
     config = med_config(QUICK)
     del config["hidden_size"]
-    for text, message in ((json.dumps(config), "hidden_size: Field required"), ("{", "the file: Invalid JSON")):
-        (tmp_path / "med_config.json").write_text(text)
-        with pytest.raises(RewardError, match=message):
-            ImageReward.from_pretrained(tmp_path, tokenizer=words)
-    with pytest.raises(RewardError, match="nowhere.json cannot be read"):
+    (tmp_path / "med_config.json").write_text(json.dumps(config))
+    with pytest.raises(RewardError, match="hidden_size: Field required"):
+        ImageReward.from_pretrained(tmp_path, tokenizer=words)
+    (tmp_path / "med_config.json").write_text("{")
+    with pytest.raises(FileError, match="text encoder .*is damaged: it is not JSON"):
+        ImageReward.from_pretrained(tmp_path, tokenizer=words)
+    with pytest.raises(FileError, match="no configuration of ImageReward's text encoder at .*nowhere.json"):
         ImageReward.from_checkpoint(tmp_path / "ImageReward.pt", tmp_path / "nowhere.json", words)
 
 

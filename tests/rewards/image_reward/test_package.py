@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import os
 import signal
 import sys
@@ -18,7 +18,6 @@ from PIL import Image
 from ecad_automl.errors import PromptError, RewardError
 from ecad_automl.rewards import Reward, hash_state
 from ecad_automl.rewards.image_reward import PackagedImageReward
-from ecad_automl.rewards.image_reward.frames import read_frame, read_message, write_frame, write_message
 from ecad_automl.rewards.image_reward.package import PYTHON_VARIABLE
 
 #: Prints, as the package does; judges what it can see of picture and prompt.
@@ -190,38 +189,13 @@ def test_the_process_ends_with_the_object(on_path: None) -> None:
 
 
 def test_an_interrupted_answer_is_not_taken_for_the_next(on_path: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ecad_automl.rewards.image_reward.package as module
-
-    def interrupt(pipe: Any) -> Any:
+    def interrupt(text: str) -> Any:
         raise KeyboardInterrupt
 
     with PackagedImageReward() as reward:
         with monkeypatch.context() as patch:
-            patch.setattr(module, "read_message", interrupt)
+            patch.setattr(json, "loads", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 reward.score(torch.zeros(1, 3, 4, 4), ["x"])
         with pytest.raises(RewardError, match="was closed"):
             reward.score(torch.zeros(1, 3, 4, 4), ["xx"])
-
-
-@pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 500])
-def test_a_frame_is_read_as_it_was_written_or_not_at_all(data: bytes) -> None:
-    pipe = io.BytesIO()
-    write_frame(pipe, data)
-    write_message(pipe, {"é": [1, None]})
-    pipe.seek(0)
-    assert read_frame(pipe) == data
-    assert read_message(pipe) == {"é": [1, None]}
-    with pytest.raises(EOFError):
-        read_frame(pipe)
-    cut = io.BytesIO(pipe.getvalue()[: 8 + len(data) - 1])
-    with pytest.raises(EOFError):
-        read_frame(cut)
-
-
-def test_a_frame_that_is_no_object_is_no_message() -> None:
-    pipe = io.BytesIO()
-    write_frame(pipe, b"[1]")
-    pipe.seek(0)
-    with pytest.raises(ValueError, match="no message"):
-        read_message(pipe)
