@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,54 +17,34 @@ _LEAST = 0.25 * _OFFSET
 _DEEPEST = 1e3
 
 
-class LossScale(Protocol):
-    """From rewards to losses and back."""
+@dataclass(frozen=True)
+class LossScale:
+    """From rewards to losses and back: here, for rewards whose own errors are Gaussian, with their sign changed."""
 
     def of(self, rewards: Floats) -> Floats:
         """Losses of rewards."""
-        ...
+        return -rewards
 
     def reward(self, loss: Floats) -> Floats:
         """Rewards of losses: the inverse of :meth:`of`."""
-        ...
+        return -loss
 
     def slope(self, loss: Floats) -> Floats | float:
         """Reward lost per unit of loss: turns an error on one scale into one on the other."""
-        ...
+        del loss
+        return 1.0
 
     def improvement(self, level: Floats, mean: Floats, std: Floats) -> Floats:
         """The mean of how far the reward is above a level, of Gaussian losses.
+
+        It is the expected improvement of Jones, Schonlau and Welch (1998, equation 15). With ``z = (level - mean) /
+        std`` it is ``(level - mean) * Phi(z) + std * phi(z)``, where ``Phi`` and ``phi`` are the distribution and the
+        density of the standard normal.
 
         Args:
             level: loss of the level; this and the others are of shapes that fit together.
             mean: of the loss.
             std: of the loss, not negative.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class _Loss:
-    """The reward with its sign changed."""
-
-    def of(self, rewards: Floats) -> Floats:
-        """See :class:`LossScale`."""
-        return -rewards
-
-    def reward(self, loss: Floats) -> Floats:
-        """See :class:`LossScale`."""
-        return -loss
-
-    def slope(self, loss: Floats) -> float:
-        """See :class:`LossScale`."""
-        del loss
-        return 1.0
-
-    def improvement(self, level: Floats, mean: Floats, std: Floats) -> Floats:
-        """Expected improvement (Jones, Schonlau and Welch 1998, equation 15).
-
-        With ``z = (level - mean) / std`` it is ``(level - mean) * Phi(z) + std * phi(z)``, where ``Phi`` and ``phi``
-        are the distribution and the density of the standard normal.
         """
         from scipy.special import ndtr
 
@@ -76,12 +55,11 @@ class _Loss:
         return improvement
 
 
-#: For rewards whose own errors are Gaussian.
-LOSS = _Loss()
+LOSS = LossScale()
 
 
 @dataclass(frozen=True)
-class LogDrop:
+class LogDrop(LossScale):
     """``log((uncached - reward) / spread + 0.03)``: errors of cheap and of dear schedules are of one size here.
 
     Between twofold and tenfold speedup drops grow a hundredfold, and so do the errors of any model of them. An error in

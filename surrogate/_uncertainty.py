@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,78 +56,47 @@ def _nearest(points: Floats, others: Floats) -> Floats:
     return distance
 
 
-@dataclass(frozen=True)
 class ErrorModel:
     """``log std = level + spread_power * log(spread) + distance_power * log(distance)``, in typical units of both.
 
-    Args:
-        level: logarithm of a typical error.
-        spread_power: see the formula.
-        distance_power: see the formula.
-        typical_spread: unit of the spread.
-        typical_distance: unit of the distance.
-    """
-
-    level: float
-    spread_power: float
-    distance_power: float
-    typical_spread: float
-    typical_distance: float
-
-    def std(self, spread: Floats, distance: Floats) -> Floats:
-        """Standard deviations of errors.
-
-        Args:
-            spread: ``(n,)`` positive: disagreement of models.
-            distance: ``(n,)`` to the nearest evaluated schedules.
-        """
-        by_spread, by_distance = self._logarithms(spread, distance)
-        std: Floats = np.exp(self.level + self.spread_power * by_spread + self.distance_power * by_distance)
-        return std
-
-    def _logarithms(self, spread: Floats, distance: Floats) -> tuple[Floats, Floats]:
-        return (
-            np.log(spread / self.typical_spread),
-            np.log(distance / self.typical_distance + _LEAST_DISTANCE),
-        )
-
-
-def fit_errors(errors: Floats, spread: Floats, distance: Floats, weights: Floats) -> ErrorModel:
-    """The error model under which errors that were seen are likeliest, if they are Gaussian.
+    Level and powers are those under which errors that were seen are likeliest, if they are Gaussian.
 
     Args:
         errors: ``(n,)`` of predictions for schedules that the models had not seen.
-        spread: ``(n,)`` positive.
+        spread: ``(n,)`` positive: disagreement of the models.
         distance: ``(n,)`` from schedules that the models had seen.
         weights: ``(n,)`` positive: how much each counts.
     """
-    from scipy.optimize import minimize
 
-    typical = float(np.sqrt(np.average(errors**2, weights=weights))) or 1e-9
-    start = ErrorModel(
-        np.log(typical), _EXPONENT, _EXPONENT, float(np.median(spread)), float(np.median(distance)) or 1.0
-    )
-    by_spread, by_distance = start._logarithms(spread, distance)
-    columns = np.stack([np.ones_like(errors), by_spread, by_distance], axis=1)
-    relative = errors / typical
-    exponents = np.array([0.0, 1.0, 1.0]) / _EXPONENT_PRIOR**2
-    center = np.array([0.0, _EXPONENT, _EXPONENT])
+    def __init__(self, errors: Floats, spread: Floats, distance: Floats, weights: Floats) -> None:
+        from scipy.optimize import minimize
 
-    def unlikelihood(p: Floats) -> tuple[float, Floats]:
-        logarithm = columns @ p
-        squares = (relative * np.exp(-logarithm)) ** 2
-        away = p - center
-        value = float(weights @ (logarithm + 0.5 * squares) + 0.5 * exponents @ away**2)
-        return value, columns.T @ (weights * (1.0 - squares)) + exponents * away
+        typical = float(np.sqrt(np.average(errors**2, weights=weights))) or 1e-9
+        self._spread, self._distance = float(np.median(spread)), float(np.median(distance)) or 1.0
+        columns = np.stack([np.ones_like(errors), *self._logarithms(spread, distance)], axis=1)
+        relative = errors / typical
+        exponents = np.array([0.0, 1.0, 1.0]) / _EXPONENT_PRIOR**2
+        center = np.array([0.0, _EXPONENT, _EXPONENT])
 
-    found = minimize(unlikelihood, center, jac=True, method="L-BFGS-B", bounds=[(-10, 10), (-1, 3), (-1, 3)]).x
-    return ErrorModel(
-        start.level + float(found[0]),
-        float(found[1]),
-        float(found[2]),
-        start.typical_spread,
-        start.typical_distance,
-    )
+        def unlikelihood(p: Floats) -> tuple[float, Floats]:
+            logarithm = columns @ p
+            squares = (relative * np.exp(-logarithm)) ** 2
+            away = p - center
+            value = float(weights @ (logarithm + 0.5 * squares) + 0.5 * exponents @ away**2)
+            return value, columns.T @ (weights * (1.0 - squares)) + exponents * away
+
+        found = minimize(unlikelihood, center, jac=True, method="L-BFGS-B", bounds=[(-10, 10), (-1, 3), (-1, 3)]).x
+        self._level = float(np.log(typical)) + float(found[0])
+        self._powers = float(found[1]), float(found[2])
+
+    def std(self, spread: Floats, distance: Floats) -> Floats:
+        """``(m,)`` standard deviations of errors, from ``(m,)`` disagreement and distances of other schedules."""
+        by_spread, by_distance = self._logarithms(spread, distance)
+        std: Floats = np.exp(self._level + self._powers[0] * by_spread + self._powers[1] * by_distance)
+        return std
+
+    def _logarithms(self, spread: Floats, distance: Floats) -> tuple[Floats, Floats]:
+        return np.log(spread / self._spread), np.log(distance / self._distance + _LEAST_DISTANCE)
 
 
 def interval_stretch(inside: Sequence[bool] | ArrayLike, level: float = 0.9) -> float:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate._uncertainty import Neighborhood, fit_errors
+from surrogate._uncertainty import ErrorModel, Neighborhood
 
 Floats = NDArray[np.float64]
 
@@ -34,26 +33,6 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-class Trend(Protocol):
-    """A smooth model of few parameters, for what trees cannot learn from few samples."""
-
-    def predict(self, inputs: Floats, /) -> Floats:
-        """``(n,)`` predictions for ``n`` inputs."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class _Member:
-    """One model of the ensemble: the trend and the trees that correct it."""
-
-    trend: Trend
-    trees: Any
-
-    def predict(self, x: Floats, inputs: Floats) -> Floats:
-        corrections: Floats = self.trees.predict(x, num_threads=1)
-        return self.trend.predict(inputs) + corrections
-
-
 class Ensemble:
     """Predicts with the mean of its members, and tells how far it may be off.
 
@@ -67,7 +46,8 @@ class Ensemble:
         target: ``(n,)``.
         weight: ``(n,)`` positive.
         seed: of the folds and of LightGBM; equal seeds and data give equal predictions.
-        fit_trend: from which samples ``(n,)`` a member may see to a trend of their targets.
+        fit_trend: from which samples ``(n,)`` a member may see to a model of few parameters of their targets, for what
+            trees cannot learn from few samples; its ``predict`` takes inputs.
         scale: of the features, for distances: see :class:`~surrogate._uncertainty.Neighborhood`.
     """
 
@@ -78,23 +58,23 @@ class Ensemble:
         target: Floats,
         weight: Floats,
         seed: int,
-        fit_trend: Callable[[NDArray[np.bool_]], Trend],
+        fit_trend: Callable[[NDArray[np.bool_]], Any],
         scale: Callable[[Floats], Floats] = np.sqrt,
     ) -> None:
         folds = np.random.default_rng(seed).permutation(len(target)) % FOLDS
         errors = np.empty(len(target))
-        self._members = []
+        self._members: list[tuple[Any, Any]] = []  # trends, and the trees that correct them
         for fold in range(FOLDS):
             seen = folds != fold
             trend = fit_trend(seen)
             left = target[seen] - trend.predict(inputs[seen])
-            member = _Member(trend, _train(x[seen], left, weight[seen], seed * FOLDS + fold))
-            errors[~seen] = target[~seen] - member.predict(x[~seen], inputs[~seen])
+            member = trend, _train(x[seen], left, weight[seen], seed * FOLDS + fold)
+            errors[~seen] = target[~seen] - _predict(member, x[~seen], inputs[~seen])
             self._members.append(member)
         self._error = float(np.sqrt(np.average(errors**2, weights=weight)))
         self._neighborhood = Neighborhood(x, scale)
         spread, distance = self._spread(self._predictions(x, inputs)), self._neighborhood.distance_left_out(folds)
-        self._error_model = fit_errors(errors, spread, distance, weight)
+        self._error_model = ErrorModel(errors, spread, distance, weight)
 
     def predict(self, x: Floats, inputs: Floats) -> tuple[Floats, Floats]:
         """Means and standard deviations.
@@ -111,12 +91,18 @@ class Ensemble:
         return predictions.mean(axis=0), std
 
     def _predictions(self, x: Floats, inputs: Floats) -> Floats:
-        return np.stack([member.predict(x, inputs) for member in self._members])
+        return np.stack([_predict(member, x, inputs) for member in self._members])
 
     def _spread(self, predictions: Floats) -> Floats:
         """``(n,)``: disagreement of the members, above half of the typical error: they share most data."""
         spread: Floats = np.sqrt(predictions.var(axis=0) + (0.5 * self._error) ** 2 + 1e-12)
         return spread
+
+
+def _predict(member: tuple[Any, Any], x: Floats, inputs: Floats) -> Floats:
+    trend, trees = member
+    predictions: Floats = trend.predict(inputs) + trees.predict(x, num_threads=1)
+    return predictions
 
 
 def _train(x: Floats, y: Floats, weight: Floats, seed: int) -> Any:

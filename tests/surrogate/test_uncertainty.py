@@ -3,7 +3,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from surrogate import inside_interval, interval_stretch
-from surrogate._uncertainty import Neighborhood, fit_errors
+from surrogate._uncertainty import ErrorModel, Neighborhood
 
 
 def test_distances_are_those_of_scikit_learn() -> None:
@@ -32,7 +32,7 @@ def test_errors_that_grow_with_distance_are_predicted() -> None:
     rng = np.random.default_rng(0)
     distance, spread = rng.gamma(2.0, 1.0, size=2000), np.exp(0.3 * rng.normal(size=2000))
     errors = 0.2 * distance * rng.normal(size=2000)
-    std = fit_errors(errors[:1000], spread[:1000], distance[:1000], np.ones(1000)).std(spread[1000:], distance[1000:])
+    std = ErrorModel(errors[:1000], spread[:1000], distance[:1000], np.ones(1000)).std(spread[1000:], distance[1000:])
     assert np.corrcoef(np.log(std), np.log(distance[1000:]))[0, 1] > 0.95
     far = distance[1000:] > np.median(distance)
     for group in (far, ~far):
@@ -41,7 +41,7 @@ def test_errors_that_grow_with_distance_are_predicted() -> None:
 
 def test_models_that_never_err_are_certain() -> None:
     zero = np.zeros(20)
-    std = fit_errors(zero, np.full(20, 1e-6), zero, np.ones(20)).std(np.full(3, 1e-6), np.zeros(3))
+    std = ErrorModel(zero, np.full(20, 1e-6), zero, np.ones(20)).std(np.full(3, 1e-6), np.zeros(3))
     assert np.isfinite(std).all()
     assert (std < 1e-6).all()
 
