@@ -14,7 +14,7 @@ from ecad_automl.errors import FileError, OptionError
 from ecad_automl.files.json_file import json_text, read_json_object, write_text
 from ecad_automl.hub.fetching import commit_of, fetch_first
 from ecad_automl.hub.folder import INDEX, inside, is_plain, make_folder
-from ecad_automl.hub.reference import local_path, reference_of
+from ecad_automl.hub.reference import place_of
 from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
     Measured,
@@ -168,16 +168,12 @@ def load_index(source: str | Path, *, revision: str | None = None) -> ScheduleIn
         HubError: it cannot be fetched.
         OptionError: the arguments do not go together.
     """
-    folder = local_path(source)
-    if folder is not None:
-        if revision is not None:
-            raise OptionError(f"{source} is a path, which has no revision; leave out revision={revision!r}.")
-        return read_index(folder)
-    reference = reference_of(str(source), revision, None)
-    if reference.file is not None:
-        raise OptionError(f"{source!r} names a file, but an index is of a whole repository; give {reference.repo!r}.")
-    path = fetch_first(reference.repo, [INDEX], reference.revision)
-    return fetched_index(reference.repo, path)
+    place = place_of(source, revision)
+    if isinstance(place, Path):
+        return read_index(place)
+    if place.file is not None:
+        raise OptionError(f"{source!r} names a file, but an index is of a whole repository; give {place.repo!r}.")
+    return fetched_index(place.repo, fetch_first(place.repo, [INDEX], place.revision))
 
 
 def fetched_index(repo: str, path: Path) -> ScheduleIndex:

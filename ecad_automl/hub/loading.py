@@ -8,7 +8,7 @@ from ecad_automl.errors import FileError, OptionError
 from ecad_automl.hub.fetching import fetch_first
 from ecad_automl.hub.folder import INDEX, SCHEDULE, inside, is_plain
 from ecad_automl.hub.index import ScheduleIndex, fetched_index, read_index
-from ecad_automl.hub.reference import local_path, reference_of
+from ecad_automl.hub.reference import place_of
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 
 
@@ -30,18 +30,15 @@ def load_pretrained(
         HubError: it cannot be fetched.
         OptionError: there are several, or the arguments do not go together.
     """
-    path = local_path(name_or_path)
     if filename is not None and not is_plain(filename):
         raise OptionError(f"{filename!r} is no file of a shared folder; give a relative path such as 'a.json'.")
-    if path is not None:
-        if revision is not None:
-            raise OptionError(f"{name_or_path} is a path, which has no revision; leave out revision={revision!r}.")
-        return _load_local(path, filename)
-    reference = reference_of(str(name_or_path), revision, filename)
-    names = [SCHEDULE, INDEX] if reference.file is None else [reference.file]
-    found = fetch_first(reference.repo, names, reference.revision)
-    if reference.file is None and found.name == INDEX:
-        return _only(fetched_index(reference.repo, found))
+    place = place_of(name_or_path, revision, filename)
+    if isinstance(place, Path):
+        return _load_local(place, filename)
+    names = [SCHEDULE, INDEX] if place.file is None else [place.file]
+    found = fetch_first(place.repo, names, place.revision)
+    if place.file is None and found.name == INDEX:
+        return _only(fetched_index(place.repo, found))
     return load_schedule(found)
 
 

@@ -63,6 +63,21 @@ def local_path(name: str | Path) -> Path | None:
     return None
 
 
+def place_of(name: str | Path, revision: str | None, filename: str | None = None) -> Path | HubReference:
+    """The path that a name means, or the place on the hub that it and the arguments mean together.
+
+    Raises:
+        HubError: see :func:`reference_of`.
+        OptionError: see :func:`reference_of`; or a revision is given beside a path.
+    """
+    path = local_path(name)
+    if path is None:
+        return reference_of(str(name), revision, filename)
+    if revision is not None:
+        raise OptionError(f"{name} is a path, which has no revision; leave out revision={revision!r}.")
+    return path
+
+
 def reference_of(name: str, revision: str | None, filename: str | None) -> HubReference:
     """The place on the hub that a name and arguments mean together.
 

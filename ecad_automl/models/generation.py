@@ -9,12 +9,21 @@ from typing import Any
 
 from ecad_automl.patching import replaced
 
-# How the text inputs of some pipelines are prepared; all others are given plain text.
-_PREPARED = {
-    "PixArtAlphaPipeline": "pixart",
-    "PixArtSigmaPipeline": "pixart",
-    "FluxPipeline": "flux",
-    "StableDiffusion3Pipeline": "sd3",
+_PIXART = (
+    {"clean_caption": False},
+    ("prompt_embeds", "prompt_attention_mask", "negative_prompt_embeds", "negative_prompt_attention_mask"),
+)
+
+# Pipelines whose text inputs are prepared: what encode_prompt is given beside the prompt, and what the call calls what
+# it gives. All others are given plain text.
+_PREPARED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "PixArtAlphaPipeline": _PIXART,
+    "PixArtSigmaPipeline": _PIXART,
+    "FluxPipeline": ({"prompt_2": None}, ("prompt_embeds", "pooled_prompt_embeds")),
+    "StableDiffusion3Pipeline": (
+        {"prompt_2": None, "prompt_3": None},
+        ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
+    ),
 }
 
 # A negative prompt that says nothing: pipelines with true_cfg_scale take it to mean that there is guidance at all.
@@ -81,41 +90,22 @@ def encode_prompts(pipe: Any, prompts: Sequence[str], settings: GenerationSettin
     """
     import torch
 
-    kind = _PREPARED.get(type(pipe).__name__)
-    if kind is None:
-        guided = settings.guidance_argument == "true_cfg_scale" and settings.guidance_scale > 1.0
-        negative = {"negative_prompt": [_NO_NEGATIVE]} if guided else {}
+    prepared = _PREPARED.get(type(pipe).__name__)
+    guided = settings.guidance_scale > 1.0
+    if prepared is None:
+        negative = (
+            {"negative_prompt": [_NO_NEGATIVE]} if guided and settings.guidance_argument == "true_cfg_scale" else {}
+        )
         return [{"prompt": [prompt], **negative} for prompt in prompts]
+    given, names = prepared
+    if "negative_prompt_embeds" in names:
+        given = {**given, "do_classifier_free_guidance": guided}
     encoded = []
     with torch.no_grad():
         for prompt in prompts:
-            if kind == "pixart":
-                guided = settings.guidance_scale > 1.0
-                embeds, mask, negative, negative_mask = pipe.encode_prompt(
-                    prompt, guided, max_sequence_length=settings.max_sequence_length, clean_caption=False
-                )
-                arguments = {"prompt_embeds": embeds, "prompt_attention_mask": mask}
-                if guided:
-                    arguments |= {"negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
-            elif kind == "sd3":
-                guided = settings.guidance_scale > 1.0
-                embeds, negative, pooled, negative_pooled = pipe.encode_prompt(
-                    prompt,
-                    None,
-                    None,
-                    do_classifier_free_guidance=guided,
-                    max_sequence_length=settings.max_sequence_length,
-                )
-                arguments = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
-                if guided:
-                    arguments |= {
-                        "negative_prompt_embeds": negative,
-                        "negative_pooled_prompt_embeds": negative_pooled,
-                    }
-            else:
-                embeds, pooled, _ = pipe.encode_prompt(prompt, None, max_sequence_length=settings.max_sequence_length)
-                arguments = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
-            encoded.append(arguments)
+            found = pipe.encode_prompt(prompt, max_sequence_length=settings.max_sequence_length, **given)
+            named = zip(names, found, strict=False)
+            encoded.append({name: value for name, value in named if guided or not name.startswith("negative")})
     return encoded
 
 

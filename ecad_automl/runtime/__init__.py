@@ -5,10 +5,9 @@ from __future__ import annotations
 from ecad_automl.runtime.apply import CompileMode, ScheduleHandle, apply_schedule
 from ecad_automl.runtime.blocks import slots_of
 from ecad_automl.runtime.families import Sample
-from ecad_automl.runtime.layouts import layout_from_config, layout_of
+from ecad_automl.runtime.layouts import layout_from_config, layout_of, layout_of_call
 from ecad_automl.runtime.measure_drift import measure_drift
 from ecad_automl.runtime.prefixes import Prefixes, PrefixReport
-from ecad_automl.runtime.probe import layout_of_call
 
 __all__ = [
     "CompileMode",

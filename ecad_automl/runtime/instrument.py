@@ -6,7 +6,6 @@ import operator
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -106,9 +105,7 @@ class Instrument:
     def __enter__(self) -> Instrument:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.remove()
 
     def _install(self, others: Sequence[tuple[nn.Module, VisitModule]]) -> ExitStack:

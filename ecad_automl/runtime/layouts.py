@@ -1,4 +1,4 @@
-"""The layout of a pipeline's transformer, with exact MACs, without touching its weights."""
+"""The layout of a pipeline's transformer, with exact MACs: from its config alone, or from what a call feeds it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
+from torch import nn
+from torch.utils._pytree import tree_map_only
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
+from ecad_automl.patching import replaced, without_progress_bar
 from ecad_automl.runtime.blocks import slots_of, text_paths
 from ecad_automl.runtime.families import Family, Sample, family_of
+from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
 from ecad_automl.schedules.layout import Layout
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def layout_of(
@@ -95,3 +101,93 @@ def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
     return count_layout(
         transformer, slots_of(transformer), [((), inputs)], sample.to_dict(), text=text_paths(transformer)
     )
+
+
+def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
+    """The layout of a pipeline's transformer, with the MACs of one image (or video) of a call.
+
+    The call is made up to the end of its first denoising step, so prompts are really encoded. The transformer itself
+    is counted on the meta device, without its weights, where its forward allows that, and run once where not.
+    Adapters loaded into the transformer (LoRA) are counted in the second case only.
+
+    Args:
+        pipe: a diffusers pipeline of any kind.
+        **call: what the pipeline would be called with, for a single image.
+
+    Raises:
+        UnsupportedModelError: the transformer is not supported, or the pipeline changes it during a call.
+        ScheduleError: the call ended without a denoising step, or was for several images.
+    """
+    transformer = transformer_of(pipe)
+    slots = slots_of(transformer)
+    refused = check_pipeline(pipe).refused_arguments
+    if hasattr(pipe, "set_pag_applied_layers"):
+        raise UnsupportedModelError(
+            f"MACs cannot be counted for {type(pipe).__name__}: perturbed attention guidance changes the transformer "
+            "during a call. Use the pipeline without it."
+        )
+    seen = _first_step(pipe, transformer, {"num_inference_steps": 2, **call})
+    if not seen:
+        raise ScheduleError(f"The call of {type(pipe).__name__} came to no denoising step, so no MACs can be counted.")
+    for _, kwargs in seen:
+        check_arguments(refused, kwargs)
+    sample = _sample_of(transformer, call, seen)
+    text = text_paths(transformer)
+    twin = _meta_twin(transformer)
+    try:
+        with torch.device("meta"):
+            on_meta = tree_map_only(torch.Tensor, lambda x: x.to("meta"), seen)
+            return count_layout(twin, slots, on_meta, sample, text=text)
+    except (RuntimeError, NotImplementedError, TypeError):
+        # The forward reads a value of a tensor, as lengths of texts in a mask, which the meta device has not.
+        return count_layout(transformer, slots, seen, sample, text=text, fused_attention=True)
+
+
+class _StepDone(Exception):  # noqa: N818 - no error
+    """Ends a call after its first denoising step."""
+
+
+def _first_step(pipe: Any, transformer: nn.Module, call: Mapping[str, Any]) -> list[_Call]:
+    """What the transformer is called with in the first step of a pipeline call."""
+    seen: list[_Call] = []
+    forward = transformer.forward
+
+    def record(*args: Any, **kwargs: Any) -> Any:
+        # Rebuilt, since some forwards empty the lists they are given.
+        seen.append(tree_map_only(torch.Tensor, lambda x: x, (args, kwargs)))
+        return forward(*args, **kwargs)
+
+    def stop(*_args: Any, **_kwargs: Any) -> None:
+        raise _StepDone
+
+    try:
+        with (
+            without_progress_bar(pipe),
+            replaced("forward", (transformer, record)),
+            replaced("step", (pipe.scheduler, stop)),
+        ):
+            pipe(**call)
+    except _StepDone:
+        pass
+    finally:
+        pipe.maybe_free_model_hooks()
+    return seen
+
+
+def _meta_twin(transformer: Any) -> nn.Module:
+    with torch.device("meta"):
+        twin: nn.Module = type(transformer).from_config(dict(transformer.config))
+    # The method of diffusers would warn of modules to be kept in float32, which do not matter here.
+    return nn.Module.to(twin, transformer.dtype).eval()
+
+
+def _sample_of(transformer: nn.Module, call: Mapping[str, Any], seen: list[_Call]) -> dict[str, int]:
+    sample = {name: int(call[name]) for name in ("height", "width", "num_frames") if call.get(name) is not None}
+    signature = inspect.signature(transformer.forward)
+    named = [signature.bind(*args, **kwargs).arguments for args, kwargs in seen]
+    text = named[0].get("encoder_hidden_states", named[0].get("cap_feats"))
+    if text is not None:
+        # One tensor of all texts, or, as for Z-Image, one for each.
+        sample["text_tokens"] = int(text.shape[1] if isinstance(text, torch.Tensor) else len(text[0]))
+    sample["branches"] = sum(len(next(iter(arguments.values()))) for arguments in named)
+    return sample

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from ecad_automl.patching import replaced
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
-from ecad_automl.runtime.cache import Output
+from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.structure import OpaqueValueError, Spec, flatten
 
 # What may be asked of a tensor without reading its elements.
@@ -173,7 +173,7 @@ class _Recorder(TorchFunctionMode):
             elif isinstance(output, torch.Tensor):
                 self._note("call_function", getattr, (args[0], getattr(func.__self__, "__name__", "")), {}, output)
             return
-        if not any(True for _ in _tensors(output)):
+        if not tensors_in(output):
             if name not in _METADATA:
                 self.refuse(f"reads the value of a tensor by {name}")
             return
@@ -213,7 +213,7 @@ class _Recorder(TorchFunctionMode):
             yield node
         elif isinstance(output, (tuple, list)):
             for number, part in enumerate(output):
-                if any(True for _ in _tensors(part)):
+                if tensors_in(part):
                     item = self._graph.call_function(operator.getitem, (node, number))
                     yield from self._note_parts(item, part)
         elif output is not None:
@@ -292,14 +292,6 @@ def _is_transparent(module: nn.Module) -> bool:
         and "forward" not in vars(module)
         and not (module._forward_hooks or module._forward_pre_hooks)
     )
-
-
-def _tensors(value: Any) -> Iterable[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
 
 
 def _changes_in_place(name: str) -> bool:

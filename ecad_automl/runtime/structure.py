@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -124,32 +124,21 @@ def _spec(value: Any, tensors: list[torch.Tensor]) -> Spec:
 
 def rebuild(spec: Any, parts: Sequence[Any]) -> Any:
     """Put a value together again, with the parts given in the place of its tensors."""
-    return _rebuild(spec, iter(parts))
+    left = iter(parts)
+    return _rebuild(spec, lambda _spec: next(left))
 
 
 def build_like(spec: Any, make: Callable[..., torch.Tensor]) -> Any:
     """Put a value together whose tensors come from ``make(shape, dtype=..., device=...)``."""
-    return _rebuild(spec, (make(shape, dtype=dtype, device=device) for _, shape, dtype, device in _tensor_specs(spec)))
+    return _rebuild(spec, lambda tensor: make(tensor[1], dtype=tensor[2], device=tensor[3]))
 
 
-def _tensor_specs(spec: Any) -> Iterator[tuple[Any, ...]]:
+def _rebuild(spec: Any, make: Callable[[Any], Any]) -> Any:
     kind, content = spec[0], spec[1]
     if kind is torch.Tensor:
-        yield spec
-    elif kind in (tuple, list):
-        for part in content:
-            yield from _tensor_specs(part)
-    elif kind is dict:
-        for _, part in content:
-            yield from _tensor_specs(part)
-
-
-def _rebuild(spec: Any, parts: Iterator[Any]) -> Any:
-    kind, content = spec[0], spec[1]
-    if kind is torch.Tensor:
-        return next(parts)
+        return make(spec)
     if kind is dict:
-        return {key: _rebuild(part, parts) for key, part in content}
+        return {key: _rebuild(part, make) for key, part in content}
     if kind in (tuple, list):
-        return kind(_rebuild(part, parts) for part in content)
+        return kind(_rebuild(part, make) for part in content)
     return content

@@ -40,16 +40,6 @@ class EcadFile:
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def num_inference_steps(self) -> int:
-        """Denoising steps."""
-        return self.schedule.steps
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the schedule by their count; see :func:`ecad_macs`."""
-        return ecad_macs(self.schedule, self.config)
-
 
 def ecad_macs(schedule: Schedule, config: Mapping[str, Any] | None = None) -> int:
     """Multiply-accumulates of a run as the authors count them, to the unit; see :mod:`ecad_automl.schedules.ecad_macs`.

@@ -21,15 +21,6 @@ from ecad_automl.schedules.schedule import Schedule
 _CROSS = "attn2"  # the name of cross-attention in every diffusers transformer that has a separate one
 
 
-def all_compute(layout: Layout, steps: int) -> Schedule:
-    """The schedule that caches nothing.
-
-    Raises:
-        ScheduleError: ``steps`` is below 1.
-    """
-    return Schedule.all_compute(layout, steps)
-
-
 def fora(layout: Layout, steps: int, n: int, *, components: Collection[str] | None = None) -> Schedule:
     """FORA: recompute every ``n`` steps, reuse in between.
 
@@ -157,7 +148,7 @@ def default_heuristics(layout: Layout, steps: int, *, seed: int = 0) -> dict[str
         ScheduleError: ``steps`` is below 1.
     """
     attention = [name for name in layout.components if name.startswith("attn")]
-    named = {"all-compute": all_compute(layout, steps)}
+    named = {"all-compute": Schedule.all_compute(layout, steps)}
     named |= {f"fora-{n}": fora(layout, steps, n) for n in (2, 3, 4, 5, 7, 10)}
     if attention:
         named["fora-attn-2"] = fora(layout, steps, 2, components=attention)

@@ -121,6 +121,7 @@ def test_a_schedule_for_another_model_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is:DeprecationWarning")  # Inductor's own modules use it
 def test_schedules_may_be_compiled(
     run_cli: Cli, tiny_pixart_folder: Path, schedules: Callable[[str], Path], tmp_path: Path
 ) -> None:

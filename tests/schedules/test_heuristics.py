@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.ecad_macs import ecad_layout
-from ecad_automl.schedules.heuristics import all_compute, default_heuristics, fora, pab, random_bands, tgate
+from ecad_automl.schedules.heuristics import default_heuristics, fora, pab, random_bands, tgate
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 
@@ -26,14 +26,14 @@ def steps_of(schedule: Schedule, component: str) -> list[int]:
 
 
 def test_all_compute_computes_all() -> None:
-    assert all_compute(PIXART, 20).effective.all()
+    assert Schedule.all_compute(PIXART, 20).effective.all()
 
 
 def test_fora_computes_everything_every_n_steps() -> None:
     schedule = fora(PIXART, 20, 3)
     for component in PIXART.components:
         assert steps_of(schedule, component) == [0, 3, 6, 9, 12, 15, 18]
-    assert fora(PIXART, 20, 1) == all_compute(PIXART, 20)
+    assert fora(PIXART, 20, 1) == Schedule.all_compute(PIXART, 20)
     assert int(fora(PIXART, 20, 99).effective.sum()) == len(PIXART)
 
 
@@ -59,7 +59,7 @@ def test_tgate_freezes_cross_attention_from_the_gate_on() -> None:
 
 
 def test_tgate_without_interval_and_gate_is_all_compute() -> None:
-    assert tgate(PIXART, 9, 9) == all_compute(PIXART, 9)
+    assert tgate(PIXART, 9, 9) == Schedule.all_compute(PIXART, 9)
     assert steps_of(tgate(PIXART, 4, 1, warmup=0), "attn2") == [0]
 
 
@@ -80,7 +80,7 @@ def test_pab_computes_components_that_have_no_range() -> None:
     schedule = pab(PIXART, 10, {"attn2": 5}, window=(0, 1))
     assert steps_of(schedule, "attn2") == [0, 5]
     assert steps_of(schedule, "attn1") == list(range(10))
-    assert pab(PIXART, 10, {}) == all_compute(PIXART, 10)
+    assert pab(PIXART, 10, {}) == Schedule.all_compute(PIXART, 10)
 
 
 @settings(deadline=None)
@@ -135,7 +135,7 @@ def test_the_default_set_has_tgate_where_there_is_cross_attention() -> None:
 def test_the_default_set_shrinks_with_the_run_but_stays_distinct(layout: Layout, steps: int) -> None:
     named = default_heuristics(layout, steps)
     assert len(set(named.values())) == len(named) >= 1
-    assert named["all-compute"] == all_compute(layout, steps)
+    assert named["all-compute"] == Schedule.all_compute(layout, steps)
 
 
 def test_a_layout_without_attention_has_a_default_set() -> None:
