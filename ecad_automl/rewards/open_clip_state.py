@@ -36,6 +36,8 @@ _OUTSIDE = {
 }
 #: Matrices that open_clip multiplies from the right.
 _TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visual_projection.weight"}
+#: Channels of a head of each encoder in ViT-H-14.
+_VISION_HEAD, _TEXT_HEAD = 80, 64
 #: Weights whose shapes say how large the model is.
 _SIZES = (
     "visual.conv1.weight",
@@ -48,16 +50,12 @@ _SIZES = (
 )
 
 
-def clip_config(
-    source: str, state: Mapping[str, Tensor], *, vision_head_width: int = 80, text_head_width: int = 64
-) -> Any:
-    """The transformers config that the shapes imply; widths of heads leave no trace in a state dict.
+def clip_config(source: str, state: Mapping[str, Tensor]) -> Any:
+    """The transformers config that the shapes imply; widths of heads, which leave no trace in them, are ViT-H-14's.
 
     Args:
         source: for errors.
         state: of an open_clip model with two transformers.
-        vision_head_width: channels per head of the image encoder; 80 in ViT-H-14.
-        text_head_width: channels per head of the text encoder; 64 in ViT-H-14.
 
     Raises:
         RewardError: weights that sizes are read from are missing, or a width is not divisible into heads.
@@ -65,7 +63,7 @@ def clip_config(
     check_keys(source, [key for key in _SIZES if key not in state], [])
     width, _, patch, _ = state["visual.conv1.weight"].shape
     vocabulary, text_width = state["token_embedding.weight"].shape
-    for part, channels, head in (("image", width, vision_head_width), ("text", text_width, text_head_width)):
+    for part, channels, head in (("image", width, _VISION_HEAD), ("text", text_width, _TEXT_HEAD)):
         if channels % head:
             raise RewardError(
                 f"The {part} encoder of {source!r} has {channels} channels, which are no multiple of the {head} per "
@@ -79,7 +77,7 @@ def clip_config(
             "hidden_size": text_width,
             "intermediate_size": len(state["transformer.resblocks.0.mlp.c_fc.weight"]),
             "num_hidden_layers": _depth(state, "transformer."),
-            "num_attention_heads": text_width // text_head_width,
+            "num_attention_heads": text_width // _TEXT_HEAD,
             "max_position_embeddings": len(state["positional_embedding"]),
             # Marks of begin and end are the last two of open_clip's vocabulary.
             "bos_token_id": vocabulary - 2,
@@ -90,7 +88,7 @@ def clip_config(
             "hidden_size": width,
             "intermediate_size": len(state["visual.transformer.resblocks.0.mlp.c_fc.weight"]),
             "num_hidden_layers": _depth(state, "visual.transformer."),
-            "num_attention_heads": width // vision_head_width,
+            "num_attention_heads": width // _VISION_HEAD,
             "patch_size": patch,
             "image_size": patch * grid,
             **shared,

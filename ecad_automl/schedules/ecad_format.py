@@ -29,14 +29,12 @@ class EcadFile:
     Attributes:
         schedule: the schedule, with the bits as they are in the file; its layout carries MACs by their count.
         name: their name for it.
-        attributes: what their generator noted about it.
         config: height, width, guidance_scale, weights, as far as the file names them.
         metrics: what they measured: ``total_macs``, ``latency``, ...
     """
 
     schedule: Schedule
     name: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
@@ -74,27 +72,16 @@ def read_ecad(path: str | Path) -> EcadFile:
         raise FileError(f"The {_WHAT} {path} cannot be used: {error}") from error
 
 
-def write_ecad(
-    path: str | Path,
-    schedule: Schedule,
-    *,
-    name: str,
-    attributes: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
-) -> None:
-    """Write a schedule as one of their files, with its bits as they were given.
+def write_ecad(path: str | Path, schedule: Schedule, *, name: str) -> None:
+    """Write a schedule as one of their files: its bits as they were given, and their count of MACs where they have one.
 
     Args:
         path: the file to make or replace.
         schedule: a schedule for a PixArt or FLUX transformer of any depth.
         name: the name to give it.
-        attributes: free notes.
-        config: ``height``, ``width``, ``guidance_scale`` and the like, which their code passes to the pipeline.
-        metrics: measured figures; None writes their count of MACs where it is defined.
 
     Raises:
-        FileError: a field has no JSON form, or the file cannot be written.
+        FileError: the file cannot be written.
         ScheduleError: the schedule is for another transformer.
     """
     doubles, singles = _depth(schedule.layout)
@@ -112,19 +99,20 @@ def write_ecad(
         "num_blocks": doubles,
         "num_inference_steps": schedule.steps,
         "name": name,
-        "attributes": dict(attributes or {}),
+        "attributes": {},
         "schedule": rows,
     }
     if singles:
         cache["num_single_blocks"] = singles
-    if metrics is None:
-        metrics = _macs_metrics(schedule, config or {}) if ecad_layout(doubles, singles).step_macs else {}
-    document = {"cache_schedule": cache, "config": dict(config or {}), "metrics": dict(metrics)}
-    try:
-        text = json.dumps(document, indent=4, allow_nan=False)
-    except (ValueError, TypeError) as error:
-        raise FileError(f"A field of the {_WHAT} for {path} has no JSON form: {error}.") from error
-    write_text(path, text, _WHAT)
+    metrics: dict[str, Any] = {}
+    if ecad_layout(doubles, singles).step_macs:
+        by_step = _step_macs(schedule, {}).tolist()
+        metrics = {
+            "by_inference_step": {f"{step:03d}": {"macs": macs} for step, macs in enumerate(by_step)},
+            "total_macs": sum(by_step),
+            "total_macs_T": sum(by_step) / 1e12,
+        }
+    write_text(path, json.dumps({"cache_schedule": cache, "config": {}, "metrics": metrics}, indent=4), _WHAT)
 
 
 def _file(data: Mapping[str, Any]) -> EcadFile:
@@ -135,8 +123,7 @@ def _file(data: Mapping[str, Any]) -> EcadFile:
         raise ScheduleError("its 'dit_schedule' leaves out whole blocks, which a caching schedule cannot; use another.")
     if not isinstance(cache, dict):
         raise ScheduleError(f"it has {cache!r:.40} for 'cache_schedule', where an object is needed; check the path.")
-    schedule, attributes = _object(cache, "schedule"), _object(cache, "attributes")
-    config, metrics = _object(data, "config"), _object(data, "metrics")
+    schedule, config, metrics = _object(cache, "schedule"), _object(data, "config"), _object(data, "metrics")
     pipeline = config.get("pipeline")
     if isinstance(pipeline, dict) and pipeline.get("name") == "tgate":
         raise _tgate_error("the pipeline 'tgate'")
@@ -149,7 +136,7 @@ def _file(data: Mapping[str, Any]) -> EcadFile:
     if any(not isinstance(row, dict) or len(row) != doubles + singles for row in rows.values()):
         raise ScheduleError(f"not every step has the {doubles + singles} blocks that it says it has.")
     layout = ecad_layout(doubles, singles, config)
-    return EcadFile(Schedule(layout, _bits(layout, rows)), str(cache.get("name", "")), attributes, config, metrics)
+    return EcadFile(Schedule(layout, _bits(layout, rows)), str(cache.get("name", "")), config, metrics)
 
 
 def _bits(layout: Layout, rows: Mapping[int, Mapping[str, Any]]) -> NDArray[np.bool_]:
@@ -212,15 +199,6 @@ def _step_macs(schedule: Schedule, config: Mapping[str, Any]) -> NDArray[np.int6
     bits[0] = True
     macs: NDArray[np.int64] = known.constant_macs + bits @ known.slot_macs
     return macs
-
-
-def _macs_metrics(schedule: Schedule, config: Mapping[str, Any]) -> dict[str, Any]:
-    by_step = _step_macs(schedule, config).tolist()
-    return {
-        "by_inference_step": {f"{step:03d}": {"macs": macs} for step, macs in enumerate(by_step)},
-        "total_macs": sum(by_step),
-        "total_macs_T": sum(by_step) / 1e12,
-    }
 
 
 def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:

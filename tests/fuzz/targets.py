@@ -145,7 +145,7 @@ def _schedule_files() -> list[bytes]:
 def _ecad_files() -> list[bytes]:
     path = _scratch() / "seed-ecad.json"
     layout = ecad_layout(1, 0, {})
-    write_ecad(path, Schedule(layout, np.ones((2, len(layout)), bool)), name="a", metrics={})
+    write_ecad(path, Schedule(layout, np.ones((2, len(layout)), bool)), name="a")
     whole = json.loads(path.read_text())
     # A number of steps that was counted up to before it was compared.
     many = {**whole, "cache_schedule": {**whole["cache_schedule"], "num_inference_steps": 10**12}}
