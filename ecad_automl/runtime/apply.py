@@ -100,7 +100,7 @@ class ScheduleHandle:
 
     def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
         run = self._run
-        modules = [module for _, module in text_modules(transformer)] if self._keep_text else []
+        modules = list(text_modules(transformer).values()) if self._keep_text else []
         others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
         if self._prefix_run is not None:
             others.append((transformer, self._prefix_run.forward))

@@ -92,30 +92,23 @@ def slots_of(transformer: nn.Module) -> tuple[Slot, ...]:
     )
 
 
-def text_modules(transformer: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def text_modules(transformer: nn.Module) -> dict[str, nn.Module]:
     """The modules of a transformer that see nothing but the text, by path: those of its family that it has.
 
     Raises:
         UnsupportedModelError: the class of the transformer is not supported.
     """
     family = family_of(transformer)
-    for path in family.text:
-        module = _at(transformer, path)
-        if module is not None:
-            yield path, module
-    if family.joins_text is not None and family.joins_text(transformer):
-        return
-    for block in blocks_of(transformer):
-        for component in block.components:
-            for name in component.text:
-                module = _at(block.module, f"{component.name}.{name}")
-                if module is not None:
-                    yield f"{block.path}.{component.name}.{name}", module
-
-
-def text_paths(transformer: nn.Module) -> list[str]:
-    """The paths of :func:`text_modules`."""
-    return [path for path, _ in text_modules(transformer)]
+    paths = list(family.text)
+    if family.joins_text is None or not family.joins_text(transformer):
+        paths += [
+            f"{block.path}.{component.name}.{name}"
+            for block in blocks_of(transformer)
+            for component in block.components
+            for name in component.text
+        ]
+    found = {path: _at(transformer, path) for path in paths}
+    return {path: module for path, module in found.items() if module is not None}
 
 
 def _at(root: nn.Module, path: str) -> nn.Module | None:

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.patching import replaced, without_progress_bar
-from ecad_automl.runtime.blocks import slots_of, text_paths
+from ecad_automl.runtime.blocks import slots_of, text_modules
 from ecad_automl.runtime.families import Family, Sample, family_of
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
@@ -99,7 +99,7 @@ def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
     transformer.eval()
     inputs = family.inputs(transformer.config, sample)
     return count_layout(
-        transformer, slots_of(transformer), [((), inputs)], sample.to_dict(), text=text_paths(transformer)
+        transformer, slots_of(transformer), [((), inputs)], sample.to_dict(), text=list(text_modules(transformer))
     )
 
 
@@ -132,7 +132,7 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
     for _, kwargs in seen:
         check_arguments(refused, kwargs)
     sample = _sample_of(transformer, call, seen)
-    text = text_paths(transformer)
+    text = list(text_modules(transformer))
     twin = _meta_twin(transformer)
     try:
         with torch.device("meta"):
