@@ -89,38 +89,28 @@ class Execution:
         Raises:
             EvaluationError: the executor is local, or Ray's cluster has too little.
         """
+        from ecad_automl.execution._fleet import Engine, Fleet
+
         on_gpu = (setup.device or "cpu").startswith("cuda")
         share = max(1, (os.cpu_count() or 1) // self.workers)
+        engine: Engine
         if self.executor == "processes":
-            from ecad_automl.execution.processes import process_fleet
+            from ecad_automl.execution._processes import ProcessEngine
 
-            return process_fleet(
-                setup if on_gpu else replace(setup, threads=share),
-                self.workers,
-                _gpus(on_gpu),
-                evaluation_timeout=self.evaluation_timeout,
-            )
-        if self.executor == "ray":
-            from ecad_automl.execution.ray_cluster import ray_fleet
+            engine = ProcessEngine(setup if on_gpu else replace(setup, threads=share), _gpus() if on_gpu else [])
+        elif self.executor == "ray":
+            from ecad_automl.execution._ray_cluster import RayEngine
 
             gpus = float(on_gpu) if self.gpus_per_worker is None else self.gpus_per_worker
             # Which of its GPUs a worker has is for Ray to say.
             anywhere = replace(setup, device="cuda" if gpus else None)
-            cpus = 1 if gpus or self.address else share
-            return ray_fleet(
-                anywhere,
-                self.workers,
-                address=self.address,
-                gpus_per_worker=gpus,
-                cpus_per_worker=cpus,
-                evaluation_timeout=self.evaluation_timeout,
-            )
-        raise EvaluationError("The executor 'local' has no workers to start.")
+            engine = RayEngine(anywhere, self.workers, self.address, gpus, 1 if gpus or self.address else share)
+        else:
+            raise EvaluationError("The executor 'local' has no workers to start.")
+        return Fleet(engine, self.workers, self.evaluation_timeout)
 
 
-def _gpus(wanted: bool) -> list[str]:
-    if not wanted:
-        return []
+def _gpus() -> list[str]:
     import torch
 
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]

@@ -1,9 +1,10 @@
-"""Does tasks with a loaded pipeline."""
+"""Does tasks with a loaded pipeline, in this process or in another one."""
 
 from __future__ import annotations
 
 import time
 import traceback
+from collections import deque
 from typing import Protocol
 
 from ecad_automl.errors import EcadError
@@ -51,3 +52,29 @@ class Worker:
             failure = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
         notes, self._scorer.notes = tuple(self._scorer.notes), []
         return Outcome(task, scores, time.perf_counter() - start, self._name, failure, notes)
+
+
+class LocalExecutor:
+    """Does a task in each call of ``wait``, whatever its timeout: until then nothing happens.
+
+    Args:
+        worker: does the tasks.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self.workers = 1
+        self._worker = worker
+        self._queue: deque[Task] = deque()
+
+    def submit(self, task: Task) -> None:
+        """See :class:`~ecad_automl.execution.protocol.Executor`."""
+        self._queue.append(task)
+
+    def wait(self, timeout: float | None = None) -> list[Outcome]:
+        """See :class:`~ecad_automl.execution.protocol.Executor`."""
+        del timeout
+        return [self._worker.run(self._queue.popleft())] if self._queue else []
+
+    def close(self) -> None:
+        """See :class:`~ecad_automl.execution.protocol.Executor`."""
+        self._queue.clear()

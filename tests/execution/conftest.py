@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ecad_automl.execution.fleet import Fleet
-from ecad_automl.execution.processes import process_fleet
+from ecad_automl.execution._fleet import Fleet
+from ecad_automl.execution._processes import ProcessEngine
 
 Start = Callable[..., Fleet]
 
@@ -29,12 +29,12 @@ def start_fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Star
 
     def start(setup: Any, workers: int = 2, **options: Any) -> Fleet:
         if request.param == "ray":
-            from ecad_automl.execution.ray_cluster import ray_fleet
+            from ecad_automl.execution._ray_cluster import RayEngine
 
             request.getfixturevalue("ray_cluster")
-            fleet = ray_fleet(setup, workers, **options)
+            fleet = Fleet(RayEngine(setup, workers), workers, **options)
         else:
-            fleet = process_fleet(setup, workers, **options)
+            fleet = Fleet(ProcessEngine(setup), workers, **options)
         started.append(fleet)
         return fleet
 

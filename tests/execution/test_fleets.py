@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import EvaluationError, UnsupportedModelError
-from ecad_automl.execution import Executor, Failure, LocalExecutor, Outcome, Task
-from ecad_automl.execution.fleet import Fleet
+from ecad_automl.execution import Execution, Executor, Failure, LocalExecutor, Outcome, Task
+from ecad_automl.execution._fleet import Fleet
 from tests.execution.fakes import FakeSetup, Hanging, schedule
 
 Start = Callable[..., Any]
@@ -172,6 +172,6 @@ def is_alive(process: int) -> bool:
 
 
 @pytest.mark.parametrize("workers", [0, -1])
-def test_a_fleet_needs_a_worker(tmp_path: Path, start_fleet: Start, workers: int) -> None:
+def test_a_fleet_needs_a_worker(workers: int) -> None:
     with pytest.raises(EvaluationError, match="at least 1 is needed"):
-        start_fleet(FakeSetup(tmp_path), workers)
+        Execution("processes", workers)

@@ -14,7 +14,7 @@ import pytest
 
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import LocalExecutor, Outcome, Task, Worker
-from ecad_automl.execution.fleet import Fleet
+from ecad_automl.execution._fleet import Fleet
 from studies import attributes
 from tests.execution.fakes import Hanging
 from tests.studies.conftest import STEPS, Bench, DriftEvaluator, small_drift, small_layout

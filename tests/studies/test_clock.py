@@ -13,7 +13,7 @@ import optuna
 import pytest
 
 from ecad_automl.execution import Task, Worker
-from ecad_automl.execution.fleet import Fleet
+from ecad_automl.execution._fleet import Fleet
 from storage import Store
 from storage.check import check_database
 from tests.clock import Clock, run_in_jumping_time

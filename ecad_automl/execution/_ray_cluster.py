@@ -8,36 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from ecad_automl.errors import EcadError, EvaluationError
-from ecad_automl.execution.fleet import Fleet, WorkerLostError
+from ecad_automl.execution._fleet import WorkerLostError
 from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.setup import WorkerSetup
 from ecad_automl.execution.worker import Worker
-
-
-def ray_fleet(
-    setup: WorkerSetup,
-    workers: int,
-    *,
-    address: str | None = None,
-    gpus_per_worker: float = 0.0,
-    cpus_per_worker: float = 1.0,
-    evaluation_timeout: float | None = None,
-) -> Fleet:
-    """Workers on a Ray cluster.
-
-    Args:
-        setup: what they load. Models are named, so each machine must be able to load them; a machine loads weights
-            from its disk, which its workers share as far as the operating system does.
-        workers: how many actors.
-        address: of a running cluster, such as ``auto`` or ``ray://host:10001``; None starts one on this machine.
-        gpus_per_worker: GPUs that Ray reserves for each; the worker then sees no other.
-        cpus_per_worker: CPUs likewise.
-        evaluation_timeout: seconds that a task may take, see :class:`~ecad_automl.execution.fleet.Fleet`.
-
-    Raises:
-        EvaluationError: the cluster cannot be reached, or it has not as many GPUs or CPUs as the workers take together.
-    """
-    return Fleet(_Ray(setup, workers, address, gpus_per_worker, cpus_per_worker), workers, evaluation_timeout)
 
 
 class _Actor:
@@ -57,9 +31,28 @@ class _Actor:
         return self._worker.run(task)
 
 
-class _Ray:
+class RayEngine:
+    """See :class:`~ecad_automl.execution._fleet.Engine`.
+
+    Args:
+        setup: what workers load. Models are named, so each machine must be able to load them; a machine loads weights
+            from its disk, which its workers share as far as the operating system does.
+        workers: how many actors.
+        address: of a running cluster, such as ``auto`` or ``ray://host:10001``; None starts one on this machine.
+        gpus_per_worker: GPUs that Ray reserves for each; the worker then sees no other.
+        cpus_per_worker: CPUs likewise.
+
+    Raises:
+        EvaluationError: the cluster cannot be reached, or it has not as many GPUs or CPUs as the workers take together.
+    """
+
     def __init__(
-        self, setup: WorkerSetup, workers: int, address: str | None, gpus_per_worker: float, cpus_per_worker: float
+        self,
+        setup: WorkerSetup,
+        workers: int,
+        address: str | None = None,
+        gpus_per_worker: float = 0.0,
+        cpus_per_worker: float = 1.0,
     ) -> None:
         import ray
 
@@ -95,8 +88,8 @@ class _Ray:
                 "--address out to have one on this machine."
             ) from error
 
-    def start(self, name: str) -> Any:
-        return self._actor.options(name=None).remote(self._setup) if name else None
+    def start(self) -> Any:
+        return self._actor.remote(self._setup)
 
     def load(self, worker: Any, name: str) -> Any:
         return worker.load.remote(name)

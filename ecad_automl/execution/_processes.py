@@ -14,38 +14,27 @@ from dataclasses import replace
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
-from ecad_automl.execution.fleet import Fleet, WorkerLostError
+from ecad_automl.execution._fleet import WorkerLostError
 from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.setup import WorkerSetup
 from ecad_automl.execution.worker import Worker
 
 
-def process_fleet(
-    setup: WorkerSetup, workers: int, devices: Sequence[str] = (), *, evaluation_timeout: float | None = None
-) -> Fleet:
-    """Workers in processes of this machine.
+class ProcessEngine:
+    """See :class:`~ecad_automl.execution._fleet.Engine`.
 
     Args:
-        setup: what they load.
-        workers: how many.
+        setup: what workers load.
         devices: torch devices that workers take in turn; none leaves all to the device of the setup.
-        evaluation_timeout: seconds that a task may take, see :class:`~ecad_automl.execution.fleet.Fleet`.
-
-    Raises:
-        EvaluationError: fewer than one worker.
     """
-    return Fleet(_Processes(setup, devices), workers, evaluation_timeout)
 
-
-class _Processes:
-    def __init__(self, setup: WorkerSetup, devices: Sequence[str]) -> None:
+    def __init__(self, setup: WorkerSetup, devices: Sequence[str] = ()) -> None:
         self._setup = setup
         self._devices = list(devices)
         self._idle_devices = list(devices)
         self._device_of: dict[int, str] = {}
 
-    def start(self, name: str) -> ProcessPoolExecutor:
-        del name
+    def start(self) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
         if self._devices:
             if not self._idle_devices:

@@ -6,7 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ecad_automl.errors import EvaluationError
@@ -23,7 +23,7 @@ class WorkerLostError(Exception):
 class Engine(Protocol):
     """Starts workers somewhere, and calls them. Handles and calls are whatever the engine has for them."""
 
-    def start(self, name: str) -> Any:
+    def start(self) -> Any:
         """A new worker, which has loaded nothing yet."""
         ...
 
@@ -76,16 +76,11 @@ class Fleet:
         workers: how many.
         evaluation_timeout: seconds that a task may take; a worker that takes longer is ended and replaced like a lost
             one. None waits as long as it takes.
-
-    Raises:
-        EvaluationError: fewer than one.
     """
 
     def __init__(self, engine: Engine, workers: int, evaluation_timeout: float | None = None) -> None:
-        if workers < 1:
-            raise EvaluationError(f"There are to be {workers} workers; at least 1 is needed.")
         self._engine = engine
-        self._workers = workers
+        self.workers = workers
         self._timeout = math.inf if evaluation_timeout is None else evaluation_timeout
         self._queue: deque[Task] = deque()
         self._named = 0
@@ -97,11 +92,6 @@ class Fleet:
         except BaseException:
             self.close()
             raise
-
-    @property
-    def workers(self) -> int:
-        """How many tasks are done at a time."""
-        return self._workers
 
     def submit(self, task: Task) -> None:
         """See :class:`~ecad_automl.execution.protocol.Executor`."""
@@ -138,7 +128,7 @@ class Fleet:
     def _start(self) -> _Member:
         self._named += 1
         name = f"worker {self._named}"
-        worker = self._engine.start(name)
+        worker = self._engine.start()
         return _Member(name, worker, self._engine.load(worker, name))
 
     def _assign(self) -> None:
@@ -173,13 +163,11 @@ class Fleet:
         assert isinstance(result, Outcome)
         self._lost = 0
         notes, self._notes = tuple(self._notes), []
-        return Outcome(
-            result.task, result.scores, result.seconds, result.worker, result.failure, (*notes, *result.notes)
-        )
+        return replace(result, notes=(*notes, *result.notes))
 
     def _replace(self, member: _Member, task: Task | None, how: str) -> Outcome | None:
         self._lost += 1
-        if self._lost > _LOST * self._workers:
+        if self._lost > _LOST * self.workers:
             raise EvaluationError(
                 f"{self._lost} workers in a row were lost before one was done with a task, the last one so: {how} "
                 "Everything evaluated is kept; see to the workers, then run the same command."
