@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ecad_automl.metrics.frechet import frechet_distance
-from ecad_automl.metrics.statistics import FeatureStatistics, StatisticsOrigin, statistics_path
+from ecad_automl.metrics.statistics import FeatureStatistics, StatisticsOrigin, frechet_distance
 
 if TYPE_CHECKING:
     from ecad_automl.metrics.inception import InceptionFeatures
@@ -20,7 +19,6 @@ __all__ = [
     "InceptionFeatures",
     "StatisticsOrigin",
     "frechet_distance",
-    "statistics_path",
 ]
 
 _HOMES = {"InceptionFeatures": "inception", "LPIPS": "lpips", "PSNR": "pixels", "SSIM": "pixels"}

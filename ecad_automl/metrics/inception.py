@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from ecad_automl.errors import EvaluationError
 from ecad_automl.files.paths import expand_home
@@ -25,34 +23,26 @@ class InceptionFeatures:
     """The 2048 features of the last pooling of Inception v3, as torch-fidelity and torchmetrics take them.
 
     Images are rounded to 8 bits, as they are where diffusers makes pictures of them (torchmetrics cuts the fraction
-    off). FID depends on how they are resized to 299 pixels; values of the two ways cannot be compared:
-
-    - ``tensorflow``: bilinear without antialiasing, corners aligned at the first pixel, as in TensorFlow 1, where FID
-      comes from, and in torch-fidelity;
-    - ``antialias``: bilinear with antialiasing, as in torchmetrics unless told otherwise.
+    off). They are resized to 299 pixels as in TensorFlow 1, where FID comes from, and in torch-fidelity: bilinear
+    without antialiasing, corners aligned at the first pixel. FID depends on that; torchmetrics antialiases unless told
+    otherwise.
 
     Args:
         source: a file of weights as torch-fidelity publishes them (``.pth``, or the same as ``.safetensors``). The
             default is that file in the cache of torch hub, downloaded if it is not there.
-        resize: how to resize.
         device: torch device; the default is CUDA where there is one.
         batch_size: images per forward.
 
     Raises:
-        EvaluationError: there is no such way to resize, or the file cannot be had or is not of this network.
+        EvaluationError: the file cannot be had or is not of this network.
         FileError: it cannot be read.
     """
 
+    resize = "tensorflow"
+
     def __init__(
-        self,
-        source: str | Path | None = None,
-        *,
-        resize: str = "tensorflow",
-        device: str | torch.device | None = None,
-        batch_size: int = 32,
+        self, source: str | Path | None = None, *, device: str | torch.device | None = None, batch_size: int = 32
     ) -> None:
-        if resize not in RESIZES:
-            raise EvaluationError(f"There is no resizing {resize!r}; choose one of {', '.join(RESIZES)}.")
         path = _cached() if source is None else expand_home(source)
         state = read_state(path, f"the file {Path(_URL).name} of torch-fidelity")
         network = InceptionV3()
@@ -64,7 +54,6 @@ class InceptionFeatures:
                 f"The weights {str(path)!r} are not of this Inception v3 ({fault}); the file {Path(_URL).name} of "
                 "torch-fidelity is expected."
             ) from error
-        self.resize = resize
         self.weights = (Weights(str(source or _URL), hash_state(state)),)
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -93,7 +82,7 @@ class InceptionFeatures:
 
     def _prepared(self, images: Tensor) -> Tensor:
         levels = (images.to(self.device, torch.float32).clamp(0, 1) * 255).round()
-        return (RESIZES[self.resize](levels, _SIDE) - 128) / 128
+        return (resize_like_tensorflow(levels, _SIDE) - 128) / 128
 
 
 def resize_like_tensorflow(images: Tensor, size: int) -> Tensor:
@@ -115,17 +104,6 @@ def resize_like_tensorflow(images: Tensor, size: int) -> Tensor:
         below, above = images.index_select(dim, low), images.index_select(dim, high)
         images = below + (above - below) * fraction
     return images
-
-
-def _resize_antialiased(images: Tensor, size: int) -> Tensor:
-    return functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
-
-
-RESIZES: dict[str, Callable[[Tensor, int], Tensor]] = {
-    "tensorflow": resize_like_tensorflow,
-    "antialias": _resize_antialiased,
-}
-"""Ways to resize by name."""
 
 
 def _cached() -> Path:

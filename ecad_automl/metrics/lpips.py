@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.files.tensor_file import only_tensors
 from ecad_automl.files.weights import Weights, hash_state
-from ecad_automl.metrics._pairs import check_pairs, torchmetrics_part
+from ecad_automl.metrics._pairs import PairedMetric, torchmetrics_part
 
 _NETS = ("alex", "vgg", "squeeze")
-_BATCH = 16
-#: AlexNet has nothing left of smaller images after its poolings.
-_SMALLEST = 32
 
 
-class LPIPS:
+class LPIPS(PairedMetric):
     """Learned perceptual image patch similarity (Zhang et al. 2018) by torchmetrics: a distance, lower is better.
 
     The classifier's weights are those of torchvision, in the cache of torch hub; those of the layers on top come with
@@ -36,12 +29,14 @@ class LPIPS:
 
     name = "lpips"
     higher_is_better = False
+    # AlexNet has nothing left of smaller images after its poolings.
+    smallest = 32
 
     def __init__(self, net: str = "alex", *, device: str | torch.device | None = None) -> None:
         if net not in _NETS:
             raise RewardError(f"LPIPS has no net {net!r}; choose one of {', '.join(_NETS)}.")
         make = torchmetrics_part(self.name, "torchmetrics.image.lpip", "LearnedPerceptualImagePatchSimilarity")
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        super().__init__(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
             with only_tensors():  # torchvision would let its file of weights run code
                 network = make(net_type=net).net
@@ -57,20 +52,6 @@ class LPIPS:
         self._network = network.to(self.device).eval()
         self.weights = (Weights(f"torchvision {net}, torchmetrics lpips", hash_state(network.state_dict())),)
 
-    @torch.inference_mode()
-    def score_pairs(self, images: Tensor, references: Tensor, prompts: Sequence[str]) -> NDArray[np.float64]:
-        """See :class:`~ecad_automl.rewards.protocol.PairedReward`; ``(n,)`` distances, 0 for equal images.
-
-        Raises:
-            RewardError: images and references are not of one shape, ``(n, 3, h, w)`` floats of at least 32 x 32 pixels.
-        """
-        del prompts
-        check_pairs(self.name, images, references, smallest=_SMALLEST)
-        scores = []
-        for start in range(0, len(images), _BATCH):
-            pair = (
-                tensor[start : start + _BATCH].to(self.device, torch.float32).clamp(0, 1)
-                for tensor in (images, references)
-            )
-            scores.append(self._network(*pair, normalize=True).reshape(-1))
-        return np.asarray(torch.cat(scores).double().cpu().numpy())
+    def _scores(self, images: Tensor, references: Tensor) -> Tensor:
+        distances: Tensor = self._network(images.clamp(0, 1), references.clamp(0, 1), normalize=True)
+        return distances

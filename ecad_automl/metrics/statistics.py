@@ -1,4 +1,4 @@
-"""Mean and covariance of features, and the files that keep those of a data set."""
+"""Mean and covariance of features, how far two sets are apart, and the files that keep those of a data set."""
 
 from __future__ import annotations
 
@@ -32,14 +32,10 @@ class StatisticsOrigin:
     resize: str
     weights_digest: str
 
-
-def statistics_path(folder: Path, dataset: str, resolution: int, resize: str, weights_digest: str) -> Path:
-    """Where statistics are kept: the name tells all that they depend on, and differs where any of it does.
-
-    Arguments are those of :class:`StatisticsOrigin`; of the digest the name has the first 16 digits.
-    """
-    parts = (dataset, str(resolution), resize, weights_digest[:_DIGITS])
-    return folder / f"{'@'.join(quote(part, safe=' ') for part in parts)}.safetensors"
+    def path(self, folder: Path) -> Path:
+        """Where statistics are kept: the name tells all that they depend on, of the digest the first 16 digits."""
+        parts = (self.dataset, str(self.resolution), self.resize, self.weights_digest[:_DIGITS])
+        return folder / f"{'@'.join(quote(part, safe=' ') for part in parts)}.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +135,36 @@ class FeatureStatistics:
             ) from error
 
 
+def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
+    """Squared Fréchet distance of the two Gaussians; of Inception features, the FID of Heusel et al. 2017.
+
+    ``|m1 - m2|^2 + tr(C1) + tr(C2) - 2 tr((C1 C2)^(1/2))``. The last trace is the sum of the singular values of
+    ``A1' A2`` where ``C = A A'``, which needs no square root of a matrix that is not symmetric and is as exact where
+    there are fewer images than features. FID is biased: it falls as there are more images, so only distances of equal
+    counts can be compared.
+
+    Args:
+        first: of one set, of at least two images.
+        second: of the other, in the same features.
+
+    Returns:
+        The distance, at least 0.
+
+    Raises:
+        EvaluationError: the features differ in number, or a set has fewer than two images.
+    """
+    if first.mean.shape != second.mean.shape:
+        raise EvaluationError(
+            f"Statistics of {len(first.mean)} and of {len(second.mean)} features cannot be compared; take both from "
+            "the same layer of the same network."
+        )
+    apart = float(np.square(first.mean - second.mean).sum())
+    factors = [_factor(statistics.covariance) for statistics in (first, second)]
+    variance = sum(float(np.square(factor).sum()) for factor in factors)
+    common = float(np.linalg.svd(factors[0].T @ factors[1], compute_uv=False).sum())
+    return max(0.0, apart + variance - 2 * common)
+
+
 def _check_origin(path: Path, metadata: dict[str, str], origin: StatisticsOrigin) -> None:
     for name, wanted in asdict(origin).items():
         if metadata.get(name) != str(wanted):
@@ -146,3 +172,10 @@ def _check_origin(path: Path, metadata: dict[str, str], origin: StatisticsOrigin
                 f"The feature statistics {str(path)!r} are of the {name.replace('_', ' ')} {metadata.get(name)!r}; "
                 f"{str(wanted)!r} was asked for. Distances between the two would mean nothing."
             )
+
+
+def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(d, r)``: A of ``C = A A'`` for a ``(d, d)`` covariance of rank r."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > values.max(initial=0.0) * len(values) * np.finfo(np.float64).eps
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))

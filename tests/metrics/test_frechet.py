@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecad_automl.errors import EvaluationError, FileError
-from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance, statistics_path
+from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance
 
 ORIGIN = StatisticsOrigin("coco-2014", 256, "tensorflow", "ab" * 32)
 
@@ -162,12 +162,8 @@ def test_features_that_are_no_numbers_are_refused() -> None:
         statistics(3, 4).merge(statistics(3, 5))
 
 
-def path_of(folder: Path, origin: StatisticsOrigin) -> Path:
-    return statistics_path(folder, origin.dataset, origin.resolution, origin.resize, origin.weights_digest)
-
-
 def test_statistics_survive_their_file(tmp_path: Path) -> None:
-    path = path_of(tmp_path / "new", ORIGIN)
+    path = ORIGIN.path(tmp_path / "new")
     kept = statistics(9)
     kept.save(path, ORIGIN)
     read = FeatureStatistics.load(path, ORIGIN)
@@ -187,25 +183,25 @@ OTHERS = [
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_statistics_never_serve_for_something_else(tmp_path: Path, other: StatisticsOrigin) -> None:
-    path = path_of(tmp_path, ORIGIN)
-    assert path_of(tmp_path, other) != path
+    path = ORIGIN.path(tmp_path)
+    assert other.path(tmp_path) != path
     statistics(9).save(path, ORIGIN)
-    path.rename(path_of(tmp_path, other))
+    path.rename(other.path(tmp_path))
     with pytest.raises(FileError, match="was asked for"):
-        FeatureStatistics.load(path_of(tmp_path, other), other)
+        FeatureStatistics.load(other.path(tmp_path), other)
 
 
 def test_a_digest_that_only_begins_alike_is_refused(tmp_path: Path) -> None:
     other = StatisticsOrigin("coco-2014", 256, "tensorflow", "ab" * 31 + "cd")
-    assert path_of(tmp_path, other) == path_of(tmp_path, ORIGIN)
-    statistics(9).save(path_of(tmp_path, ORIGIN), ORIGIN)
+    assert other.path(tmp_path) == ORIGIN.path(tmp_path)
+    statistics(9).save(ORIGIN.path(tmp_path), ORIGIN)
     with pytest.raises(FileError, match="of the weights digest"):
-        FeatureStatistics.load(path_of(tmp_path, other), other)
+        FeatureStatistics.load(other.path(tmp_path), other)
 
 
 @pytest.mark.parametrize("names", [("a/b", "a-b"), ("a/b", "a%2Fb"), ("a", "a@256"), ("../a", "a")])
 def test_data_sets_of_any_name_have_files_of_their_own_in_the_folder(tmp_path: Path, names: tuple[str, str]) -> None:
-    paths = [statistics_path(tmp_path, name, 256, "tensorflow", "ab" * 32) for name in names]
+    paths = [StatisticsOrigin(name, 256, "tensorflow", "ab" * 32).path(tmp_path) for name in names]
     assert paths[0] != paths[1]
     assert {path.parent for path in paths} == {tmp_path}
 
@@ -213,7 +209,7 @@ def test_data_sets_of_any_name_have_files_of_their_own_in_the_folder(tmp_path: P
 def test_a_file_that_holds_no_statistics_is_refused(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
-    path = path_of(tmp_path, ORIGIN)
+    path = ORIGIN.path(tmp_path)
     with pytest.raises(FileError, match="cannot be read"):
         FeatureStatistics.load(path, ORIGIN)
     path.write_bytes(b"no statistics")

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.metrics import InceptionFeatures
-from ecad_automl.metrics.inception import RESIZES
+from ecad_automl.metrics.inception import resize_like_tensorflow
 from ecad_automl.rewards import hash_state
 from tests.metrics.random_inception import save_inception
 
@@ -81,32 +80,12 @@ def test_weights_that_cannot_be_downloaded_are_asked_for_by_their_path(
 
 def test_the_resizing_of_tensorflow_starts_at_the_first_pixel_and_skips() -> None:
     row = torch.tensor([0.0, 1.0, 4.0]).expand(1, 1, 3, 3)
-    larger = RESIZES["tensorflow"](row, 6)
+    larger = resize_like_tensorflow(row, 6)
     assert larger[0, 0, 0].tolist() == [0.0, 0.5, 1.0, 2.5, 4.0, 4.0]
     every_second = torch.arange(8.0).expand(1, 1, 8, 8)
-    assert RESIZES["tensorflow"](every_second, 4)[0, 0, 0].tolist() == [0.0, 2.0, 4.0, 6.0]
-    tall = RESIZES["tensorflow"](row.transpose(2, 3), 6)
+    assert resize_like_tensorflow(every_second, 4)[0, 0, 0].tolist() == [0.0, 2.0, 4.0, 6.0]
+    tall = resize_like_tensorflow(row.transpose(2, 3), 6)
     assert torch.equal(tall, larger.transpose(2, 3))
-
-
-def test_the_antialiased_resizing_is_that_of_torch_and_keeps_means() -> None:
-    stripes = torch.tensor([0.0, 1.0]).repeat(32).expand(1, 3, 64, 64)
-    found = RESIZES["antialias"](stripes, 16)
-    expected = functional.interpolate(stripes, (16, 16), mode="bilinear", antialias=True, align_corners=False)
-    assert torch.equal(found, expected)
-    assert found[..., 1:-1] == pytest.approx(0.5, abs=1e-6)
-    assert (RESIZES["tensorflow"](stripes, 16) == 0).all()
-
-
-def test_features_depend_on_the_resizing(weights: Path, extractor: InceptionFeatures) -> None:
-    antialiased = InceptionFeatures(weights, resize="antialias", device="cpu")
-    assert extractor.resize == "tensorflow"
-    assert np.abs(extractor.features(images(1)) - antialiased.features(images(1))).max() > 0.01
-
-
-def test_an_unknown_resizing_is_refused(weights: Path) -> None:
-    with pytest.raises(EvaluationError, match="no resizing 'lanczos'; choose one of tensorflow, antialias"):
-        InceptionFeatures(weights, resize="lanczos")
 
 
 @pytest.mark.parametrize("change", ["lacks", "adds"])

@@ -13,7 +13,7 @@ from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.judging.comparison.ledger import Ledger
 from ecad_automl.judging.comparison.metrics import UNCACHED, FeatureExtractor, Judge
 from ecad_automl.judging.comparison.runner import Contender, Sample
-from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance, statistics_path
+from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +93,7 @@ def folder_statistics(
             "least 2."
         )
     origin = _origin(_dataset(folder, files), size[0], extractor)
-    path = statistics_path(keep, origin.dataset, origin.resolution, origin.resize, origin.weights_digest)
+    path = origin.path(keep)
     if path.exists():
         return FeatureStatistics.load(path, origin)
     total: FeatureStatistics | None = None
