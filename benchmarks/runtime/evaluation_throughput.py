@@ -78,7 +78,7 @@ def _throughput(rounds: int, prompts: int, batch: int) -> tuple[list[float], lis
         for number in range(-1, rounds):
             start = time.perf_counter()
             sample, progress = Sample(texts, (number + 1,)), _Silent()
-            compare(model.pipe, model.settings, [], sample, judge, ledger, batch=BatchSize(batch), observer=progress)
+            compare(model.pipe, model.settings, {}, sample, judge, ledger, batch=BatchSize(batch), observer=progress)
             middle = time.perf_counter()
             for first in range(0, prompts, batch):
                 generators = [torch.Generator().manual_seed(number + 1) for _ in texts[first : first + batch]]

@@ -162,12 +162,13 @@ def _progress(console: Console, calls: int) -> Iterator[Progress]:
 
 
 def _report(result: BenchResult, out: Path, console: Console, *, json_output: bool) -> None:
-    from ecad_automl.latency.report import failures, table, write_json
+    from ecad_automl.files.json_file import json_text, write_text
+    from ecad_automl.latency.report import failures, table
     from ecad_automl.views.plots.speedup import plot_speedup
 
     if result.batches:
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "bench.json", result)
+        write_text(out / "bench.json", json_text(result.to_dict()), "benchmark file")
         plot_speedup(out / "bench.png", result)
     shown = results(json_output=json_output)
     for batch in result.batches:

@@ -85,7 +85,6 @@ def evaluate(
         quiet_libraries()
         from ecad_automl.judging.comparison import (
             BatchSize,
-            Contender,
             Sample,
             compare,
             load_judge,
@@ -100,8 +99,8 @@ def evaluate(
         loaded = load_model(model, revision=revision, dtype=dtype, device=device)
         wanted = _settings(files)
         loaded = loaded.with_scheduler(wanted.pop("scheduler", None)).with_settings(**wanted)
-        contenders = [Contender(name, file.schedule) for name, file in files.items()]
-        check_fits(contenders, loaded.pipe)
+        schedules = {name: file.schedule for name, file in files.items()}
+        check_fits(schedules, loaded.pipe)
         gpu = loaded.pipe.transformer.device.type == "cuda"
         batch = (
             BatchSize(_FIRST_BATCH, _LARGEST_BATCH if gpu else None) if batch_size is None else BatchSize(batch_size)
@@ -114,10 +113,10 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     identity = comparison_identity(loaded, sample, chosen.name)
     with writer_lock(path), ScoreFile.open(path, identity) as ledger:
-        pending = pending_images(contenders, sample, judge, ledger)
+        pending = pending_images(schedules, sample, judge, ledger)
         say(
             console,
-            f"{len(contenders) + 1} runs on {len(sample.prompts)} prompts x {images_per_prompt} images; {pending} "
+            f"{len(schedules) + 1} runs on {len(sample.prompts)} prompts x {images_per_prompt} images; {pending} "
             f"images to make. Scores are kept in {path}.",
             keep=[path],
         )
@@ -129,7 +128,7 @@ def evaluate(
                     compare(
                         loaded.pipe,
                         loaded.settings,
-                        contenders,
+                        schedules,
                         sample,
                         judge,
                         ledger,
@@ -143,8 +142,8 @@ def evaluate(
         with step(console, "Summing up") as status:
             size = (loaded.settings.height, loaded.settings.width)
             reference = _reference(fid_reference, judge, size, status)
-            distances = set_distances(contenders, sample, judge, ledger, reference)
-            found = summarize(contenders, sample, judge, ledger, distances)
+            distances = set_distances(schedules, sample, judge, ledger, reference)
+            found = summarize(schedules, sample, judge, ledger, distances)
     written = _write(found, out, identity, judge.weights(), fid_reference)
     if json_output:
         print_json(written)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,7 +215,6 @@ def _interval(mean: float, error: float, freedom: float, confidence: float) -> I
     return Interval(mean, mean - half, mean + half, confidence)
 
 
-@lru_cache(maxsize=64)
 def _quantile(freedom: float, confidence: float) -> float:
     """How many standard errors Student's interval goes to each side."""
     from scipy.special import stdtrit

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.contenders import UNCACHED, Contender
-from ecad_automl.latency.plan import PROMPTS, SETTLE, BenchPlan, Progress, silent
+from ecad_automl.latency.plan import PROMPTS, SETTLE, BenchPlan, Progress
 from ecad_automl.latency.result import Batch, BenchResult, Row
 from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, time_call
 from ecad_automl.models import LoadedModel
@@ -103,7 +103,7 @@ def run_bench(
     model: LoadedModel,
     contenders: Sequence[Contender],
     plan: BenchPlan,
-    progress: Progress = silent,
+    progress: Progress = lambda *_: None,
     *,
     prompts: Sequence[str] = PROMPTS,
     clock: Clock | None = None,
@@ -159,24 +159,18 @@ class _Session:
         for contender in contenders:
             self._progress(self.batch.size, f"warm-up of {contender.name}", self._plan.warmup)
             with self._tried(contender), contender.enter() as state:
-                row, macs = self._first_calls(contender, state, counted=counted)
-                full = macs if contender.name == UNCACHED else full
-                if row.mac_speedup is None and full and macs:
-                    row = replace(row, mac_speedup=full / macs)
-                rows.append(row)
+                size, steps, mac_speedup = self.batch.size, contender.steps, contender.mac_speedup
+                cache, peak = self._calls.memory(size, steps, state)
+                if counted and contender.name == UNCACHED:
+                    full = self._calls.macs(size, steps)
+                if mac_speedup is None and full:
+                    mac_speedup = full / self._calls.macs(size, steps)
+                for _ in range(self._plan.warmup - 1):
+                    self._calls.call(size, steps)
+                name, kind = contender.name, contender.kind
+                rows.append(Row(name, kind, steps, mac_speedup, cache_bytes=cache, peak_bytes=peak))
                 self._contenders[contender.name] = contender
         self.batch = replace(self.batch, rows=tuple(rows), failed=self._failed)
-
-    def _first_calls(self, contender: Contender, state: Any, *, counted: bool) -> tuple[Row, int | None]:
-        size, steps = self.batch.size, contender.steps
-        cache, peak = self._calls.memory(size, steps, state)
-        macs = None
-        if counted and (contender.mac_speedup is None or contender.name == UNCACHED):
-            macs = self._calls.macs(size, steps)
-        for _ in range(self._plan.warmup - 1):
-            self._calls.call(size, steps)
-        row = Row(contender.name, contender.kind, steps, contender.mac_speedup, cache_bytes=cache, peak_bytes=peak)
-        return row, macs
 
     def _time(self, name: str) -> Timing | None:
         """One turn of a contender; None where it has failed."""

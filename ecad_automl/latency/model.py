@@ -177,9 +177,7 @@ class LatencyModel:
             ) from error
 
 
-def fit_latency(
-    schedules: Sequence[Schedule], seconds: Sequence[float] | Floats, uncached: float | None = None
-) -> LatencyModel:
+def fit_latency(schedules: Sequence[Schedule], seconds: Floats, uncached: float) -> LatencyModel:
     """Fit a model to timed schedules, with the error of each that was left out in turn.
 
     Relative errors are kept small, and single times that were disturbed hardly count.
@@ -187,7 +185,7 @@ def fit_latency(
     Args:
         schedules: ``n`` schedules of one layout.
         seconds: ``(n,)`` time of the transformer in one call under each.
-        uncached: its time in one call under no schedule; that predicted for the all-compute schedule if None.
+        uncached: its time in one call under no schedule.
 
     Raises:
         EvaluationError: there are too few, or a time is not positive.
@@ -204,11 +202,8 @@ def fit_latency(
     terms = np.concatenate([latency_terms(layout, schedule.effective[None]) for schedule in schedules])
     relative = [_leave_out(terms, times, index) for index in range(len(times))]
     coefficients = _solve(terms, times)
-    steps = schedules[0].steps
-    if uncached is None:
-        full = Schedule.all_compute(layout, steps)
-        uncached = float((latency_terms(layout, full.effective[None]) @ coefficients)[0])
-    return LatencyModel(layout, tuple(coefficients.tolist()), float(np.median(relative)), len(times), uncached / steps)
+    step = uncached / schedules[0].steps
+    return LatencyModel(layout, tuple(coefficients.tolist()), float(np.median(relative)), len(times), step)
 
 
 def _leave_out(terms: Floats, times: Floats, index: int) -> float:

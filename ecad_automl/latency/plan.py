@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from ecad_automl.errors import EvaluationError
 
@@ -20,15 +19,8 @@ PROMPTS = (
 )
 
 
-class Progress(Protocol):
-    """Is told how a benchmark goes."""
-
-    def __call__(self, batch_size: int, what: str, calls: int, /) -> object:
-        """So many calls are about to be made; ``what`` names them."""
-
-
-def silent(_batch_size: int, _what: str, _calls: int, /) -> None:
-    """Ignores what it is told."""
+#: Is told the batch size, what is about to be called, and how often.
+Progress = Callable[[int, str, int], object]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,11 @@
-"""A benchmark as a table and as a JSON file."""
+"""A benchmark as a table."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ecad_automl.files.json_file import json_text, write_text
-from ecad_automl.latency.result import Batch, BenchResult, Row, Spread, spread
+from ecad_automl.latency.result import Batch, Row, Spread, spread
 
 
 def table(batch: Batch, *, whole: bool) -> Table:
@@ -40,15 +37,6 @@ def failures(batch: Batch) -> list[str]:
     for name, reason in batch.failed.items():
         by_reason.setdefault(reason, []).append(name)
     return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
-
-
-def write_json(path: Path, result: BenchResult) -> None:
-    """Write every timing, with machine, versions and settings.
-
-    Raises:
-        FileError: the file cannot be written.
-    """
-    write_text(path, json_text(result.to_dict()), "benchmark file")
 
 
 def _cells(batch: Batch, row: Row, *, whole: bool, cached: bool, peaks: bool) -> list[str]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-SCHEMA = "ecad-automl/bench/1"
+_SCHEMA = "ecad-automl/bench/1"
+#: Figures of a row that stand in the file as they are.
+_FIGURES = ("name", "kind", "steps", "mac_speedup", "cache_bytes", "peak_bytes")
 
 #: What a row runs: the plain pipeline, under a schedule, the plain pipeline with fewer steps, or with another cache.
 Kind = Literal["uncached", "schedule", "fewer steps", "cache"]
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """A median with its quartiles."""
 
     median: float
@@ -113,27 +114,15 @@ class Batch:
         }
 
     def _row(self, row: Row, *, whole: bool) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "name": row.name,
-            "kind": row.kind,
-            "steps": row.steps,
-            "mac_speedup": row.mac_speedup,
-            "cache_bytes": row.cache_bytes,
-            "peak_bytes": row.peak_bytes,
-            "transformer": {
-                "seconds": list(row.transformer),
-                **spread(row.transformer).to_dict(),
-                "speedup": self.transformer_speedup(row).to_dict(),
-                "efficiency": self.efficiency(row),
-            },
-        }
+        def times(seconds: Sequence[float], ratio: Spread) -> dict[str, Any]:
+            return {"seconds": list(seconds), **spread(seconds).to_dict(), "speedup": ratio.to_dict()}
+
+        found = {name: getattr(row, name) for name in _FIGURES}
+        found["transformer"] = times(row.transformer, self.transformer_speedup(row))
+        found["transformer"]["efficiency"] = self.efficiency(row)
         if whole:
-            found["whole"] = {
-                "seconds": list(row.whole),
-                **spread(row.whole).to_dict(),
-                "speedup": self.whole_speedup(row).to_dict(),
-                "images_per_second": self.images_per_second(row),
-            }
+            found["whole"] = times(row.whole, self.whole_speedup(row))
+            found["whole"]["images_per_second"] = self.images_per_second(row)
         return found
 
 
@@ -157,7 +146,7 @@ class BenchResult:
     def to_dict(self) -> dict[str, Any]:
         """The content of the JSON file."""
         return {
-            "schema": SCHEMA,
+            "schema": _SCHEMA,
             **self.about,
             "complete": self.complete,
             "clocks": ["transformer", "whole"] if self.whole else ["transformer"],

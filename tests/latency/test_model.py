@@ -72,7 +72,7 @@ def test_terms_are_what_a_run_does(seed: int) -> None:
 def test_a_fit_predicts_schedules_that_it_never_saw() -> None:
     truth = true_model()
     seen = random_schedules(layout(), STEPS, 60, seed=1)
-    fitted = fit_latency(seen, truth.predict(np.stack([schedule.effective for schedule in seen])))
+    fitted = fit_latency(seen, truth.predict(np.stack([schedule.effective for schedule in seen])), 1.0)
     unseen = np.stack([schedule.effective for schedule in random_schedules(layout(), STEPS, 50, seed=2)])
     assert fitted.predict(unseen) == pytest.approx(truth.predict(unseen), rel=1e-4)
     assert fitted.error < 1e-4
@@ -87,7 +87,7 @@ def test_one_disturbed_time_in_ten_changes_little_and_the_error_is_that_of_the_n
     exact = truth.predict(np.stack([schedule.effective for schedule in seen]))
     rng = np.random.default_rng(0)
     noise = np.exp(0.02 * rng.normal(size=80)) * np.where(np.arange(80) % 10 == 3, 2.0, 1.0)
-    fitted = fit_latency(seen, exact * noise)
+    fitted = fit_latency(seen, exact * noise, 1.0)
     assert fitted.predict(np.stack([schedule.effective for schedule in seen])) == pytest.approx(exact, rel=0.05)
     assert 0.005 < fitted.error < 0.04
 
@@ -110,9 +110,6 @@ def test_uncached_runs_take_time_by_their_steps() -> None:
     times = truth.predict(np.stack([schedule.effective for schedule in schedules]))
     # The plain pipeline is a little faster than one under a schedule that computes everything.
     assert fit_latency(schedules, times, 0.9 * times[0]).uncached(4) == pytest.approx(0.9 * times[0] / 2)
-    full = Schedule.all_compute(layout(), 5)
-    alike = fit_latency(schedules, times)
-    assert alike.uncached(5) == pytest.approx(alike.predict(full.effective[None])[0])
 
 
 def test_the_first_step_always_counts_as_computed() -> None:
@@ -143,9 +140,9 @@ def test_a_model_is_kept_as_json_and_refused_elsewhere() -> None:
 def test_too_few_or_senseless_times_are_refused() -> None:
     schedules = random_schedules(layout(), STEPS, 20)
     with pytest.raises(EvaluationError, match="at least 12"):
-        fit_latency(schedules[:11], np.ones(11))
+        fit_latency(schedules[:11], np.ones(11), 1.0)
     with pytest.raises(EvaluationError, match="must be positive"):
-        fit_latency(schedules, np.zeros(20))
+        fit_latency(schedules, np.zeros(20), 1.0)
 
 
 def test_random_schedules_hold_both_extremes_and_all_shares() -> None:

@@ -3,14 +3,13 @@
 from ecad_automl.judging.comparison.batch_size import BatchSize
 from ecad_automl.judging.comparison.ledger import Item, Ledger
 from ecad_automl.judging.comparison.metrics import UNCACHED, Judge, load_judge
-from ecad_automl.judging.comparison.runner import ComparisonObserver, Contender, Sample, compare, pending_images
+from ecad_automl.judging.comparison.runner import ComparisonObserver, Sample, compare, pending_images
 from ecad_automl.judging.comparison.summary import MetricSummary, RunSummary, summarize
 
 __all__ = [
     "UNCACHED",
     "BatchSize",
     "ComparisonObserver",
-    "Contender",
     "Item",
     "Judge",
     "Ledger",

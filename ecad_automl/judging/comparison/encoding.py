@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -14,8 +13,7 @@ from ecad_automl.models.generation import GenerationSettings, encode_prompts, ta
 class PromptEncoder:
     """Encodes prompts with a pipeline's text encoders, which are away from it between times.
 
-    A context manager that puts them back. The encoders of pipelines that are given texts stay where they are, since
-    these encode in their call.
+    The encoders of pipelines that are given texts stay where they are, since these encode in their call.
 
     Args:
         pipe: a diffusers pipeline.
@@ -34,17 +32,9 @@ class PromptEncoder:
                 if name.startswith("text_encoder") and isinstance(module, torch.nn.Module)
             }
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._attach()
-
     def encode(self, prompts: Sequence[str]) -> list[dict[str, Any]]:
         """Prepared prompts, see :func:`~ecad_automl.models.generation.encode_prompts`; tensors are on the CPU."""
-        self._attach()
+        self.attach()
         encoded = [
             {name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in prompt.items()}
             for prompt in encode_prompts(self._pipe, prompts, self._settings)
@@ -59,7 +49,8 @@ class PromptEncoder:
             for name, value in encoded.items()
         }
 
-    def _attach(self) -> None:
+    def attach(self) -> None:
+        """Put the encoders back."""
         for name, module in self._encoders.items():
             setattr(self._pipe, name, module.to(self._device))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.judging.comparison.runner import Contender, Sample
+from ecad_automl.judging.comparison.runner import Sample
 from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def comparison_identity(model: LoadedModel, sample: Sample, prompts: str) -> dic
     }
 
 
-def check_fits(contenders: Sequence[Contender], pipe: Any) -> None:
+def check_fits(schedules: Mapping[str, Schedule], pipe: Any) -> None:
     """Whether all schedules are for the transformer of a pipeline.
 
     Raises:
@@ -46,6 +47,6 @@ def check_fits(contenders: Sequence[Contender], pipe: Any) -> None:
     from ecad_automl.runtime import slots_of
 
     layout = Layout(type(pipe.transformer).__name__, slots_of(pipe.transformer))
-    for contender in contenders:
-        if difference := layout.difference(contender.schedule.layout):
-            raise ScheduleError(f"The schedule {contender.name!r} does not fit the model: {difference}.")
+    for name, schedule in schedules.items():
+        if difference := layout.difference(schedule.layout):
+            raise ScheduleError(f"The schedule {name!r} does not fit the model: {difference}.")

@@ -41,12 +41,16 @@ class FeatureExtractor(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What is found of ``n`` images: scores ``(n,)`` and vectors ``(n, d)``, by metric."""
+#: What is found of ``n`` images: scores ``(n,)`` and vectors ``(n, d)``, by metric.
+Judged = tuple[dict[str, Floats], dict[str, NDArray[np.float32]]]
 
-    scores: Mapping[str, Floats] = field(default_factory=dict)
-    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+@dataclass(frozen=True)
+class Made:
+    """Images of one call, ``(n, 3, h, w)`` in [0, 1], and their latents where these are compared."""
+
+    images: Tensor
+    latents: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -86,24 +90,14 @@ class Judge:
         """Whether a metric needs the uncached image."""
         return name == LATENT_DISTANCE or isinstance(self.rewards.get(name), PairedReward)
 
-    def judge(
-        self,
-        names: Collection[str],
-        prompts: Sequence[str],
-        images: Tensor,
-        references: Tensor | None,
-        latents: Tensor | None = None,
-        reference_latents: Tensor | None = None,
-    ) -> Judged:
+    def judge(self, names: Collection[str], prompts: Sequence[str], made: Made, reference: Made | None) -> Judged:
         """Score ``n`` images.
 
         Args:
             names: by which metrics.
             prompts: ``n`` prompts.
-            images: ``(n, 3, h, w)`` in [0, 1].
-            references: the uncached ones, where a metric needs them.
-            latents: those of the images, where the distance of latents is asked for.
-            reference_latents: those of the uncached images.
+            made: the images.
+            reference: the uncached ones, where a metric needs them.
 
         Raises:
             RewardError: a metric gave something other than a finite number per image.
@@ -115,17 +109,18 @@ class Judge:
             if name not in names:
                 continue
             if isinstance(reward, PairedReward):
-                assert references is not None
-                found = reward.score_pairs(images, references, prompts)
+                assert reference is not None
+                found = reward.score_pairs(made.images, reference.images, prompts)
             else:
-                found = reward.score(images, prompts)
+                found = reward.score(made.images, prompts)
             scores[name] = check_scores(name, found, len(prompts))
         if LATENT_DISTANCE in names:
-            assert latents is not None
-            assert reference_latents is not None
-            scores[LATENT_DISTANCE] = latent_distance(latents, reference_latents)
-        features = {name: extractor.features(images) for name, extractor in self.extractors.items() if name in names}
-        return Judged(scores, features)
+            assert reference is not None
+            assert made.latents is not None
+            assert reference.latents is not None
+            scores[LATENT_DISTANCE] = latent_distance(made.latents, reference.latents)
+        wanted = {name: extractor for name, extractor in self.extractors.items() if name in names}
+        return scores, {name: extractor.features(made.images) for name, extractor in wanted.items()}
 
 
 def load_judge(names: Sequence[str], *, device: str | None = None, dtype: str | None = None) -> Judge:

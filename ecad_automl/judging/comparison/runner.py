@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from ecad_automl.errors import EvaluationError
 from ecad_automl.judging.comparison.batch_size import BatchSize
 from ecad_automl.judging.comparison.ledger import Item, Ledger
-from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged
+from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged, Made
 from ecad_automl.judging.evaluation import check_prompts
 from ecad_automl.patching import without_progress_bar
 from ecad_automl.schedules.schedule import Schedule
@@ -35,19 +35,6 @@ TIMED = 3
 SECTION = 256
 #: Batches whose scores are waited for at most.
 _AHEAD = 2
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A run that is compared with the uncached one.
-
-    Args:
-        name: for people, and for what is kept: unlike all others.
-        schedule: what to run under.
-    """
-
-    name: str
-    schedule: Schedule
 
 
 @dataclass(frozen=True)
@@ -93,15 +80,15 @@ class ComparisonObserver(Protocol):
 ImageSink = Callable[[str, Sequence[Item], "Tensor"], object]
 
 
-def pending_images(contenders: Sequence[Contender], sample: Sample, judge: Judge, ledger: Ledger) -> int:
+def pending_images(schedules: Mapping[str, Schedule], sample: Sample, judge: Judge, ledger: Ledger) -> int:
     """How many images lack a score of some metric."""
-    return sum(len(missing) for missing in _missing(contenders, sample, judge, ledger).values())
+    return sum(len(missing) for missing in _missing(schedules, sample, judge, ledger).values())
 
 
 def compare(
     pipe: Any,
     settings: GenerationSettings,
-    contenders: Sequence[Contender],
+    schedules: Mapping[str, Schedule],
     sample: Sample,
     judge: Judge,
     ledger: Ledger,
@@ -118,7 +105,7 @@ def compare(
     Args:
         pipe: a diffusers pipeline.
         settings: how to generate.
-        contenders: the runs.
+        schedules: of the runs, by their names.
         sample: prompts and seeds.
         judge: the metrics.
         ledger: where scores are kept.
@@ -127,16 +114,15 @@ def compare(
         sink: gets the images as they come, in a thread of its own.
 
     Raises:
-        EvaluationError: two runs have one name, or images cannot be made.
+        EvaluationError: a run is called like the uncached one, or images cannot be made.
         RewardError: a metric gave something other than a finite number per image.
         StorageError: the ledger cannot be written.
     """
-    names = [UNCACHED, *(contender.name for contender in contenders)]
-    if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise EvaluationError(f"Two runs are called {repeated!r}; give each schedule file a name of its own.")
-    missing = _missing(contenders, sample, judge, ledger)
+    if UNCACHED in schedules:
+        raise EvaluationError(f"Two runs are called {UNCACHED!r}; give each schedule file a name of its own.")
+    missing = _missing(schedules, sample, judge, ledger)
     wanted = [item for item in sample.items if any(item in lacking for lacking in missing.values())]
-    with _Work(pipe, settings, contenders, sample, judge, ledger, missing, observer, sink) as work:
+    with _Work(pipe, settings, schedules, sample, judge, ledger, missing, observer, sink) as work:
         for section in _sections(wanted):
             work.encode(sorted({prompt for prompt, _ in section}))
             start = 0
@@ -160,11 +146,11 @@ def _sections(items: Sequence[Item]) -> Iterator[list[Item]]:
 
 
 def _missing(
-    contenders: Sequence[Contender], sample: Sample, judge: Judge, ledger: Ledger
+    schedules: Mapping[str, Schedule], sample: Sample, judge: Judge, ledger: Ledger
 ) -> dict[str, dict[Item, set[str]]]:
     """By run, the images that lack something, and which metrics they lack."""
     missing: dict[str, dict[Item, set[str]]] = {}
-    for run in (UNCACHED, *(contender.name for contender in contenders)):
+    for run in (UNCACHED, *schedules):
         lacking: dict[Item, set[str]] = {}
         for name in judge.names:
             known = ledger.known(run, judge.key(name))
@@ -175,47 +161,30 @@ def _missing(
     return missing
 
 
-@dataclass(frozen=True)
-class _Made:
-    """Images of one call, and their latents where these are compared."""
-
-    images: Tensor
-    latents: Tensor | None
-
-
+@dataclass
 class _Work:
     """What goes on while a comparison runs: prompts that are encoded, scores that are being taken."""
 
-    def __init__(
-        self,
-        pipe: Any,
-        settings: GenerationSettings,
-        contenders: Sequence[Contender],
-        sample: Sample,
-        judge: Judge,
-        ledger: Ledger,
-        missing: Mapping[str, Mapping[Item, Collection[str]]],
-        observer: ComparisonObserver,
-        sink: ImageSink | None,
-    ) -> None:
+    pipe: Any
+    settings: GenerationSettings
+    schedules: Mapping[str, Schedule]
+    sample: Sample
+    judge: Judge
+    ledger: Ledger
+    missing: Mapping[str, Mapping[Item, Collection[str]]]
+    observer: ComparisonObserver
+    sink: ImageSink | None
+
+    def __post_init__(self) -> None:
         from ecad_automl.judging.comparison.encoding import PromptEncoder
 
-        self._pipe = pipe
-        self._settings = settings
-        self._contenders = contenders
-        self._sample = sample
-        self._judge = judge
-        self._ledger = ledger
-        self._missing = missing
-        self._observer = observer
-        self._sink = sink
-        self._total = sum(map(len, missing.values()))
+        self._total = sum(map(len, self.missing.values()))
         self._done = 0
-        self._encoder = PromptEncoder(pipe, settings)
+        self._encoder = PromptEncoder(self.pipe, self.settings)
         self._encoded: dict[int, Mapping[str, Any]] = {}
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
         self._handles: dict[str, Any] = {}
-        self._timed = {run: len(ledger.times(run)) for run in missing}
+        self._timed = {run: len(self.ledger.times(run)) for run in self.missing}
         self._warm: set[tuple[str, int]] = set()
         self._scoring = ThreadPoolExecutor(1, thread_name_prefix="scores")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="images")
@@ -237,14 +206,14 @@ class _Work:
             if kind is None:
                 raise
         finally:
-            self._encoder.__exit__(kind, error, trace)
+            self._encoder.attach()
             self._scoring.shutdown(cancel_futures=True)
             self._writing.shutdown(cancel_futures=True)
 
     def encode(self, prompts: Sequence[int]) -> None:
         """Prepare the prompts of a section, in place of those of the last one."""
         self._texts.clear()
-        encoded = self._encoder.encode([self._sample.prompts[prompt] for prompt in prompts])
+        encoded = self._encoder.encode([self.sample.prompts[prompt] for prompt in prompts])
         self._encoded = dict(zip(prompts, encoded, strict=True))
 
     def fits(self, items: Sequence[Item]) -> bool:
@@ -265,19 +234,18 @@ class _Work:
 
     def _batch(self, items: Sequence[Item]) -> None:
         lacking = {
-            run: {name for item in items for name in by_item.get(item, ())} for run, by_item in self._missing.items()
+            run: {name for item in items for name in by_item.get(item, ())} for run, by_item in self.missing.items()
         }
         latents = any(LATENT_DISTANCE in names for names in lacking.values())
         reference = None
-        if lacking[UNCACHED] or any(self._judge.paired(name) for names in lacking.values() for name in names):
+        if lacking[UNCACHED] or any(self.judge.paired(name) for names in lacking.values() for name in names):
             reference = self._make(UNCACHED, None, items, latents)
             self._score(UNCACHED, items, lacking[UNCACHED], reference, reference)
-        for contender in self._contenders:
-            if names := lacking[contender.name]:
-                made = self._make(contender.name, contender.schedule, items, latents)
-                self._score(contender.name, items, names, made, reference)
+        for run, schedule in self.schedules.items():
+            if names := lacking[run]:
+                self._score(run, items, names, self._make(run, schedule, items, latents), reference)
 
-    def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> _Made:
+    def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> Made:
         from ecad_automl.judging.comparison.latents import captured_latents
         from ecad_automl.judging.evaluation import generate_batch
         from ecad_automl.models.generation import remembered_texts
@@ -289,41 +257,39 @@ class _Work:
         encoded = [self._encoder.on_device(self._encoded[prompt]) for prompt, _ in items]
         seeds = [seed for _, seed in items]
         with ExitStack() as stack:
-            seen = stack.enter_context(captured_latents(self._pipe)) if latents else []
-            stack.enter_context(remembered_texts(self._pipe, self._texts))
-            stack.enter_context(without_progress_bar(self._pipe))
+            seen = stack.enter_context(captured_latents(self.pipe)) if latents else []
+            stack.enter_context(remembered_texts(self.pipe, self._texts))
+            stack.enter_context(without_progress_bar(self.pipe))
             if schedule is not None:
                 handle = self._handles.get(run)
-                handle = handle.switch(schedule) if handle else apply_schedule(self._pipe, schedule)
+                handle = handle.switch(schedule) if handle else apply_schedule(self.pipe, schedule)
                 self._handles[run] = stack.enter_context(handle)
             start = time.perf_counter()
-            images = generate_batch(self._pipe, encoded, seeds, self._settings)
+            images = generate_batch(self.pipe, encoded, seeds, self.settings)
             seconds = time.perf_counter() - start
         if timed and (run, len(items)) in self._warm:
             self._timed[run] += 1
-            self._ledger.save_time(run, len(items), seconds, datetime.now(UTC).isoformat(timespec="seconds"))
+            self.ledger.save_time(run, len(items), seconds, datetime.now(UTC).isoformat(timespec="seconds"))
         self._warm.add((run, len(items)))
-        self._done += sum(item in self._missing[run] for item in items)
-        self._observer.update(self._done, self._total, run)
-        if self._sink is not None:
-            self._written.append(self._writing.submit(self._sink, run, items, images))
+        self._done += sum(item in self.missing[run] for item in items)
+        self.observer.update(self._done, self._total, run)
+        if self.sink is not None:
+            self._written.append(self._writing.submit(self.sink, run, items, images))
             while len(self._written) > _AHEAD:
                 self._written.popleft().result()
-        return _Made(images, seen[-1] if seen else None)
+        return Made(images, seen[-1] if seen else None)
 
     def _score(
-        self, run: str, items: Sequence[Item], names: Collection[str], made: _Made, reference: _Made | None
+        self, run: str, items: Sequence[Item], names: Collection[str], made: Made, reference: Made | None
     ) -> None:
         if not names:
             return
         future = self._scoring.submit(
-            self._judge.judge,
+            self.judge.judge,
             names,
-            [self._sample.prompts[prompt] for prompt, _ in items],
-            made.images,
-            None if reference is None else reference.images,
-            made.latents,
-            None if reference is None else reference.latents,
+            [self.sample.prompts[prompt] for prompt, _ in items],
+            made,
+            reference,
         )
         self._scored.append((run, items, future))
         self._collect(_AHEAD)
@@ -332,10 +298,7 @@ class _Work:
         """Keep scores, until those of at most so many batches are waited for."""
         while len(self._scored) > left:
             run, items, future = self._scored.popleft()
-            judged = future.result()
-            self._ledger.save(
-                run,
-                items,
-                {self._judge.key(name): values for name, values in judged.scores.items()},
-                {self._judge.key(name): values for name, values in judged.features.items()},
-            )
+            scores, features = future.result()
+            key = self.judge.key
+            by_key = {key(name): values for name, values in scores.items()}
+            self.ledger.save(run, items, by_key, {key(name): values for name, values in features.items()})

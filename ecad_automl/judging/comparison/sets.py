@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.judging.comparison.ledger import Ledger
 from ecad_automl.judging.comparison.metrics import UNCACHED, FeatureExtractor, Judge
-from ecad_automl.judging.comparison.runner import Contender, Sample
+from ecad_automl.judging.comparison.runner import Sample
 from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _MOST_PIXELS = 2**26
 
 
 def set_distances(
-    contenders: Sequence[Contender],
+    runs: Collection[str],
     sample: Sample,
     judge: Judge,
     ledger: Ledger,
@@ -34,7 +34,7 @@ def set_distances(
     """Distances by metric, then run.
 
     Args:
-        contenders: the runs, beside the uncached one.
+        runs: their names, beside the uncached one.
         sample: prompts and seeds.
         judge: the metrics; those of single images are left out.
         ledger: holds the features.
@@ -43,7 +43,6 @@ def set_distances(
     Raises:
         EvaluationError: there are fewer than two images.
     """
-    names = [UNCACHED, *(contender.name for contender in contenders)]
     found: dict[str, dict[str, float]] = {}
     for metric in judge.extractors:
 
@@ -52,7 +51,7 @@ def set_distances(
 
         uncached = statistics(UNCACHED)
         base = reference or uncached
-        found[metric] = {run: frechet_distance(statistics(run), base) for run in names[1:]}
+        found[metric] = {run: frechet_distance(statistics(run), base) for run in runs}
         found[metric] = {UNCACHED: 0.0 if base is uncached else frechet_distance(uncached, base), **found[metric]}
     return found
 

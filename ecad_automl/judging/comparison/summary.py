@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.judging.comparison.ledger import Ledger
 from ecad_automl.judging.comparison.metrics import UNCACHED, Judge
-from ecad_automl.judging.comparison.runner import Contender, Sample
+from ecad_automl.judging.comparison.runner import Sample
 from ecad_automl.judging.statistics import Interval, bootstrap_interval, win_rate
 from ecad_automl.schedules.schedule import Schedule
 
@@ -59,7 +59,7 @@ class RunSummary:
 
 
 def summarize(
-    contenders: Sequence[Contender],
+    schedules: Mapping[str, Schedule],
     sample: Sample,
     judge: Judge,
     ledger: Ledger,
@@ -69,18 +69,18 @@ def summarize(
     """Summaries of the uncached run and all others, from what the ledger holds.
 
     Args:
-        contenders: the runs.
+        schedules: of the runs, by their names.
         sample: prompts and seeds.
         judge: the metrics.
         ledger: holds all scores.
         distances: of metrics of sets: values by metric, then run.
         confidence: of the intervals.
     """
-    one = contenders[0].schedule if contenders else None
+    one = next(iter(schedules.values()), None)
     full = None if one is None else Schedule.all_compute(one.layout, one.steps).macs
     uncached_seconds = _seconds(ledger.times(UNCACHED))
     summaries = []
-    for name, schedule in [(UNCACHED, None), *((each.name, each.schedule) for each in contenders)]:
+    for name, schedule in [(UNCACHED, None), *schedules.items()]:
         metrics = {
             metric: _metric(name, metric, sample, judge, ledger, confidence)
             for metric in judge.names

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecad_automl.judging.comparison import Contender, Judge, Sample
+from ecad_automl.judging.comparison import Judge, Sample
 from ecad_automl.models import model_layout
 from ecad_automl.rewards import Weights, load_reward
 from ecad_automl.schedules.schedule import Schedule
@@ -68,9 +68,9 @@ def judge() -> Judge:
     return Judge({"brightness": Brightness(), "fidelity": load_reward("fidelity")}, {"fid": ColorFeatures()}, True)
 
 
-def every(model: Any, interval: int) -> Contender:
+def every(model: Any, interval: int) -> dict[str, Schedule]:
     """Computes everything at every so many steps."""
     layout = model_layout(model)
     bits = np.zeros((model.settings.steps, len(layout)), dtype=bool)
     bits[::interval] = True
-    return Contender(f"every-{interval}", Schedule(layout, bits))
+    return {f"every-{interval}": Schedule(layout, bits)}

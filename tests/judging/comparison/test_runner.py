@@ -12,7 +12,6 @@ from ecad_automl.errors import EvaluationError, StorageError
 from ecad_automl.judging.comparison import (
     UNCACHED,
     BatchSize,
-    Contender,
     Judge,
     Sample,
     compare,
@@ -20,6 +19,7 @@ from ecad_automl.judging.comparison import (
     summarize,
 )
 from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.schedules.schedule import Schedule
 from storage.scores import ScoreFile
 from tests.judging.comparison.conftest import PROMPTS, Brightness, Noted, every
 
@@ -28,7 +28,7 @@ IDENTITY = {"model": "tiny", "seeds": [0, 7]}
 
 def run(
     model: Any,
-    contenders: Sequence[Contender],
+    schedules: dict[str, Schedule],
     sample: Sample,
     judge: Judge,
     ledger: ScoreFile,
@@ -38,20 +38,20 @@ def run(
     sink: Callable[..., object] | None = None,
 ) -> None:
     batch = batch or BatchSize(4)
-    compare(model.pipe, model.settings, contenders, sample, judge, ledger, batch=batch, observer=noted, sink=sink)
+    compare(model.pipe, model.settings, schedules, sample, judge, ledger, batch=batch, observer=noted, sink=sink)
 
 
 def test_scores_are_those_of_plain_evaluations(
     any_tiny_model: Any, sample: Sample, judge: Judge, noted: Noted, tmp_path: Path
 ) -> None:
-    contenders = [every(any_tiny_model, 2), every(any_tiny_model, 3)]
+    schedules = every(any_tiny_model, 2) | every(any_tiny_model, 3)
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
-        run(any_tiny_model, contenders, sample, judge, ledger, noted)
+        run(any_tiny_model, schedules, sample, judge, ledger, noted)
         settings = any_tiny_model.settings
         plain = Evaluator(any_tiny_model.pipe, PROMPTS, [0, 7], Brightness(), settings, batch_size=4)
-        for contender in contenders:
-            found = ledger.scores(contender.name, "brightness", sample.items)
-            assert np.array_equal(found.reshape(-1, 2), plain.evaluate(contender.schedule).scores)
+        for name, schedule in schedules.items():
+            found = ledger.scores(name, "brightness", sample.items)
+            assert np.array_equal(found.reshape(-1, 2), plain.evaluate(schedule).scores)
         assert np.array_equal(
             ledger.scores(UNCACHED, "brightness", sample.items).reshape(-1, 2), plain.baseline().scores
         )
@@ -59,7 +59,7 @@ def test_scores_are_those_of_plain_evaluations(
         assert (ledger.scores(UNCACHED, "latent-distance", sample.items) == 0).all()
         assert (ledger.scores("every-3", "latent-distance", sample.items) > 0).all()
         assert ledger.features("every-2", judge.key("fid"), sample.items).shape == (10, 3)
-        images = plain.generate(contenders[0].schedule)
+        images = plain.generate(schedules["every-2"])
         assert np.array_equal(
             ledger.features("every-2", judge.key("fid"), sample.items), images.mean(dim=(2, 3)).numpy()
         )
@@ -86,12 +86,12 @@ def test_the_text_encoders_are_away_while_images_are_made_and_back_afterwards(
 def test_what_is_known_is_not_made_again(tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path) -> None:
     first, second = Brightness(), Brightness()
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
-        run(tiny_model, [every(tiny_model, 2)], sample, Judge({"brightness": first}), ledger, noted)
+        run(tiny_model, every(tiny_model, 2), sample, Judge({"brightness": first}), ledger, noted)
         again = Judge({"brightness": second})
-        contenders = [every(tiny_model, 2), every(tiny_model, 3)]
-        assert pending_images(contenders, sample, again, ledger) == 10
-        run(tiny_model, contenders, sample, again, ledger, noted)
-        assert pending_images(contenders, sample, again, ledger) == 0
+        schedules = every(tiny_model, 2) | every(tiny_model, 3)
+        assert pending_images(schedules, sample, again, ledger) == 10
+        run(tiny_model, schedules, sample, again, ledger, noted)
+        assert pending_images(schedules, sample, again, ledger) == 0
     assert sum(first.asked) == 20
     assert sum(second.asked) == 10  # the new run alone: nothing compares it with the uncached images
 
@@ -99,11 +99,11 @@ def test_what_is_known_is_not_made_again(tiny_model: Any, sample: Sample, noted:
 def test_a_metric_that_comes_later_is_taken_of_images_made_anew(
     tiny_model: Any, sample: Sample, judge: Judge, noted: Noted, tmp_path: Path
 ) -> None:
-    contenders = [every(tiny_model, 2)]
+    schedules = every(tiny_model, 2)
     with ScoreFile.open(tmp_path / "a.db", IDENTITY) as ledger, ScoreFile.open(tmp_path / "b.db", IDENTITY) as other:
-        run(tiny_model, contenders, sample, Judge({"brightness": Brightness()}), ledger, noted)
-        run(tiny_model, contenders, sample, judge, ledger, noted)
-        run(tiny_model, contenders, sample, judge, other, noted)
+        run(tiny_model, schedules, sample, Judge({"brightness": Brightness()}), ledger, noted)
+        run(tiny_model, schedules, sample, judge, ledger, noted)
+        run(tiny_model, schedules, sample, judge, other, noted)
         for metric in ("brightness", "fidelity", "latent-distance"):
             for name in (UNCACHED, "every-2"):
                 found, expected = (file.scores(name, metric, sample.items) for file in (ledger, other))
@@ -120,13 +120,13 @@ class _Interrupted(Brightness):
 
 
 def test_ctrl_c_loses_no_scored_batch(tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path) -> None:
-    contenders = [every(tiny_model, 2)]
+    schedules = every(tiny_model, 2)
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
         with pytest.raises(KeyboardInterrupt):
-            run(tiny_model, contenders, sample, Judge({"brightness": _Interrupted()}), ledger, noted)
+            run(tiny_model, schedules, sample, Judge({"brightness": _Interrupted()}), ledger, noted)
         assert len(ledger.known(UNCACHED, "brightness") | ledger.known("every-2", "brightness")) == 4
         rest = Brightness()
-        run(tiny_model, contenders, sample, Judge({"brightness": rest}), ledger, noted)
+        run(tiny_model, schedules, sample, Judge({"brightness": rest}), ledger, noted)
         assert sum(rest.asked) == 12
         assert tiny_model.pipe.text_encoder is not None
 
@@ -147,7 +147,7 @@ def test_batches_that_do_not_fit_are_halved(
     monkeypatch.setattr(type(tiny_model.pipe), "__call__", limited)
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
         batch = BatchSize(1, 8)
-        run(tiny_model, [every(tiny_model, 2)], sample, Judge({"brightness": Brightness()}), ledger, noted, batch=batch)
+        run(tiny_model, every(tiny_model, 2), sample, Judge({"brightness": Brightness()}), ledger, noted, batch=batch)
         assert not np.isnan(ledger.scores("every-2", "brightness", sample.items)).any()
     assert batch.size == 2
     assert batch.settled
@@ -166,16 +166,16 @@ def test_a_single_image_that_does_not_fit_is_an_error(
         ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger,
         pytest.raises(EvaluationError, match="too little memory for a single image"),
     ):
-        run(tiny_model, [], sample, Judge({"brightness": Brightness()}), ledger, noted)
+        run(tiny_model, {}, sample, Judge({"brightness": Brightness()}), ledger, noted)
 
 
 def test_calls_are_timed_while_nothing_is_scored(tiny_model: Any, sample: Sample, noted: Noted, tmp_path: Path) -> None:
-    contenders = [every(tiny_model, 2)]
+    schedules = every(tiny_model, 2)
     judge = Judge({"brightness": Brightness()})
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
-        run(tiny_model, contenders, sample, judge, ledger, noted, batch=BatchSize(2))
+        run(tiny_model, schedules, sample, judge, ledger, noted, batch=BatchSize(2))
         assert [images for images, _ in ledger.times("every-2")] == [2, 2, 2]
-        uncached, cached = summarize(contenders, sample, judge, ledger)
+        uncached, cached = summarize(schedules, sample, judge, ledger)
     assert uncached.speedup == 1
     assert cached.seconds is not None
     assert cached.seconds > 0
@@ -189,8 +189,8 @@ def test_images_are_handed_on_as_they_come(tiny_model: Any, sample: Sample, note
         seen.setdefault(name, []).extend(items)
 
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
-        contenders = [every(tiny_model, 2)]
-        run(tiny_model, contenders, sample, Judge({"brightness": Brightness()}), ledger, noted, sink=note)
+        schedules = every(tiny_model, 2)
+        run(tiny_model, schedules, sample, Judge({"brightness": Brightness()}), ledger, noted, sink=note)
     assert seen == {UNCACHED: sample.items, "every-2": sample.items}
 
 
@@ -200,11 +200,11 @@ def test_scores_of_other_images_are_not_mixed_in(tmp_path: Path) -> None:
         ScoreFile.open(tmp_path / "scores.db", {**IDENTITY, "model": "other"})
 
 
-def test_runs_of_one_name_are_refused(
+def test_a_run_called_like_the_uncached_one_is_refused(
     tiny_model: Any, sample: Sample, judge: Judge, noted: Noted, tmp_path: Path
 ) -> None:
     with (
         ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger,
-        pytest.raises(EvaluationError, match="'every-2'; give each schedule file a name of its own"),
+        pytest.raises(EvaluationError, match="'uncached'; give each schedule file a name of its own"),
     ):
-        run(tiny_model, [every(tiny_model, 2)] * 2, sample, judge, ledger, noted)
+        run(tiny_model, {UNCACHED: every(tiny_model, 2)["every-2"]}, sample, judge, ledger, noted)

@@ -53,7 +53,7 @@ def test_distances_are_those_of_torchmetrics(tiny_model: Any, tmp_path: Path) ->
         for name, images in runs.items():
             ledger.save(name, sample.items, {}, {judge.key("fid"): ColorFeatures().features(images)})
             oracle.update((images * 255).round().byte(), real=name == UNCACHED)
-        found = set_distances([every(tiny_model, 2)], sample, judge, ledger)
+        found = set_distances(every(tiny_model, 2), sample, judge, ledger)
     assert found["fid"][UNCACHED] == pytest.approx(0.0, abs=1e-9)
     assert found["fid"]["every-2"] == pytest.approx(float(oracle.compute()), rel=1e-4)
 

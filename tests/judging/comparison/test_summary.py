@@ -13,12 +13,13 @@ import pytest
 from ecad_automl.judging.comparison import UNCACHED, Judge, Sample, summarize
 from ecad_automl.judging.comparison.report import csv_table, document
 from ecad_automl.rewards import load_reward
+from ecad_automl.schedules.schedule import Schedule
 from storage.scores import ScoreFile
 from tests.judging.comparison.conftest import PROMPTS, Brightness, every
 
 
 @pytest.fixture
-def filled(tiny_model: Any, tmp_path: Path) -> tuple[list[Any], Sample, Judge, ScoreFile]:
+def filled(tiny_model: Any, tmp_path: Path) -> tuple[dict[str, Schedule], Sample, Judge, ScoreFile]:
     """Scores that somebody wrote down, of two runs on five prompts with two seeds."""
     sample, judge = Sample(PROMPTS, (0, 1)), Judge({"brightness": Brightness(), "fidelity": load_reward("fidelity")})
     ledger = ScoreFile.open(tmp_path / "scores.db", {})
@@ -29,12 +30,12 @@ def filled(tiny_model: Any, tmp_path: Path) -> tuple[list[Any], Sample, Judge, S
     for run, seconds in ((UNCACHED, 4.0), (UNCACHED, 4.4), ("every-2", 2.0), ("every-2", 2.2)):
         ledger.save_time(run, 4, seconds, "2026-01-01")
     ledger.save_time("every-2", 1, 50.0, "2026-01-01")
-    return [every(tiny_model, 2)], sample, judge, ledger
+    return every(tiny_model, 2), sample, judge, ledger
 
 
 def test_a_summary_holds_means_differences_and_win_rates(filled: Any) -> None:
-    contenders, sample, judge, ledger = filled
-    uncached, cached = summarize(contenders, sample, judge, ledger, {"fid": {UNCACHED: 0.0, "every-2": 3.5}})
+    schedules, sample, judge, ledger = filled
+    uncached, cached = summarize(schedules, sample, judge, ledger, {"fid": {UNCACHED: 0.0, "every-2": 3.5}})
     brightness = cached.metrics["brightness"]
     assert brightness.mean.mean == pytest.approx(0.61)
     assert brightness.difference is not None
@@ -55,7 +56,7 @@ def test_time_is_that_of_the_largest_batch(filled: Any) -> None:
 
 def test_macs_are_those_of_the_schedule(filled: Any) -> None:
     uncached, cached = summarize(*filled)
-    assert cached.macs == filled[0][0].schedule.macs
+    assert cached.macs == filled[0]["every-2"].macs
     assert uncached.macs == pytest.approx(cached.macs * cached.mac_speedup)
 
 
@@ -63,7 +64,7 @@ def test_one_prompt_has_no_interval(tiny_model: Any, tmp_path: Path) -> None:
     sample, judge = Sample(["a cross"]), Judge({"brightness": Brightness()})
     with ScoreFile.open(tmp_path / "scores.db", {}) as ledger:
         ledger.save(UNCACHED, sample.items, {"brightness": np.array([0.5])}, {})
-        [uncached] = summarize([], sample, judge, ledger)
+        [uncached] = summarize({}, sample, judge, ledger)
     assert uncached.metrics["brightness"].mean.mean == 0.5
     assert math.isnan(uncached.metrics["brightness"].mean.low)
     assert document([uncached], {})["runs"][0]["metrics"]["brightness"]["interval"] is None
