@@ -3,8 +3,7 @@
 from ecad_automl.prompts.prompt_set import PromptSet
 from ecad_automl.prompts.published import published_names
 from ecad_automl.prompts.reading import read_prompt_set
-from ecad_automl.prompts.split_record import SplitRecord
-from ecad_automl.prompts.splitting import PromptSplit, check_split, split_prompts
+from ecad_automl.prompts.splitting import PromptSplit, SplitRecord, check_split, split_prompts
 
 __all__ = [
     "PromptSet",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import FileError, PromptError
+from ecad_automl.prompts.entries import Table
 from ecad_automl.prompts.prompt_set import listed, shown
-from ecad_automl.prompts.table import Table
 
 #: Largest text, JSON or CSV file that is read: the captions of COCO 2017, the largest known set, are 92 MB.
 MAX_TEXT_BYTES = 2**28

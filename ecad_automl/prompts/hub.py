@@ -10,9 +10,9 @@ from typing import Any
 
 from ecad_automl.errors import HubError, PromptError
 from ecad_automl.files.hub_file import hub_file
+from ecad_automl.prompts.entries import choose_columns
 from ecad_automl.prompts.files import INSTALL
 from ecad_automl.prompts.prompt_set import Entry
-from ecad_automl.prompts.table import choose_columns
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _HUB_ID = re.compile(rf"(?P<repo>{_PART}/{_PART})(?P<rest>(?:[@:][^@:\s]+){{0,2}})")
@@ -51,7 +51,7 @@ def load_entries(source: HubId | Path, column: str | None, split: str | None) ->
 
     Args:
         source: on the hub, or a folder of parquet, CSV or JSON files.
-        column: see :func:`~ecad_automl.prompts.table.choose_columns`.
+        column: see :func:`~ecad_automl.prompts.entries.choose_columns`.
         split: name of the split; may be None where there is just one.
 
     Returns:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 from ecad_automl.errors import PromptError
-from ecad_automl.prompts.json_entries import record_entries
+from ecad_automl.prompts.entries import Table, record_entries, table_entries
 from ecad_automl.prompts.prompt_set import Entry, shown
-from ecad_automl.prompts.table import Table, table_entries
 
 #: What a file holds: a table, or a JSON value.
-Content = object
+Content = Any
 
-DRAWBENCH_COLUMNS = ("Prompts", "Category")
 MJHQ_CATEGORIES = frozenset(
     ("animals", "art", "fashion", "food", "indoor", "landscape", "logo", "people", "plants", "vehicles")
 )
 PARTI_COLUMNS = ("Prompt", "Category", "Challenge", "Note")
 
-_IMAGE_REWARD_COLUMNS = ("prompt_id", "prompt", "classification")
+_IMAGE_REWARD_COLUMNS = {"prompt_id", "prompt", "classification"}
 # Folder and number of an image of DiffusionDB, from which the prompts were taken.
 _IMAGE_REWARD_ID = re.compile(r"\d{6}-\d{4}")
 
@@ -77,21 +75,12 @@ def recognize(suffix: str, content: Content) -> PublishedForm | None:
     return None
 
 
-def _has_columns(content: Content, names: Sequence[str]) -> bool:
-    return isinstance(content, Table) and set(names) <= set(content.names)
-
-
-def _rows(column: str) -> Callable[[Content, str], list[Entry]]:
-    return lambda content, where: table_entries(cast("Table", content), column, where)
-
-
-def _image_reward_rows(content: Content, where: str) -> list[Entry]:
+def _image_reward_rows(table: Table, where: str) -> list[Entry]:
     """Rows are images or pairs of images; the first of each prompt id counts."""
-    table = cast("Table", content)
-    ids = table.columns["prompt_id"]
-    firsts = {prompt_id: row for row, prompt_id in reversed(list(enumerate(ids)))}
-    entries = table_entries(table, "prompt", where)
-    return [entries[row] for row in sorted(firsts.values())]
+    firsts: dict[object, Entry] = {}
+    for prompt_id, entry in zip(table.columns["prompt_id"], table_entries(table, "prompt", where), strict=True):
+        firsts.setdefault(prompt_id, entry)
+    return list(firsts.values())
 
 
 def _is_image_reward_list(content: Content) -> bool:
@@ -108,16 +97,8 @@ def _is_image_reward_list(content: Content) -> bool:
     )
 
 
-def _image_reward_list(content: Content, where: str) -> list[Entry]:
-    return record_entries(cast("list[object]", content), "prompt", where)
-
-
-def _is_drawbench(content: Content) -> bool:
-    return isinstance(content, Table) and content.names == DRAWBENCH_COLUMNS
-
-
-def _is_parti(content: Content) -> bool:
-    return isinstance(content, Table) and content.names == PARTI_COLUMNS
+def _are_columns(names: Sequence[str]) -> Callable[[Content], bool]:
+    return lambda content: isinstance(content, Table) and content.names == names
 
 
 def _is_coco(content: Content) -> bool:
@@ -131,15 +112,14 @@ def _is_coco(content: Content) -> bool:
 
 def _coco(content: Content, where: str) -> list[Entry]:
     """Of the captions of an image that with the smallest id, by image id."""
-    data = cast("dict[str, list[object]]", content)
-    images = {_number(image, "id", f"Image {n} of {where}") for n, image in enumerate(data["images"], start=1)}
+    images = {_number(image, "id", f"Image {n} of {where}") for n, image in enumerate(content["images"], start=1)}
     first: dict[int, tuple[int, object]] = {}
-    for number, annotation in enumerate(data["annotations"], start=1):
+    for number, annotation in enumerate(content["annotations"], start=1):
         item = f"Annotation {number} of {where}"
         image, identifier = _number(annotation, "image_id", item), _number(annotation, "id", item)
         if image not in images:
             raise PromptError(f"{item} is of image {image}, which the file does not list; give the whole file.")
-        caption = cast("dict[str, object]", annotation).get("caption")
+        caption = annotation.get("caption")
         if image not in first or identifier < first[image][0]:
             first[image] = (identifier, caption)
     return [(first[image][1], None) for image in sorted(first)]
@@ -161,11 +141,7 @@ def _is_mjhq(content: Content) -> bool:
 
 
 def _has_mjhq_categories(content: Content) -> bool:
-    return {str(item["category"]) for item in cast("dict[str, dict[str, object]]", content).values()} <= MJHQ_CATEGORIES
-
-
-def _mjhq(content: Content, where: str) -> list[Entry]:
-    return record_entries(list(cast("dict[str, object]", content).values()), "prompt", where)
+    return {str(item["category"]) for item in content.values()} <= MJHQ_CATEGORIES
 
 
 FORMS = (
@@ -173,7 +149,7 @@ FORMS = (
         "imagerewarddb",
         ".parquet",
         "columns prompt_id, prompt and classification, a row per image or pair",
-        lambda content: _has_columns(content, _IMAGE_REWARD_COLUMNS),
+        lambda content: isinstance(content, Table) and set(content.names) >= _IMAGE_REWARD_COLUMNS,
         _image_reward_rows,
     ),
     PublishedForm(
@@ -181,11 +157,21 @@ FORMS = (
         ".json",
         "a list of objects with id, such as 005695-0057, and prompt",
         _is_image_reward_list,
-        _image_reward_list,
+        lambda content, where: record_entries(content, "prompt", where),
     ),
-    PublishedForm("drawbench", ".csv", "columns Prompts and Category", _is_drawbench, _rows("Prompts")),
     PublishedForm(
-        "parti", ".tsv", "columns Prompt, Category, Challenge and Note, unquoted", _is_parti, _rows("Prompt")
+        "drawbench",
+        ".csv",
+        "columns Prompts and Category",
+        _are_columns(("Prompts", "Category")),
+        lambda content, where: table_entries(content, "Prompts", where),
+    ),
+    PublishedForm(
+        "parti",
+        ".tsv",
+        "columns Prompt, Category, Challenge and Note, unquoted",
+        _are_columns(PARTI_COLUMNS),
+        lambda content, where: table_entries(content, "Prompt", where),
     ),
     PublishedForm("coco", ".json", "an object with images and annotations that have captions", _is_coco, _coco),
     PublishedForm(
@@ -193,7 +179,7 @@ FORMS = (
         ".json",
         "an object of objects with category and prompt by id",
         _is_mjhq,
-        _mjhq,
+        lambda content, where: record_entries(list(content.values()), "prompt", where),
         telling=_has_mjhq_categories,
     ),
 )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ecad_automl.errors import PromptError
 from ecad_automl.files.paths import expand_home
+from ecad_automl.prompts.entries import (
+    CATEGORY_COLUMNS,
+    PROMPT_COLUMNS,
+    Table,
+    json_entries,
+    record_entries,
+    table_entries,
+)
 from ecad_automl.prompts.files import (
     parse_table,
     read_json,
@@ -17,10 +24,8 @@ from ecad_automl.prompts.files import (
     read_text,
 )
 from ecad_automl.prompts.hub import HubId, fetch_file, load_entries, parse_hub_id
-from ecad_automl.prompts.json_entries import json_entries, record_entries
 from ecad_automl.prompts.prompt_set import Entry, PromptSet, collect
 from ecad_automl.prompts.published import PARTI_COLUMNS, Content, published_names, recognize, with_suffix
-from ecad_automl.prompts.table import CATEGORY_COLUMNS, PROMPT_COLUMNS, Table, table_entries
 
 #: Suffixes of files that can be read.
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
@@ -28,31 +33,16 @@ SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
-@dataclass(frozen=True)
-class _OnHub:
-    """Where a published set is on the hub.
-
-    Args:
-        repo: the data set.
-        files: by split, None where there are no splits. They are read rather than the data set loaded: that of
-            ImageRewardDB is a script with images, that of MJHQ-30K has images but no prompts, and of PartiPrompts the
-            quotes around a quoted beginning get lost.
-        split: the usual one.
-    """
-
-    repo: str
-    files: Mapping[str | None, str]
-    split: str | None = None
-
-
-_ON_HUB = {
-    "imagerewarddb": _OnHub(
+#: Where published sets are on the hub: the data set, and its files by split, the usual one last; None where there are
+#: no splits. Files are read rather than the data set loaded: that of ImageRewardDB is a script with images, that of
+#: MJHQ-30K has images but no prompts, and of PartiPrompts the quotes around a quoted beginning get lost.
+_ON_HUB: dict[str, tuple[str, dict[str | None, str]]] = {
+    "imagerewarddb": (
         "zai-org/ImageRewardDB",
         {split: f"metadata-{split}.parquet" for split in ("train", "validation", "test")},
-        split="test",
     ),
-    "parti": _OnHub("nateraw/parti-prompts", {None: "PartiPrompts.tsv"}),
-    "mjhq": _OnHub("playgroundai/MJHQ-30K", {None: "meta_data.json"}),
+    "parti": ("nateraw/parti-prompts", {None: "PartiPrompts.tsv"}),
+    "mjhq": ("playgroundai/MJHQ-30K", {None: "meta_data.json"}),
 }
 #: Its file on the hub is loaded as a data set.
 _DRAWBENCH = "sayakpaul/drawbench"
@@ -69,7 +59,7 @@ def read_prompt_set(
     - ``FILE``: ``.txt`` or without a suffix (a prompt per line; blank lines and lines that start with ``#`` are
       skipped), ``.json``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``. Where the form is unmistakably that of a
       published set and no column is named, it is read as that set. For JSON see
-      :func:`~ecad_automl.prompts.json_entries.json_entries`;
+      :func:`~ecad_automl.prompts.entries.json_entries`;
     - ``FOLDER``: a data set of parquet, CSV or JSON files, by ``datasets.load_dataset``;
     - ``NAME`` or ``NAME@REVISION``: a published set from the hub;
     - ``OWNER/NAME``, with ``@REVISION`` and ``:CONFIG`` where needed: a data set of the hub.
@@ -92,7 +82,7 @@ def read_prompt_set(
     Args:
         text: what to read.
         column: the column or key of the prompts; None takes the first of
-            :data:`~ecad_automl.prompts.table.PROMPT_COLUMNS` that is there.
+            :data:`~ecad_automl.prompts.entries.PROMPT_COLUMNS` that is there.
         split: a split of a data set; may be left out where there is just one.
         limit: use only so many prompts, the first ones; None uses all.
 
@@ -134,7 +124,7 @@ def _read(text: str, column: str | None, split: str | None) -> PromptSet:
             f"There is no prompt file {text!r}; give a file ({', '.join(SUFFIXES)}), a folder, a set "
             f"({', '.join(published_names())}), alone or as NAME=FILE, or a hub id like 'owner/name'."
         )
-    known = {_DRAWBENCH: "drawbench", **{place.repo: name for name, place in _ON_HUB.items()}}
+    known = {_DRAWBENCH: "drawbench", **{repo: name for name, (repo, _) in _ON_HUB.items()}}
     if column is None and hub_id.config is None and hub_id.repo in known:
         return _read_published_from_hub(known[hub_id.repo], hub_id.revision, column, split)
     entries, source = load_entries(hub_id, column, split)
@@ -156,12 +146,12 @@ def _read_published_from_hub(name: str, revision: str | None, column: str | None
         return collect(name, source, entries)
     if name not in _ON_HUB:
         raise PromptError(f"The prompt set {name!r} is not on the hub; download its file and give {name}=FILE.")
-    place = _ON_HUB[name]
-    chosen = place.split if split is None else split
-    if chosen not in place.files:
-        known = f"name one of {', '.join(map(str, place.files))}" if place.split else "it has none, leave it out"
+    repo, files = _ON_HUB[name]
+    chosen = next(reversed(files)) if split is None else split
+    if chosen not in files:
+        known = "it has none, leave it out" if None in files else f"name one of {', '.join(map(str, files))}"
         raise PromptError(f"The prompt set {name!r} has no split {chosen!r}; {known}.")
-    path, source = fetch_file(place.repo, place.files[chosen], revision)
+    path, source = fetch_file(repo, files[chosen], revision)
     prompts = _read_published(name, path, source)
     return prompts if chosen is None else replace(prompts, name=f"{name}-{chosen}")
 

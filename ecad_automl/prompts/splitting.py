@@ -5,10 +5,68 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import PromptSet, shown
-from ecad_automl.prompts.split_record import Fingerprint, SplitRecord
+
+
+class Fingerprint(BaseModel):
+    """What tells prompts from others.
+
+    Attributes:
+        size: number of prompts.
+        digest: see :attr:`PromptSet.digest`.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    size: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"{self.size} ({self.digest[:12]})"
+
+
+class SplitRecord(BaseModel):
+    """What a database keeps of a split: enough to notice other prompts, not the prompts themselves.
+
+    Attributes:
+        name: of the set that was split.
+        source: of the set that was split.
+        seed: what the split was drawn with.
+        whole: the set that was split.
+        calibration: the prompts for calibration.
+        held_out: the prompts held out.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    name: str
+    source: str
+    seed: int
+    whole: Fingerprint
+    calibration: Fingerprint
+    held_out: Fingerprint
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What ``model_dump`` gave.
+
+        Raises:
+            PromptError: something is missing or of another type.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise PromptError(
+                f"The record of the prompt split has {shown(first['input'])} as {place!r} ({first['msg']}); it is "
+                "damaged."
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -34,9 +92,9 @@ class PromptSplit:
             name=self.whole.name,
             source=self.whole.source,
             seed=self.seed,
-            whole=Fingerprint.of(self.whole),
-            calibration=Fingerprint.of(self.calibration),
-            held_out=Fingerprint.of(self.held_out),
+            whole=_fingerprint(self.whole),
+            calibration=_fingerprint(self.calibration),
+            held_out=_fingerprint(self.held_out),
         )
 
 
@@ -115,6 +173,10 @@ def check_split(split: PromptSplit, recorded: SplitRecord) -> None:
         f"The prompts are not those that were recorded: {'; '.join(differing)}. Give the recorded prompts, numbers and "
         "seed, or start anew."
     )
+
+
+def _fingerprint(prompts: PromptSet) -> Fingerprint:
+    return Fingerprint(size=len(prompts), digest=prompts.digest)
 
 
 def _draw(order: Sequence[int], categories: Sequence[str | None], count: int, seed: int) -> list[int]:

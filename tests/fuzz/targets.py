@@ -27,7 +27,7 @@ from ecad_automl.hub.index import read_index, save_schedules
 from ecad_automl.hub.reference import parse_reference, reference_of
 from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.hub import parse_hub_id
-from ecad_automl.prompts.split_record import SplitRecord
+from ecad_automl.prompts.splitting import SplitRecord
 from ecad_automl.rewards.constraint import parse_constraint
 from ecad_automl.rewards.image_reward._med_config import read_med_config
 from ecad_automl.rewards.weighted import parse_sum

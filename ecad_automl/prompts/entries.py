@@ -1,13 +1,60 @@
-"""Prompts in JSON values of the forms that people write."""
+"""Prompts in tables, and in JSON values of the forms that people write."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from ecad_automl.errors import PromptError
-from ecad_automl.prompts.prompt_set import Entry, shown
-from ecad_automl.prompts.table import choose_columns
+from ecad_automl.prompts.prompt_set import Entry, listed, shown
+
+#: Names of the column of prompts, the first that exists is taken.
+PROMPT_COLUMNS = ("prompt", "Prompt", "prompts", "Prompts", "caption", "Caption", "text", "Text")
+#: Names of the column of categories, the first that exists is taken.
+CATEGORY_COLUMNS = ("category", "Category", "classification")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length.
+
+    Args:
+        names: of all columns, in their order.
+        columns: those that were read.
+    """
+
+    names: tuple[str, ...]
+    columns: Mapping[str, Sequence[object]]
+
+
+def choose_columns(names: Sequence[str], column: str | None, where: str) -> tuple[str, str | None]:
+    """The names of the column of prompts and of that of categories, None where there is none.
+
+    Args:
+        names: of all columns.
+        column: what the user wants as prompts; None takes the first of :data:`PROMPT_COLUMNS`.
+        where: what holds the columns, for messages.
+
+    Raises:
+        PromptError: there is no such column.
+    """
+    candidates = PROMPT_COLUMNS if column is None else (column,)
+    found = next((name for name in candidates if name in names), None)
+    if found is None:
+        wanted = f"column {column!r}" if column is not None else f"column of prompts ({', '.join(PROMPT_COLUMNS)})"
+        known = listed(list(map(str, names)))
+        raise PromptError(f"{where} has no {wanted}; its columns are {known}: name one of them.")
+    category = next((name for name in CATEGORY_COLUMNS if name in names and name != found), None)
+    return found, category
+
+
+def table_entries(table: Table, column: str | None, where: str) -> list[Entry]:
+    """Prompts and categories of a table, see :func:`choose_columns`."""
+    prompt, category = choose_columns(table.names, column, where)
+    prompts = table.columns[prompt]
+    categories = [None] * len(prompts) if category is None else table.columns[category]
+    return list(zip(prompts, categories, strict=True))
 
 
 def json_entries(data: object, column: str | None, where: str) -> list[Entry]:
@@ -22,7 +69,7 @@ def json_entries(data: object, column: str | None, where: str) -> list[Entry]:
     Args:
         data: the value.
         column: the key of objects under which the prompt is; None takes the first of
-            :data:`~ecad_automl.prompts.table.PROMPT_COLUMNS`.
+            :data:`PROMPT_COLUMNS`.
         where: what holds the value, for messages.
 
     Raises:
