@@ -35,26 +35,13 @@ def paired_difference(scores: NDArray[np.float64], baseline: NDArray[np.float64]
 
 
 def half_width(standard_error: float, prompts: int, confidence: float = 0.95) -> float:
-    """Half the width of Student's interval of a mean over prompts.
-
-    Args:
-        standard_error: of the mean; NaN gives NaN.
-        prompts: how many, at least two.
-        confidence: probability of the interval, between 0 and 1.
-    """
+    """Half the width of Student's interval of a mean over at least two prompts; NaN where its error is."""
     return _quantile(prompts - 1, confidence) * standard_error
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with a confidence interval.
-
-    Args:
-        mean: the estimate.
-        low: lower end.
-        high: upper end.
-        confidence: probability that the interval was made for.
-    """
+    """A mean with a confidence interval, and the probability that it was made for."""
 
     mean: float
     low: float
@@ -83,8 +70,8 @@ def prompt_interval(values: NDArray[np.float64], confidence: float = 0.95) -> In
         ValueError: there are fewer than two prompts.
     """
     by_prompt = _by_prompt(values)
-    error = by_prompt.std(ddof=1) / np.sqrt(len(by_prompt))
-    return _interval(float(by_prompt.mean()), float(error), len(by_prompt) - 1, confidence)
+    error = float(by_prompt.std(ddof=1) / np.sqrt(len(by_prompt)))
+    return _interval(float(by_prompt.mean()), error, len(by_prompt) - 1, confidence)
 
 
 def bootstrap_interval(
@@ -125,10 +112,7 @@ def bootstrap_interval(
 def win_rate(scores: NDArray[np.float64], baseline: NDArray[np.float64], *, higher_is_better: bool = True) -> float:
     """Share of images that score better than the baseline's of the same prompt and seed; a tie counts half.
 
-    Args:
-        scores: of any shape.
-        baseline: of the same shape.
-        higher_is_better: whether larger scores are better.
+    Scores have any shape, the same as those of the baseline.
     """
     better = np.sign(scores - baseline) * (1 if higher_is_better else -1)
     return float((better + 1).mean() / 2)
@@ -184,14 +168,7 @@ def probability_better(by_prompt: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P-values adjusted by Holm's method, which bounds the chance of any false finding among all, however dependent.
-
-    Args:
-        p_values: ``(n,)``.
-
-    Returns:
-        ``(n,)``, at most 1.
-    """
+    """``(n,)`` p-values adjusted by Holm's method, which bounds the chance of any false finding, however dependent."""
     order = np.argsort(p_values, kind="stable")
     scaled = p_values[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))

@@ -19,6 +19,8 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
 _WARMUP = 2
+#: Most passes over the schedules.
+_PASSES = 3
 #: Where one pass over the schedules gives no better error than this, the machine is noisy, and another pass follows.
 _GOOD_ERROR = 0.02
 
@@ -28,9 +30,7 @@ def calibrate_latency(
     count: int = 40,
     *,
     batch_size: int = 1,
-    seed: int = 0,
     layout: Layout | None = None,
-    passes: int = 3,
     progress: Callable[[int, int], object] = lambda _done, _count: None,
     clock: Clock | None = None,
 ) -> LatencyModel:
@@ -43,9 +43,7 @@ def calibrate_latency(
         model: the pipeline and how it is called.
         count: number of schedules.
         batch_size: images per pipeline call.
-        seed: of the schedules.
         layout: the slots of the model; found out if None.
-        passes: most passes over the schedules; one is enough where its error is at most 2 %.
         progress: is told how many times were taken, and how many there are at most.
         clock: how time is taken; that of the transformer's device by default.
 
@@ -70,7 +68,7 @@ def calibrate_latency(
             calls.call(batch_size, steps)
             return calls.time(batch_size, steps).transformer
 
-    schedules = random_schedules(layout, steps, count, seed=seed)
+    schedules = random_schedules(layout, steps, count)
     for schedule in (None, *schedules[:1]):
         for _ in range(_WARMUP):
             seconds(schedule)
@@ -79,13 +77,13 @@ def calibrate_latency(
     cached: list[float] = []
     while True:
         for schedule in schedules:
-            progress(len(cached), count * passes)
+            progress(len(cached), count * _PASSES)
             cached.append(seconds(schedule))
             uncached.append(seconds(None))
         ratios = _ratios(cached, uncached).reshape(-1, count)
         plain = float(np.median(uncached))
         fitted = fit_latency(schedules, np.median(ratios, axis=0) * plain, plain)
-        if fitted.error <= _GOOD_ERROR or len(ratios) >= passes:
+        if fitted.error <= _GOOD_ERROR or len(ratios) >= _PASSES:
             break
     about = {
         "machine": machine(),

@@ -17,6 +17,7 @@ from ecad_automl.metrics._inception_network import InceptionV3
 
 _URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 _SIDE = 299
+_BATCH = 32
 
 
 class InceptionFeatures:
@@ -31,7 +32,6 @@ class InceptionFeatures:
         source: a file of weights as torch-fidelity publishes them (``.pth``, or the same as ``.safetensors``). The
             default is that file in the cache of torch hub, downloaded if it is not there.
         device: torch device; the default is CUDA where there is one.
-        batch_size: images per forward.
 
     Raises:
         EvaluationError: the file cannot be had or is not of this network.
@@ -40,9 +40,7 @@ class InceptionFeatures:
 
     resize = "tensorflow"
 
-    def __init__(
-        self, source: str | Path | None = None, *, device: str | torch.device | None = None, batch_size: int = 32
-    ) -> None:
+    def __init__(self, source: str | Path | None = None, *, device: str | torch.device | None = None) -> None:
         path = _cached() if source is None else expand_home(source)
         state = read_state(path, f"the file {Path(_URL).name} of torch-fidelity")
         network = InceptionV3()
@@ -55,7 +53,6 @@ class InceptionFeatures:
                 "torch-fidelity is expected."
             ) from error
         self.weights = (Weights(str(source or _URL), hash_state(state)),)
-        self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._network = network.to(self.device).eval().requires_grad_(requires_grad=False)
 
@@ -77,7 +74,7 @@ class InceptionFeatures:
                 f"Images of shape {tuple(images.shape)} and {images.dtype} were given; (n, 3, h, w) floats in [0, 1] "
                 "are expected."
             )
-        batches = [self._network(self._prepared(batch)) for batch in torch.split(images, self.batch_size)]
+        batches = [self._network(self._prepared(batch)) for batch in torch.split(images, _BATCH)]
         return np.asarray(torch.cat(batches).cpu().numpy())
 
     def _prepared(self, images: Tensor) -> Tensor:

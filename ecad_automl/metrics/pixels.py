@@ -8,16 +8,16 @@ from torch import Tensor
 from ecad_automl.metrics._pairs import PairedMetric, torchmetrics_part
 
 _FUNCTIONS = "torchmetrics.functional.image"
+_CAP = 100.0
 
 
 class PSNR(PairedMetric):
     """Peak signal-to-noise ratio, ``-10 log10(MSE)``, in dB; higher is better.
 
-    Of equal images it is infinite, which no mean could take: it is cut at ``cap``. At the default of 100 dB, pixels
-    are 1e-5 of their range apart, far less than one level of 8 bits.
+    Of equal images it is infinite, which no mean could take: it is cut at 100 dB, where pixels are 1e-5 of their range
+    apart, far less than one level of 8 bits.
 
     Args:
-        cap: in dB.
         device: where to compute; the default is where the images are.
 
     Raises:
@@ -27,14 +27,13 @@ class PSNR(PairedMetric):
     name = "psnr"
     dtype = torch.float64
 
-    def __init__(self, *, cap: float = 100.0, device: str | torch.device | None = None) -> None:
+    def __init__(self, *, device: str | torch.device | None = None) -> None:
         super().__init__(device)
-        self._cap = cap
         self._function = torchmetrics_part(self.name, _FUNCTIONS, "peak_signal_noise_ratio")
 
     def _scores(self, images: Tensor, references: Tensor) -> Tensor:
         ratios: Tensor = self._function(images, references, data_range=1.0, reduction="none", dim=(1, 2, 3))
-        return ratios.clamp_max(self._cap)
+        return ratios.clamp_max(_CAP)
 
 
 class SSIM(PairedMetric):

@@ -21,14 +21,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def extractor(weights: Path) -> InceptionFeatures:
-    return InceptionFeatures(weights, device="cpu", batch_size=2)
+    return InceptionFeatures(weights, device="cpu")
 
 
 def images(count: int = 2, height: int = 40, width: int = 52) -> Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def test_features_are_those_of_single_images(extractor: InceptionFeatures) -> None:
+def test_features_are_those_of_single_images(extractor: InceptionFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecad_automl.metrics.inception._BATCH", 2)
     found = extractor.features(images(3))
     assert found.shape == (3, 2048)
     assert found.dtype == np.float32

@@ -32,7 +32,7 @@ def test_psnr_is_that_of_the_mean_squared_error_of_each_image() -> None:
 
 def test_psnr_of_equal_images_is_its_cap() -> None:
     assert PSNR().score_pairs(images(), images(), ["x"] * 3).tolist() == [100.0] * 3
-    assert PSNR(cap=60).score_pairs(images(), images() + 1e-6, ["x"] * 3).tolist() == [60.0] * 3
+    assert PSNR().score_pairs(images(), images() + 1e-6, ["x"] * 3).tolist() == [100.0] * 3
 
 
 def test_ssim_is_that_of_the_paper() -> None:

@@ -123,14 +123,13 @@ class Judge:
         return scores, {name: extractor.features(made.images) for name, extractor in wanted.items()}
 
 
-def load_judge(names: Sequence[str], *, device: str | None = None, dtype: str | None = None) -> Judge:
+def load_judge(names: Sequence[str], *, device: str | None = None) -> Judge:
     """Metrics by their names.
 
     Args:
         names: of rewards (see :func:`~ecad_automl.rewards.load_reward`), ``latent-distance``, ``fid`` or ``fid=PATH``
             with the weights of its network.
         device: torch device of the models among them.
-        dtype: of these models.
 
     Raises:
         EvaluationError: there are none, or one is named twice.
@@ -153,7 +152,7 @@ def load_judge(names: Sequence[str], *, device: str | None = None, dtype: str | 
 
             extractors[called] = InceptionFeatures(name.partition("=")[2] or None, device=device)
         elif name != LATENT_DISTANCE:
-            rewards[called] = load_reward(name, device=device, dtype=dtype)
+            rewards[called] = load_reward(name, device=device)
     if len(extractors) > 1:
         raise RewardError(f"FID is asked for with several weights ({', '.join(extractors)}); choose one.")
     return Judge(rewards, extractors, LATENT_DISTANCE in names)

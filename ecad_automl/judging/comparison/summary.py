@@ -64,7 +64,6 @@ def summarize(
     judge: Judge,
     ledger: Ledger,
     distances: Mapping[str, Mapping[str, float]] | None = None,
-    confidence: float = 0.95,
 ) -> list[RunSummary]:
     """Summaries of the uncached run and all others, from what the ledger holds.
 
@@ -74,7 +73,6 @@ def summarize(
         judge: the metrics.
         ledger: holds all scores.
         distances: of metrics of sets: values by metric, then run.
-        confidence: of the intervals.
     """
     one = next(iter(schedules.values()), None)
     full = None if one is None else Schedule.all_compute(one.layout, one.steps).macs
@@ -82,15 +80,13 @@ def summarize(
     summaries = []
     for name, schedule in [(UNCACHED, None), *schedules.items()]:
         metrics = {
-            metric: _metric(name, metric, sample, judge, ledger, confidence)
+            metric: _metric(name, metric, sample, judge, ledger)
             for metric in judge.names
             if metric not in judge.extractors
         }
         for metric, values in (distances or {}).items():
-            value = values[name]
-            metrics[metric] = MetricSummary(
-                Interval(value, value, value, confidence), higher_is_better=False, images=len(sample.items)
-            )
+            exact = Interval(values[name], values[name], values[name])
+            metrics[metric] = MetricSummary(exact, higher_is_better=False, images=len(sample.items))
         seconds = _seconds(ledger.times(name))
         summaries.append(
             RunSummary(
@@ -106,7 +102,7 @@ def summarize(
     return summaries
 
 
-def _metric(run: str, metric: str, sample: Sample, judge: Judge, ledger: Ledger, confidence: float) -> MetricSummary:
+def _metric(run: str, metric: str, sample: Sample, judge: Judge, ledger: Ledger) -> MetricSummary:
     scores, baseline = (
         ledger.scores(each, judge.key(metric), sample.items).reshape(len(sample.prompts), -1)
         for each in (run, UNCACHED)
@@ -114,20 +110,19 @@ def _metric(run: str, metric: str, sample: Sample, judge: Judge, ledger: Ledger,
     better = judge.higher_is_better(metric)
     alone = run == UNCACHED or judge.paired(metric)
     return MetricSummary(
-        _interval(scores, confidence),
+        _interval(scores),
         better,
         scores.size,
-        None if alone else _interval(scores - baseline, confidence),
+        None if alone else _interval(scores - baseline),
         None if alone else win_rate(scores, baseline, higher_is_better=better),
     )
 
 
-def _interval(values: NDArray[np.float64], confidence: float) -> Interval:
+def _interval(values: NDArray[np.float64]) -> Interval:
     """Over prompts; without width where there is one prompt, of which nothing can be told."""
     if len(values) < 2:
-        mean = float(values.mean())
-        return Interval(mean, float("nan"), float("nan"), confidence)
-    return bootstrap_interval(values, confidence)
+        return Interval(float(values.mean()), float("nan"), float("nan"))
+    return bootstrap_interval(values)
 
 
 def _seconds(times: Sequence[tuple[int, float]]) -> float | None:
