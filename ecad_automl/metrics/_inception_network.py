@@ -7,7 +7,6 @@ of weights are those of the file that torch-fidelity converted from TensorFlow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,9 @@ INCEPTION_FEATURES = 2048
 """Channels of the last block; their means over the image are the features of FID."""
 
 _CLASSES = 1008
+
+#: A convolution of a branch: its name, its outputs and its kernel.
+_Layer = tuple[str, int, int | tuple[int, int]]
 
 
 class InceptionV3(nn.Module):
@@ -65,15 +67,6 @@ class InceptionV3(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-class _Layer(NamedTuple):
-    """A convolution of a branch."""
-
-    name: str
-    outputs: int
-    kernel: int | tuple[int, int]
-    stride: int = 1
-
-
 class _Convolution(nn.Module):
     """Convolution, batch normalization, ReLU. Kernels are padded to keep the size, with a stride not at all."""
 
@@ -96,110 +89,88 @@ _HALVING = nn.MaxPool2d(3, stride=2)
 
 
 class _Block(nn.Module):
-    """Branches side by side, their outputs concatenated.
+    """Branches side by side, their outputs concatenated. Where the pool halves the size, so do their last layers.
 
     Args:
         inputs: channels of the input.
         pool: what the last branch begins with.
-        pooled: the convolution after it, if any.
+        pooled: channels of the convolution after it; 0 where there is none.
         branches: the others; those that begin with the same layer share it.
     """
 
-    def __init__(self, inputs: int, pool: nn.Module, pooled: _Layer | None, *branches: Sequence[_Layer]) -> None:
+    def __init__(self, inputs: int, pool: nn.Module, pooled: int, *branches: Sequence[_Layer]) -> None:
         super().__init__()
         self._pool = pool
-        self._pooled = pooled
-        self._branches = branches
-        for branch in [*branches, [pooled] if pooled else []]:
+        self._branches = [[name for name, _, _ in branch] for branch in branches]
+        for branch in branches:
             channels = inputs
-            for layer in branch:
-                if not hasattr(self, layer.name):
-                    module = _Convolution(channels, layer.outputs, layer.kernel, stride=layer.stride)
-                    self.add_module(layer.name, module)
-                channels = layer.outputs
+            for number, (name, outputs, kernel) in enumerate(branch, start=1):
+                stride = 2 if pool is _HALVING and number == len(branch) else 1
+                if not hasattr(self, name):
+                    self.add_module(name, _Convolution(channels, outputs, kernel, stride=stride))
+                channels = outputs
+        self.branch_pool = _Convolution(inputs, pooled, 1) if pooled else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         done: dict[str, Tensor] = {}
         ends = []
         for branch in self._branches:
             value = x
-            for layer in branch:
-                if layer.name not in done:
-                    done[layer.name] = self.get_submodule(layer.name)(value)
-                value = done[layer.name]
+            for name in branch:
+                if name not in done:
+                    done[name] = self.get_submodule(name)(value)
+                value = done[name]
             ends.append(value)
-        last = self._pool(x)
-        ends.append(self.get_submodule(self._pooled.name)(last) if self._pooled else last)
-        return torch.cat(ends, dim=1)
+        return torch.cat([*ends, self.branch_pool(self._pool(x))], dim=1)
+
+
+def _chain(name: str, *layers: tuple[int, int | tuple[int, int]]) -> list[_Layer]:
+    """Layers of a branch, whose names are numbered."""
+    return [(f"{name}_{number}", outputs, kernel) for number, (outputs, kernel) in enumerate(layers, start=1)]
 
 
 def _block_5(inputs: int, *, pooled: int) -> _Block:
     return _Block(
         inputs,
         _AVERAGE,
-        _Layer("branch_pool", pooled, 1),
-        [_Layer("branch1x1", 64, 1)],
-        [_Layer("branch5x5_1", 48, 1), _Layer("branch5x5_2", 64, 5)],
-        [_Layer("branch3x3dbl_1", 64, 1), _Layer("branch3x3dbl_2", 96, 3), _Layer("branch3x3dbl_3", 96, 3)],
+        pooled,
+        [("branch1x1", 64, 1)],
+        _chain("branch5x5", (48, 1), (64, 5)),
+        _chain("branch3x3dbl", (64, 1), (96, 3), (96, 3)),
     )
 
 
 def _block_6a(inputs: int) -> _Block:
-    return _Block(
-        inputs,
-        _HALVING,
-        None,
-        [_Layer("branch3x3", 384, 3, 2)],
-        [_Layer("branch3x3dbl_1", 64, 1), _Layer("branch3x3dbl_2", 96, 3), _Layer("branch3x3dbl_3", 96, 3, 2)],
-    )
+    deep = _chain("branch3x3dbl", (64, 1), (96, 3), (96, 3))
+    return _Block(inputs, _HALVING, 0, [("branch3x3", 384, 3)], deep)
 
 
 def _block_6(inputs: int, *, middle: int) -> _Block:
+    wide, tall = (middle, (1, 7)), (middle, (7, 1))
     return _Block(
         inputs,
         _AVERAGE,
-        _Layer("branch_pool", 192, 1),
-        [_Layer("branch1x1", 192, 1)],
-        [
-            _Layer("branch7x7_1", middle, 1),
-            _Layer("branch7x7_2", middle, (1, 7)),
-            _Layer("branch7x7_3", 192, (7, 1)),
-        ],
-        [
-            _Layer("branch7x7dbl_1", middle, 1),
-            _Layer("branch7x7dbl_2", middle, (7, 1)),
-            _Layer("branch7x7dbl_3", middle, (1, 7)),
-            _Layer("branch7x7dbl_4", middle, (7, 1)),
-            _Layer("branch7x7dbl_5", 192, (1, 7)),
-        ],
+        192,
+        [("branch1x1", 192, 1)],
+        _chain("branch7x7", (middle, 1), wide, (192, (7, 1))),
+        _chain("branch7x7dbl", (middle, 1), tall, wide, tall, (192, (1, 7))),
     )
 
 
 def _block_7a(inputs: int) -> _Block:
-    return _Block(
-        inputs,
-        _HALVING,
-        None,
-        [_Layer("branch3x3_1", 192, 1), _Layer("branch3x3_2", 320, 3, 2)],
-        [
-            _Layer("branch7x7x3_1", 192, 1),
-            _Layer("branch7x7x3_2", 192, (1, 7)),
-            _Layer("branch7x7x3_3", 192, (7, 1)),
-            _Layer("branch7x7x3_4", 192, 3, 2),
-        ],
-    )
+    deep = _chain("branch7x7x3", (192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3))
+    return _Block(inputs, _HALVING, 0, _chain("branch3x3", (192, 1), (320, 3)), deep)
 
 
 def _block_7(inputs: int, pool: nn.Module) -> _Block:
-    narrow = _Layer("branch3x3_1", 384, 1)
-    deep = (_Layer("branch3x3dbl_1", 448, 1), _Layer("branch3x3dbl_2", 384, 3))
+    narrow, deep = _chain("branch3x3", (384, 1)), _chain("branch3x3dbl", (448, 1), (384, 3))
     return _Block(
         inputs,
         pool,
-        _Layer("branch_pool", 192, 1),
-        [_Layer("branch1x1", 320, 1)],
-        [narrow, _Layer("branch3x3_2a", 384, (1, 3))],
-        [narrow, _Layer("branch3x3_2b", 384, (3, 1))],
-        [*deep, _Layer("branch3x3dbl_3a", 384, (1, 3))],
-        [*deep, _Layer("branch3x3dbl_3b", 384, (3, 1))],
+        192,
+        [("branch1x1", 320, 1)],
+        [*narrow, ("branch3x3_2a", 384, (1, 3))],
+        [*narrow, ("branch3x3_2b", 384, (3, 1))],
+        [*deep, ("branch3x3dbl_3a", 384, (1, 3))],
+        [*deep, ("branch3x3dbl_3b", 384, (3, 1))],
     )
