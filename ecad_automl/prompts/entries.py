@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 from ecad_automl.errors import PromptError
 from ecad_automl.prompts.prompt_set import Entry, listed, shown
@@ -49,52 +49,45 @@ def choose_columns(names: Sequence[str], column: str | None, where: str) -> tupl
     return found, category
 
 
-def table_entries(table: Table, column: str | None, where: str) -> list[Entry]:
-    """Prompts and categories of a table, see :func:`choose_columns`."""
-    prompt, category = choose_columns(table.names, column, where)
-    prompts = table.columns[prompt]
-    categories = [None] * len(prompts) if category is None else table.columns[category]
-    return list(zip(prompts, categories, strict=True))
+def entries_of(content: object, column: str | None, where: str) -> list[Entry]:
+    """Prompts and categories of a table or a JSON value.
 
-
-def json_entries(data: object, column: str | None, where: str) -> list[Entry]:
-    """Prompts and categories of a JSON value.
-
-    It may be a list of texts or of objects, or an object whose values are
+    The value may be a list of texts or of objects, or an object whose values are
 
     - texts: prompts by their id;
     - objects: records by their id;
     - lists of texts or objects: prompts by their category (of one list alone, the key is no category).
 
     Args:
-        data: the value.
-        column: the key of objects under which the prompt is; None takes the first of
+        content: the table or value.
+        column: that of the prompts, or the key of objects under which they are; None takes the first of
             :data:`PROMPT_COLUMNS`.
-        where: what holds the value, for messages.
+        where: what holds the content, for messages.
 
     Raises:
-        PromptError: the value has another form, an object lacks the key, or a column is named where there is none.
+        PromptError: the value has another form, an object lacks the key, or there is no such column.
     """
-    if isinstance(data, list):
-        return record_entries(data, column, where)
-    if isinstance(data, dict) and data:
-        values = list(data.values())
+    if isinstance(content, Table):
+        prompt, category = choose_columns(content.names, column, where)
+        prompts = content.columns[prompt]
+        categories = [None] * len(prompts) if category is None else content.columns[category]
+        return list(zip(prompts, categories, strict=True))
+    if isinstance(content, list):
+        return _record_entries(content, column, where)
+    if isinstance(content, dict) and content:
+        values = list(content.values())
         if all(isinstance(value, str | dict) for value in values):
-            return record_entries(values, column, where)
+            return _record_entries(values, column, where)
         if all(isinstance(value, list) for value in values):
-            return _grouped(cast("dict[str, list[object]]", data), column, where)
+            return _grouped(content, column, where)
     raise PromptError(
-        f"{where} holds {_kind(data)}; a list of texts or objects is expected, or an object whose values are all "
+        f"{where} holds {_kind(content)}; a list of texts or objects is expected, or an object whose values are all "
         "texts, all objects, or all lists of these."
     )
 
 
-def record_entries(records: Sequence[object], column: str | None, where: str) -> list[Entry]:
-    """Prompts and categories of a list of texts, or of objects that all have the same key for the prompt.
-
-    Raises:
-        PromptError: see :func:`json_entries`.
-    """
+def _record_entries(records: Sequence[Any], column: str | None, where: str) -> list[Entry]:
+    """Of a list of texts, or of objects that all have the same key for the prompt."""
     if all(isinstance(record, str) for record in records):
         if records and column is not None:
             raise PromptError(f"The column {column!r} was named, but {where} holds texts alone; leave it out.")
@@ -108,7 +101,7 @@ def record_entries(records: Sequence[object], column: str | None, where: str) ->
         keys.update(dict.fromkeys(record))
     prompt, category = choose_columns(list(keys), column, where)
     entries: list[Entry] = []
-    for number, record in enumerate(cast("Sequence[dict[str, object]]", records), start=1):
+    for number, record in enumerate(records, start=1):
         if prompt not in record:
             raise PromptError(f"Item {number} of {where} has no {prompt!r}, under which others have their prompt.")
         entries.append((record[prompt], None if category is None else record.get(category)))
@@ -119,7 +112,7 @@ def _grouped(groups: dict[str, list[object]], column: str | None, where: str) ->
     entries: list[Entry] = []
     for key, records in groups.items():
         group = key if len(groups) > 1 else None
-        found = record_entries(records, column, f"the list {key!r} of {where}")
+        found = _record_entries(records, column, f"the list {key!r} of {where}")
         entries += [(prompt, group if category is None else category) for prompt, category in found]
     return entries
 

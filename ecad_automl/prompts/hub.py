@@ -61,11 +61,11 @@ def load_entries(source: HubId | Path, column: str | None, split: str | None) ->
         HubError: the data set cannot be loaded.
         PromptError: ``datasets`` is missing, or column or split is not there.
     """
+    where = f"The data set {source.repo!r}" if isinstance(source, HubId) else f"The data set {source}"
     try:
         import datasets
     except ImportError as error:
-        raise PromptError(f"The data set {_shown(source)} needs the package datasets; {INSTALL}.") from error
-    where = f"the data set {_shown(source)}"
+        raise PromptError(f"{where} needs the package datasets; {INSTALL}.") from error
     try:
         if isinstance(source, Path):
             splits = datasets.load_dataset(str(source))
@@ -73,9 +73,13 @@ def load_entries(source: HubId | Path, column: str | None, split: str | None) ->
             splits = datasets.load_dataset(source.repo, name=source.config, revision=source.revision)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, datasets.exceptions.DatasetsError) as error:
         # load_dataset reports what is missing, damaged or out of reach by any of these.
-        raise _not_loaded(where, error) from error
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise HubError(
+            f"{where} could not be loaded ({reason}); check its name and the connection to the hub, or download its "
+            "file and name that."
+        ) from error
     chosen = _choose_split(list(splits), split, where)
-    prompt, category = choose_columns(splits[chosen].column_names, column, _upper(where))
+    prompt, category = choose_columns(splits[chosen].column_names, column, where)
     data = splits[chosen].select_columns([prompt] if category is None else [prompt, category])
     texts = list(data[prompt])
     categories = [None] * len(texts) if category is None else _named(data, category)
@@ -102,7 +106,7 @@ def _choose_split(names: Sequence[str], split: str | None, where: str) -> str:
     if split is None and len(names) == 1:
         return names[0]
     wrong = "needs a split" if split is None else f"has no split {split!r}"
-    raise PromptError(f"{_upper(where)} {wrong}; name one of {', '.join(names)}.")
+    raise PromptError(f"{where} {wrong}; name one of {', '.join(names)}.")
 
 
 def _named(data: Any, category: str) -> list[object]:
@@ -125,19 +129,3 @@ def _with_commit(source: HubId | Path, files: object) -> str:
         + (f":{source.config}" if source.config is not None else "")
         + (f"@{revision}" if revision is not None else "")
     )
-
-
-def _shown(source: HubId | Path) -> str:
-    return repr(source.repo) if isinstance(source, HubId) else str(source)
-
-
-def _not_loaded(where: str, error: Exception) -> HubError:
-    reason = " ".join(str(error).split())[:300].rstrip(".")
-    return HubError(
-        f"{_upper(where)} could not be loaded ({reason}); check its name and the connection to the hub, "
-        "or download its file and name that."
-    )
-
-
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecad_automl.errors import PromptError
-from ecad_automl.prompts.entries import Table, record_entries, table_entries
+from ecad_automl.prompts.entries import Table, entries_of
 from ecad_automl.prompts.prompt_set import Entry, shown
 
 #: What a file holds: a table, or a JSON value.
@@ -33,16 +33,22 @@ class PublishedForm:
         suffix: of its file.
         form: what the file holds, in words.
         matches: whether something has the form.
-        entries: prompts and categories of something that has the form; the text says where it is from.
+        column: of the prompts, or their key.
         telling: whether something can hardly be another set of the same form; None where nothing else has the form.
+        entries: prompts and categories, where they are not simply those of the column.
     """
 
     name: str
     suffix: str
     form: str
     matches: Callable[[Content], bool]
-    entries: Callable[[Content, str], list[Entry]]
+    column: str = "prompt"
     telling: Callable[[Content], bool] | None = None
+    entries: Callable[[Content, str], list[Entry]] | None = None
+
+    def read(self, content: Content, where: str) -> list[Entry]:
+        """Prompts and categories of something that has the form; the text says where it is from."""
+        return entries_of(content, self.column, where) if self.entries is None else self.entries(content, where)
 
 
 def published_names() -> list[str]:
@@ -78,7 +84,7 @@ def recognize(suffix: str, content: Content) -> PublishedForm | None:
 def _image_reward_rows(table: Table, where: str) -> list[Entry]:
     """Rows are images or pairs of images; the first of each prompt id counts."""
     firsts: dict[object, Entry] = {}
-    for prompt_id, entry in zip(table.columns["prompt_id"], table_entries(table, "prompt", where), strict=True):
+    for prompt_id, entry in zip(table.columns["prompt_id"], entries_of(table, "prompt", where), strict=True):
         firsts.setdefault(prompt_id, entry)
     return list(firsts.values())
 
@@ -140,46 +146,40 @@ def _is_mjhq(content: Content) -> bool:
     )
 
 
-def _has_mjhq_categories(content: Content) -> bool:
-    return {str(item["category"]) for item in content.values()} <= MJHQ_CATEGORIES
-
-
 FORMS = (
     PublishedForm(
         "imagerewarddb",
         ".parquet",
         "columns prompt_id, prompt and classification, a row per image or pair",
         lambda content: isinstance(content, Table) and set(content.names) >= _IMAGE_REWARD_COLUMNS,
-        _image_reward_rows,
+        entries=_image_reward_rows,
     ),
     PublishedForm(
         "imagerewarddb",
         ".json",
         "a list of objects with id, such as 005695-0057, and prompt",
         _is_image_reward_list,
-        lambda content, where: record_entries(content, "prompt", where),
     ),
     PublishedForm(
         "drawbench",
         ".csv",
         "columns Prompts and Category",
         _are_columns(("Prompts", "Category")),
-        lambda content, where: table_entries(content, "Prompts", where),
+        column="Prompts",
     ),
     PublishedForm(
         "parti",
         ".tsv",
         "columns Prompt, Category, Challenge and Note, unquoted",
         _are_columns(PARTI_COLUMNS),
-        lambda content, where: table_entries(content, "Prompt", where),
+        column="Prompt",
     ),
-    PublishedForm("coco", ".json", "an object with images and annotations that have captions", _is_coco, _coco),
+    PublishedForm("coco", ".json", "an object with images and annotations that have captions", _is_coco, entries=_coco),
     PublishedForm(
         "mjhq",
         ".json",
         "an object of objects with category and prompt by id",
         _is_mjhq,
-        lambda content, where: record_entries(list(content.values()), "prompt", where),
-        telling=_has_mjhq_categories,
+        telling=lambda content: {str(item["category"]) for item in content.values()} <= MJHQ_CATEGORIES,
     ),
 )

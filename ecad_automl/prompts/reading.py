@@ -7,31 +7,16 @@ from pathlib import Path
 
 from ecad_automl.errors import PromptError
 from ecad_automl.files.paths import expand_home
-from ecad_automl.prompts.entries import (
-    CATEGORY_COLUMNS,
-    PROMPT_COLUMNS,
-    Table,
-    json_entries,
-    record_entries,
-    table_entries,
-)
-from ecad_automl.prompts.files import (
-    parse_table,
-    read_json,
-    read_json_lines,
-    read_lines,
-    read_parquet,
-    read_text,
-)
+from ecad_automl.prompts.entries import CATEGORY_COLUMNS, PROMPT_COLUMNS, entries_of
+from ecad_automl.prompts.files import parse_table, read_json, read_json_lines, read_lines, read_parquet, read_text
 from ecad_automl.prompts.hub import HubId, fetch_file, load_entries, parse_hub_id
-from ecad_automl.prompts.prompt_set import Entry, PromptSet, collect
+from ecad_automl.prompts.prompt_set import PromptSet, collect
 from ecad_automl.prompts.published import PARTI_COLUMNS, Content, published_names, recognize, with_suffix
 
 #: Suffixes of files that can be read.
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
-
 
 #: Where published sets are on the hub: the data set, and its files by split, the usual one last; None where there are
 #: no splits. Files are read rather than the data set loaded: that of ImageRewardDB is a script with images, that of
@@ -59,7 +44,7 @@ def read_prompt_set(
     - ``FILE``: ``.txt`` or without a suffix (a prompt per line; blank lines and lines that start with ``#`` are
       skipped), ``.json``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``. Where the form is unmistakably that of a
       published set and no column is named, it is read as that set. For JSON see
-      :func:`~ecad_automl.prompts.entries.json_entries`;
+      :func:`~ecad_automl.prompts.entries.entries_of`;
     - ``FOLDER``: a data set of parquet, CSV or JSON files, by ``datasets.load_dataset``;
     - ``NAME`` or ``NAME@REVISION``: a published set from the hub;
     - ``OWNER/NAME``, with ``@REVISION`` and ``:CONFIG`` where needed: a data set of the hub.
@@ -136,7 +121,7 @@ def _read_published(name: str, path: Path, source: str) -> PromptSet:
     content = _content(path, None)
     if not form.matches(content):
         raise PromptError(f"{source} is not {name!r} as it is published; {form.form} is expected.")
-    return collect(name, source, form.entries(content, source))
+    return collect(name, source, form.read(content, source))
 
 
 def _read_published_from_hub(name: str, revision: str | None, column: str | None, split: str | None) -> PromptSet:
@@ -165,8 +150,8 @@ def _read_file(path: Path, column: str | None) -> PromptSet:
     content = _content(path, column)
     form = recognize(suffix, content) if column is None else None
     if form is not None:
-        return collect(form.name, str(path), form.entries(content, str(path)))
-    return collect(path.stem, str(path), _entries(content, column, suffix, str(path)))
+        return collect(form.name, str(path), form.read(content, str(path)))
+    return collect(path.stem, str(path), entries_of(content, column, str(path)))
 
 
 def _content(path: Path, column: str | None) -> Content:
@@ -185,15 +170,6 @@ def _content(path: Path, column: str | None) -> Content:
     # PartiPrompts has a prompt that begins with quotes, which are part of it.
     parti = tuple(text.partition("\n")[0].split("\t")) == PARTI_COLUMNS
     return parse_table(text, path, _DELIMITERS[suffix], quoted=not (suffix == ".tsv" and parti))
-
-
-def _entries(content: Content, column: str | None, suffix: str, where: str) -> list[Entry]:
-    if isinstance(content, Table):
-        return table_entries(content, column, where)
-    if suffix == ".json":
-        return json_entries(content, column, where)
-    assert isinstance(content, list)
-    return record_entries(content, column, where)
 
 
 def _is_path(text: str) -> bool:
