@@ -107,10 +107,8 @@ class Fleet:
             left = None if math.isinf(until) else max(0.0, until - time.monotonic())
             calls = {id(member.call): member for member in self._members if member.call is not None}
             over = self._engine.ready([member.call for member in calls.values()], left)
-            for call in over:
-                outcome = self._collect(calls[id(call)])
-                if outcome is not None:
-                    found.append(outcome)
+            outcomes = [self._collect(calls[id(call)]) for call in over]
+            found += [outcome for outcome in outcomes if outcome is not None]
             found += self._end_overdue()
             self._assign()
             if not over and time.monotonic() >= end:

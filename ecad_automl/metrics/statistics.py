@@ -82,16 +82,7 @@ class FeatureStatistics:
         return self.scatter / (self.count - 1)
 
     def merge(self, other: FeatureStatistics) -> FeatureStatistics:
-        """Statistics of both sets together (Chan et al. 1979, updating formulae for sample variances).
-
-        Raises:
-            EvaluationError: the features differ in number.
-        """
-        if self.mean.shape != other.mean.shape:
-            raise EvaluationError(
-                f"Statistics of {len(self.mean)} and of {len(other.mean)} features cannot be merged; take both from "
-                "the same layer of the same network."
-            )
+        """Statistics of both sets together (Chan et al. 1979, updating formulae for sample variances)."""
         count = self.count + other.count
         apart = other.mean - self.mean
         between = np.outer(apart, apart) * (self.count * other.count / count)

@@ -158,8 +158,6 @@ def test_features_of_another_shape_are_refused(bad: Features) -> None:
 def test_features_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(EvaluationError, match="NaN or infinite"):
         FeatureStatistics.from_features([[0.0, np.nan]])
-    with pytest.raises(EvaluationError, match="cannot be merged"):
-        statistics(3, 4).merge(statistics(3, 5))
 
 
 def test_statistics_survive_their_file(tmp_path: Path) -> None:

@@ -17,25 +17,17 @@ class BatchSize:
     """
 
     def __init__(self, size: int, limit: int | None = None) -> None:
-        limit = size if limit is None else limit
-        if not 1 <= size <= limit:
-            raise EvaluationError(f"The batch size is {size} of at most {limit}; at least 1 image per call is needed.")
-        self._size = size
-        self._limit = limit
-
-    @property
-    def size(self) -> int:
-        """Images of the next call."""
-        return self._size
-
-    @property
-    def settled(self) -> bool:
-        """Whether it will not grow any more."""
-        return self._size == self._limit
+        self._limit = size if limit is None else limit
+        if not 1 <= size <= self._limit:
+            raise EvaluationError(
+                f"The batch size is {size} of at most {self._limit}; at least 1 image per call is needed."
+            )
+        #: Images of the next call.
+        self.size = size
 
     def fitted(self) -> None:
         """A whole batch of this size went through."""
-        self._size = min(2 * self._size, self._limit)
+        self.size = min(2 * self.size, self._limit)
 
     def did_not_fit(self) -> None:
         """The device had too little memory.
@@ -43,9 +35,9 @@ class BatchSize:
         Raises:
             EvaluationError: for a single image.
         """
-        if self._size == 1:
+        if self.size == 1:
             raise EvaluationError(
                 "The device has too little memory for a single image; free memory, or use a smaller size or dtype."
             )
-        self._size //= 2
-        self._limit = self._size
+        self.size //= 2
+        self._limit = self.size

@@ -133,7 +133,7 @@ def compare(
                     observer.message(f"The device has too little memory; going on with {batch.size} images per call.")
                     continue
                 start += len(items)
-                if len(items) == batch.size and not batch.settled:
+                if len(items) == batch.size:
                     batch.fitted()
 
 

@@ -31,14 +31,7 @@ def set_distances(
     ledger: Ledger,
     reference: FeatureStatistics | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Distances by metric, then run.
-
-    Args:
-        runs: their names, beside the uncached one.
-        sample: prompts and seeds.
-        judge: the metrics; those of single images are left out.
-        ledger: holds the features.
-        reference: what the runs are compared with; the uncached run if None.
+    """Distances by metric, then run, from the reference; from the uncached run where there is none.
 
     Raises:
         EvaluationError: there are fewer than two images.
@@ -51,8 +44,8 @@ def set_distances(
 
         uncached = statistics(UNCACHED)
         base = reference or uncached
-        found[metric] = {run: frechet_distance(statistics(run), base) for run in runs}
-        found[metric] = {UNCACHED: 0.0 if base is uncached else frechet_distance(uncached, base), **found[metric]}
+        of_uncached = {UNCACHED: 0.0 if base is uncached else frechet_distance(uncached, base)}
+        found[metric] = of_uncached | {run: frechet_distance(statistics(run), base) for run in runs}
     return found
 
 
@@ -127,15 +120,6 @@ def _dataset(folder: Path, files: Sequence[Path]) -> str:
     return f"{folder.resolve().name}-{digest.hexdigest()[:12]}"
 
 
-def _check_pixels(file: Path, size: tuple[int, int]) -> None:
-    """Before any pixel is unpacked: a small file can claim to be a very large picture."""
-    if size[0] * size[1] > _MOST_PIXELS:
-        raise FileError(
-            f"The picture {file} has {size[0]} x {size[1]} pixels, more than the {_MOST_PIXELS} that are read; remove "
-            "it or make it smaller."
-        )
-
-
 def _pictures(files: Sequence[Path], side: int) -> Iterator[tuple[int, Tensor]]:
     """How many are read, and the latest of them as ``(n, 3, side, side)`` in [0, 1]."""
     import numpy as np
@@ -147,7 +131,11 @@ def _pictures(files: Sequence[Path], side: int) -> Iterator[tuple[int, Tensor]]:
         for file in files[start : start + _BATCH]:
             try:
                 with Image.open(file) as picture:
-                    _check_pixels(file, picture.size)
+                    if picture.width * picture.height > _MOST_PIXELS:  # a small file can claim to be a very large one
+                        raise FileError(
+                            f"The picture {file} has {picture.width} x {picture.height} pixels, more than the "
+                            f"{_MOST_PIXELS} that are read; remove it or make it smaller."
+                        )
                     fitted = ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 raise FileError(f"The picture {file} cannot be read ({error}); remove or restore it.") from error

@@ -150,7 +150,8 @@ def test_batches_that_do_not_fit_are_halved(
         run(tiny_model, every(tiny_model, 2), sample, Judge({"brightness": Brightness()}), ledger, noted, batch=batch)
         assert not np.isnan(ledger.scores("every-2", "brightness", sample.items)).any()
     assert batch.size == 2
-    assert batch.settled
+    batch.fitted()
+    assert batch.size == 2  # it grows no more
     assert sizes == [1, 1, 2, 2] + [2, 2] * 3 + [1, 1]
     assert any("2 images per call" in text for text in noted.messages)
 
