@@ -5,22 +5,15 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ecad_automl.errors import EcadError
 from ecad_automl.execution.protocol import Failure, Floats, Outcome, Task
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-
-class Scorer(Protocol):
-    """The part of :class:`~ecad_automl.judging.evaluation.Evaluator` that tasks need."""
-
-    notes: list[str]
-
-    def scores(self, schedule: Schedule, images: tuple[int, ...]) -> dict[str, Floats]:
-        """``(n,)`` scores of some images by each metric."""
-        ...
+if TYPE_CHECKING:
+    from ecad_automl.judging.evaluation import Evaluator
 
 
 class Worker:
@@ -33,7 +26,7 @@ class Worker:
         name: stands in outcomes.
     """
 
-    def __init__(self, scorer: Scorer, layout: Layout, steps: int, name: str = "") -> None:
+    def __init__(self, scorer: Evaluator, layout: Layout, steps: int, name: str = "") -> None:
         self._scorer = scorer
         self._layout = layout
         self._steps = steps

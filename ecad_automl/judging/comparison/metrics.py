@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +16,13 @@ from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_sco
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ecad_automl.metrics import InceptionFeatures
+
 #: The run that all others are compared with.
 UNCACHED = "uncached"
 
 FID = "fid"
 LATENT_DISTANCE = "latent-distance"
-
-
-class FeatureExtractor(Protocol):
-    """Gives each image a vector, over whose distribution a metric of sets is taken."""
-
-    @property
-    def resize(self) -> str:
-        """How it brings images to its size, by name."""
-        ...
-
-    @property
-    def weights(self) -> tuple[Weights, ...]:
-        """What the vectors depend on beside."""
-        ...
-
-    def features(self, images: Tensor) -> NDArray[np.float32]:
-        """``(n, d)`` from ``(n, 3, h, w)`` in [0, 1]."""
-        ...
 
 
 #: What is found of ``n`` images: scores ``(n,)`` and vectors ``(n, d)``, by metric.
@@ -64,7 +48,7 @@ class Judge:
     """
 
     rewards: Mapping[str, Reward | PairedReward] = field(default_factory=dict)
-    extractors: Mapping[str, FeatureExtractor] = field(default_factory=dict)
+    extractors: Mapping[str, InceptionFeatures] = field(default_factory=dict)
     latents: bool = False
 
     @property
@@ -142,13 +126,13 @@ def load_judge(names: Sequence[str], *, device: str | None = None) -> Judge:
     if repeated := next((name for name in names if list(names).count(name) > 1), None):
         raise EvaluationError(f"The metric {repeated!r} is named twice; name each once.")
     rewards: dict[str, Reward | PairedReward] = {}
-    extractors: dict[str, FeatureExtractor] = {}
+    extractors: dict[str, InceptionFeatures] = {}
     kinds = [name.partition("=")[0] for name in names]
     for name, kind in zip(names, kinds, strict=True):
         # Which weights a metric has is told beside it; a name need say it only where there are several of a kind.
         called = kind if kinds.count(kind) == 1 else name
         if kind == FID:
-            from ecad_automl.metrics.inception import InceptionFeatures
+            from ecad_automl.metrics import InceptionFeatures
 
             extractors[called] = InceptionFeatures(name.partition("=")[2] or None, device=device)
         elif name != LATENT_DISTANCE:

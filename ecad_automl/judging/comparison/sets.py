@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from ecad_automl.errors import EvaluationError, FileError
 from ecad_automl.judging.comparison.ledger import Ledger
-from ecad_automl.judging.comparison.metrics import UNCACHED, FeatureExtractor, Judge
+from ecad_automl.judging.comparison.metrics import UNCACHED, Judge
 from ecad_automl.judging.comparison.runner import Sample
-from ecad_automl.metrics import FeatureStatistics, StatisticsOrigin, frechet_distance
+from ecad_automl.metrics import FeatureStatistics, InceptionFeatures, StatisticsOrigin, frechet_distance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +56,7 @@ def statistics_folder() -> Path:
 
 def folder_statistics(
     folder: Path,
-    extractor: FeatureExtractor,
+    extractor: InceptionFeatures,
     size: tuple[int, int],
     keep: Path,
     progress: Callable[[int, int], object] | None = None,
@@ -99,7 +99,7 @@ def folder_statistics(
     return total
 
 
-def read_statistics(path: Path, extractor: FeatureExtractor, size: tuple[int, int]) -> FeatureStatistics:
+def read_statistics(path: Path, extractor: InceptionFeatures, size: tuple[int, int]) -> FeatureStatistics:
     """Statistics from a file that :func:`folder_statistics` kept, checked to be of this resolution and these weights.
 
     Raises:
@@ -108,7 +108,7 @@ def read_statistics(path: Path, extractor: FeatureExtractor, size: tuple[int, in
     return FeatureStatistics.load(path, _origin(unquote(path.stem.partition("@")[0]), size[0], extractor))
 
 
-def _origin(dataset: str, resolution: int, extractor: FeatureExtractor) -> StatisticsOrigin:
+def _origin(dataset: str, resolution: int, extractor: InceptionFeatures) -> StatisticsOrigin:
     return StatisticsOrigin(dataset, resolution, extractor.resize, extractor.weights[0].digest)
 
 
