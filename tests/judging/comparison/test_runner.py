@@ -77,7 +77,7 @@ def test_the_text_encoders_are_away_while_images_are_made_and_back_afterwards(
         there.append(any(getattr(pipe, name) is not None for name in before))
 
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
-        run(any_tiny_model, [], sample, Judge({"brightness": Brightness()}), ledger, noted, sink=look)
+        run(any_tiny_model, {}, sample, Judge({"brightness": Brightness()}), ledger, noted, sink=look)
     assert there
     assert not any(there)
     assert all(getattr(pipe, name) is part for name, part in before.items())
