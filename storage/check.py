@@ -14,7 +14,7 @@ from storage._check_rows import Finding, Rows
 from storage._check_study import CheckedStudy, check_study
 from storage.faults import storage_error, storage_faults
 from storage.location import database_path, is_server, redacted
-from storage.lock import is_locked
+from storage.lock import FileLock
 from storage.sqlite_file import connect_read_only
 from storage.store import Store
 from storage.tables import COLUMNS, check_version
@@ -71,7 +71,7 @@ def check_database(location: str | Path) -> CheckedFile:
         raise StorageError(f"There is no study database at {path}; check the path.")
     if not path.stat().st_size:
         raise StorageError(f"The study database {path} is empty; restore it from a copy.")
-    searching = is_locked(path)
+    searching = FileLock(path).is_held()
     try:
         connection = connect_read_only(path)
     except _DATABASE_ERRORS as error:

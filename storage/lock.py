@@ -22,18 +22,7 @@ _POLL = 0.5
 
 
 class WriterLock(Protocol):
-    """The right to drive searches, while the block of :func:`writer_lock` lasts."""
-
-    def ensure(self) -> None:
-        """Make sure that it is still held, and get it back where a broken connection has lost it.
-
-        Raises:
-            StorageError: another process has it by now.
-        """
-
-
-class Lock(WriterLock, Protocol):
-    """A lock before and after it is held.
+    """The right to drive searches, while the block of :func:`writer_lock` lasts.
 
     Attributes:
         advice: what to do where another one has it.
@@ -46,6 +35,13 @@ class Lock(WriterLock, Protocol):
 
     def release(self) -> None:
         """Give it back, if it is held."""
+
+    def ensure(self) -> None:
+        """Make sure that it is still held, and get it back where a broken connection has lost it.
+
+        Raises:
+            StorageError: another process has it by now.
+        """
 
 
 @contextmanager
@@ -74,17 +70,14 @@ def writer_lock(
     Raises:
         StorageError: another process holds the lock, the file cannot be made, or the server cannot be reached.
     """
-    lock: Lock
+    lock: WriterLock
     if is_server(location):
         from storage.server_lock import ServerLock
 
         lock = ServerLock(location, study or "")
-    elif fcntl is None:
-        yield _NoLock()
-        return
     else:
         lock = FileLock(database_path(location))
-    with hold(lock, wait=wait, waiting=waiting):
+    with hold(lock, wait, waiting):
         yield lock
 
 
@@ -99,47 +92,21 @@ def table_lock(location: str | Path, wait: float) -> AbstractContextManager[None
         return nullcontext()
     from storage.server_lock import ServerLock
 
-    return hold(ServerLock(location, "", schema=True), wait=wait)
-
-
-def is_locked(database: Path) -> bool:
-    """Whether a search holds the lock of a SQLite file, which is left as it is; False where nothing is locked.
-
-    Args:
-        database: the file.
-    """
-    if fcntl is None:
-        return False
-    try:
-        handle = os.open(database.with_name(f"{database.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return hold(ServerLock(location, "", schema=True), wait)
 
 
 @contextmanager
-def hold(lock: Lock, *, wait: float = 0.0, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Hold a lock while the block lasts; see :func:`writer_lock`.
-
-    Raises:
-        StorageError: another process holds it.
-    """
+def hold(lock: WriterLock, wait: float = 0.0, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Hold a lock while the block lasts; see :func:`writer_lock`."""
     deadline = time.monotonic() + wait
-    told = waiting is None
     try:
         while (busy := lock.acquire()) is not None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise StorageError(f"{busy}; {lock.advice}.")
-            if not told and waiting is not None:
+            if waiting is not None:
                 waiting(f"{busy}; waiting for it to end.")
-                told = True
+                waiting = None
             time.sleep(min(_POLL, left))
         yield
     finally:
@@ -147,7 +114,7 @@ def hold(lock: Lock, *, wait: float = 0.0, waiting: Callable[[str], object] | No
 
 
 class FileLock:
-    """A lock file beside a database.
+    """A lock file beside a database; the kernel takes it from no living process.
 
     Args:
         database: the file that it stands for.
@@ -161,12 +128,12 @@ class FileLock:
         self._handle: int | None = None
 
     def acquire(self) -> str | None:
-        """Try to get it; see :class:`Lock`.
+        """Try to get it; see :class:`WriterLock`.
 
         Raises:
             StorageError: the file cannot be made.
         """
-        while True:
+        while fcntl is not None:
             try:
                 handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
@@ -189,10 +156,27 @@ class FileLock:
                 os.close(handle)
                 raise
             self._handle = handle
-            return None
+            break
+        return None
+
+    def is_held(self) -> bool:
+        """Whether a search holds it; it is left as it is. False where nothing is locked."""
+        if fcntl is None:
+            return False
+        try:
+            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(handle)
+        return False
 
     def ensure(self) -> None:
-        """Nothing to do: the kernel takes it from no living process."""
+        """Nothing to do."""
 
     def release(self) -> None:
         """Remove the file, and the lock with it."""
@@ -200,11 +184,6 @@ class FileLock:
             self._path.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = None
-
-
-class _NoLock:
-    def ensure(self) -> None:
-        """Nothing to do."""
 
 
 def _is_same_file(handle: int, path: Path) -> bool:

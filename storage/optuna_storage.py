@@ -32,30 +32,27 @@ def open_optuna_storage(location: str | Path, *, busy_seconds: float = BUSY_SECO
         StorageError: the location is no database, is locked, cannot be reached or written, or its tables are of another
             Optuna.
     """
-    if is_server(location):
-        with storage_faults(location), table_lock(location, busy_seconds):
+    with storage_faults(location), table_lock(location, busy_seconds):
+        if is_server(location):
             return _on_server(location, busy_seconds)
-    from sqlalchemy import event
+        from sqlalchemy import event
 
-    path = database_path(location)
-    with storage_faults(path):
-        with closing(sqlite3.connect(path, timeout=busy_seconds)) as connection:
+        with closing(sqlite3.connect(database_path(location), timeout=busy_seconds)) as connection:
             connection.execute("pragma journal_mode = wal").fetchone()
-        storage = _made(path, {"connect_args": {"timeout": busy_seconds}})
+        storage = _made(location, {"connect_args": {"timeout": busy_seconds}})
         event.listen(storage.engine, "connect", _sync_less)
         storage.engine.dispose()  # connections made before the listener
         return storage
 
 
 @contextmanager
-def optuna_storage(location: str | Path, *, served: bool = False) -> Iterator[RDBStorage]:
+def optuna_storage(location: str | Path) -> Iterator[RDBStorage]:
     """Optuna's storage for the time of a block; its connections are closed at the end.
 
     Args:
         location: a path or URL.
-        served: make nothing and change nothing by opening it.
     """
-    storage = _served(location) if served else open_optuna_storage(location)
+    storage = open_optuna_storage(location)
     try:
         yield storage
     finally:
@@ -74,20 +71,18 @@ def open_served_storage(location: str | Path) -> RDBStorage:
     """
     from storage._page_storage import PageStorage
 
+    def served(make: Callable[..., RDBStorage] | None = None) -> RDBStorage:
+        if is_server(location):
+            return _on_server(location, BUSY_SECONDS, as_it_is=True, make=make)
+        return _made(location, {"connect_args": {"timeout": BUSY_SECONDS}}, as_it_is=True, make=make)
+
     with storage_faults(location):
-        return _served(location, make=partial(PageStorage, _served(location)))
-
-
-def _served(location: str | Path, make: Callable[..., RDBStorage] | None = None) -> RDBStorage:
-    """A storage for which nothing is made or changed."""
-    if is_server(location):
-        return _on_server(location, as_it_is=True, make=make)
-    return _made(location, {"connect_args": {"timeout": BUSY_SECONDS}}, as_it_is=True, make=make)
+        return served(partial(PageStorage, served()))
 
 
 def _on_server(
     location: str | Path,
-    busy_seconds: float = BUSY_SECONDS,
+    busy_seconds: float,
     *,
     as_it_is: bool = False,
     make: Callable[..., RDBStorage] | None = None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,9 +55,6 @@ class EvaluationRecord:
     feasible: bool = True
     created: str = field(default_factory=now)
 
-    def __post_init__(self) -> None:
-        _finite(self, "gmacs", "reward", "reward_drop", "seconds")
-
 
 @dataclass(frozen=True)
 class BaselineRecord:
@@ -87,9 +83,6 @@ class BaselineRecord:
     seconds: float = 0.0
     latency_ms: float | None = None
     created: str = field(default_factory=now)
-
-    def __post_init__(self) -> None:
-        _finite(self, "gmacs", "reward", "reward_drop", "seconds")
 
 
 @dataclass(frozen=True)
@@ -147,25 +140,11 @@ class ConfirmationRecord:
     seconds: float = 0.0
     created: str = field(default_factory=now)
 
-    def __post_init__(self) -> None:
-        _finite(self, "gmacs", "seconds")
-
 
 def pack_scores(scores: Scores) -> bytes:
-    """Scores as bytes: one line of JSON with the metrics and their lengths, then all scores as little-endian float32.
-
-    Raises:
-        StorageError: a metric's scores are not one row of numbers.
-    """
-    arrays = {name: np.asarray(values) for name, values in scores.items()}
-    for name, values in arrays.items():
-        if values.ndim != 1 or values.dtype.kind not in "fiub":
-            raise StorageError(
-                f"The scores of {name!r} have the shape {values.shape} and dtype {values.dtype}, but one number per "
-                "image is needed."
-            )
-    header = json.dumps({name: len(values) for name, values in arrays.items()})
-    return header.encode() + b"\n" + b"".join(values.astype("<f4").tobytes() for values in arrays.values())
+    """Scores as bytes: a line of JSON with the metrics and their lengths, then all scores as little-endian float32."""
+    header = json.dumps({name: len(values) for name, values in scores.items()})
+    return header.encode() + b"\n" + b"".join(np.asarray(values, "<f4").tobytes() for values in scores.values())
 
 
 def unpack_scores(data: bytes | None) -> dict[str, NDArray[np.float32]]:
@@ -188,10 +167,3 @@ def unpack_scores(data: bytes | None) -> dict[str, NDArray[np.float32]]:
         raise StorageError(f"Per-image scores in the study database are damaged ({error}); evaluate again.") from error
     ends = np.cumsum(list(lengths.values()), dtype=int).tolist()
     return {name: numbers[end - length : end] for (name, length), end in zip(lengths.items(), ends, strict=True)}
-
-
-def _finite(record: EvaluationRecord | BaselineRecord | ConfirmationRecord, *names: str) -> None:
-    for name in names:
-        value = getattr(record, name)
-        if not math.isfinite(value):
-            raise StorageError(f"A record has {value!r} for {name!r}, but a finite number is needed; check the reward.")

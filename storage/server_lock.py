@@ -56,7 +56,8 @@ class ServerLock:
         with storage_faults(self._location):
             if self._connection is None:
                 self._connection = self._engine.connect()
-            if self._try(self._connection):
+            key = int.from_bytes(self._digest, signed=True)
+            if self._connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar():
                 return None
             return f"Another search ({self._holder(self._connection)}) is {self._what}"
 
@@ -101,10 +102,6 @@ class ServerLock:
             with suppress(SQLAlchemyError):
                 self._connection.close()
             self._connection = None
-
-    def _try(self, connection: Connection) -> bool:
-        key = int.from_bytes(self._digest, signed=True)
-        return bool(connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar())
 
     def _holder(self, connection: Connection) -> str:
         """Who has it, as far as the server tells."""

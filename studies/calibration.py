@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,23 +22,10 @@ _DRIFT = "drift"
 _DRIFT_IMAGES = 16
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What a search knows before its first candidate.
-
-    Args:
-        drift: of every slot in the uncached run.
-        scale: rewards of the uncached and of the cheapest run.
-    """
-
-    drift: Drift
-    scale: Scale
-
-
 def calibrate(
     evaluator: Evaluator, layout: Layout, store: Store, study: str, cost: Cost, *, progress: Callable[[str], object]
-) -> Calibration:
-    """Measure, or read from the store, all that the search compares with.
+) -> tuple[Drift, Scale]:
+    """The drift of every slot, and the scale of rewards: measured, or read from the store, with all to compare with.
 
     The uncached images are always generated, since candidates are compared with them; everything else only once.
 
@@ -85,7 +71,7 @@ def calibrate(
             progress("cheapest schedule")
             record = _keep(store, study, ALL_REUSE, schedule, evaluator.evaluate(schedule), metric, cost)
         floor = record.reward
-    return Calibration(drift, Scale(uncached.reward, floor, cost.of_steps(steps)))
+    return drift, Scale(uncached.reward, floor, cost.of_steps(steps))
 
 
 def _keep(

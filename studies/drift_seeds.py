@@ -15,8 +15,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecad_automl.errors import StudyError
-
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
@@ -91,21 +89,13 @@ def drift_optimal_seeds(
     Returns:
         ``(k, steps, slots)`` bool, of descending MACs, all distinct; ``k`` is ``count`` unless there are not that many
         optimal schedules.
-
-    Raises:
-        StudyError: an array has the wrong shape, or values that are negative or not finite.
     """
-    drift = np.asarray(drift, dtype=np.float64)
-    if drift.ndim != 3 or drift.shape[1] != drift.shape[2] or 0 in drift.shape:
-        raise StudyError(f"The drift has the shape {drift.shape}; it must be (slots, steps, steps).")
     slots, steps, _ = drift.shape
-    macs = _checked("slot MACs", slot_macs, slots)
+    macs = np.asarray(slot_macs, dtype=np.float64)
     if not macs.any():
         macs = np.ones(slots)
-    error = reuse_error(_checked("drift", drift.ravel(), drift.size).reshape(drift.shape))
+    error = reuse_error(np.asarray(drift, dtype=np.float64))
     _, group = np.unique(np.arange(slots) if groups is None else np.asarray(groups), return_inverse=True)
-    if len(group) != slots:
-        raise StudyError(f"There are groups for {len(group)} slots, but drifts of {slots}; one for each is needed.")
     together = np.stack([error[group == index].sum(axis=0) for index in range(group.max() + 1)])
     targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * macs.sum() * steps
     group_macs = np.bincount(group, weights=macs).astype(np.float64)
@@ -153,9 +143,6 @@ def mixed_drift_seeds(drift: Floats, slot_macs: ArrayLike, component_index: Arra
 
     Returns:
         ``(k, steps, slots)`` bool, distinct; ``k`` is ``count``, or less where kinds coincide.
-
-    Raises:
-        StudyError: as :func:`drift_optimal_seeds`.
     """
     shared = drift_optimal_seeds(drift, slot_macs, -(-count * 4 // 7), np.zeros(len(drift), dtype=np.intp))
     by_component = drift_optimal_seeds(drift, slot_macs, -(-count * 2 // 7) + 1, component_index)
@@ -171,16 +158,7 @@ def _distinct(seeds: Bits) -> Bits:
 
 
 def _at_budgets(error: Floats, macs: Floats, targets: Floats) -> Bits:
-    """Optimal schedules near each of ``(n,)`` target MACs, by bisection on the price.
-
-    Args:
-        error: ``(slots, steps, steps + 1)``.
-        macs: ``(slots,)``.
-        targets: ``(n,)``.
-
-    Returns:
-        ``(n, steps, slots)``.
-    """
+    """``(n, steps, slots)``: optimal schedules near each of ``(n,)`` target MACs, by bisection on the price."""
 
     def paths(log_price: Floats) -> Bits:
         """For ``(n,)`` prices: ``(n, steps, slots)``."""
@@ -210,12 +188,3 @@ def _error_bounds(error: Floats) -> tuple[float, float]:
     """The least and the greatest positive error; 1 where there is none."""
     positive = error[np.isfinite(error) & (error > 0)]
     return (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
-
-
-def _checked(what: str, values: ArrayLike, length: int) -> Floats:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != (length,):
-        raise StudyError(f"The {what} have the shape {array.shape}; ({length},) is needed.")
-    if not np.isfinite(array).all() or (array < 0).any():
-        raise StudyError(f"The {what} hold values that are negative or not finite; measure them again.")
-    return array

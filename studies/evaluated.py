@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Protocol
 
 from ecad_automl.errors import StorageError
@@ -22,14 +23,12 @@ class Costly(Protocol):
         """Milliseconds for one image; lower is better. None where nobody measured or modeled them."""
 
 
-def minimizes_latency(identity: Mapping[str, Any]) -> bool:
-    """Whether a study of this identity minimizes latency; those that say nothing of it minimize MACs."""
-    return "cost" in identity
-
-
 def study_cost(identity: Mapping[str, Any]) -> Callable[[Costly], float]:
-    """What a study minimizes: the cost of a record of it, which raises ``StorageError`` where the record lacks it."""
-    return _latency if minimizes_latency(identity) else _gmacs
+    """What a study minimizes: the cost of a record of it, which raises ``StorageError`` where the record lacks it.
+
+    Studies that say nothing of latency minimize MACs.
+    """
+    return _latency if "cost" in identity else attrgetter("gmacs")
 
 
 def study_front(evaluations: Iterable[EvaluationRecord], identity: Mapping[str, Any]) -> list[EvaluationRecord]:
@@ -43,10 +42,6 @@ def study_front(evaluations: Iterable[EvaluationRecord], identity: Mapping[str, 
     cost = study_cost(identity)
     usable = [record for record in evaluations if record.complete and record.feasible]
     return [usable[i] for i in pareto_front([record.reward for record in usable], list(map(cost, usable)))]
-
-
-def _gmacs(record: Costly) -> float:
-    return record.gmacs
 
 
 def _latency(record: Costly) -> float:

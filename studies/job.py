@@ -23,7 +23,6 @@ from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.latency import latency_model
-from studies.prepared import StudySetup
 from studies.search import search_study
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.warm_start import Source, WarmStart, is_started
@@ -121,17 +120,15 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         if known and not is_started(store, job.study):
             WarmStart.from_sources(known, cost, job.init_limit).save(store, job.study)
         return search_study(
-            StudySetup(
-                evaluator=evaluator,
-                layout=layout,
-                store=store,
-                optuna_storage=trials,
-                name=job.study,
-                identity=identity,
-                config=job.config,
-                cost=cost,
-                constraints=[constraint for constraint, _ in job.constraints],
-            ),
+            evaluator=evaluator,
+            layout=layout,
+            store=store,
+            optuna_storage=trials,
+            name=job.study,
+            identity=identity,
+            config=job.config,
+            cost=cost,
+            constraints=[constraint for constraint, _ in job.constraints],
             observer=observer,
             executor=_workers(job),
             after_generation=Backups(job.storage, job.backup_every).after_generation,

@@ -47,11 +47,11 @@ def latency_model(
     if found is None:
         found = _calibrated(model, layout, settings, observer, budget)
         store.save_calibration(study, _NAME, json.dumps(found.to_dict()).encode())
-    where = _place(found)
+    where = _named(found.about.get("device"), found.about.get("machine", {}))
     observer.message(
         f"Latency model: {found.samples} schedules timed on {where}, median error {found.error:.1%} on one left out."
     )
-    here = _place_here(model)
+    here = _named(device_name(next(model.pipe.transformer.parameters()).device), machine())
     if here != where:
         observer.message(f"This is {here}; the study goes on with the latencies of {where}.")
     return found
@@ -81,14 +81,6 @@ def stored_latency_model(layout: Layout, store: Store, study: str) -> LatencyMod
     except ValueError as error:
         raise StorageError(f"The latency model of the study is damaged ({error}); start a new study.") from error
     return LatencyModel.from_dict(layout, data)
-
-
-def _place(model: LatencyModel) -> str:
-    return _named(model.about.get("device"), model.about.get("machine", {}))
-
-
-def _place_here(model: LoadedModel) -> str:
-    return _named(device_name(next(model.pipe.transformer.parameters()).device), machine())
 
 
 def _named(device: object, about: dict[str, object]) -> str:

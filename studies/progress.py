@@ -19,14 +19,18 @@ class Progress:
     Args:
         scale: rewards and costs of interest.
         budget: whole evaluations, by images.
+
+    Attributes:
+        evaluations: schedules evaluated, stopped ones included.
+        images: of them, in units of one whole evaluation.
     """
 
     def __init__(self, scale: Scale, budget: int) -> None:
         self._scale = scale
         self._budget = budget
-        self._evaluations = 0
+        self.evaluations = 0
         self._stopped = 0
-        self._images = 0.0
+        self.images = 0.0
         self._members: Counter[int] = Counter()
         self._front = GrowingFront()
         self._hypervolume: float | None = None
@@ -34,19 +38,9 @@ class Progress:
         self._finished: deque[tuple[float, float]] = deque(maxlen=_LATEST + 1)
 
     @property
-    def evaluations(self) -> int:
-        """Schedules evaluated, stopped ones included."""
-        return self._evaluations
-
-    @property
     def generation(self) -> int:
         """The last one of which a schedule was evaluated; 0 are the seeds."""
         return max(self._members, default=0)
-
-    @property
-    def images(self) -> float:
-        """In units of one whole evaluation."""
-        return self._images
 
     def members(self, generation: int) -> int:
         """How many of a generation were evaluated."""
@@ -63,9 +57,9 @@ class Progress:
             whole: whether the evaluation was not stopped.
             feasible: whether it meets the constraints.
         """
-        self._evaluations += 1
+        self.evaluations += 1
         self._stopped += not whole
-        self._images += share
+        self.images += share
         self._members[generation] += 1
         if not whole or not feasible:
             return
@@ -79,7 +73,7 @@ class Progress:
 
     def tick(self) -> None:
         """Note the time: when candidates begin, and whenever one is done."""
-        self._finished.append((time.monotonic(), self._images))
+        self._finished.append((time.monotonic(), self.images))
 
     def status(self, text: str, accuracy: Accuracy) -> SearchStatus:
         """All of it, for people.
@@ -89,11 +83,11 @@ class Progress:
             accuracy: of the surrogate.
         """
         return SearchStatus(
-            evaluations=self._evaluations,
+            evaluations=self.evaluations,
             budget=self._budget,
             generation=self.generation,
             stopped=self._stopped,
-            images=self._images,
+            images=self.images,
             hypervolume=self._hypervolume,
             best=dict(self._best) if self._hypervolume is not None else {},
             rank_correlation=accuracy.rank_correlation,

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import Executor, LocalExecutor, Outcome, Worker
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.rewards import Constraint
+from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import EvaluationRecord
+from storage import EvaluationRecord, Store
 from studies import attributes
 from studies.breeding import Plan
 from studies.breeding.stale import release
 from studies.calibration import evaluation_record
 from studies.candidates import Candidate, CandidateQueue
+from studies.config import SearchConfig
+from studies.cost import Cost, mac_cost
 from studies.early_stopping import EarlyStopping, Race
 from studies.generations import Generations
 from studies.interrupt import uninterrupted
-from studies.prepared import PreparedStudy, StudySetup, prepare
+from studies.prepared import PreparedStudy, prepare
 from studies.schedule_space import forecast_of
 from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.study import finish, frozen_trial
@@ -39,7 +46,16 @@ _GLANCE = 0.02
 
 
 def search_study(
-    setup: StudySetup,
+    *,
+    name: str,
+    identity: Mapping[str, Any],
+    store: Store,
+    optuna_storage: BaseStorage,
+    evaluator: Evaluator,
+    layout: Layout,
+    config: SearchConfig,
+    cost: Cost | None = None,
+    constraints: Sequence[Constraint] = (),
     observer: SearchObserver | None = None,
     executor: Callable[[], Executor] | None = None,
     after_generation: Callable[[int], str | None] | None = None,
@@ -47,7 +63,15 @@ def search_study(
     """Search a study, over any number of calls, until it holds the images of as many whole evaluations as budgeted.
 
     Args:
-        setup: the study.
+        name: of the study.
+        identity: what its results depend on.
+        store: our tables.
+        optuna_storage: Optuna's, in the same file; nobody else may write to the study meanwhile.
+        evaluator: generates and scores what the calibration needs, and candidates too unless an executor does.
+        layout: the slots of the evaluator's transformer, with MACs.
+        config: the settings.
+        cost: what is minimized; MACs if None.
+        constraints: what schedules must meet to be on the front; the evaluator measures their metrics.
         observer: is told of progress.
         executor: starts what evaluates candidates, once the calibration is done; None has the evaluator do it.
         after_generation: is called with the number of a generation whose figures are stored, as for a backup; what it
@@ -59,11 +83,11 @@ def search_study(
         StorageError: the file cannot be written.
         EvaluationError: no worker can be had.
     """
-    observer = observer or SilentObserver()
-    prepared = prepare(setup, observer)
+    observer, cost = observer or SilentObserver(), cost or mac_cost(layout)
+    prepared = prepare(name, identity, store, optuna_storage, evaluator, layout, config, cost, constraints, observer)
 
     def local() -> Executor:
-        return LocalExecutor(Worker(setup.evaluator, setup.layout, setup.evaluator.settings.steps))
+        return LocalExecutor(Worker(evaluator, layout, evaluator.settings.steps))
 
     with ExitStack() as stack:
         planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))

@@ -63,7 +63,6 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     from storage import Store, open_optuna_storage
     from studies import attributes
     from studies.config import SearchConfig
-    from studies.prepared import StudySetup
     from studies.sampler import ScheduleNSGAIISampler
     from studies.search import search_study
     from studies.trials import evaluated_trials, image_share, values_of
@@ -78,15 +77,13 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     with Store.open(database) as store:
         identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "landscape": cell.landscape}
         search_study(
-            StudySetup(
-                evaluator=evaluator,
-                layout=layout,
-                store=store,
-                optuna_storage=storage,
-                name=cell.landscape,
-                identity=identity,
-                config=config,
-            ),
+            evaluator=evaluator,
+            layout=layout,
+            store=store,
+            optuna_storage=storage,
+            name=cell.landscape,
+            identity=identity,
+            config=config,
             observer=_Follower(progress),
         )
         generations = [

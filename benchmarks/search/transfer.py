@@ -86,7 +86,6 @@ def _run(cell: Cell, work: Path) -> None:
     from storage import Store, open_optuna_storage
     from studies.config import SearchConfig
     from studies.cost import mac_cost
-    from studies.prepared import StudySetup
     from studies.search import search_study
     from studies.study import REWARD
     from studies.warm_start import WarmStart, is_started, read_source
@@ -104,7 +103,7 @@ def _run(cell: Cell, work: Path) -> None:
             kept = initial if cell.kind == FULL else WarmStart(initial.sources, initial.seeds)
             kept.save(store, REWARD)
         config = SearchConfig(evaluations=cell.evaluations, seed=cell.seed)
-        setup = StudySetup(
+        search_study(
             evaluator=evaluator,
             layout=layout,
             store=store,
@@ -113,7 +112,6 @@ def _run(cell: Cell, work: Path) -> None:
             identity=identity,
             config=config,
         )
-        search_study(setup)
     import optuna
 
     study = optuna.load_study(study_name=REWARD, storage=optuna_storage)

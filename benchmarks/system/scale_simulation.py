@@ -107,15 +107,13 @@ def _simulate(
             store.save_calibration("s", "drift", problem.drift.to_bytes())
             storage = open_optuna_storage(database)
             status = module.search_study(
-                module.StudySetup(
-                    evaluator=problem,  # type: ignore[arg-type]
-                    layout=problem.layout,
-                    store=store,
-                    optuna_storage=storage,
-                    name="s",
-                    identity={"prompts": problem.prompts},
-                    config=config,
-                ),
+                evaluator=problem,  # type: ignore[arg-type]
+                layout=problem.layout,
+                store=store,
+                optuna_storage=storage,
+                name="s",
+                identity={"prompts": problem.prompts},
+                config=config,
                 executor=executor,
             )
             storage.engine.dispose()

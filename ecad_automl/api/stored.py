@@ -19,7 +19,7 @@ from ecad_automl.views.study import GenerationView, StudyView
 from storage import BaselineRecord, EvaluationRecord, Store, redacted
 from studies import attributes
 from studies.confirmation import Confirmation, load_confirmation
-from studies.evaluated import minimizes_latency, study_cost, study_front
+from studies.evaluated import study_cost, study_front
 from studies.quality import Scale, hypervolume_curve, worst_of_interest
 
 _UNCACHED = "uncached"
@@ -89,7 +89,7 @@ def _view(
     trials: Mapping[int, Mapping[str, Any]],
 ) -> StudyView:
     layout, cost = Layout.from_dict(identity["layout"]), study_cost(identity)
-    full, steps, timed = baselines[_UNCACHED], int(identity["generation"]["steps"]), minimizes_latency(identity)
+    full, steps, timed = baselines[_UNCACHED], int(identity["generation"]["steps"]), "cost" in identity
     on_front = {record.genome for record in study_front(evaluations, identity)}
     prompts = len(identity["prompts"])
     trial_of = {record.genome: record.trial for record in evaluations if record.trial is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,9 @@ def describe(descriptors: Mapping[str, Descriptor], genes: NDArray[Any]) -> dict
 
 def share_of(mask: NDArray[np.bool_]) -> Descriptor:
     """The share of ones among the bits where ``mask``, of the genes' shape, is True; 0 where that is nowhere."""
-    return Descriptor(_ShareOf(mask))
+    return Descriptor(partial(_share, mask))
 
 
-@dataclass(frozen=True, eq=False)
-class _ShareOf:
-    mask: NDArray[np.bool_]
-
-    def __call__(self, bits: NDArray[np.bool_]) -> float:
-        chosen = bits[self.mask]
-        return float(chosen.mean()) if chosen.size else 0.0
+def _share(mask: NDArray[np.bool_], bits: NDArray[np.bool_]) -> float:
+    chosen = bits[mask]
+    return float(chosen.mean()) if chosen.size else 0.0

@@ -9,8 +9,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.errors import ScheduleError
-
 Bits = NDArray[np.bool_]
 
 
@@ -22,21 +20,11 @@ class Grid:
         block_index: ``(slots,)`` position of each slot's block, as in ``Layout.block_index``.
         component_index: ``(slots,)`` position of each slot's component, as in ``Layout.component_index``.
         fixed: how many of the first rows are True in every schedule; mutations see the others alone.
-
-    Raises:
-        ScheduleError: the two differ in length, or are empty.
     """
 
     block_index: NDArray[np.intp]
     component_index: NDArray[np.intp]
     fixed: int = 1
-
-    def __post_init__(self) -> None:
-        if not len(self.block_index) or len(self.block_index) != len(self.component_index):
-            raise ScheduleError(
-                f"A grid has {len(self.block_index)} block indices and {len(self.component_index)} component indices; "
-                "it needs one of each for every slot."
-            )
 
     @cached_property
     def blocks(self) -> int:

@@ -83,11 +83,6 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         return self._space
 
     @property
-    def config(self) -> BreedingConfig:
-        """The settings of breeding."""
-        return self._config
-
-    @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """The parameters of every trial: descriptors."""
         return distributions(self._space.descriptors)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def load_confirmation(store: Store, study: str, sample: str | None = None) -> Co
     if uncached not in records:
         return None
     cost, metric = study_cost(identity), str(identity["reward"])
-    searched = _Searched(store, study, metric, identity)
+    searched = _searched(store, study, metric, identity)
     runs = [
         Run(
             record.run,
@@ -129,26 +130,28 @@ def load_confirmation(store: Store, study: str, sample: str | None = None) -> Co
     )
 
 
-class _Searched:
-    """Differences to the uncached run on the prompts of the search."""
+def _searched(
+    store: Store, study: str, metric: str, identity: Mapping[str, Any]
+) -> Callable[[str], NDArray[np.float64] | None]:
+    """From a run to its ``(prompts, seeds)`` differences to the uncached run on the prompts of the search.
 
-    def __init__(self, store: Store, study: str, metric: str, identity: Mapping[str, Any]) -> None:
-        self._store, self._study, self._metric = store, study, metric
-        self._shape = len(identity["prompts"]), len(identity["seeds"])
-        self._baselines = store.baselines(study)
-        self._uncached = self._rewards(self._baselines[_SEARCHED].scores) if _SEARCHED in self._baselines else None
+    None where the search has no score of all images of the run.
+    """
+    shape = len(identity["prompts"]), len(identity["seeds"])
+    baselines = store.baselines(study)
 
-    def __call__(self, run: str) -> NDArray[np.float64] | None:
-        """``(prompts, seeds)``, or None where the search has no score of all images of the run."""
-        record = self._baselines.get(run) or self._store.evaluation(self._study, run)
-        rewards = None if record is None else self._rewards(record.scores)
-        return None if rewards is None or self._uncached is None else rewards - self._uncached
+    def rewards(run: str) -> NDArray[np.float64] | None:
+        record = baselines.get(run) or store.evaluation(study, run)
+        values = None if record is None else record.scores.get(metric)
+        return values.astype(np.float64).reshape(shape) if values is not None and values.size == prod(shape) else None
 
-    def _rewards(self, scores: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float64] | None:
-        values = scores.get(self._metric)
-        if values is None or values.size != self._shape[0] * self._shape[1]:
-            return None
-        return values.astype(np.float64).reshape(self._shape)
+    uncached = rewards(_SEARCHED)
+
+    def searched(run: str) -> NDArray[np.float64] | None:
+        found = rewards(run)
+        return None if found is None or uncached is None else found - uncached
+
+    return searched
 
 
 def _scores(record: ConfirmationRecord, metric: str) -> NDArray[np.float64]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from optuna.storages import BaseStorage
 from optuna.study import get_all_study_names
 
 from ecad_automl.errors import StorageError, StudyError
-from ecad_automl.judging.evaluation import Evaluation, Evaluator, check_prompts
+from ecad_automl.judging.evaluation import Evaluator, check_prompts
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import PairedReward, Reward
 from ecad_automl.schedules.heuristics import fora
@@ -26,7 +26,8 @@ from storage import (
     storage_faults,
     writer_lock,
 )
-from storage.identity import differences
+from storage.identity import described, differences
+from storage.records import now
 from studies.confirmation._stored import (
     Confirmation,
     check_unseen,
@@ -78,25 +79,11 @@ class ConfirmationJob:
         return sample_key(self.prompts, self.seeds)
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A run to score.
+class Planned(NamedTuple):
+    """A run to score: its row so far, and its schedule, which is None for an uncached run."""
 
-    Args:
-        run: what it is kept under: the bits of its schedule, or a name such as ``10 steps``.
-        origin: for people.
-        steps: denoising steps.
-        schedule: None for an uncached run.
-        gmacs: of an image.
-        latency_ms: of an image, where the study minimizes latency.
-    """
-
-    run: str
-    origin: str
-    steps: int
-    schedule: Schedule | None
-    gmacs: float
-    latency_ms: float | None
+    row: ConfirmationRecord
+    schedule: Schedule | None = None
 
 
 class ConfirmationObserver(Protocol):
@@ -169,15 +156,17 @@ def _score(
     observer.update(done, total, "uncached images")
     _check_images(job, store, evaluator, observer)
     for number, planned in enumerate(pending, start=done):
-        observer.update(number, total, planned.origin)
-        if planned.schedule is not None:
-            evaluation = evaluator.evaluate(planned.schedule)
-        elif planned.origin == UNCACHED:
+        row, schedule = planned
+        observer.update(number, total, row.origin)
+        if schedule is not None:
+            evaluation = evaluator.evaluate(schedule)
+        elif row.origin == UNCACHED:
             evaluation = evaluator.baseline()
         else:
-            evaluation = evaluator.evaluate_steps(planned.steps)
+            evaluation = evaluator.evaluate_steps(row.steps)
+        scores = {evaluator.reward.name: evaluation.scores.ravel().astype(np.float32)}
         with uninterrupted():
-            store.save_confirmation(job.study, _record(job, planned, evaluation, evaluator.reward.name))
+            store.save_confirmation(job.study, replace(row, scores=scores, seconds=evaluation.seconds, created=now()))
     observer.update(total, total, "done")
 
 
@@ -193,13 +182,18 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
     layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
     cost = _study_cost(layout, store, job.study, identity)
 
+    def row(run: str, origin: str, count: int, gmacs: float, price: float) -> ConfirmationRecord:
+        latency = price if cost.name == LATENCY_MS else None
+        return ConfirmationRecord(
+            job.sample, run, origin, count, len(job.prompts), len(job.seeds), gmacs, latency_ms=latency
+        )
+
     def of_steps(name: str, run: str, count: int) -> Planned:
-        latency = cost.of_steps(count) if cost.name == LATENCY_MS else None
-        return Planned(run, name, count, None, count * layout.step_macs / 1e9, latency)
+        return Planned(row(run, name, count, count * layout.step_macs / 1e9, cost.of_steps(count)))
 
     def scheduled(origin: str, schedule: Schedule) -> Planned:
-        latency = float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None
-        return Planned(schedule.to_hex(), origin, steps, schedule, schedule.gmacs, latency)
+        price = float(cost.of([schedule])[0])
+        return Planned(row(schedule.to_hex(), origin, steps, schedule.gmacs, price), schedule)
 
     planned = [of_steps(UNCACHED, uncached_genome(identity), steps)]
     planned += [scheduled(record.origin, Schedule.from_hex(layout, steps, record.genome)) for record in front]
@@ -209,7 +203,7 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
         planned += [of_steps(f"{n} steps", f"{n} steps", n) for n in _as_cheap(costs, cost, steps)]
     distinct: dict[str, Planned] = {}
     for item in planned:
-        distinct.setdefault(item.run, item)
+        distinct.setdefault(item.row.run, item)
     return list(distinct.values())
 
 
@@ -224,7 +218,7 @@ def _as_cheap(costs: Sequence[float], cost: Cost, steps: int) -> list[int]:
 
 def _pending(planned: Sequence[Planned], store: Store, job: ConfirmationJob) -> list[Planned]:
     known = {record.run for record in store.confirmations(job.study) if record.sample == job.sample}
-    return [item for item in planned if item.run not in known]
+    return [item for item in planned if item.row.run not in known]
 
 
 def _study_cost(layout: Layout, store: Store, study: str, identity: Mapping[str, Any]) -> Cost:
@@ -245,10 +239,9 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     same = ("model", "cost", "constraints")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
     if found:
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         raise StudyError(
             f"The study {job.study!r} was searched with something else than what would confirm it: "
-            f"{'; '.join(found[:5])}{more}; load what it was searched with."
+            f"{described(found)}; load what it was searched with."
         )
 
 
@@ -265,21 +258,6 @@ def _check_images(job: ConfirmationJob, store: Store, evaluator: Evaluator, obse
                     "here on are compared less exactly; finish it on the device, and with the batch size, it was "
                     "begun with, or confirm with other seeds."
                 )
-
-
-def _record(job: ConfirmationJob, planned: Planned, evaluation: Evaluation, metric: str) -> ConfirmationRecord:
-    return ConfirmationRecord(
-        sample=job.sample,
-        run=planned.run,
-        origin=planned.origin,
-        steps=planned.steps,
-        prompts=len(job.prompts),
-        seeds=len(job.seeds),
-        gmacs=planned.gmacs,
-        latency_ms=planned.latency_ms,
-        scores={metric: evaluation.scores.ravel().astype(np.float32)},
-        seconds=evaluation.seconds,
-    )
 
 
 def _tell_optuna(storage: BaseStorage, store: Store, name: str, found: Confirmation) -> None:

@@ -21,7 +21,6 @@ from ecad_automl.schedules.schedule import Schedule, staleness
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig
 from studies.cost import Cost
-from studies.prepared import StudySetup
 from studies.search import search_study
 from studies.seeds import fewer_steps
 from studies.status import SearchStatus
@@ -139,23 +138,21 @@ class Bench:
             for count in fewer_steps(STEPS):
                 store.save_baseline(study, BaselineRecord(f"{count} steps", count, 1.0, floor))
             return search_study(
-                StudySetup(
-                    evaluator=evaluator,  # type: ignore[arg-type]
-                    layout=self.layout,
-                    store=store,
-                    optuna_storage=open_optuna_storage(self.database),
-                    name=study,
-                    identity={
-                        "layout": self.layout.to_dict(),
-                        "generation": {"steps": STEPS},
-                        "prompts": list(evaluator.prompts),
-                        "seeds": list(evaluator.seeds),
-                        "reward": evaluator.reward.name,
-                    },
-                    config=config,
-                    cost=cost,
-                    constraints=constraints,
-                ),
+                evaluator=evaluator,  # type: ignore[arg-type]
+                layout=self.layout,
+                store=store,
+                optuna_storage=open_optuna_storage(self.database),
+                name=study,
+                identity={
+                    "layout": self.layout.to_dict(),
+                    "generation": {"steps": STEPS},
+                    "prompts": list(evaluator.prompts),
+                    "seeds": list(evaluator.seeds),
+                    "reward": evaluator.reward.name,
+                },
+                config=config,
+                cost=cost,
+                constraints=constraints,
                 observer=self.observer,
                 executor=executor,
             )

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecad_automl.errors import ScheduleError
 from studies.breeding import CROSSOVERS, MUTATIONS, Grid, breed
 
 GRID = Grid(np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4))
@@ -124,10 +123,3 @@ def test_the_same_stream_breeds_the_same_children() -> None:
     second = breed(parents, GRID, np.random.default_rng(5), 30)
     assert np.array_equal(first[0], second[0])
     assert first[1] == second[1]
-
-
-def test_a_grid_without_slots_or_of_two_lengths_is_refused() -> None:
-    with pytest.raises(ScheduleError, match="one of each"):
-        Grid(np.arange(3), np.arange(2))
-    with pytest.raises(ScheduleError, match="one of each"):
-        Grid(np.arange(0), np.arange(0))
