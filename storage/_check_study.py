@@ -69,12 +69,7 @@ class _Evaluated:
 
 
 def check_study(rows: Rows, name: str) -> tuple[CheckedStudy, list[Finding]]:
-    """Check one study: what was looked at, and what is wrong.
-
-    Args:
-        rows: of the database.
-        name: of the study.
-    """
+    """Check one study: what was looked at, and what is wrong."""
     findings: list[Finding] = []
 
     def say(kind: str, text: str, trial: int | None = None) -> None:

@@ -39,9 +39,6 @@ class Schema:
 
     In a file the key of a row is its primary key. Bits of a schedule are too long for an index of a server, where a
     digest of the key stands for it, and a number keeps the order of rows, which a file keeps by itself.
-
-    Args:
-        dialect: of SQLAlchemy.
     """
 
     def __init__(self, dialect: str) -> None:

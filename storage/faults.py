@@ -34,12 +34,7 @@ _DAMAGES = {sqlite3.SQLITE_NOTADB: "is no SQLite file", sqlite3.SQLITE_CORRUPT: 
 
 
 def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
-    """The sentence for one of SQLite's errors.
-
-    Args:
-        path: the database file.
-        error: what SQLite raised.
-    """
+    """The sentence for one of SQLite's errors."""
     said = " ".join(str(error).split())  # it may quote a statement of several lines
     code = getattr(error, "sqlite_errorcode", None)
     sentence = _SENTENCES.get(code & 0xFF) if code is not None else None
@@ -52,11 +47,7 @@ def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
 
 
 def restore_advice(path: Path) -> str | None:
-    """What to do about a damaged database that has a backup; None where it has none.
-
-    Args:
-        path: the database file.
-    """
+    """What to do about a damaged database that has a backup; None where it has none."""
     backup = backup_path(path)
     try:
         made = datetime.fromtimestamp(backup.stat().st_mtime, UTC)

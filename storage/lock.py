@@ -82,12 +82,7 @@ def writer_lock(
 
 
 def table_lock(location: str | Path, wait: float) -> AbstractContextManager[None]:
-    """Keep others on a server from making tables meanwhile, which would disturb; of a file SQLite does so by itself.
-
-    Args:
-        location: a path or URL.
-        wait: seconds to wait for another process at most.
-    """
+    """Keep others on a server from making tables meanwhile, which would disturb; of a file SQLite does so by itself."""
     if not is_server(location):
         return nullcontext()
     from storage.server_lock import ServerLock
@@ -114,11 +109,7 @@ def hold(lock: WriterLock, wait: float = 0.0, waiting: Callable[[str], object] |
 
 
 class FileLock:
-    """A lock file beside a database; the kernel takes it from no living process.
-
-    Args:
-        database: the file that it stands for.
-    """
+    """A lock file beside a database; the kernel takes it from no living process."""
 
     advice = "wait for it or stop it, or use another file"
 

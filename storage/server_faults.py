@@ -60,12 +60,7 @@ _DEADLOCKS = {"40001", "40P01"}
 
 
 def server_error(location: str | Path, error: BaseException) -> StorageError | None:
-    """The sentence for an error of SQLAlchemy or a driver, or one that they caused; None for others.
-
-    Args:
-        location: the URL.
-        error: what was raised.
-    """
+    """The sentence for an error of SQLAlchemy or a driver, or one that they caused; None for others."""
     cause = _cause(error)
     if cause is None:
         return None

@@ -71,10 +71,6 @@ def row_key(table: str, row: Mapping[str, Any]) -> str:
 def check_version(version: object, where: object) -> None:
     """Whether our tables are of a version that this code can use.
 
-    Args:
-        version: what they say, if anything.
-        where: they are, for messages.
-
     Raises:
         StorageError: they are of a newer version, or the version is none.
     """

@@ -19,10 +19,6 @@ from studies.trials import constrained
 class Bounds:
     """All constraints of one study.
 
-    Args:
-        constraints: what schedules must meet to be on the front.
-        uncached: the uncached run, which measured their metrics.
-
     Raises:
         StudyError: the uncached run does not meet one, and nothing else is sure to.
     """

@@ -28,14 +28,6 @@ def calibrate(
     """The drift of every slot, and the scale of rewards: measured, or read from the store, with all to compare with.
 
     The uncached images are always generated, since candidates are compared with them; everything else only once.
-
-    Args:
-        evaluator: generates and scores.
-        layout: the slots, with MACs.
-        store: where results are kept.
-        study: its name there.
-        cost: what the search minimizes.
-        progress: is told what is being done.
     """
     steps = evaluator.settings.steps
     progress("uncached images")

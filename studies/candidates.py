@@ -89,12 +89,7 @@ class Candidate:
 
 
 class CandidateQueue:
-    """The candidates that an executor makes images of.
-
-    Args:
-        executor: does the tasks.
-        batch: images per pipeline call.
-    """
+    """The candidates that an executor makes images of."""
 
     def __init__(self, executor: Executor, batch: int) -> None:
         self._executor = executor
@@ -154,13 +149,7 @@ class CandidateQueue:
 
 
 def _divided(images: Sequence[int], batch: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit.
-
-    Args:
-        images: numbers of images.
-        batch: images per pipeline call.
-        parts: how many workers could take one.
-    """
+    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit."""
     batches = [tuple(images[start : start + batch]) for start in range(0, len(images), batch)]
     for part in np.array_split(np.arange(len(batches)), min(parts, len(batches))):
         yield tuple(image for index in part for image in batches[index])

@@ -52,12 +52,7 @@ def mac_cost(layout: Layout) -> Cost:
 
 
 def latency_cost(model: LatencyModel, images: int) -> Cost:
-    """Time of the transformer for one image, in milliseconds.
-
-    Args:
-        model: of pipeline calls.
-        images: that the model's calls make.
-    """
+    """Time of the transformer for one image, in milliseconds."""
     return Cost(
         LATENCY_MS,
         model.slot_prices,

@@ -16,11 +16,7 @@ from surrogate import Accuracy
 
 
 class Generations:
-    """The generations of one study, those of earlier runs included.
-
-    Args:
-        prepared: the study.
-    """
+    """The generations of one study, those of earlier runs included."""
 
     def __init__(self, prepared: PreparedStudy) -> None:
         self._prepared = prepared
@@ -34,11 +30,7 @@ class Generations:
         return self._prepared.sampler.generation_of(trial)
 
     def open(self, pending: Collection[int]) -> int:
-        """What the sampler would say: the last generation until it is full, then a new one.
-
-        Args:
-            pending: the generations of candidates that are being evaluated.
-        """
+        """What the sampler would say: the last generation until it is full, then a new one."""
         last = max(1, self.progress.generation, *pending)
         members = self.progress.members(last) + sum(generation == last for generation in pending)
         return last + (members >= self._prepared.config.offspring)
@@ -61,16 +53,7 @@ class Generations:
         return self.progress.status(text, self._accuracy)
 
     def close(self, generation: int, seeds_left: int, overhead: float) -> bool:
-        """Store what was reached, where a generation has been evaluated.
-
-        Args:
-            generation: of the candidate that was evaluated last.
-            seeds_left: seeds that were not asked for yet.
-            overhead: seconds that it took to keep that candidate.
-
-        Returns:
-            Whether it has.
-        """
+        """Store what was reached, where the generation of the latest candidate has been evaluated; whether it has."""
         offspring = self._prepared.config.offspring
         if self.progress.members(generation) < offspring if generation else seeds_left > 0:
             return False

@@ -31,15 +31,6 @@ def latency_model(
 ) -> LatencyModel:
     """The model that the study holds; calibrated and kept where it holds none.
 
-    Args:
-        model: the pipeline and how it is called.
-        layout: its slots.
-        settings: what is timed.
-        store: where the model is kept.
-        study: its name there.
-        observer: is told of the calibration, and of how exact the model is.
-        budget: of the study, for the observer.
-
     Raises:
         StorageError: the stored model is damaged.
     """

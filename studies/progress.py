@@ -47,16 +47,7 @@ class Progress:
         return self._members[generation]
 
     def add(self, generation: int, reward: float, cost: float, *, share: float, whole: bool, feasible: bool) -> None:
-        """Note an evaluated candidate.
-
-        Args:
-            generation: of the candidate.
-            reward: mean, or what is to be expected of it.
-            cost: of the candidate.
-            share: of the images that were made.
-            whole: whether the evaluation was not stopped.
-            feasible: whether it meets the constraints.
-        """
+        """Note an evaluated candidate."""
         self.evaluations += 1
         self._stopped += not whole
         self.images += share
@@ -76,12 +67,7 @@ class Progress:
         self._finished.append((time.monotonic(), self.images))
 
     def status(self, text: str, accuracy: Accuracy) -> SearchStatus:
-        """All of it, for people.
-
-        Args:
-            text: what is being done.
-            accuracy: of the surrogate.
-        """
+        """All of it, for people."""
         return SearchStatus(
             evaluations=self.evaluations,
             budget=self._budget,

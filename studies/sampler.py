@@ -23,11 +23,6 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
     """NSGA-II whose individuals are caching schedules.
 
     Optuna files generations under the name of this class: renaming it orphans stored studies.
-
-    Args:
-        space: what is searched.
-        config: the settings of breeding.
-        bounds: the constraints of the study.
     """
 
     def __init__(self, space: ScheduleSpace, config: BreedingConfig, bounds: Bounds) -> None:
@@ -40,11 +35,6 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
 
         To ask, Optuna reads all trials anew that are running, several times: with hundreds of workers that would be
         most of what a search computes.
-
-        Args:
-            study: the study.
-            storage: Optuna's, of the study.
-            generation: that the trial is of, see :meth:`open_generation`.
         """
         schedule, found = self._next_candidate(study, generation)
         template = create_trial(

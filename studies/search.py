@@ -103,13 +103,6 @@ class Search:
     the generation alone, and what it learns from on a set of evaluations, not on when they were made: an interrupted
     and resumed study proposes what an uninterrupted one would have. With several workers this holds where the config
     is not asynchronous; an asynchronous search uses results as they arrive, and no worker waits for another.
-
-    Args:
-        prepared: the study.
-        executor: evaluates candidates.
-        planner: a thread beside this one.
-        observer: is told of progress.
-        after_generation: see :func:`search_study`.
     """
 
     def __init__(

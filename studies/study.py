@@ -57,16 +57,7 @@ def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
 def finish(
     study: Study, candidate: Candidate, record: EvaluationRecord, share: float, bounds: Bounds, full_cost: float
 ) -> None:
-    """Write an evaluated candidate into its trial, and tell Optuna, which takes no attributes after that.
-
-    Args:
-        study: the study.
-        candidate: the candidate.
-        record: what the store keeps of it.
-        share: of the images that were made.
-        bounds: the constraints of the study.
-        full_cost: cost of the uncached run.
-    """
+    """Write an evaluated candidate into its trial, and tell Optuna, which takes no attributes after that."""
     trial, schedule = candidate.trial, candidate.schedule
     if attributes.GENERATION not in candidate.frozen.user_attrs:  # a seed
         trial.set_user_attr(attributes.GENERATION, candidate.generation)

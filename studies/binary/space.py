@@ -70,11 +70,7 @@ def predicted(index: int) -> tuple[str, str]:
 
 
 def operators_of(shape: tuple[int, int] | None) -> tuple[Mapping[str, Crossover], Mapping[str, Mutation]]:
-    """Crossovers and mutations by name.
-
-    Args:
-        shape: rows and columns; None leaves out what takes neighbors to be alike.
-    """
+    """Crossovers and mutations by name."""
     crossovers = {"uniform": uniform, "multipoint": CROSSOVERS["multipoint"]}
     mutations = {name: MUTATIONS[name] for name in _FLAT_MUTATIONS}
     if shape is not None:

@@ -122,13 +122,7 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         )
 
     def request(self, study: Study, generation: int, elite: Sequence[FrozenTrial]) -> Callable[[], Plan[Candidate]]:
-        """What makes a generation. It looks at nothing but what is gathered now, so another thread may call it.
-
-        Args:
-            study: the study.
-            generation: its number.
-            elite: its parents.
-        """
+        """What makes a generation. It looks at nothing but what is gathered now, so another thread may call it."""
         space, past = self._space_of(study), self.past(study, generation)
         running = _with_genome(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
         predicted = self._predicted(study, running)[:, 0, 0]
@@ -158,9 +152,6 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         """The generation that the next bred trial is of: the last one until it has all its offspring, then a new one.
 
         Trials that are being evaluated count as those that have been; those that failed do not.
-
-        Args:
-            study: the study.
         """
         key, first, last, members = self._get_generation_key(), 0, 1, 0
         states = (*EVALUATED, TrialState.RUNNING)

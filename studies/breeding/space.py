@@ -82,12 +82,7 @@ class Past(Generic[Candidate]):
 
 @dataclass(frozen=True)
 class Pending(Generic[Candidate]):
-    """A candidate that is being evaluated.
-
-    Args:
-        candidate: it.
-        reward: what was predicted of it; NaN where nothing was.
-    """
+    """A candidate that is being evaluated."""
 
     candidate: Candidate
     reward: float
@@ -165,14 +160,7 @@ class Space(Protocol[Candidate]):
     def breed(
         self, parents: Genes, count: int, odds: Mapping[str, float] | None, rng: np.random.Generator
     ) -> tuple[Genes, list[str]]:
-        """Children of parents, and for each the names of the operators that made it, joined by ``+``.
-
-        Args:
-            parents: genes of the parents.
-            count: how many children.
-            odds: of the operators by name; all alike if None.
-            rng: source of randomness.
-        """
+        """Children of parents, and for each the names of the operators that made it, joined by ``+``."""
         ...
 
     def fresh(self, count: int, rng: np.random.Generator) -> Genes:

@@ -36,16 +36,7 @@ class EarlyStopping:
         self._withheld: list[tuple[int, str, float, Floats, bool]] = []
 
     def tell(self, generation: int, cost: float, record: EvaluationRecord) -> float:
-        """Note an evaluated candidate.
-
-        Args:
-            generation: of the candidate; those of generation 0 are seeds.
-            cost: of the candidate.
-            record: what the store keeps of it.
-
-        Returns:
-            The share of its images that were made.
-        """
+        """Note an evaluated candidate; the share of its images that were made."""
         scores = self._kept_scores(record)
         if self._race is not None:
             told = generation, record.genome, cost, scores, record.feasible

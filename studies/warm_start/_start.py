@@ -44,13 +44,7 @@ class WarmStart:
 
     @classmethod
     def from_sources(cls, sources: Sequence[Source], cost: Cost, limit: int) -> WarmStart:
-        """What to start a study from.
-
-        Args:
-            sources: moved to the layout and step count of the study.
-            cost: what the study minimizes.
-            limit: how many seeds to take at most, evenly spread over the logarithm of the cost.
-        """
+        """What to start a study from."""
         seeds: dict[Schedule, str] = {}
         for source in sources:
             for name, schedule in source.seeds:
