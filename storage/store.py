@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ecad_automl.errors import StorageError, StudyError
@@ -59,7 +58,6 @@ class Store:
         cls,
         location: str | Path,
         *,
-        create: bool = True,
         read_only: bool = False,
         busy_seconds: float = BUSY_SECONDS,
         lock: WriterLock | None = None,
@@ -68,8 +66,7 @@ class Store:
 
         Args:
             location: a path or ``sqlite:///`` URL, or the URL of a PostgreSQL database.
-            create: make the file, if it is one, and our tables where they are missing.
-            read_only: write nothing, not even on opening; implies that nothing is made.
+            read_only: write nothing; else a file and our tables are made where they are missing.
             busy_seconds: how long to wait for another writer.
             lock: what :func:`~storage.writer_lock` gave. A server forgets it when a connection breaks; with it here,
                 every write makes sure that it is still held.
@@ -78,11 +75,10 @@ class Store:
             StorageError: the location is no database of ours, is locked, cannot be reached, read or written, or was
                 written by a newer version.
         """
-        create = create and not read_only
         with storage_faults(location):
-            store = cls(location, _engine(location, create, read_only, busy_seconds), lock)
+            store = cls(location, _engine(location, read_only, busy_seconds), lock)
             try:
-                store._prepare(create=create, busy_seconds=busy_seconds)
+                store._prepare(create=not read_only, busy_seconds=busy_seconds)
             except BaseException:
                 store.close()
                 raise
@@ -106,9 +102,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def claim_study(self, name: str, identity: Mapping[str, Any]) -> None:
@@ -315,7 +309,7 @@ class Store:
             raise AssertionError
 
 
-def _engine(location: str | Path, create: bool, read_only: bool, busy_seconds: float) -> Engine:
+def _engine(location: str | Path, read_only: bool, busy_seconds: float) -> Engine:
     if is_server(location):
         from storage.server import make_engine
 
@@ -332,7 +326,7 @@ def _engine(location: str | Path, create: bool, read_only: bool, busy_seconds: f
     from storage.sqlite_file import connect, connect_read_only
 
     path = database_path(location)
-    if not create and not path.exists():
+    if read_only and not path.exists():
         raise StorageError(f"There is no study database at {path}; check the path, or start a search to make it.")
     connector = partial(connect_read_only if read_only else connect, path, busy_seconds)
     return create_engine("sqlite://", creator=connector, poolclass=StaticPool)

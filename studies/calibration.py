@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import BaselineRecord, EvaluationRecord, Scores, Store
+from storage import BaselineRecord, EvaluationRecord, Store
 from studies.cost import LATENCY_MS, Cost
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
@@ -85,21 +86,11 @@ def evaluation_record(
     return EvaluationRecord(
         genome=genome,
         gmacs=schedule.gmacs,
-        reward=evaluation.reward,
-        reward_drop=-evaluation.difference.mean,
-        reward_drop_se=known(evaluation.difference.standard_error),
-        scores=_scores(metric, evaluation),
-        seconds=evaluation.seconds,
         origin=origin,
         latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
         complete=evaluation.complete,
+        **_measured(evaluation, metric),
     )
-
-
-def _scores(metric: str, evaluation: Evaluation) -> Scores:
-    """Of the reward, and of further metrics."""
-    by_name = {metric: evaluation.scores, **evaluation.metrics}
-    return {name: values.ravel().astype(np.float32) for name, values in by_name.items()}
 
 
 def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, metric: str, cost: Cost) -> BaselineRecord:
@@ -107,15 +98,19 @@ def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, met
         name=name,
         steps=steps,
         gmacs=steps * layout.step_macs / 1e9,
-        reward=evaluation.reward,
-        reward_drop=-evaluation.difference.mean,
-        reward_drop_se=known(evaluation.difference.standard_error),
-        scores=_scores(metric, evaluation),
-        seconds=evaluation.seconds,
         latency_ms=cost.of_steps(steps) if cost.name == LATENCY_MS else None,
+        **_measured(evaluation, metric),
     )
 
 
-def known(value: float) -> float | None:
-    """The value, or None for NaN: one prompt gives no standard error."""
-    return float(value) if np.isfinite(value) else None
+def _measured(evaluation: Evaluation, metric: str) -> dict[str, Any]:
+    """What both kinds of records keep of an evaluation; the scores are of the reward, and of further metrics."""
+    by_name = {metric: evaluation.scores, **evaluation.metrics}
+    error = float(evaluation.difference.standard_error)
+    return {
+        "reward": evaluation.reward,
+        "reward_drop": -evaluation.difference.mean,
+        "reward_drop_se": error if np.isfinite(error) else None,  # one prompt gives none
+        "scores": {name: values.ravel().astype(np.float32) for name, values in by_name.items()},
+        "seconds": evaluation.seconds,
+    }

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ecad_automl.judging.statistics import Interval, holm, probability_better, prompt_interval, unpaired_interval
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 _CONFIDENCE = 0.95
 _RESAMPLES = 2000
@@ -129,21 +128,18 @@ class Verdicts:
         return sum(dear > cheap for cheap, dear in pairwise(means)), max(0, len(means) - 1)
 
 
-def judge(
-    runs: Sequence[Run], uncached: Floats, *, confidence: float = _CONFIDENCE, resamples: int = _RESAMPLES
-) -> Verdicts:
+def judge(runs: Sequence[Run], uncached: Floats, *, resamples: int = _RESAMPLES) -> Verdicts:
     """Compare all runs with the uncached one and with each other.
 
     A run is beaten if one of at most its cost has the higher mean reward and the confidence interval of their paired
     difference lies above 0. Each pair has an interval of its own: with many rivals, one of them passes it by chance
-    more often than ``1 - confidence``, so this rule throws out too many rather than too few. Which runs are beaten also
-    when the chance of any wrong finding among all comparisons is held at ``1 - confidence``, by Holm's method, is
+    more often than 5 %, so this rule throws out too many rather than too few. Which runs are beaten also
+    when the chance of any wrong finding among all comparisons is held at 5 %, by Holm's method, is
     told beside it.
 
     Args:
         runs: at least one, all on the same prompts and seeds.
         uncached: ``(prompts, seeds)`` rewards of the uncached run on them.
-        confidence: of all intervals.
         resamples: see :func:`front_share`.
 
     Raises:
@@ -153,16 +149,16 @@ def judge(
     by_prompt = np.stack([run.scores.mean(axis=1) for run in ordered])
     cost = np.array([run.cost for run in ordered])
     better = probability_better(by_prompt)
-    rival = _rivals(cost)
+    rival = (cost[:, None] <= cost[None]) & ~np.eye(len(cost), dtype=np.bool_)
     # The lower end of a two-sided interval lies above 0.
-    beats = rival & (better > 0.5 + confidence / 2)
+    beats = rival & (better > 0.5 + _CONFIDENCE / 2)
     # As good on each prompt for less: nothing is left to weigh.
     same = (by_prompt[:, None] == by_prompt[None]).all(axis=2)
     beats |= same & (cost[:, None] < cost[None])
     # The complement of the probability that the other is better has more digits than one minus its own.
     doubt = np.where(same & beats, 0.0, np.minimum(1.0, 2 * better.T))
     sure = np.zeros_like(rival)
-    sure[rival] = holm(doubt[rival]) <= 1 - confidence
+    sure[rival] = holm(doubt[rival]) <= 1 - _CONFIDENCE
     shares = front_share(by_prompt, cost, resamples=resamples)
     verdicts = []
     for index, run in enumerate(ordered):
@@ -172,7 +168,7 @@ def judge(
             Verdict(
                 run,
                 float(run.scores.mean()),
-                prompt_interval(run.scores - uncached, confidence),
+                prompt_interval(run.scores - uncached, _CONFIDENCE),
                 run.scores - uncached,
                 winner,
                 bool((beats & sure)[:, index].any()),
@@ -225,9 +221,3 @@ def mean_optimism(verdicts: Sequence[Verdict]) -> Interval | None:
         return None
     seen, unseen = (np.mean(side, axis=0) for side in zip(*known, strict=True))
     return unpaired_interval(seen, unseen)
-
-
-def _rivals(cost: Floats) -> Bools:
-    """``(n, n)``: whether the row costs at most as much as the column, and is another run."""
-    rivals: Bools = (cost[:, None] <= cost[None]) & ~np.eye(len(cost), dtype=bool)
-    return rivals

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from typing import Any
 from optuna.storages import BaseStorage
 
 from ecad_automl.errors import StudyError
-from studies.dashboard.content import Artifact, StudyContent, TrialContent
+from studies.dashboard.content import Artifact, Kind, StudyContent, TrialContent, TrialPictures
 from studies.interrupt import uninterrupted
 
 #: Under this key stands which notes are ours, and as we wrote them: others are left alone.
 _NOTES = "ecad-automl:dashboard_notes"
 #: Before the id of the trial, a colon and the id of the picture.
-ARTIFACTS = "dashboard:artifacts:"
+_ARTIFACTS = "dashboard:artifacts:"
 _MAKER = "ecad-automl"
 _STUDY = "study"
 
@@ -121,14 +121,14 @@ def _artifacts(
 ) -> tuple[int, int]:
     """How many were added, and how many removed."""
     wanted = {
-        f"{ARTIFACTS}{trial_id}:{artifact.id}": _meta(artifact)
+        f"{_ARTIFACTS}{trial_id}:{artifact.id}": _meta(artifact)
         for trial_id, trial in trials.items()
         for artifact in trial.artifacts
     }
     for key in (new := [key for key in wanted if before.get(key) != wanted[key]]):
         storage.set_study_system_attr(study_id, key, wanted[key])
     gone = 0
-    for key, meta in our_pictures(before):
+    for key, meta in _our_pictures(before):
         if key not in wanted:
             # Optuna deletes no attribute; this is how the dashboard marks one as deleted.
             storage.set_study_system_attr(study_id, key, json.dumps(None))
@@ -150,13 +150,32 @@ def _figures(storage: BaseStorage, study_id: int, before: Attributes, figures: M
     return len(changed)
 
 
-def our_pictures(attributes: Attributes) -> Iterator[tuple[str, dict[str, Any]]]:
+def _our_pictures(attributes: Attributes) -> Iterator[tuple[str, dict[str, Any]]]:
     """Key and description of each picture that was made here, among the system attributes of a study."""
     for key, value in attributes.items():
-        if key.startswith(ARTIFACTS):
+        if key.startswith(_ARTIFACTS):
             meta = json.loads(value)
             if meta is not None and meta.get("made_by") == _MAKER:
                 yield key, meta
+
+
+def trial_pictures(storage: BaseStorage, study: str, numbers: Iterable[int]) -> dict[int, TrialPictures]:
+    """Pictures of some trials by their number.
+
+    Raises:
+        KeyError: Optuna knows no such study or trial.
+    """
+    study_id = storage.get_study_id_from_name(study)
+    grids = {
+        int(name.removeprefix(_ARTIFACTS).partition(":")[0]): Artifact(meta["artifact_id"], Kind.GRID, meta["filename"])
+        for name, meta in _our_pictures(storage.get_study_system_attrs(study_id))
+        if meta.get("kind") == Kind.GRID
+    }
+    found = {}
+    for number in numbers:
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+        found[number] = TrialPictures(f"/artifacts/{study_id}/{trial_id}/", grids.get(trial_id))
+    return found
 
 
 def _meta(artifact: Artifact) -> str:

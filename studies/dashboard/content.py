@@ -62,6 +62,19 @@ class StudyContent:
     figures: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class TrialPictures:
+    """The pictures of one trial.
+
+    Args:
+        address: of its pictures in the dashboard; their ids follow.
+        grid: the picture of images that an earlier call has made; None where there is none.
+    """
+
+    address: str
+    grid: Artifact | None = None
+
+
 def artifact_id(*shown: str) -> str:
     """A UUID that stands for what a picture shows: the same for the same texts."""
     return str(uuid.uuid5(_NAMESPACE, "\0".join(shown)))

@@ -161,15 +161,13 @@ def test_odd_paths_are_kept(tmp_path: Path, make_evaluation: Make) -> None:
 
 
 def test_what_is_not_there_is_not_made_where_that_is_not_asked(path: Path) -> None:
-    for options in ({"create": False}, {"read_only": True}):
-        with pytest.raises(StorageError, match=r"There is no study database at .*study\.db"):
-            Store.open(path, **options)
+    with pytest.raises(StorageError, match=r"There is no study database at .*study\.db"):
+        Store.open(path, read_only=True)
     assert not path.exists()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("create table other (x)")
-    for options in ({"create": False}, {"read_only": True}):
-        with pytest.raises(StorageError, match="holds no study of ecad-automl"):
-            Store.open(path, **options)
+    with pytest.raises(StorageError, match="holds no study of ecad-automl"):
+        Store.open(path, read_only=True)
     with Store.open(path) as store:
         assert store.studies() == []
 
