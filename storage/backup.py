@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from ecad_automl.errors import StorageError
@@ -77,19 +78,15 @@ def back_up(location: str | Path) -> Path:
     if not path.is_file():
         raise StorageError(f"There is no study database at {path}, so no backup was made; check the path.")
     target = backup_path(path)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with _beside(target) as beside:
         try:
             _copy(path, beside)
-            _keep_richer(beside, target)
-            _flush(beside)
+            if target.is_file() and _evaluations(target) > _evaluations(beside):
+                target.rename(_unused(target))
             beside.replace(target)
             _flush(target.parent)
         except OSError as error:
             raise _not_written(path, target, error.strerror or str(error)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
     return target
 
 
@@ -112,11 +109,9 @@ def restore(location: str | Path) -> Path | None:
     backup = backup_path(path)
     if not backup.is_file():
         raise StorageError(f"There is no backup {backup} to restore {path} from; salvage it with `sqlite3 .recover`.")
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    with writer_lock(path):
+    with writer_lock(path), _beside(path) as beside:
         try:
             _copy(backup, beside)
-            _flush(beside)
             old = _move_away(path)
             beside.replace(path)
             _flush(path.parent)
@@ -125,14 +120,28 @@ def restore(location: str | Path) -> Path | None:
                 f"The backup {backup} cannot be put in the place of {path} ({error.strerror or error}); check the "
                 "folder and the room on the disk, then run it again."
             ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
     return old
 
 
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name in the same folder for a file that is gone after the block."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield beside
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _unused(path: Path) -> Path:
+    """The path with the first number at its end under which neither a file nor a log of one lies."""
+    found = (path.with_name(f"{path.name}.{number}") for number in count(1))
+    return next(name for name in found if not name.exists() and not Path(f"{name}-wal").exists())
+
+
 def _copy(source: Path, target: Path) -> None:
-    """A checked copy in one file, with no log beside it."""
+    """A checked copy in one file, on the disk, with no log beside it."""
     with storage_faults(source), closing(connect_read_only(source)) as reader:
         # What the system says of the target must not be taken for a fault of the source.
         try:
@@ -148,14 +157,7 @@ def _copy(source: Path, target: Path) -> None:
             damage = sqlite3.DatabaseError(found[0].splitlines()[-1])
             damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise damage
-
-
-def _keep_richer(new: Path, old: Path) -> None:
-    if old.is_file() and _evaluations(old) > _evaluations(new):
-        number = 1
-        while old.with_name(f"{old.name}.{number}").exists():
-            number += 1
-        old.rename(old.with_name(f"{old.name}.{number}"))
+    _flush(target)
 
 
 def _evaluations(path: Path) -> int:
@@ -169,12 +171,9 @@ def _evaluations(path: Path) -> int:
 
 def _move_away(path: Path) -> Path | None:
     log, index = Path(f"{path}-wal"), Path(f"{path}-shm")
-    number = 0
-    while True:
-        old = path.with_name(f"{path.name}.damaged" + (f".{number}" if number else ""))
-        if not old.exists() and not Path(f"{old}-wal").exists():
-            break
-        number += 1
+    old = path.with_name(f"{path.name}.damaged")
+    if old.exists() or Path(f"{old}-wal").exists():
+        old = _unused(old)
     # The log goes first: without its file it does no harm, but beside the restored one it would.
     if log.exists():
         log.rename(f"{old}-wal")

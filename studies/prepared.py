@@ -33,21 +33,7 @@ from studies.warm_start import WarmStart
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedStudy:
-    """A study that is claimed, opened and calibrated, its seeds queued.
-
-    Args:
-        name: of the study.
-        store: our tables.
-        optuna_storage: Optuna's, in the same file.
-        evaluator: generates and scores.
-        config: the settings.
-        cost: what is minimized.
-        study: Optuna's.
-        sampler: of the study.
-        scale: of rewards and costs.
-        uncached: ``(prompts, seeds)`` rewards of the uncached run.
-        bounds: the constraints.
-    """
+    """A study that is claimed, opened and calibrated, its seeds queued. ``uncached``: ``(prompts, seeds)`` rewards."""
 
     name: str
     store: Store

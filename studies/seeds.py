@@ -61,14 +61,7 @@ def first_schedules(
     """Named seeds, distinct by effect: the uncached run, known schedules, and as configured the rest.
 
     Those that cost much less than the shortest uncached run are left out. Where next to none are left, the cheapest
-    schedule there is joins them.
-
-    Args:
-        layout: the slots.
-        drift: of every slot.
-        config: says which heuristics are wanted, and how many schedules of least drift, of whole steps and others.
-        cost: what is minimized.
-        known: schedules from elsewhere, by origin; they are the best that is known, so they come first.
+    schedule there is joins them. Known schedules come first: they are the best that is known.
     """
     steps = drift.steps
     named = {UNCACHED: Schedule.all_compute(layout, steps), **(known or {})}

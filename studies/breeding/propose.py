@@ -67,16 +67,10 @@ def propose(
     rng: np.random.Generator,
     pending: Sequence[Pending[Candidate]] = (),
 ) -> Plan[Candidate]:
-    """The next generation.
+    """The next generation, from all that was evaluated so far.
 
-    Args:
-        space: what is searched.
-        past: everything evaluated so far.
-        parents: the population that breeds.
-        config: the settings.
-        rng: source of all randomness.
-        pending: candidates that are being evaluated. They are not proposed again, and where their reward was
-            predicted, what they will add to the front is taken as added.
+    Candidates that are being evaluated are not proposed again, and where their reward was predicted, what they will add
+    to the front is taken as added.
     """
     start = time.perf_counter()
     reference = space.reference(past)
