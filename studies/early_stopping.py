@@ -8,6 +8,7 @@ made.
 from __future__ import annotations
 
 from collections import deque
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,8 +159,7 @@ class EarlyStopping:
         """Note an evaluated candidate; the share of its images that were made."""
         scores = self._kept_scores(record)
         if self._race is not None:
-            told = generation, record.genome, cost, scores, record.feasible
-            self._withheld.append(told)
+            self._withheld.append((generation, record.genome, cost, scores, record.feasible))
             if self._at_once:
                 self._learn(generation + 1)
         return float(np.isfinite(scores).mean())
@@ -170,12 +170,11 @@ class EarlyStopping:
         Returns:
             Them, and what the first part tells of all; None where all are to be made at once.
         """
-        every = list(range(int(np.prod(self._shape))))
         if self._race is None:
-            return [every], None
+            return [list(range(prod(self._shape)))], None
         self._learn(generation)
         anchors = self._race.anchors() if generation > 0 else None
-        return (self._race.parts(anchors) if anchors is not None else [every]), anchors
+        return self._race.parts(anchors), anchors
 
     def expected(self, candidate: Candidate, scores: Floats, forecast: Forecast | None) -> float | None:
         """The mean reward over all images to expect of a candidate that is to get no more; None for one that is.

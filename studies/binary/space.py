@@ -107,15 +107,8 @@ class PackedBits:
     What the engine maximizes (the reward) is the first objective that is not exact, for a cost may be exact; the other
     one is the cost.
 
-    Args:
-        bits: length of the genome.
-        shape: rows and columns, if the bits are a grid.
-        features: what surrogates learn from instead of :func:`~surrogate.bit_features`.
-        exact: objectives that are known without an evaluation, by index.
-        descriptors: parameters of the trials by name.
-        given_reference: the worst values of interest of both objectives; None takes them from the front.
-        seed: of the surrogates.
-        directions: of the study's objectives, once it is known.
+    The fields are arguments of :class:`~studies.binary.PackedBinarySampler`, and the directions of the study's
+    objectives, once they are known.
 
     Raises:
         OptionError: an argument is out of range.

@@ -133,9 +133,8 @@ def judge(runs: Sequence[Run], uncached: Floats, *, resamples: int = _RESAMPLES)
 
     A run is beaten if one of at most its cost has the higher mean reward and the confidence interval of their paired
     difference lies above 0. Each pair has an interval of its own: with many rivals, one of them passes it by chance
-    more often than 5 %, so this rule throws out too many rather than too few. Which runs are beaten also
-    when the chance of any wrong finding among all comparisons is held at 5 %, by Holm's method, is
-    told beside it.
+    more often than 5 %, so this rule throws out too many rather than too few. Which runs are beaten also when the
+    chance of any wrong finding among all comparisons is held at 5 %, by Holm's method, is told beside it.
 
     Args:
         runs: at least one, all on the same prompts and seeds.
