@@ -261,7 +261,7 @@ class Store:
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep a row, in the place of the one with the same key, in a transaction of its own."""
-        self._run_locked(lambda connection: connection.execute(self._schema.insert(table, row, replace=True)))
+        self._run(lambda connection: connection.execute(self._schema.insert(table, row, replace=True)), write=True)
 
     def _claim(self, row: Mapping[str, Any]) -> str:
         """Keep a row of ``ecad_studies`` unless there is one of the study; the identity that is there then."""
@@ -271,7 +271,7 @@ class Store:
             connection.execute(self._schema.insert("ecad_studies", row, replace=False))
             return str(connection.execute(query).scalar_one())
 
-        return self._run_locked(claim)
+        return self._run(claim, write=True)
 
     def _get(self, table: str, columns: Sequence[str], where: Mapping[str, str]) -> list[dict[str, Any]]:
         """The rows with the given values, in the order in which their keys were first kept."""
@@ -279,14 +279,6 @@ class Store:
             return []
         query = self._schema.select(table, [name for name in columns if (table, name) not in self._missing], where)
         return self._run(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
-
-    def _run_locked(self, work: Callable[[Connection], T]) -> T:
-        def locked(connection: Connection) -> T:
-            if self._lock is not None:
-                self._lock.ensure()
-            return work(connection)
-
-        return self._run(locked, write=True)
 
     def _run(self, work: Callable[[Connection], T], *, write: bool = False) -> T:
         """Do something that may be done twice in a transaction."""
@@ -301,6 +293,8 @@ class Store:
                         if write and self._path is not None:
                             # Take the write lock first, so that what is read inside cannot change before the write.
                             connection.exec_driver_sql("begin immediate")
+                        if write and self._lock is not None:
+                            self._lock.ensure()
                         return work(connection)
                 except DBAPIError as error:
                     if tried == _TRIES or not (is_deadlock(error) or error.connection_invalidated):

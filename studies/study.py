@@ -14,7 +14,6 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
 from studies.bounds import Bounds
-from studies.breeding.stale import enqueue
 from studies.candidates import Candidate
 
 #: The first objective; the second is the cost by its name.
@@ -51,7 +50,8 @@ def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
     for origin, schedule in seeds.items():
         genome = schedule.to_hex()
         if genome not in known:
-            enqueue(study, {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False})
+            found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}
+            study.enqueue_trial({}, user_attrs=found)
 
 
 def finish(

@@ -20,7 +20,6 @@ from studies import attributes
 from studies.binary.genome import Bits, genome_of, pack_bits
 from studies.binary.space import Exact, PackedBits, default_descriptors, predicted
 from studies.breeding import Descriptor, GenomeSampler, Measured, Plan, Proposal
-from studies.breeding.stale import enqueue
 from studies.config import BreedingConfig
 
 Floats = NDArray[np.float64]
@@ -235,5 +234,6 @@ def enqueue_bits(study: Study, bits: Any, origin: str = "seed") -> int:
     }
     new = [genome for genome in dict.fromkeys(genomes) if genome not in known]
     for genome in new:
-        enqueue(study, {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False})
+        found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}
+        study.enqueue_trial({}, user_attrs=found)
     return len(new)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -34,9 +32,4 @@ def release(study: Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_user_attr(trial._trial_id, attributes.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)
     if kept.get(attributes.ORIGIN, "bred") != "bred":
-        enqueue(study, kept)
-
-
-def enqueue(study: Study, found: dict[str, Any]) -> None:
-    """Queue a trial with these attributes, its genome among them."""
-    study.enqueue_trial({}, user_attrs=found)
+        study.enqueue_trial({}, user_attrs=kept)
