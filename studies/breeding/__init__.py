@@ -1,7 +1,7 @@
 """The one engine that proposes candidates: NSGA-II whose offspring surrogates choose, over any space of genes."""
 
 from studies.breeding.crossover import CROSSOVERS
-from studies.breeding.descriptors import Descriptor, describe, share_of
+from studies.breeding.descriptors import Descriptor, describe, distributions, share_of
 from studies.breeding.grid import Crossover, Grid, Mutation
 from studies.breeding.mutation import MUTATIONS
 from studies.breeding.offspring import breed
@@ -28,6 +28,7 @@ __all__ = [
     "Space",
     "breed",
     "describe",
+    "distributions",
     "propose",
     "share_of",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, FloatDistribution
 
 from ecad_automl.errors import OptionError, StudyError
 
@@ -33,6 +34,11 @@ class Descriptor:
     def __post_init__(self) -> None:
         if not -np.inf < self.low < self.high < np.inf:
             raise OptionError(f"A descriptor has the range {self.low} to {self.high}; the first must be lower.")
+
+
+def distributions(descriptors: Mapping[str, Descriptor]) -> dict[str, BaseDistribution]:
+    """The parameters of every trial."""
+    return {name: FloatDistribution(each.low, each.high) for name, each in descriptors.items()}
 
 
 def describe(descriptors: Mapping[str, Descriptor], genes: NDArray[Any]) -> dict[str, float]:

@@ -8,14 +8,14 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ecad_automl.errors import StudyError
 from studies import attributes
-from studies.breeding.descriptors import describe
+from studies.breeding.descriptors import describe, distributions
 from studies.breeding.propose import Plan, Proposal, propose
 from studies.breeding.space import Candidate, Past, Pending, Space
 from studies.config import BreedingConfig
@@ -85,7 +85,7 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """The parameters of every trial: descriptors."""
-        return {name: FloatDistribution(each.low, each.high) for name, each in self._space.descriptors.items()}
+        return distributions(self._space.descriptors)
 
     def plan(self, generation: int) -> Plan[Candidate] | None:
         """The candidates of a generation that this process has made, for its figures."""

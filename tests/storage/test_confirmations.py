@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-from ecad_automl.errors import StorageError
 from storage import ConfirmationRecord, Store
 
 
@@ -53,8 +51,3 @@ def test_a_file_from_before_confirmations_opens_and_takes_one(path: Path) -> Non
         assert store.confirmations("study") == []
         store.save_confirmation("study", record())
         assert len(store.confirmations("study")) == 1
-
-
-def test_a_number_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(StorageError, match="'gmacs'"):
-        record(gmacs=float("nan"))
