@@ -167,3 +167,13 @@ class Drift:
             raise StorageError(
                 f"A drift of {len(data)} bytes cannot be read ({type(error).__name__}: {error}); measure it anew."
             ) from error
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Drift):
+            return NotImplemented
+        pairs = ((getattr(self, name), getattr(other, name)) for name in _ARRAYS)
+        return self.slots == other.slots and all(
+            one is other if one is None or other is None else np.array_equal(one, other) for one, other in pairs
+        )
+
+    __hash__ = None  # type: ignore[assignment]
