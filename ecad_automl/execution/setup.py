@@ -48,9 +48,6 @@ class WorkerSetup:
     def build(self, name: str) -> Worker:
         """Load everything; takes as long as loading the pipeline does.
 
-        Args:
-            name: of the worker.
-
         Raises:
             EvaluationError: the weights are others than those of the search.
             EcadError: the model or a reward cannot be loaded.

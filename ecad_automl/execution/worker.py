@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Turns what goes wrong in a task into an outcome: one bad candidate ends no search.
-
-    Args:
-        scorer: generates and scores.
-        layout: the slots of its transformer.
-        steps: denoising steps.
-        name: stands in outcomes.
-    """
+    """Turns what goes wrong in a task into an outcome: one bad candidate ends no search. Outcomes hold its name."""
 
     def __init__(self, scorer: Evaluator, layout: Layout, steps: int, name: str = "") -> None:
         self._scorer = scorer
@@ -48,11 +41,7 @@ class Worker:
 
 
 class LocalExecutor:
-    """Does a task in each call of ``wait``, whatever its timeout: until then nothing happens.
-
-    Args:
-        worker: does the tasks.
-    """
+    """Has a worker do a task in each call of ``wait``, whatever its timeout: until then nothing happens."""
 
     def __init__(self, worker: Worker) -> None:
         self.workers = 1

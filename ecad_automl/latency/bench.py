@@ -62,10 +62,7 @@ class Calls:
     def memory(self, batch_size: int, steps: int, state: Any) -> tuple[int | None, int | None]:
         """One call, watched: the most bytes of cached outputs after any forward, and the most of the device.
 
-        Args:
-            batch_size: images of the call.
-            steps: denoising steps.
-            state: what entering the contender gave; cached outputs are told where it has ``cache_bytes``.
+        The former are told where the state, which is what entering the contender gave, has ``cache_bytes``.
         """
         held: list[int] = []
 

@@ -63,13 +63,7 @@ def fitted(layout: Layout, schedule: Schedule, name: str) -> Schedule:
 
 
 def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> list[Contender]:
-    """The pipeline under each schedule.
-
-    Args:
-        pipe: the pipeline.
-        schedules: by name.
-        **options: of :func:`~ecad_automl.runtime.apply_schedule`.
-    """
+    """The pipeline under each schedule, with options of :func:`~ecad_automl.runtime.apply_schedule`."""
     handle: ScheduleHandle | None = None
 
     def enter(schedule: Schedule) -> Callable[[], AbstractContextManager[Any]]:

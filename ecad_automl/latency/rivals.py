@@ -22,12 +22,7 @@ MakeConfig = Callable[[Any], Any]
 
 
 def rivals(pipe: Any, settings: GenerationSettings) -> list[Contender]:
-    """A contender for each cache; entering one that does not suit the transformer raises.
-
-    Args:
-        pipe: the pipeline.
-        settings: how it is called.
-    """
+    """A contender for each cache; entering one that does not suit the transformer raises."""
     configs = _configs(pipe, settings)
     made = {name: partial(_diffusers_cache, pipe, kind, make) for name, (kind, make) in configs.items()}
     if importlib.util.find_spec("cache_dit") is not None:

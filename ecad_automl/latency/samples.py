@@ -18,13 +18,7 @@ def random_schedules(layout: Layout, steps: int, count: int, *, seed: int = 0) -
     """All-compute, the first step alone, and random ones of five patterns in turn.
 
     The patterns: all bits on their own, whole steps, components at steps of their own, bands of blocks, and whole
-    blocks; whole steps with a few bits flipped.
-
-    Args:
-        layout: the slots.
-        steps: denoising steps.
-        count: how many; the same seed gives the same first ones.
-        seed: of the draw.
+    blocks; whole steps with a few bits flipped. The same seed gives the same first ones, however many there are.
     """
     rng = np.random.default_rng(seed)
     extremes = [Schedule(layout, np.full((steps, len(layout)), value)) for value in (True, False)]

@@ -79,13 +79,7 @@ def clock_of(device: torch.device) -> Clock:
 
 
 def time_call(call: Callable[[], object], transformer: nn.Module, clock: Clock) -> Timing:
-    """Make one call and time it.
-
-    Args:
-        call: runs the pipeline.
-        transformer: the module whose forwards are timed on their own, with all hooks that are on it now.
-        clock: of the transformer's device.
-    """
+    """Make one call of a pipeline and time it; on its own the transformer, with all hooks that are on it now."""
     with _spans(transformer, clock) as spans:
         clock.wait()
         start = clock.now()
@@ -99,11 +93,6 @@ def interleaved(names: Sequence[str], measure: Callable[[str], T], repeats: int)
     """Whole rounds of measurements: in each round every name once, so that a drift of the machine hits all alike.
 
     The order is drawn anew in each round: none always runs after the same other one.
-
-    Args:
-        names: what to measure.
-        measure: measures one of them.
-        repeats: number of rounds.
 
     Yields:
         The measurements of a round by name, when the round is whole.

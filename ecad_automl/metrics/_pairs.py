@@ -54,13 +54,7 @@ class PairedMetric:
 
 
 def check_pairs(name: str, images: Tensor, references: Tensor, *, smallest: int = 1) -> None:
-    """See that images and references are of one shape, ``(n, 3, h, w)`` floats.
-
-    Args:
-        name: of the metric.
-        images: the images.
-        references: what they are compared with.
-        smallest: pixels that height and width must have.
+    """See that images and references are of one shape, ``(n, 3, h, w)`` floats, with at least so many pixels a side.
 
     Raises:
         RewardError: they are not.

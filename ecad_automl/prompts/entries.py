@@ -29,12 +29,9 @@ class Table:
 
 
 def choose_columns(names: Sequence[str], column: str | None, where: str) -> tuple[str, str | None]:
-    """The names of the column of prompts and of that of categories, None where there is none.
+    """The names of the columns of prompts and of categories, of which there may be none.
 
-    Args:
-        names: of all columns.
-        column: what the user wants as prompts; None takes the first of :data:`PROMPT_COLUMNS`.
-        where: what holds the columns, for messages.
+    Prompts are in the column that was asked for, otherwise in the first of :data:`PROMPT_COLUMNS`.
 
     Raises:
         PromptError: there is no such column.

@@ -74,11 +74,7 @@ def read_json_lines(path: Path) -> list[object]:
 def parse_table(text: str, path: Path, delimiter: str, *, quoted: bool = True) -> Table:
     """A table whose first row names its columns; blank rows are skipped.
 
-    Args:
-        text: what the file holds.
-        path: the file, for messages.
-        delimiter: what is between cells.
-        quoted: whether a cell may stand in double quotes, in which quotes are doubled (RFC 4180).
+    Where it is quoted, a cell may stand in double quotes, in which quotes are doubled (RFC 4180).
 
     Raises:
         FileError: there is no row, a row has another number of cells than the first, a quote is not closed, or a

@@ -14,10 +14,6 @@ class PromptEncoder:
     """Encodes prompts with a pipeline's text encoders, which are away from it between times.
 
     The encoders of pipelines that are given texts stay where they are, since these encode in their call.
-
-    Args:
-        pipe: a diffusers pipeline.
-        settings: guidance and text length.
     """
 
     def __init__(self, pipe: Any, settings: GenerationSettings) -> None:

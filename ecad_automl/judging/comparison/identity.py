@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 
 def comparison_identity(model: LoadedModel, sample: Sample, prompts: str) -> dict[str, Any]:
-    """All that images depend on, schedules aside, as JSON values.
-
-    Args:
-        model: the pipeline and how it is called.
-        sample: prompts and seeds.
-        prompts: the name of the prompts, for people.
-    """
+    """All that images depend on, schedules aside, as JSON values, and the name of the prompts, for people."""
     scheduler = model.pipe.scheduler
     return {
         "model": model.name,

@@ -65,15 +65,7 @@ def summarize(
     ledger: Ledger,
     distances: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[RunSummary]:
-    """Summaries of the uncached run and all others, from what the ledger holds.
-
-    Args:
-        schedules: of the runs, by their names.
-        sample: prompts and seeds.
-        judge: the metrics.
-        ledger: holds all scores.
-        distances: of metrics of sets: values by metric, then run.
-    """
+    """Summaries of the uncached run and all others, from what the ledger holds, and from values of metrics of sets."""
     one = next(iter(schedules.values()), None)
     full = None if one is None else Schedule.all_compute(one.layout, one.steps).macs
     uncached_seconds = _seconds(ledger.times(UNCACHED))
