@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecad_automl.cli.options import Device, Storage
+from ecad_automl.cli.options import Device, Moved, Storage
 from ecad_automl.cli.output import messages, results
 from ecad_automl.errors import EcadError, EvaluationError, OptionError, StorageError
 from storage import Store
@@ -35,7 +35,7 @@ def dashboard(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Open the pages; else only write.")] = True,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
-    model: Annotated[str | None, typer.Option(help="Where the study's model lies now, if it was moved.")] = None,
+    model: Moved = None,
     batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
     device: Device = None,
 ) -> None:

@@ -33,12 +33,17 @@ def front(
     if confirmed:
         show_confirmation(found, confirmed_of(found), baselines=baselines, json_output=json_output)
     elif json_output:
-        document = {"schema": "ecad-automl/front/1", **about_study(found), "evaluations": len(found.runs)}
-        document["uncached"] = searched_figures(found.uncached)
-        document["front"] = list(map(searched_figures, found.front))
-        document["fewer_steps"] = list(map(searched_figures, found.searched_shorter if baselines else ()))
-        document["heuristics"] = list(map(searched_figures, found.heuristics if baselines else ()))
-        print_json(document)
+        print_json(
+            {
+                "schema": "ecad-automl/front/1",
+                **about_study(found),
+                "evaluations": len(found.runs),
+                "uncached": searched_figures(found.uncached),
+                "front": list(map(searched_figures, found.front)),
+                "fewer_steps": list(map(searched_figures, found.searched_shorter if baselines else ())),
+                "heuristics": list(map(searched_figures, found.heuristics if baselines else ())),
+            }
+        )
     else:
         _print_front(found, baselines=baselines)
 

@@ -81,8 +81,8 @@ def generate(
             seconds = time.perf_counter() - start
             ratio = made[0]["seconds"] / seconds if made else 1.0
             macs = 1.0 if chosen is None else chosen.mac_speedup
-            made.append({"name": name, "images": len(texts), "seconds": seconds, "speedup": ratio, "mac_speedup": macs})
-            made[-1]["folder"] = out / name
+            about = {"name": name, "images": len(texts), "seconds": seconds, "speedup": ratio, "mac_speedup": macs}
+            made.append({**about, "folder": out / name})
             say(
                 shown,
                 f"{name}: {len(texts)} images in {seconds:.2f} s, {ratio:.2f}x as fast; {macs:.2f}x fewer MACs",
