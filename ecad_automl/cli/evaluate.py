@@ -17,7 +17,7 @@ from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
-from ecad_automl.cli.output import messages, new_table, print_json, results, step
+from ecad_automl.cli.output import messages, new_table, print_json, results, step, write_images
 from ecad_automl.cli.progress import LiveProgress
 from ecad_automl.errors import EvaluationError, FileError, OptionError
 
@@ -109,6 +109,10 @@ def evaluate(
     from storage import writer_lock
     from storage.scores import ScoreFile
 
+    def write_pictures(run: str, items: Sequence[Item], images: Tensor) -> None:
+        names = [f"{prompt:05}-{seed}" for prompt, seed in items]
+        write_images(out / "images" / run, images.permute(0, 2, 3, 1).numpy(), names)
+
     path = out / "scores.db"
     out.mkdir(parents=True, exist_ok=True)
     identity = comparison_identity(loaded, sample, chosen.name)
@@ -134,7 +138,7 @@ def evaluate(
                         ledger,
                         batch=batch,
                         observer=live,
-                        sink=_Pictures(out / "images") if save_images else None,
+                        sink=write_pictures if save_images else None,
                     )
             except KeyboardInterrupt:
                 say(console, "Stopped. Every batch that was scored is kept; the same command goes on from here.")
@@ -215,22 +219,6 @@ def _reference(given: str | None, judge: Judge, size: tuple[int, int], status: S
             lambda done, total: status.update(f"Features of {path}: {done} of {total} ..."),
         )
     return read_statistics(path, extractor, size)
-
-
-class _Pictures:
-    """Writes images as they come: a folder for each run, a file for each prompt and seed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, run: str, items: Sequence[Item], images: Tensor) -> None:
-        from PIL import Image
-
-        folder = self._folder / run
-        folder.mkdir(parents=True, exist_ok=True)
-        pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-        for (prompt, seed), image in zip(items, pixels, strict=True):
-            Image.fromarray(image).save(folder / f"{prompt:05}-{seed}.png")
 
 
 def _write(

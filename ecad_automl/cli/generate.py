@@ -16,7 +16,7 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
-from ecad_automl.cli.output import messages, print_json, print_paths, results, step
+from ecad_automl.cli.output import messages, print_json, print_paths, results, step, write_images
 from ecad_automl.errors import PromptError
 
 _SHAPES_PROMPTS = 6
@@ -90,7 +90,7 @@ def generate(
             )
             heading = name if chosen is None else f"{macs:.2f}x fewer MACs\n{ratio:.2f}x as fast"
             columns[heading] = images.permute(0, 2, 3, 1).numpy()
-            _save(images.permute(0, 2, 3, 1).numpy(), out / name)
+            write_images(out / name, columns[heading], [f"{number:03}" for number in range(len(texts))])
     from ecad_automl.views.plots import image_grid
 
     grid = out / "side-by-side.png"
@@ -100,11 +100,3 @@ def generate(
         print_json({"schema": "ecad-automl/generation/1", **document})
     else:
         print_paths(grid)
-
-
-def _save(images: NDArray[np.float32], folder: Path) -> None:
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images):
-        Image.fromarray((image.clip(0, 1) * 255).round().astype("uint8")).save(folder / f"{number:03}.png")

@@ -7,11 +7,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.status import Status
@@ -53,6 +55,15 @@ def print_paths(*paths: Path) -> None:
     """A line for each file that was written, and nothing else in it."""
     for path in paths:
         say(results(), str(path), keep=[path])
+
+
+def write_images(folder: Path, images: NDArray[np.float32], names: Sequence[str]) -> None:
+    """Write ``(n, h, w, 3)`` images in [0, 1] as PNG files of ``n`` names."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in zip(names, (images.clip(0, 1) * 255).round().astype("uint8"), strict=True):
+        Image.fromarray(image).save(folder / f"{name}.png")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
