@@ -30,17 +30,16 @@ _SENTENCES = {
 }
 
 #: Where a backup is of help.
-_DAMAGES = {sqlite3.SQLITE_NOTADB: "is no SQLite file", sqlite3.SQLITE_CORRUPT: "is damaged"}
+_DAMAGES = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
     """The sentence for one of SQLite's errors."""
     said = " ".join(str(error).split())  # it may quote a statement of several lines
-    code = getattr(error, "sqlite_errorcode", None)
-    sentence = _SENTENCES.get(code & 0xFF) if code is not None else None
-    damage = _DAMAGES.get(code & 0xFF) if code is not None else None
-    if damage is not None and (advice := restore_advice(path)) is not None:
-        sentence = f"{damage}; {advice}"
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    sentence = _SENTENCES.get(code)
+    if sentence is not None and code in _DAMAGES and (advice := restore_advice(path)) is not None:
+        sentence = f"{sentence.partition(';')[0]}; {advice}"
     if sentence is None:
         return StorageError(f"The study database {path} cannot be used ({said}); check the file.")
     return StorageError(f"The study database {path} {sentence} ({said}).")
