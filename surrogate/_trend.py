@@ -155,9 +155,6 @@ class Prior:
     def trend(self, context: FeatureContext) -> DriftTrend | None:
         """The trend of the other study's evaluations by the drift of the new one's transformer; None without any.
 
-        Args:
-            context: of the new study.
-
         Raises:
             ScheduleError: the schedules do not fit the context.
         """

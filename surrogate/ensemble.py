@@ -77,15 +77,7 @@ class Ensemble:
         self._error_model = ErrorModel(errors, spread, distance, weight)
 
     def predict(self, x: Floats, inputs: Floats) -> tuple[Floats, Floats]:
-        """Means and standard deviations.
-
-        Args:
-            x: ``(n, features)`` for the trees.
-            inputs: ``n`` inputs of the trend.
-
-        Returns:
-            Two arrays ``(n,)``.
-        """
+        """Means and standard deviations, each ``(n,)``, for ``(n, features)`` and ``n`` inputs of the trend."""
         predictions = self._predictions(x, inputs)
         std = self._error_model.std(self._spread(predictions), self._neighborhood.distance(x))
         return predictions.mean(axis=0), std

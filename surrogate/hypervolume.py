@@ -39,26 +39,12 @@ class Staircase(NamedTuple):
     levels: Floats
 
     def widths(self, cost: ArrayLike) -> Floats:
-        """How much of each step lies at or above each cost, and so is dominated by a point of that cost.
-
-        Args:
-            cost: ``(n,)``.
-
-        Returns:
-            ``(n, k + 1)``, not negative.
-        """
+        """``(n, k + 1)``: how much of each step lies at or above each of ``(n,)`` costs, and so is dominated there."""
         lower = np.maximum(np.asarray(cost, dtype=np.float64)[:, None], self.edges[:-1])
         return np.maximum(self.edges[1:] - lower, 0.0)
 
     def level_at(self, cost: ArrayLike) -> Floats:
-        """The best reward known at each cost.
-
-        Args:
-            cost: ``(n,)``.
-
-        Returns:
-            ``(n,)``.
-        """
+        """``(n,)``: the best reward known at each of ``(n,)`` costs."""
         levels: Floats = self.levels[np.searchsorted(self.edges[1:-1], np.asarray(cost, dtype=np.float64), "right")]
         return levels
 

@@ -89,9 +89,6 @@ def maximized(reward: Reward | PairedReward) -> Reward | PairedReward:
 class _Sum:
     """A weighted sum of which more is better: distances count negatively, whether their minus sign is written or not.
 
-    Args:
-        terms: each with its reward.
-
     Raises:
         RewardError: a reward of which more is better stands with a minus sign.
     """

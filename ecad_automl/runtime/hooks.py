@@ -106,11 +106,7 @@ def has_only_ours(module: nn.Module) -> bool:
 
 
 def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, ForwardHook]]) -> ExitStack:
-    """Hook modules under ``root``; on an error in between, nothing stays hooked.
-
-    Args:
-        root: the transformer.
-        hooks: modules under it, each with the hook it gets.
+    """Hook modules under a transformer; on an error in between, nothing stays hooked.
 
     Returns:
         A stack that removes all hooks, and whatever they left, when closed.

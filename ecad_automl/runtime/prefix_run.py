@@ -47,13 +47,7 @@ class _Branch:
 
 
 class PrefixRun:
-    """A visitor of transformer calls that leaves out those of a :class:`ScheduledRun` that another run has made.
-
-    Args:
-        run: what is done in a call.
-        functions: how blocks are run.
-        prefixes: what other runs have made.
-    """
+    """A visitor of transformer calls that leaves out those of a :class:`ScheduledRun` that another run has made."""
 
     def __init__(self, run: ScheduledRun, functions: Functions, prefixes: Prefixes) -> None:
         #: Whether this call is one of those.

@@ -146,11 +146,7 @@ class Prefixes:
         return held.prefix
 
     def add(self, key: bytes, prefix: Prefix) -> bool:
-        """Hold a prefix if it is worth more than what would have to go for it.
-
-        Returns:
-            Whether it is held.
-        """
+        """Hold a prefix if it is worth more than what would have to go for it, and say whether it is held."""
         self._tick += 1
         new = _Held(prefix, self._tick)
         new.worth = self._age + 1

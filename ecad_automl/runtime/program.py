@@ -91,10 +91,8 @@ class Functions:
     def of(self, step: Step, kind: Hashable = None) -> Callable[..., tuple[torch.Tensor, ...]]:
         """The function that runs a step, with the block as its first argument.
 
-        Args:
-            step: the step.
-            kind: steps of different kinds do not share a function, even if it is the same. A compiler would compile
-                one function anew for tensors of another kind, and after some times no more.
+        Steps of different kinds do not share a function, even if it is the same: a compiler would compile one function
+        anew for tensors of another kind, and after some times no more.
         """
         code = step.graph.python_code("self")
         key = kind, code.src
@@ -108,13 +106,7 @@ class Functions:
 
 
 class Program:
-    """A recorded block, for any choice of what is reused.
-
-    Args:
-        spec: of the block's arguments.
-        recording: of its forward.
-        functions: where the functions are kept.
-    """
+    """A recorded block, for any choice of what is reused."""
 
     def __init__(self, spec: Spec, recording: Recording, functions: Functions) -> None:
         self.result = recording.result
@@ -126,12 +118,7 @@ class Program:
         self._made: dict[tuple[int, Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
 
     def step(self, row: tuple[Action, ...], owned: frozenset[int] = frozenset()) -> Step:
-        """The block with the given action for each of its slots.
-
-        Args:
-            row: the actions.
-            owned: numbers of the tensors among the arguments whose memory may be written to.
-        """
+        """The block with an action for each slot; ``owned`` are numbers of arguments whose memory may be written to."""
         if (row, owned) not in self._steps:
             self._steps[row, owned] = self._specialise(row, owned if self._functions.fuses else frozenset())
         return self._steps[row, owned]

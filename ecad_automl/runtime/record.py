@@ -64,13 +64,6 @@ def record(
     The operations are seen as they happen on the real tensors, so any control flow is followed; what depends on the
     shapes or constants in the arguments is fixed in the graph, which so holds for arguments of equal spec.
 
-    Args:
-        block: the block.
-        forward: its forward.
-        args: arguments.
-        kwargs: keyword arguments.
-        visit: called in place of the slots' forwards.
-
     Returns:
         The result of the forward, and the recording, or why it cannot be recorded, as when it reads elements of
         tensors or changes tensors in place.

@@ -28,10 +28,6 @@ class ScheduledRun:
     The first time a block gets arguments of some shape, all its slots are computed, so the block is recorded then;
     afterwards its program runs, without what nobody reads. A block that cannot be recorded, or of whose class nothing
     is known, always runs whole, with only the slots stood in for.
-
-    Args:
-        functions: where functions made for blocks are kept.
-        cache: where outputs are kept.
     """
 
     skipped = False
@@ -55,12 +51,7 @@ class ScheduledRun:
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
     def take(self, schedule: Schedule, blocks: tuple[Block, ...]) -> None:
-        """From now on, run under that schedule.
-
-        Args:
-            schedule: the schedule.
-            blocks: all blocks of the transformer, in the order of the schedule's layout.
-        """
+        """From now on, run under that schedule, with the transformer's blocks in the order of its layout."""
         self.unrecorded = {block.path: block.whole for block in blocks if block.whole is not None}
         self.plan = [
             [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)

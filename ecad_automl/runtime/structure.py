@@ -18,11 +18,7 @@ class OpaqueValueError(TypeError):
 
 
 class Signature:
-    """The spec of a block's arguments as a key of dictionaries, whose hash is taken once: specs are deep.
-
-    Args:
-        spec: the spec.
-    """
+    """The spec of a block's arguments as a key of dictionaries, whose hash is taken once: specs are deep."""
 
     __slots__ = ("_hash", "_spec")
 
@@ -56,15 +52,7 @@ class Arguments:
     def flatten(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, training: bool
     ) -> tuple[Signature, list[torch.Tensor]]:
-        """Take the arguments of a block apart.
-
-        Args:
-            args: arguments.
-            kwargs: keyword arguments.
-            training: of the block.
-
-        Returns:
-            The signature, the same object as long as it is equal, and the tensors in order.
+        """The signature of a block's arguments, the same object as long as it is equal, and their tensors in order.
 
         Raises:
             OpaqueValueError: something of another type is in them.
@@ -92,13 +80,7 @@ class Arguments:
 
 
 def flatten(value: object) -> tuple[Spec, list[torch.Tensor]]:
-    """Take a value apart.
-
-    Args:
-        value: tensors, tuples, lists and dictionaries of such, and constants.
-
-    Returns:
-        The spec, with the shape, dtype and device of each tensor, and the tensors in order.
+    """The spec of tensors, tuples, lists and dictionaries of such, and constants; and the tensors in order.
 
     Raises:
         OpaqueValueError: something of another type is in it.
