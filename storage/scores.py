@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlite_utils import Database
 
 from ecad_automl.errors import StorageError
 from storage.faults import storage_faults
@@ -21,13 +22,14 @@ from storage.tables import json_value
 
 _APPLICATION = "ecad-automl/scores/1"
 
-_IMAGE = "run text, metric text, prompt integer, seed integer"
-_TABLES = (
-    "create table if not exists about (key text primary key, value text)",
-    f"create table if not exists scores ({_IMAGE}, score float, primary key (run, metric, prompt, seed))",
-    f"create table if not exists features ({_IMAGE}, vector blob, primary key (run, metric, prompt, seed))",
-    "create table if not exists times (run text, images integer, seconds float, created text)",
-)
+_TABLES: dict[str, tuple[dict[str, type], tuple[str, ...]]] = {
+    "about": ({"key": str, "value": str}, ("key",)),
+    "scores": ({"run": str, "metric": str, "prompt": int, "seed": int, "score": float},
+               ("run", "metric", "prompt", "seed")),
+    "features": ({"run": str, "metric": str, "prompt": int, "seed": int, "vector": bytes},
+                 ("run", "metric", "prompt", "seed")),
+    "times": ({"run": str, "images": int, "seconds": float, "created": str}, ()),
+}  # fmt: skip
 
 #: An image: the number of its prompt, and its seed.
 Item = tuple[int, int]
@@ -46,6 +48,7 @@ class ScoreFile:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
         self._connection = connection
+        self._database = Database(connection)
 
     @classmethod
     def open(cls, location: str | Path, identity: Mapping[str, Any]) -> Self:
@@ -100,23 +103,24 @@ class ScoreFile:
             features: by metric, ``(n, d)``.
         """
         rows = [
-            (run, metric, *item, float(value))
+            {"run": run, "metric": metric, "prompt": prompt, "seed": seed, "score": float(value)}
             for metric, values in scores.items()
-            for item, value in zip(items, values, strict=True)
+            for (prompt, seed), value in zip(items, values, strict=True)
         ]
         vectors = [
-            (run, metric, *item, row.astype("<f4").tobytes())
+            {"run": run, "metric": metric, "prompt": prompt, "seed": seed, "vector": row.astype("<f4").tobytes()}
             for metric, values in features.items()
-            for item, row in zip(items, values, strict=True)
+            for (prompt, seed), row in zip(items, values, strict=True)
         ]
         with self._transaction():
-            self._connection.executemany("insert or replace into scores values (?, ?, ?, ?, ?)", rows)
-            self._connection.executemany("insert or replace into features values (?, ?, ?, ?, ?)", vectors)
+            self._database.table("scores").insert_all(rows, replace=True)
+            self._database.table("features").insert_all(vectors, replace=True)
 
     def save_time(self, run: str, images: int, seconds: float, created: str) -> None:
         """Keep the time of one call that made some images of a run."""
+        row = {"run": run, "images": images, "seconds": seconds, "created": created}
         with self._transaction():
-            self._connection.execute("insert into times values (?, ?, ?, ?)", (run, images, seconds, created))
+            self._database.table("times").insert(row)
 
     def scores(self, run: str, metric: str, items: Sequence[Item]) -> NDArray[np.float64]:
         """``(n,)`` scores of ``n`` images; NaN where one is not known."""
@@ -144,22 +148,22 @@ class ScoreFile:
             return [(int(images), float(seconds)) for images, seconds in self._connection.execute(sql, (run,))]
 
     def _kept(self, table: str, column: str, run: str, metric: str) -> dict[Item, Any]:
-        sql = f"select prompt, seed, {column} from {table} where run = ? and metric = ?"  # noqa: S608
         with storage_faults(self._path):
-            rows = self._connection.execute(sql, (run, metric))
-            return {(int(prompt), int(seed)): value for prompt, seed, value in rows}
+            rows = self._database.table(table).rows_where("run = ? and metric = ?", (run, metric))
+            return {(int(row["prompt"]), int(row["seed"])): row[column] for row in rows}
 
     def _claim(self, identity: Any) -> None:
-        tables = {name for (name,) in self._connection.execute("select name from sqlite_master where type = 'table'")}
+        tables = set(self._database.table_names())
         if tables and "about" not in tables:
             raise StorageError(f"{self._path} is a database of something else; choose another folder for the results.")
         with self._transaction():
-            for table in _TABLES:
-                self._connection.execute(table)
+            for name, (columns, key) in _TABLES.items():
+                if name not in tables:
+                    self._database.table(name).create(columns, pk=key or None)
             about = dict(self._connection.execute("select key, value from about"))
             if not about:
-                rows = [("application", _APPLICATION), ("identity", json.dumps(identity))]
-                self._connection.executemany("insert into about values (?, ?)", rows)
+                rows = {"application": _APPLICATION, "identity": json.dumps(identity)}
+                self._database.table("about").insert_all({"key": k, "value": v} for k, v in rows.items())
                 return
         if about.get("application") != _APPLICATION:
             raise StorageError(
