@@ -11,8 +11,8 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from ecad_automl.flow_shapes.render import RESOLUTION
 from ecad_automl.flow_shapes.world import vocabulary
+from training.flow_shapes.render import RESOLUTION
 
 __all__ = [
     "LATENT_CHANNELS",

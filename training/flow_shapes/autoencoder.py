@@ -9,10 +9,10 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from ecad_automl.flow_shapes.render import render
 from ecad_automl.flow_shapes.world import random_scene
 from ecad_automl.shapes import WEIGHTS as FIRST_MODEL
 from training.flow_shapes.architecture import new_autoencoder
+from training.flow_shapes.render import render
 from training.shapes.progress import train
 
 __all__ = ["half_whiten", "refine_decoder", "render_batch", "train_autoencoder"]

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecad_automl.flow_shapes.classifier import AttributeClassifier
-from ecad_automl.flow_shapes.render import RESOLUTION, render
 from ecad_automl.flow_shapes.world import ATTRIBUTES, random_scene
 from ecad_automl.shapes.world import Split
+from training.flow_shapes.render import RESOLUTION, render
 from training.shapes.progress import train
 
 __all__ = ["held_out_accuracy", "labelled_batch", "train_classifier"]

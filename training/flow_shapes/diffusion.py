@@ -17,7 +17,6 @@ from transformers import CLIPTextModel, T5EncoderModel
 
 from ecad_automl.errors import EcadError
 from ecad_automl.files.tensor_file import read_tensor_file
-from ecad_automl.flow_shapes.render import render
 from ecad_automl.flow_shapes.world import Scene, random_caption, random_scene
 from training.flow_shapes.architecture import (
     LATENT_SIZE,
@@ -27,6 +26,7 @@ from training.flow_shapes.architecture import (
     new_tokenizer,
     new_transformer,
 )
+from training.flow_shapes.render import render
 from training.shapes.progress import progress_bar, train
 
 __all__ = ["LatentSet", "TextToVelocity", "pack", "train_diffusion"]

@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ecad_automl.flow_shapes.classifier import AttributeClassifier, attributes_right, whole_pictures_right
-from ecad_automl.flow_shapes.render import RESOLUTION, render
 from ecad_automl.flow_shapes.world import ATTRIBUTES, prompts, random_scene
 from training.flow_shapes.architecture import MAX_TOKENS
+from training.flow_shapes.render import RESOLUTION, render
 
 __all__ = ["GUIDANCE", "STEPS", "draw", "grid", "measure_autoencoder", "measure_convergence", "measure_quality"]
 

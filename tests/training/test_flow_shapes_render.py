@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecad_automl.flow_shapes.render import render
 from ecad_automl.flow_shapes.world import parse_caption, random_scene
+from training.flow_shapes.render import render
 
 seeds = st.integers(0, 2**32)
 
