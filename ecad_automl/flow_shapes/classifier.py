@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ecad_automl.errors import UnsupportedModelError
+import ecad_automl.shapes.classifier as shapes
 from ecad_automl.flow_shapes.world import ATTRIBUTES, parse_caption
-
-_WEIGHTS = "classifier.safetensors"
-_CONFIG = "config.json"
 
 
 class _Stage(nn.Module):
@@ -33,25 +27,23 @@ class _Stage(nn.Module):
         return functional.gelu(down + self.norm(self.convolution(down)))
 
 
-class AttributeClassifier(nn.Module):
-    """A small convolutional network with one linear head per attribute of ``ATTRIBUTES``.
+class AttributeClassifier(shapes.AttributeClassifier):
+    """A small convolutional network with one linear head per attribute of this world."""
 
-    Each head has a temperature that calibrates its probabilities (Guo et al., 2017, arXiv 1706.04599).
-    """
-
-    temperatures: Tensor
+    attributes = ATTRIBUTES
+    trained_by = "training.flow_shapes"
 
     def __init__(self, width: int = 24) -> None:
-        super().__init__()
-        self.width = width
+        super().__init__(width)
+
+    def _build(self, width: int) -> int:
         self.stages = nn.ModuleList(
             [_Stage(3, width, kernel=4), _Stage(width, 2 * width), _Stage(2 * width, 4 * width)]
         )
         self.body = nn.Sequential(
             nn.Conv2d(4 * width, 32, 1), nn.GELU(), nn.Flatten(), nn.Linear(32 * 8 * 8, 256), nn.GELU()
         )
-        self.heads = nn.ModuleDict({name: nn.Linear(256, len(values)) for name, values in ATTRIBUTES.items()})
-        self.register_buffer("temperatures", torch.ones(len(ATTRIBUTES)))
+        return 256
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """What the convolutions see, from fine to coarse.
@@ -67,42 +59,9 @@ class AttributeClassifier(nn.Module):
             maps.append(stage(maps[-1]))
         return maps[1:]
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Calibrated logits.
-
-        Args:
-            pictures: ``(n, 3, 64, 64)`` float in [0, 1].
-
-        Returns:
-            For each attribute, ``(n, values)``.
-        """
-        features = self.body(self.features(pictures)[-1])
-        return [head(features) / self.temperatures[i] for i, head in enumerate(self.heads.values())]
-
-    def save(self, folder: Path) -> None:
-        """Write weights and config into ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / _WEIGHTS)
-        (folder / _CONFIG).write_text(json.dumps({"width": self.width}, indent=2) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> AttributeClassifier:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            UnsupportedModelError: the files are missing.
-        """
-        try:
-            config = json.loads((folder / _CONFIG).read_text())
-            weights = load_file(folder / _WEIGHTS)
-        except FileNotFoundError as error:
-            raise UnsupportedModelError(
-                f"The attribute classifier is not in {str(folder)!r} ({Path(error.filename or _WEIGHTS).name} is "
-                "missing); reinstall the package or train it with `python -m training.flow_shapes`."
-            ) from error
-        model = cls(width=int(config["width"]))
-        model.load_state_dict(weights)
-        return model.eval()
+    def _seen(self, pictures: Tensor) -> Tensor:
+        seen: Tensor = self.body(self.features(pictures)[-1])
+        return seen
 
 
 @torch.no_grad()

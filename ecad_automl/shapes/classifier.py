@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,16 +19,27 @@ _CONFIG = "config.json"
 
 
 class AttributeClassifier(nn.Module):
-    """A small convolutional network with one linear head per attribute of ``ATTRIBUTES``.
+    """A small convolutional network with one linear head per attribute of ``attributes``.
 
     Each head has a temperature that calibrates its probabilities (Guo et al., 2017, arXiv 1706.04599).
+
+    Args:
+        width: channels of the first convolution.
     """
 
+    attributes: ClassVar[Mapping[str, Sequence[str]]] = ATTRIBUTES
+    trained_by: ClassVar[str] = "training.shapes"
     temperatures: Tensor
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.width = width
+        size = self._build(width)
+        self.heads = nn.ModuleDict({name: nn.Linear(size, len(values)) for name, values in self.attributes.items()})
+        self.register_buffer("temperatures", torch.ones(len(self.attributes)))
+
+    def _build(self, width: int) -> int:
+        """Make what the heads see, and return its size."""
         self.body = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=4),
             nn.GELU(),
@@ -42,8 +55,7 @@ class AttributeClassifier(nn.Module):
             nn.Linear(64 * width, 4 * width),
             nn.GELU(),
         )
-        self.heads = nn.ModuleDict({name: nn.Linear(4 * width, len(values)) for name, values in ATTRIBUTES.items()})
-        self.register_buffer("temperatures", torch.ones(len(ATTRIBUTES)))
+        return 4 * width
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Calibrated logits.
@@ -54,8 +66,12 @@ class AttributeClassifier(nn.Module):
         Returns:
             For each attribute, ``(n, values)``.
         """
-        features = self.body(pictures * 2 - 1)
-        return [head(features) / self.temperatures[i] for i, head in enumerate(self.heads.values())]
+        seen = self._seen(pictures)
+        return [head(seen) / self.temperatures[i] for i, head in enumerate(self.heads.values())]
+
+    def _seen(self, pictures: Tensor) -> Tensor:
+        seen: Tensor = self.body(pictures * 2 - 1)
+        return seen
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """What each activation passes on, for measuring how far apart pictures look.
@@ -80,7 +96,7 @@ class AttributeClassifier(nn.Module):
         (folder / _CONFIG).write_text(json.dumps({"width": self.width}, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> AttributeClassifier:
+    def load(cls, folder: Path) -> Self:
         """Read what :meth:`save` wrote.
 
         Raises:
@@ -92,7 +108,7 @@ class AttributeClassifier(nn.Module):
         except FileNotFoundError as error:
             raise UnsupportedModelError(
                 f"The attribute classifier is not in {str(folder)!r} ({Path(error.filename or _WEIGHTS).name} is "
-                "missing); reinstall the package or train it with `python -m training.shapes`."
+                f"missing); reinstall the package or train it with `python -m {cls.trained_by}`."
             ) from error
         model = cls(width=int(config["width"]))
         model.load_state_dict(weights)
