@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ Start = Callable[..., Any]
 
 @dataclass(frozen=True)
 class DriftSetup:
-    """Loads the small search problem; where a file ``deaths`` is, a worker dies once at random."""
+    """Loads the small search problem; where a file ``deaths`` is, a worker dies once, in one of its first tasks."""
 
     folder: Path
     seeds: int = 4
@@ -32,15 +32,16 @@ class DriftSetup:
 
     def evaluator(self) -> DriftEvaluator:
         layout = small_layout()
-        return DriftEvaluator(layout, small_drift(layout), self._die, seeds=range(self.seeds), batch_size=4)
+        die = partial(self._die, iter(range(random.randrange(5))))
+        return DriftEvaluator(layout, small_drift(layout), die, seeds=range(self.seeds), batch_size=4)
 
     def build(self, name: str) -> Worker:
         return Worker(self.evaluator(), small_layout(), STEPS, name)
 
-    def _die(self, _: Any) -> None:
+    def _die(self, tasks_before: Iterator[int], _: Any) -> None:
         deaths = self.folder / "deaths"
-        if deaths.exists() and random.random() < 0.1:
-            deaths.unlink()
+        if next(tasks_before, None) is None and deaths.exists():
+            deaths.unlink(missing_ok=True)
             os._exit(1)
 
 
