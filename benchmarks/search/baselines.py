@@ -21,14 +21,14 @@ from rich.progress import track
 from benchmarks.machine import RESULTS, machine
 from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, Figures, load_bed, score
 from benchmarks.search.outputs import output_products
-from benchmarks.search.protocol import SPEEDUPS, as_json, compare, loss_of
+from benchmarks.search.protocol import SPEEDUPS, compare, loss_of
 from benchmarks.search.step_rivals import shortest_paths, step_schedule
 from benchmarks.search.whole_steps import computing_only, predicted_paths
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout
 
-#: Steps are computed or not at all by these, so that just so many fit into a saving.
+#: Images of which DPCache is calibrated.
 _CALIBRATION = 16
 _NOISE_AT = 2.0
 
@@ -60,7 +60,7 @@ def _one(name: str, bed: Bed, captions: int, results: Path, other_commits: bool)
             runs[method] = {"saved": round(saved, 6), "commit": _commit(), **score(evaluator, make()).to_json()}
             document = {**about, "machine": machine(), "steps": evaluator.settings.steps, "runs": runs}
             path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
-    lines = [*_table(runs), "", *_noise(runs)]
+    lines = [*rows(runs), "", *_noise(runs)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     Console().print("\n".join(lines), highlight=False)
 
@@ -99,7 +99,8 @@ def _contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[str, tu
     return found
 
 
-def _table(runs: Mapping[str, Any]) -> list[str]:
+def rows(runs: Mapping[str, Any]) -> list[str]:
+    """The table of kept runs, in Markdown."""
     lines = [
         "| at least | method | saved | median loss | mean (95 %) | trimmed | worst tenth | PSNR, dB | captions right |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -132,12 +133,12 @@ def _noise(runs: Mapping[str, Any]) -> list[str]:
     ]
     for first, second in combinations([name for name in names if name], 2):
         a, b = (np.array(runs[name]["loss"]) for name in (first, second))
-        found = as_json(compare(a, b))
+        found = compare(a, b)
         difference = (a - b).mean(axis=1)
         error = difference.std(ddof=1) / np.sqrt(len(difference))
         lines.append(
-            f"| {first} less {second} | {found['difference']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f}) | "
-            f"{error / abs(difference.mean()):.2f} | {found['won']:.0%} | {found['p']:.2g} |"
+            f"| {first} less {second} | {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}) | "
+            f"{error / abs(difference.mean()):.2f} | {found.won:.0%} | {found.p:.1g} |"
         )
     return lines
 

@@ -8,8 +8,8 @@ tenth stand beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ __all__ = [
     "TOLERANCE",
     "Comparison",
     "Loss",
-    "as_json",
     "best_within",
     "compare",
     "loss_of",
@@ -175,11 +174,6 @@ def resampled_hypervolume(
         low, high = np.quantile(volumes[1:], [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
         found[floor] = (float(volumes[0]), float(low), float(high))
     return found
-
-
-def as_json(record: Loss | Comparison, digits: int = 6) -> Mapping[str, float | int]:
-    """The figures of a record, rounded, as they are kept."""
-    return {name: round(value, digits) for name, value in asdict(record).items()}
 
 
 def _dominated(loss: Floats, cost: Floats, floor: float) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.kept import kept_run
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
-from benchmarks.search import efficiency_report, held_out
+from benchmarks.search import baselines, efficiency_report, held_out
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
@@ -208,6 +208,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-all": partial(_held_out, shown=False),
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
+    "beds-shapes": lambda: "\n".join(baselines.rows(_result("baselines-shapes")["runs"])),
+    "beds-euler-14": lambda: "\n".join(baselines.rows(_result("baselines-shapes-euler-14")["runs"])),
     "coverage-24": partial(_coverage, 24),
     "coverage-96": partial(_coverage, 96),
     "searches-shapes": partial(_efficiency, "shapes", (24, 50, 100, 300, 1000, 2000)),
