@@ -93,7 +93,7 @@ def _schedules(layout: Layout, steps: int, count: int, rng: np.random.Generator)
         bits: NDArray[np.bool_] = whole[:, None] ^ (rng.random((steps, len(layout))) < 0.1 * rng.random())
         bits[0] = True
         schedule = Schedule(layout, bits)
-        found[schedule.to_hex()] = schedule
+        found[schedule.to_genome()] = schedule
     return list(found.values())
 
 
@@ -105,7 +105,7 @@ def _record(schedule: Schedule, reward: float, number: int) -> EvaluationRecord:
     scores = {REWARD: np.full(_PROMPTS, reward, np.float32)}
     origin = _origin(number)
     return EvaluationRecord(
-        schedule.to_hex(), schedule.gmacs, reward, -reward, 0.1 * abs(reward), scores, 1.0, origin, number
+        schedule.to_genome(), schedule.gmacs, reward, -reward, 0.1 * abs(reward), scores, 1.0, origin, number
     )
 
 
@@ -157,7 +157,7 @@ def _optuna_trials(
     key = ScheduleNSGAIISampler._get_generation_key()
     for number, (schedule, reward) in enumerate(zip(schedules, rewards, strict=True)):
         said: dict[str, Any] = {
-            attributes.GENOME: schedule.to_hex(),
+            attributes.GENOME: schedule.to_genome(),
             attributes.ORIGIN: _origin(number),
             attributes.FILTERED: number >= _BATCH,
             attributes.GENERATION: number // _BATCH,

@@ -13,8 +13,8 @@ What is counted, in the four packages:
 - from genome to row: a small search of the bundled model is run twice, alike. In the second run all calls of functions
   of ours are watched for the last candidate that the first one bred. A file counts when a function in it is given that
   candidate or gives it back: as a ``Schedule``, as the text of its bits or as their array, by itself or inside of a
-  list, tuple, dictionary or data class. An encode is a call of ``Schedule.to_hex`` on it, a decode one of
-  ``Schedule.from_hex`` that makes it;
+  list, tuple, dictionary or data class. An encode is a call of ``Schedule.to_genome`` on it, a decode one of
+  ``Schedule.from_genome`` that makes it;
 - from bits to a skipped product: the files in which a function runs during ``apply_schedule`` and two calls of the
   pipeline under a schedule that reuses; the blocks are recorded in the first.
 """
@@ -218,13 +218,13 @@ def trace_candidate(home: Path) -> dict[str, Any]:
         genome = last_bred(Path(folder) / "first.db")
         bits = 4 * len(genome)
         files: set[str] = set()
-        counts = {"to_hex": 0, "from_hex": 0}
+        counts = {"to_genome": 0, "from_genome": 0}
 
         def is_it(value: Any, depth: int = 2) -> bool:
             if isinstance(value, str):
                 return value == genome
             if isinstance(value, Schedule):
-                return hasattr(value, "_effective") and value.to_hex() == genome  # or it is being made
+                return hasattr(value, "_effective") and value.to_genome() == genome  # or it is being made
             if isinstance(value, np.ndarray):
                 size_fits = value.dtype == np.bool_ and bits - 8 < value.size <= bits
                 return bool(size_fits) and np.packbits(value.ravel()).tobytes().hex() == genome
@@ -245,7 +245,7 @@ def trace_candidate(home: Path) -> dict[str, Any]:
 
         with watched(home, see):
             last_bred(Path(folder) / "second.db")
-    return {"files": named(files, home), "encodes": counts["to_hex"], "decodes": counts["from_hex"]}
+    return {"files": named(files, home), "encodes": counts["to_genome"], "decodes": counts["from_genome"]}
 
 
 def last_bred(database: Path) -> str:

@@ -139,10 +139,10 @@ def _identity(rows: Rows, name: str) -> _Identity | str:
 
 def _schedule(genome: object, identity: _Identity) -> Schedule | str:
     try:
-        schedule = Schedule.from_hex(identity.layout, identity.steps, str(genome))
+        schedule = Schedule.from_genome(identity.layout, identity.steps, str(genome))
     except EcadError as error:
         return f"has no genome of the study's slots and steps ({str(error).rstrip('.')})"
-    return schedule if schedule.to_hex() == genome else "has a genome that is not that of its effective bits"
+    return schedule if schedule.to_genome() == genome else "has a genome that is not that of its effective bits"
 
 
 # Scores

@@ -26,7 +26,7 @@ class EvaluationRecord:
     """One schedule whose images were generated and scored.
 
     Attributes:
-        genome: effective bits, see :meth:`ecad_automl.schedules.schedule.Schedule.to_hex`.
+        genome: effective bits, see :meth:`ecad_automl.schedules.schedule.Schedule.to_genome`.
         gmacs: multiply-accumulates of the transformer over a run, in 10^9, for one image.
         reward: mean reward over the images; higher is better.
         reward_drop: mean over the images of the baseline's reward less this one's, on the same prompt and noise.

@@ -59,7 +59,7 @@ def calibrate(
     floor = worst_of_interest(uncached.reward, shorter, -math.inf)
     if floor == -math.inf:
         schedule = all_reuse(layout, steps)
-        record = store.evaluation(study, schedule.to_hex())
+        record = store.evaluation(study, schedule.to_genome())
         if record is None:
             progress("cheapest schedule")
             record = _keep(store, study, ALL_REUSE, schedule, evaluator.evaluate(schedule), metric, cost)
@@ -71,7 +71,7 @@ def _keep(
     store: Store, study: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
 ) -> EvaluationRecord:
     """Store a calibration run as an evaluation, so that its seed trial need not repeat it."""
-    genome = schedule.to_hex()
+    genome = schedule.to_genome()
     found = store.evaluation(study, genome)
     if found is None:
         found = evaluation_record(genome, origin, schedule, evaluation, metric, cost)

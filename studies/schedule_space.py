@@ -118,11 +118,11 @@ class ScheduleSpace:
 
     def write(self, candidate: Schedule) -> str:
         """See :class:`~studies.breeding.space.Space`."""
-        return candidate.to_hex()
+        return candidate.to_genome()
 
     def read(self, genome: str) -> Schedule:
         """See :class:`~studies.breeding.space.Space`."""
-        return Schedule.from_hex(self.layout, self.steps, genome)
+        return Schedule.from_genome(self.layout, self.steps, genome)
 
     def breed(
         self, parents: Bits, count: int, odds: Mapping[str, float] | None, rng: np.random.Generator

@@ -48,7 +48,7 @@ def enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
     trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(attributes.INTERRUPTED)]
     known = {trial.user_attrs.get(attributes.GENOME) for trial in trials}
     for origin, schedule in seeds.items():
-        genome = schedule.to_hex()
+        genome = schedule.to_genome()
         if genome not in known:
             found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}
             study.enqueue_trial({}, user_attrs=found)

@@ -263,7 +263,7 @@ def schedules_of(layout: Layout, steps: int, folder: Path = KEPT) -> dict[tuple[
                     best = max(cheap, key=lambda point: point.reward)
                     # Two speedups may have the same schedule, which is then made once.
                     knob = f"search {seed}, {full / best.gmacs:.2f}x"
-                    found[search, knob] = Schedule.from_hex(layout, steps, best.genome)
+                    found[search, knob] = Schedule.from_genome(layout, steps, best.genome)
     found |= {("FORA", f"every {n} steps"): fora(layout, steps, n) for n in (2, 3, 4)}
     return found
 

@@ -90,8 +90,8 @@ class PaidObjective:
     def __call__(self, schedule: Schedule) -> tuple[float, float]:
         """(reward, GMACs) of a schedule."""
         self._pay(self._evaluator.images_per_evaluation)
-        scores = self._scores.values(schedule.to_hex(), lambda: self._evaluator.evaluate(schedule).scores)
-        self.points.append(Point(float(scores.mean()), schedule.gmacs, self._spent, schedule.to_hex()))
+        scores = self._scores.values(schedule.to_genome(), lambda: self._evaluator.evaluate(schedule).scores)
+        self.points.append(Point(float(scores.mean()), schedule.gmacs, self._spent, schedule.to_genome()))
         self._progress(len(self.points))
         return self.points[-1][:2]
 
@@ -109,7 +109,7 @@ class PaidObjective:
                 self._latents[images] = LatentError(self._evaluator, images)
             return np.array([self._latents[images](schedule)])
 
-        return float(self._errors.values(f"{images}-{schedule.to_hex()}", measured)[0])
+        return float(self._errors.values(f"{images}-{schedule.to_genome()}", measured)[0])
 
     def _pay(self, images: int) -> None:
         if self._spent + images > self._budget:

@@ -53,7 +53,7 @@ def main(landscape: str = "shapes", prompts: int = 96, results: Path = KEPT.pare
         if key.endswith("steps"):
             found = evaluator.evaluate_steps(int(key.split()[0]))
         else:
-            found = evaluator.evaluate(Schedule.from_hex(layout, steps, key))
+            found = evaluator.evaluate(Schedule.from_genome(layout, steps, key))
         scored[key] = _differences(found, evaluator.baseline()).round(6).tolist()
         path.write_text(json.dumps({**about, "differences": scored}, indent=1) + "\n")
     path.write_text(json.dumps({**about, "differences": scored}, indent=1) + "\n")
@@ -72,7 +72,7 @@ def _chosen(landscape: str, layout: Layout, steps: int, speedup: float) -> dict[
         found[name] = [(genome, full / gmacs) for genome, gmacs in best if genome]
     interval = next(n for n in range(1, steps + 1) if fora(layout, steps, n).gmacs <= most)
     known = fora(layout, steps, interval)
-    found[f"FORA {interval}"] = [(known.to_hex(), known.mac_speedup)]
+    found[f"FORA {interval}"] = [(known.to_genome(), known.mac_speedup)]
     count = int(steps / (speedup * _TOLERANCE))
     found[f"{count} steps, uncached"] = [(f"{count} steps", steps / count)]
     return found

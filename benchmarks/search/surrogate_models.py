@@ -200,14 +200,14 @@ def _evaluated(landscape: str, work: Path, most: int) -> Evaluated:
         with Store.open(path, read_only=True) as store:
             for record in store.evaluations(landscape, scores=False):
                 if record.complete:
-                    found[Schedule.from_hex(layout, steps, record.genome)] = record.reward
+                    found[Schedule.from_genome(layout, steps, record.genome)] = record.reward
     for path in sorted(folder.glob("*.jsonl")):
         if path.suffixes != [".jsonl"]:
             continue  # latent errors
         for line in path.read_text().splitlines():
             if line.endswith("]"):
                 genome, scores = json.loads(line)
-                found[Schedule.from_hex(layout, steps, genome)] = float(np.mean(scores))
+                found[Schedule.from_genome(layout, steps, genome)] = float(np.mean(scores))
     chosen = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     schedules = [list(found)[index] for index in chosen]
     drift = measure_drift(evaluator.pipe, lambda: evaluator.generate_some(16), steps=steps)

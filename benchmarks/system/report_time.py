@@ -81,7 +81,7 @@ def save_study(path: Path, count: int) -> None:
             schedule = Schedule(LAYOUT, generator.random((STEPS, len(LAYOUT))) < share)
             drop = (1 - share) ** 2 * float(generator.uniform(0.5, 1.5))
             record = EvaluationRecord(
-                *(schedule.to_hex(), schedule.gmacs, 1.0 - drop, drop, 0.01), origin="bred", trial=trial
+                *(schedule.to_genome(), schedule.gmacs, 1.0 - drop, drop, 0.01), origin="bred", trial=trial
             )
             store.save_evaluation("large", record)
         for number in range(count // 24):

@@ -195,7 +195,7 @@ class Front(Sequence[FrontPoint]):
         # Confirmed figures may be newer than this front.
         now = {run.genome: run for run in read_study(self._storage, self.study).runs}
         try:
-            paths = [export_run(self._study, now[point.schedule.to_hex()], Path(folder)) for point in chosen]
+            paths = [export_run(self._study, now[point.schedule.to_genome()], Path(folder)) for point in chosen]
         except OSError as error:
             raise FileError(
                 f"The folder {folder} cannot be written ({error.strerror}); choose another place."

@@ -129,7 +129,7 @@ def _view(
     def unseen(key: str, origin: str, value: float) -> RunView:
         """A run that only unseen prompts know: of fewer steps, or a schedule that the search did not evaluate."""
         # MACs and times of whole steps are in the same proportion.
-        schedule = None if key.endswith(" steps") else Schedule.from_hex(layout, steps, key)
+        schedule = None if key.endswith(" steps") else Schedule.from_genome(layout, steps, key)
         gmacs = value * full.gmacs / cost(full) if schedule is None else schedule.gmacs
         return RunView(
             kind=Kind.STEPS if schedule is None else Kind.HEURISTIC if is_published(origin) else Kind.EVALUATED,

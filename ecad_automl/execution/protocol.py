@@ -18,7 +18,7 @@ class Task:
 
     Args:
         number: tells tasks of one executor apart.
-        genome: the schedule, see :meth:`~ecad_automl.schedules.schedule.Schedule.to_hex`.
+        genome: the schedule, see :meth:`~ecad_automl.schedules.schedule.Schedule.to_genome`.
         images: numbers of the images to make and score, counted by prompt and then seed from 0, in this order.
     """
 

@@ -31,7 +31,7 @@ class Worker:
         scores: dict[str, Floats] = {}
         failure = None
         try:
-            scores = self._scorer.scores(Schedule.from_hex(self._layout, self._steps, task.genome), task.images)
+            scores = self._scorer.scores(Schedule.from_genome(self._layout, self._steps, task.genome), task.images)
         except EcadError as error:
             failure = Failure(str(error), final=True)
         except Exception as error:  # noqa: BLE001 - whatever a pipeline or a reward raises

@@ -12,7 +12,7 @@ from ecad_automl.errors import ScheduleError, StorageError
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.schedules.layout import Layout
 
-_ARRAYS = ("distance", "magnitude", "output", "response")
+_ARRAYS = ("distance", "magnitude", "output", "output_magnitude", "response")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Drift:
         magnitude: ``(slots, steps)`` float32: root of ``E x[m]^2``.
         output: ``(steps, steps)`` float32: the distance of what the whole transformer gives at two steps; None in
             drifts that earlier versions have measured.
+        output_magnitude: ``(steps,)`` float32: root of its mean square at each step; None likewise.
         response: ``(steps,)`` float32: how far the last latents move where the transformer's output at a step does, by
             the scheduler alone, see
             :func:`~ecad_automl.runtime.scheduler_response.scheduler_response`; None where not known.
@@ -42,6 +43,7 @@ class Drift:
     distance: NDArray[np.float32]
     magnitude: NDArray[np.float32]
     output: NDArray[np.float32] | None = None
+    output_magnitude: NDArray[np.float32] | None = None
     response: NDArray[np.float32] | None = None
     no_response: str = ""
 
@@ -52,7 +54,7 @@ class Drift:
                 f"A drift of {len(self.slots)} slots has distances of the shape {self.distance.shape} and magnitudes "
                 f"of {self.magnitude.shape}; (slots, steps, steps) and (slots, steps) are needed."
             )
-        for name, shape in (("output", (steps, steps)), ("response", (steps,))):
+        for name, shape in (("output", (steps, steps)), ("output_magnitude", (steps,)), ("response", (steps,))):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ScheduleError(f"A drift over {steps} steps has the {name} {array.shape}; {shape} is needed.")
@@ -89,6 +91,7 @@ class Drift:
             distance[:count],
             np.sqrt(power[:count]).astype(np.float32),
             distance[count] if len(distance) > count else None,
+            np.sqrt(power[count]).astype(np.float32) if len(power) > count else None,
             None if response is None else response.astype(np.float32),
             no_response,
         )
@@ -153,15 +156,8 @@ class Drift:
         try:
             archive = read_arrays(data)
             slots = tuple(str(name) for name in archive["slots"])
-            output, response = (archive.get(name) for name in ("output", "response"))
-            return cls(
-                slots,
-                archive["distance"],
-                archive["magnitude"],
-                output,
-                response,
-                str(archive.get("no_response", "")),
-            )
+            known = {name: archive[name] for name in _ARRAYS if name in archive}
+            return cls(slots, **known, no_response=str(archive.get("no_response", "")))
         # Arrays of other kinds than a drift's fail in many ways.
         except Exception as error:
             raise StorageError(

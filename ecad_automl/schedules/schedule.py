@@ -1,36 +1,44 @@
-"""Caching schedules: for each denoising step and slot, whether to recompute or to reuse the cached output.
+"""Caching schedules: for each denoising step, whether it is run, and for each slot, whether it is computed or cached.
 
-The definition is ECAD's (arXiv 2506.15682): a slot's cache entry is overwritten only when the slot is recomputed,
-and an empty entry forces a recompute.
+The definition of computing and reusing is ECAD's (arXiv 2506.15682): a slot's cache entry is overwritten only when the
+slot is recomputed, and an empty entry forces a recompute. Beyond it, what is used may be forecast from the last two
+computed outputs instead of the last one alone, and the transformer is not entered at all in a step that is skipped.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.forecast import DAMPING, REUSE, Forecasts, damped, forecast_sources
 from ecad_automl.schedules.layout import Layout
 
 Bits = NDArray[np.bool_]
+Weights = NDArray[np.float32]
+Levels = NDArray[np.uint8]
+
+_LEVEL_DIGITS = frozenset(map(str, range(len(DAMPING))))
 
 
-def effective_compute(compute: Bits, readers: NDArray[np.intp]) -> Bits:
+def effective_compute(compute: Bits, readers: NDArray[np.intp], skip: Bits | None = None) -> Bits:
     """What a run under ``compute`` really computes.
 
-    The first step computes everything, since all entries are empty; and a recompute whose output nobody reads before
-    the next recompute of the same slot is dead work, and dropped.
+    The first step computes everything, since all entries are empty; a skipped step computes nothing; and a recompute
+    whose output nobody reads before the next recompute of the same slot is dead work, and dropped.
 
     Args:
         compute: ``(..., steps, slots)`` bool, True for recompute.
         readers: ``(slots,)``: index of the one slot that reads each slot's output, or -1 for the residual stream.
+        skip: ``(..., steps)`` bool, True where the transformer is not entered; the first step is run all the same.
 
     Returns:
         ``(..., steps, slots)`` bool.
     """
-    effective = compute.copy()
+    effective = compute.copy() if skip is None else compute & ~skip[..., None]
     effective[..., 0, :] = True
     # Readers of readers do not occur in any transformer, so one pass over the slots that have a reader is enough.
     read = np.flatnonzero(readers >= 0)
@@ -79,17 +87,36 @@ def staleness(compute: Bits) -> NDArray[np.intp]:
 class Schedule:
     """An immutable caching schedule. Schedules of the same effect are equal and hash alike.
 
+    In a step that is run, each slot is computed or its cache is used; in a skipped step the transformer's output is.
+    What is used is the last computed output, or a forecast from the last two: ``y = x1 + g (w1 x1 + w0 x0 - x1)``, with
+    ``g`` the step's and the component's damping, of :data:`~ecad_automl.schedules.forecast.DAMPING`.
+
     Args:
         layout: the slots.
         compute: ``(steps, slots)`` booleans or 0/1, True for recompute.
+        skip: ``(steps,)`` booleans, True where the transformer is not entered; none are if None. The first step is
+            always run.
+        damping: ``(steps, components + 1)`` levels of damping, by component in the layout's order; the last is of the
+            transformer's output. Plain reuse if None.
+        weights: ``(steps, slots + 1, 2)`` numbers ``w1, w0``, the last row that of the transformer's output, or what
+            gives them. Slots of one component that have the same two sources share their weights. Needed where
+            anything is forecast.
 
     Raises:
-        ScheduleError: the shape does not fit the layout, there are no steps, or values are not 0 and 1.
+        ScheduleError: a shape does not fit the layout, there are no steps, values are not of their kind, or weights are
+            missing.
     """
 
-    __slots__ = ("_compute", "_effective", "_layout")
+    __slots__ = ("__dict__", "_compute", "_damping", "_effective", "_layout", "_skip", "_weights")
 
-    def __init__(self, layout: Layout, compute: ArrayLike) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        compute: ArrayLike,
+        skip: ArrayLike | None = None,
+        damping: ArrayLike | None = None,
+        weights: ArrayLike | Forecasts | None = None,
+    ) -> None:
         try:
             array = np.asarray(compute)
         except ValueError as error:
@@ -101,9 +128,40 @@ class Schedule:
             )
         if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
             raise ScheduleError("A schedule's bits must be 0 (reuse) or 1 (recompute); other values were found.")
+        steps = len(array)
+        skipped = _checked(skip, (steps,), 1, "skipped steps")
+        skipped[0] = False
+        levels = _checked(damping, (steps, len(layout.components) + 1), len(DAMPING) - 1, "levels of damping")
         self._layout = layout
         self._compute = _frozen(array.astype(np.bool_))
-        self._effective = _frozen(effective_compute(self._compute, layout.reader_index))
+        self._skip: Bits = _frozen(skipped.astype(np.bool_))
+        self._effective: Bits = _frozen(effective_compute(self._compute, layout.reader_index, self._skip))
+        forecast = self._may_forecast & (levels[:, self._group] > 0)
+        given = np.tile(REUSE, (*forecast.shape, 1))
+        if forecast.any():
+            given[forecast] = self._given_weights(weights)[forecast]
+        self._weights: Weights = _frozen(given)
+        kept = [forecast[:, self._group == group].any(axis=1) for group in range(levels.shape[1])]
+        self._damping: Levels = _frozen(np.where(np.stack(kept, axis=1), levels, 0).astype(np.uint8))
+        self.forecast_table  # noqa: B018 - that weights are shared is checked here
+
+    def _given_weights(self, weights: ArrayLike | Forecasts | None) -> Weights:
+        if weights is None:
+            raise ScheduleError("A schedule that forecasts outputs needs the weights to do so; none were given.")
+        if isinstance(weights, Forecasts):
+            if weights.steps != self.steps or len(weights.group) != len(self._group):
+                raise ScheduleError(
+                    f"The weights are for {len(weights.group) - 1} slots and {weights.steps} steps, but the schedule "
+                    f"has {len(self.layout)} and {self.steps}."
+                )
+            return weights.of_sources(self.sources)
+        array = np.asarray(weights, dtype=np.float32)
+        if array.shape != (self.steps, len(self._group), 2) or not np.isfinite(array).all():
+            raise ScheduleError(
+                f"A schedule's weights have the shape {array.shape}, but finite numbers of the shape "
+                f"{(self.steps, len(self._group), 2)} are needed."
+            )
+        return array
 
     @classmethod
     def all_compute(cls, layout: Layout, steps: int) -> Schedule:
@@ -126,6 +184,92 @@ class Schedule:
         return self._effective
 
     @property
+    def skip(self) -> Bits:
+        """``(steps,)`` bool: where the transformer is not entered; read-only."""
+        return self._skip
+
+    @property
+    def damping(self) -> Levels:
+        """``(steps, components + 1)``: levels of damping, 0 where nothing is forecast; read-only."""
+        return self._damping
+
+    @property
+    def weights(self) -> Weights:
+        """``(steps, slots + 1, 2)``: undamped weights, those of plain reuse where nothing is forecast; read-only."""
+        return self._weights
+
+    @property
+    def coefficients(self) -> Weights:
+        """``(steps, slots + 1, 2)``: by how much the last two computed outputs count where the cache is used."""
+        return damped(self._weights, self._damping[:, self._group])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it only computes and reuses, as in ECAD: no step is skipped and nothing is forecast."""
+        return not self._skip.any() and not self._damping.any()
+
+    @cached_property
+    def _group(self) -> NDArray[np.intp]:
+        """``(slots + 1,)``: the column of ``damping`` of each slot, and of the transformer's output."""
+        return np.append(self.layout.component_index, len(self.layout.components))
+
+    @cached_property
+    def sources(self) -> NDArray[np.intp]:
+        """``(2, steps, slots + 1)``: see :func:`~ecad_automl.schedules.forecast.forecast_sources`."""
+        return forecast_sources(np.column_stack([self._effective, ~self._skip]))
+
+    @cached_property
+    def used(self) -> Bits:
+        """``(steps, slots + 1)`` bool: where the cached outputs of a slot, or of the transformer, are read."""
+        readers = self.layout.reader_index
+        read = np.where(readers >= 0, self._effective[:, readers], True) & ~self._skip[:, None]
+        used: Bits = np.column_stack([read & ~self._effective, self._skip])
+        return used
+
+    @cached_property
+    def _may_forecast(self) -> Bits:
+        may: Bits = self.used & (self.sources[1] >= 0)
+        return may
+
+    @property
+    def forecast(self) -> Bits:
+        """``(steps, slots + 1)`` bool: where a forecast from two outputs is used."""
+        found: Bits = self._may_forecast & (self._damping[:, self._group] > 0)
+        return found
+
+    @cached_property
+    def forecast_table(self) -> tuple[NDArray[np.intp], Weights]:
+        """What is forecast: ``(n, 4)`` step, column of ``damping`` and the two sources, each once; ``(n, 2)`` weights.
+
+        Raises:
+            ScheduleError: slots of one component and sources have different weights.
+        """
+        steps, rows = np.nonzero(self.forecast)
+        keys = np.stack([steps, self._group[rows], *self.sources[:, steps, rows]], axis=1)
+        table, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        given = self._weights[steps, rows]
+        other = np.flatnonzero((given != given[first][inverse.ravel()]).any(axis=1))
+        if len(other):
+            raise ScheduleError(
+                f"At step {steps[other[0]]} the slot {self.layout.slots[rows[other[0]]].name} has other weights than "
+                "another slot of its component with the same sources; they must be the same."
+            )
+        return table, given[first]
+
+    @cached_property
+    def last_read(self) -> NDArray[np.intp]:
+        """``(steps, slots + 1)``: the last step that reads what was computed at each step from the cache; -1 for none.
+
+        An output is held from the step that computes it until then.
+        """
+        last = np.full(self.used.shape, -1, dtype=np.intp)
+        for use, source in zip((self.used, self.forecast), self.sources, strict=True):
+            for step in range(self.steps):
+                rows = np.flatnonzero(use[step])
+                last[source[step, rows], rows] = np.maximum(last[source[step, rows], rows], step)
+        return last
+
+    @property
     def steps(self) -> int:
         """Number of denoising steps."""
         return int(self._compute.shape[0])
@@ -133,19 +277,21 @@ class Schedule:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the transformer over a whole run, for one image at the layout's sample."""
-        return self.steps * self.layout.constant_macs + int(self.effective.sum(axis=0) @ self.layout.slot_macs)
+        entered = int((~self._skip).sum())
+        return entered * self.layout.constant_macs + int(self.effective.sum(axis=0) @ self.layout.slot_macs)
 
     @property
     def run_macs(self) -> int:
         """:attr:`macs` less those on the text, which a run under the schedule does once and not in every step."""
         again = (self.effective.sum(axis=0) - 1) @ self.layout.slot_text_macs
-        return self.macs - (self.steps - 1) * self.layout.text_macs - int(again)
+        return self.macs - (int((~self._skip).sum()) - 1) * self.layout.text_macs - int(again)
 
     @property
     def cache_elements(self) -> int:
-        """Elements of the outputs held between two steps, for one image, where they are most; 0 if not known."""
-        held = held_outputs(self.effective, self.layout.reader_index)
-        return int((held @ self.layout.slot_elements).max())
+        """Elements of the slots' outputs held between two steps, for one image, where they are most; 0 if not known."""
+        steps = np.arange(self.steps)
+        held = (steps[:, None, None] <= steps[None, :, None]) & (steps[None, :, None] < self.last_read[:, None, :-1])
+        return int((held.sum(axis=0) @ self.layout.slot_elements).max())
 
     @property
     def gmacs(self) -> float:
@@ -163,8 +309,12 @@ class Schedule:
         """How many times fewer MACs than the all-compute run."""
         return 1.0 / self.mac_fraction
 
-    def resample(self, steps: int) -> Schedule:
+    def resample(self, steps: int, weights: Forecasts | None = None) -> Schedule:
         """The schedule moved to another step count: each new step takes the row at the same share of the run.
+
+        Args:
+            steps: the new number of steps.
+            weights: of forecasts in runs of so many steps. Without them what was forecast is reused as it is.
 
         Raises:
             ScheduleError: ``steps`` is below 1.
@@ -172,50 +322,105 @@ class Schedule:
         if steps < 1:
             raise ScheduleError(f"A schedule cannot be resampled to {steps} steps; at least 1 is needed.")
         rows = np.minimum((np.arange(steps) + 0.5) * self.steps / steps, self.steps - 1).astype(np.intp)
-        return Schedule(self.layout, self.effective[rows])
+        damping = None if weights is None else self._damping[rows]
+        return Schedule(self.layout, self.effective[rows], self._skip[rows], damping, weights)
 
     def to_hex(self) -> str:
-        """The effective bits, row by row, as hexadecimal digits: the genome of the schedule."""
-        return np.packbits(self.effective.ravel()).tobytes().hex()
+        """The effective bits, row by row, as hexadecimal digits."""
+        return _hex(self._effective)
+
+    def to_genome(self) -> str:
+        """The effect as text, but for the weights.
+
+        It is the bits as :meth:`to_hex` gives them, and where the schedule is not plain, after slashes, the skipped
+        steps as hexadecimal digits and the levels of damping, row by row, as one digit each.
+        """
+        if self.is_plain:
+            return self.to_hex()
+        return "/".join((self.to_hex(), _hex(self._skip), "".join(map(str, self._damping.ravel()))))
 
     @classmethod
-    def from_hex(cls, layout: Layout, steps: int, text: str) -> Schedule:
-        """Read what :meth:`to_hex` wrote.
+    def from_genome(cls, layout: Layout, steps: int, text: str, weights: Forecasts | None = None) -> Schedule:
+        """Read what :meth:`to_genome` wrote.
+
+        Args:
+            layout: the slots.
+            steps: number of denoising steps.
+            text: the genome.
+            weights: of forecasts, needed where there are any.
 
         Raises:
-            ScheduleError: the text is not hexadecimal or not of the length that layout and steps ask for.
+            ScheduleError: the text is not of the form and length that layout and steps ask for, or weights are missing.
         """
-        bits = max(steps, 0) * len(layout)
-        try:
-            data = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
-        except (ValueError, TypeError) as error:
-            raise ScheduleError(f"Schedule bits are not hexadecimal: {error}.") from error
-        if len(data) != -(-bits // 8):
+        bits, *more = text.split("/") if isinstance(text, str) else (text,)
+        compute = _from_hex("bits", bits, max(steps, 0) * len(layout)).reshape(-1, len(layout))
+        if not more:
+            return cls(layout, compute)
+        columns = len(layout.components) + 1
+        if len(more) != 2 or len(more[1]) != steps * columns or set(more[1]) - _LEVEL_DIGITS:
             raise ScheduleError(
-                f"Schedule bits have {len(text)} hexadecimal digits, but {steps} steps of {len(layout)} slots need "
-                f"{2 * -(-bits // 8)}."
+                f"A schedule's text has {'/'.join(more)!r:.80} after its bits; {steps} bits of skipped steps and, "
+                f"after a slash, {steps * columns} digits of damping from 0 to {len(DAMPING) - 1} are needed."
             )
-        return cls(layout, np.unpackbits(data, count=bits).reshape(steps, len(layout)).astype(np.bool_))
+        levels = np.array([int(digit) for digit in more[1]]).reshape(steps, columns)
+        return cls(layout, compute, _from_hex("skipped steps", more[0], steps), levels, weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
             return NotImplemented
-        return self.layout == other.layout and np.array_equal(self.effective, other.effective)
-
-    def __hash__(self) -> int:
-        return hash((self.layout.transformer, self.effective.shape, self.effective.tobytes()))
-
-    def __repr__(self) -> str:
         return (
-            f"Schedule({self.layout.transformer}, steps={self.steps}, slots={len(self.layout)}, "
-            f"mac_fraction={self.mac_fraction:.3f})"
+            self.layout == other.layout
+            and np.array_equal(self._effective, other._effective)
+            and np.array_equal(self._skip, other._skip)
+            and np.array_equal(self._damping, other._damping)
+            and np.array_equal(self._weights, other._weights)
         )
 
+    def __hash__(self) -> int:
+        effect = (self._effective.tobytes(), self._skip.tobytes(), self._damping.tobytes())
+        return hash((self.layout.transformer, self._effective.shape, *effect))
+
+    def __repr__(self) -> str:
+        parts = [self.layout.transformer, f"steps={self.steps}", f"slots={len(self.layout)}"]
+        if self._skip.any():
+            parts.append(f"skipped={int(self._skip.sum())}")
+        if self._damping.any():
+            parts.append(f"forecast={self.forecast.sum() / self.used.sum():.2f}")
+        return f"Schedule({', '.join(parts)}, mac_fraction={self.mac_fraction:.3f})"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Schedule, (self.layout, np.array(self.compute))
+        arrays = (self._compute, self._skip, self._damping, self._weights)
+        return Schedule, (self._layout, *map(np.array, arrays))
 
 
-def _frozen(array: Bits) -> Bits:
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array = np.ascontiguousarray(array)
     array.setflags(write=False)
     return array
+
+
+def _checked(values: ArrayLike | None, shape: tuple[int, ...], most: int, what: str) -> NDArray[np.int64]:
+    """Whole numbers from 0 to ``most`` of that shape; zeros for None."""
+    array = np.zeros(shape) if values is None else np.asarray(values)
+    if array.shape != shape or not np.isin(array, np.arange(most + 1)).all():
+        raise ScheduleError(
+            f"A schedule's {what} have the shape {array.shape}, but whole numbers from 0 to {most} of the shape "
+            f"{shape} are needed."
+        )
+    return array.astype(np.int64)
+
+
+def _hex(bits: Bits) -> str:
+    return np.packbits(bits.ravel()).tobytes().hex()
+
+
+def _from_hex(what: str, text: str, count: int) -> Bits:
+    try:
+        data = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+    except (ValueError, TypeError) as error:
+        raise ScheduleError(f"A schedule's {what} are not hexadecimal: {error}.") from error
+    if len(data) != -(-count // 8):
+        raise ScheduleError(
+            f"A schedule's {what} have {len(text)} hexadecimal digits, but layout and steps need {2 * -(-count // 8)}."
+        )
+    return np.unpackbits(data, count=count).astype(np.bool_)

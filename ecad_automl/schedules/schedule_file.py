@@ -275,7 +275,7 @@ def _schedule(layout: Layout, steps: int, bits: object, view: object) -> Schedul
         return from_view
     if not isinstance(bits, str):
         raise ScheduleError(f"it has {bits!r:.60} for 'bits', but hexadecimal digits in quotes are needed.")
-    schedule = Schedule.from_hex(layout, steps, bits)
+    schedule = Schedule.from_genome(layout, steps, bits)
     if from_view is not None and schedule != from_view:
         step, slot = np.argwhere(schedule.effective != from_view.effective)[0]
         raise ScheduleError(

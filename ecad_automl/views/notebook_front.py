@@ -22,7 +22,7 @@ def front_html(study: StudyView) -> str:
         f'<th scope="col"{order.get(number, "")}>{heading}</th>'
         for number, heading in enumerate(study.figures(study.uncached))
     )
-    full = Schedule.all_compute(study.layout, study.uncached.steps).to_hex()
+    full = Schedule.all_compute(study.layout, study.uncached.steps).to_genome()
     # What the front is compared with, where that is not on it.
     listed = study.front if any(run.genome == full for run in study.front) else (*study.front, study.uncached)
     rows = "".join(

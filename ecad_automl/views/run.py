@@ -79,7 +79,7 @@ class RunView:
         kind: what it is in its study.
         origin: where it came from: the name of a heuristic such as ``fora-3``, ``drift-2``, ``bred``, ``10 steps``, ...
         trial: number of its Optuna trial; None for runs that have none.
-        genome: effective bits, see :meth:`ecad_automl.schedules.schedule.Schedule.to_hex`; None for an uncached run.
+        genome: effective bits, see :meth:`ecad_automl.schedules.schedule.Schedule.to_genome`; None for an uncached run.
         steps: denoising steps.
         reward: mean reward; higher is better. NaN, as is the difference, for a run that only unseen prompts know.
         difference: mean paired difference of the reward to the uncached run, on the same prompts and noise.

@@ -158,7 +158,7 @@ class StudyView:
         """What was run."""
         if run.genome is None:
             return Schedule.all_compute(self.layout, run.steps)
-        return Schedule.from_hex(self.layout, self.steps, run.genome)
+        return Schedule.from_genome(self.layout, self.steps, run.genome)
 
     def figures(self, run: RunView) -> dict[str, str]:
         """What tables say of a run, by the headings of their columns."""

@@ -76,7 +76,7 @@ def check_unseen(prompts: Sequence[str], seeds: Sequence[int], identity: Mapping
 def uncached_genome(identity: Mapping[str, Any]) -> str:
     """The bits of the schedule that caches nothing, under which the uncached run is kept."""
     layout = Layout.from_dict(identity["layout"])
-    return Schedule.all_compute(layout, int(identity["generation"]["steps"])).to_hex()
+    return Schedule.all_compute(layout, int(identity["generation"]["steps"])).to_genome()
 
 
 def load_confirmation(store: Store, study: str, sample: str | None = None) -> Confirmation | None:

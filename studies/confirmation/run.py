@@ -193,10 +193,10 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
 
     def scheduled(origin: str, schedule: Schedule) -> Planned:
         price = float(cost.of([schedule])[0])
-        return Planned(row(schedule.to_hex(), origin, steps, schedule.gmacs, price), schedule)
+        return Planned(row(schedule.to_genome(), origin, steps, schedule.gmacs, price), schedule)
 
     planned = [of_steps(UNCACHED, uncached_genome(identity), steps)]
-    planned += [scheduled(record.origin, Schedule.from_hex(layout, steps, record.genome)) for record in front]
+    planned += [scheduled(record.origin, Schedule.from_genome(layout, steps, record.genome)) for record in front]
     if job.baselines:
         planned += [scheduled(f"fora-{n}", fora(layout, steps, n)) for n in _FORA if n < steps]
         costs = [float(cost.of([item.schedule])[0]) for item in planned if item.schedule is not None]

@@ -132,7 +132,7 @@ def _study(location: str) -> Source:
         raise StudyError(f"The study {name!r} in {place} has no evaluated schedule yet to start from.")
     try:
         layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
-        schedules = {record.genome: Schedule.from_hex(layout, steps, record.genome) for record in records}
+        schedules = {record.genome: Schedule.from_genome(layout, steps, record.genome) for record in records}
     except (KeyError, TypeError, ValueError, EcadError) as error:
         raise StorageError(
             f"The study {name!r} in {place} does not say which slots and steps its schedules have "

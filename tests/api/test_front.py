@@ -59,10 +59,10 @@ def database(tmp_path: Path) -> Path:
         for trial, (computed, difference) in enumerate(DIFFERENCES.items()):
             found = schedule(computed)
             record = EvaluationRecord(
-                found.to_hex(), found.gmacs, 1.0 + difference, -difference, 0.001, origin="bred", trial=trial
+                found.to_genome(), found.gmacs, 1.0 + difference, -difference, 0.001, origin="bred", trial=trial
             )
             store.save_evaluation("known", record)
-        stopped = replace(record, genome=schedule(1).to_hex(), gmacs=schedule(1).gmacs, trial=9, complete=False)
+        stopped = replace(record, genome=schedule(1).to_genome(), gmacs=schedule(1).gmacs, trial=9, complete=False)
         store.save_evaluation("known", stopped)
     return path
 
@@ -162,7 +162,7 @@ def test_a_notebook_shows_a_row_and_a_mark_per_schedule(database: Path) -> None:
 
 def test_a_front_without_the_uncached_run_is_compared_with_it(database: Path) -> None:
     with Store.open(database) as store:
-        record = store.evaluation("known", FULL.to_hex())
+        record = store.evaluation("known", FULL.to_genome())
         assert record is not None
         store.save_evaluation("known", replace(record, feasible=False))
     html = Front.load(database)._repr_html_()

@@ -28,7 +28,7 @@ Search = Callable[..., Any]
 
 
 def evaluated(database: Path) -> list[tuple[str, float]]:
-    return [(point.schedule.to_hex(), point.reward) for point in Front.load(database).evaluations]
+    return [(point.schedule.to_genome(), point.reward) for point in Front.load(database).evaluations]
 
 
 def test_a_call_finds_what_the_command_finds(by_command: Search, by_call: Search, tmp_path: Path) -> None:

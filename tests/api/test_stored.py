@@ -44,7 +44,9 @@ def database(tmp_path: Path) -> Path:
             compute[1:5] = bits.reshape(4, 2)
             found = Schedule(LAYOUT, compute)
             gmacs, reward = (1.0, 0.9) if origin == "cheapest" else (5.0 + trial, 0.1)
-            record = EvaluationRecord(f"{found.to_hex()}", gmacs, reward, 1 - reward, 0.01, origin=origin, trial=trial)
+            record = EvaluationRecord(
+                f"{found.to_genome()}", gmacs, reward, 1 - reward, 0.01, origin=origin, trial=trial
+            )
             store.save_evaluation("s", record)
         store.save_evaluation("s", replace(record, genome="fff000", origin="fora-2", trial=20, complete=False))
         store.save_evaluation("s", replace(record, genome="ffff00", origin="fora-5", trial=21, feasible=False))

@@ -36,7 +36,7 @@ def test_seed_fixes_all_that_is_asked(name: str, toy: Callable[[int], Any]) -> N
 
 def test_mutation_of_every_bit_changes_more_than_that_of_ecad(toy: Callable[[int], Any]) -> None:
     start, ecad, proper = (
-        {schedule.to_hex() for schedule in run(name, toy(count * IMAGES)).asked}
+        {schedule.to_genome() for schedule in run(name, toy(count * IMAGES)).asked}
         for name, count in (
             ("pymoo NSGA-II (ECAD)", 24),
             ("pymoo NSGA-II (ECAD)", 200),

@@ -53,7 +53,7 @@ def save_study(path: Path, identity: dict[str, Any], schedules: dict[str, Schedu
         for trial, (origin, schedule) in enumerate({"uncached": full, **schedules}.items()):
             drop = 1 - float(schedule.effective.mean())
             record = EvaluationRecord(
-                *(schedule.to_hex(), schedule.gmacs, 1.0 - drop, drop, 0.01),
+                *(schedule.to_genome(), schedule.gmacs, 1.0 - drop, drop, 0.01),
                 *(_scores(1.0 - drop), 1.0, origin, trial),
                 complete=origin != "stopped",
                 created=f"2026-01-0{1 + trial}T00:00:00+00:00",
@@ -83,9 +83,9 @@ def save_confirmations(path: Path) -> None:
     """Runs of the study on five unseen prompts: the cheap schedule is worse than fewer steps."""
     worse = SCHEDULES["fora-2"]
     runs = {
-        FULL.to_hex(): ("uncached", STEPS, FULL.gmacs, 1.0),
+        FULL.to_genome(): ("uncached", STEPS, FULL.gmacs, 1.0),
         "2 steps": ("2 steps", 2, FULL.gmacs / 2, 0.9),
-        worse.to_hex(): ("fora-2", STEPS, worse.gmacs, 0.2),
+        worse.to_genome(): ("fora-2", STEPS, worse.gmacs, 0.2),
     }
     with Store.open(path) as store:
         for run, (origin, steps, gmacs, mean) in runs.items():

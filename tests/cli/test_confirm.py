@@ -74,7 +74,7 @@ def asked_of(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> lis
         asked.append(run)
 
     def evaluate_noted(self: Any, schedule: Any) -> Any:
-        note(schedule.to_hex())
+        note(schedule.to_genome())
         return evaluate(self, schedule)
 
     def steps_noted(self: Any, steps: int) -> Any:
@@ -150,7 +150,7 @@ def test_scores_are_those_of_a_plain_evaluation(
     found = stored(database)
     assert not any(run.endswith("steps") for run in found)
     for run, record in found.items():
-        expected = evaluator.evaluate(Schedule.from_hex(model_layout(model), 4, run)).scores
+        expected = evaluator.evaluate(Schedule.from_genome(model_layout(model), 4, run)).scores
         np.testing.assert_allclose(record.scores["fidelity"], expected.ravel(), atol=1e-6)
 
 
@@ -301,7 +301,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
     files = [load_schedule(path) for path in schedule_paths(tmp_path / "all")]
     seen = 0
     for file in files:
-        verdict = verdicts.get(file.schedule.to_hex())
+        verdict = verdicts.get(file.schedule.to_genome())
         if verdict is not None:
             seen += 1
             measured = file.metadata.objectives["confirmed_reward_difference"]
@@ -312,7 +312,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
             assert file.metadata.objectives["confirmed_reward"].value == pytest.approx(verdict.reward)
     assert seen == len(verdicts) > 0
     assert run_cli("export", "--storage", database, "--confirmed", "--out", tmp_path / "some")[0] == 0
-    surviving = {load_schedule(path).schedule.to_hex() for path in schedule_paths(tmp_path / "some")}
+    surviving = {load_schedule(path).schedule.to_genome() for path in schedule_paths(tmp_path / "some")}
     assert surviving >= {key for key, verdict in verdicts.items() if verdict.survives}
     assert not surviving & {key for key, verdict in verdicts.items() if not verdict.survives}
 

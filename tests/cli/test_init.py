@@ -41,7 +41,7 @@ def origins(path: Path, study: str) -> dict[str, Schedule]:
         assert identity is not None
         layout, steps = Layout.from_dict(identity["layout"]), identity["generation"]["steps"]
         records = store.evaluations(study, scores=False)
-    return {r.origin: Schedule.from_hex(layout, steps, r.genome) for r in records if r.origin != "bred"}
+    return {r.origin: Schedule.from_genome(layout, steps, r.genome) for r in records if r.origin != "bred"}
 
 
 def test_a_study_starts_from_another_one_and_goes_on_without_it(

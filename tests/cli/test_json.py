@@ -86,7 +86,7 @@ def test_front_has_the_points_of_the_study(printed: Any, made_database: Path) ->
     for point, run in zip(front, found["front"], strict=True):
         for name in ("trial", "origin", "speedup", "mac_speedup", "gmacs", "latency_ms", "reward", "difference"):
             assert run[name] == getattr(point, name)
-        assert run["genome"] == point.schedule.to_hex()
+        assert run["genome"] == point.schedule.to_genome()
         half = float(stdtrit(len(IDENTITY["prompts"]) - 1, 0.975)) * point.standard_error
         assert run["difference_interval"] == pytest.approx([point.difference - half, point.difference + half])
     assert found["uncached"]["reward"] == front.uncached.reward

@@ -20,7 +20,7 @@ Start = Callable[..., Any]
 
 
 def tasks(count: int) -> list[Task]:
-    return [Task(number, schedule(number % 5).to_hex(), (number, number + 1)) for number in range(count)]
+    return [Task(number, schedule(number % 5).to_genome(), (number, number + 1)) for number in range(count)]
 
 
 def done(executor: Executor, given: Sequence[Task]) -> dict[int, Outcome]:

@@ -89,7 +89,7 @@ def test_the_expected_error_of_an_older_drift_is_its_distance() -> None:
 def test_whole_figures_of_another_length_are_refused() -> None:
     whole = random_drift(steps=4)
     with pytest.raises(ScheduleError, match="4 steps has the response"):
-        Drift(whole.slots, whole.distance, whole.magnitude, whole.output, np.ones(5, np.float32))
+        Drift(whole.slots, whole.distance, whole.magnitude, whole.output, response=np.ones(5, np.float32))
     with pytest.raises(ScheduleError, match="4 steps has the output"):
         Drift(whole.slots, whole.distance, whole.magnitude, np.ones((4, 5), np.float32))
 

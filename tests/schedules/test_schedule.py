@@ -160,11 +160,11 @@ def test_schedules_of_different_layouts_differ() -> None:
 @settings(deadline=None)
 @given(schedules())
 def test_hex_gives_the_schedule_back(schedule: Schedule) -> None:
-    text = schedule.to_hex()
-    again = Schedule.from_hex(schedule.layout, schedule.steps, text)
+    text = schedule.to_genome()
+    again = Schedule.from_genome(schedule.layout, schedule.steps, text)
     assert again == schedule
-    assert again.to_hex() == text
-    assert Schedule.from_hex(schedule.layout, schedule.steps, text.upper()) == schedule
+    assert again.to_genome() == text
+    assert Schedule.from_genome(schedule.layout, schedule.steps, text.upper()) == schedule
 
 
 @settings(deadline=None)
@@ -281,7 +281,7 @@ def test_a_schedule_has_at_least_one_step(steps: int) -> None:
     with pytest.raises(ScheduleError, match="at least one step"):
         Schedule.all_compute(layout, steps)
     with pytest.raises(ScheduleError, match="at least one step"):
-        Schedule.from_hex(layout, steps, "")
+        Schedule.from_genome(layout, steps, "")
     with pytest.raises(ScheduleError, match="at least 1"):
         Schedule.all_compute(layout, 3).resample(steps)
 
@@ -291,7 +291,7 @@ def test_a_schedule_has_at_least_one_step(steps: int) -> None:
 )
 def test_a_genome_of_another_length_or_alphabet_is_refused(text: str, message: str) -> None:
     with pytest.raises(ScheduleError, match=message):
-        Schedule.from_hex(pixart_like(1), 4, text)
+        Schedule.from_genome(pixart_like(1), 4, text)
 
 
 def test_the_representation_names_model_and_size() -> None:

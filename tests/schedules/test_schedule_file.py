@@ -101,7 +101,7 @@ def test_the_view_has_a_text_per_component_and_step_over_the_blocks_that_have_it
     document = to_document(schedule())
     assert document["schema"] == "ecad-automl/schedule/1"
     assert document["steps"] == 4
-    assert document["bits"] == schedule().to_hex()
+    assert document["bits"] == schedule().to_genome()
     # Step 1 computes proj_mlp for a proj_out two steps on that reads the recompute, so the recompute is shown.
     assert document["view"] == {
         "attn": ["11", "00", "11", "00"],

@@ -57,7 +57,7 @@ def test_a_search_minimizes_latency_and_keeps_it_beside_the_macs(bench: Any, cos
     status = bench.run(cost=cost)
     assert status.evaluations == 60
     for trial in bench.complete():
-        schedule = Schedule.from_hex(bench.layout, STEPS, trial.user_attrs[attributes.GENOME])
+        schedule = Schedule.from_genome(bench.layout, STEPS, trial.user_attrs[attributes.GENOME])
         assert trial.values[1] == pytest.approx(cost.of([schedule])[0])
         assert trial.user_attrs[attributes.SPEEDUP] == pytest.approx(schedule.mac_speedup, abs=1e-3)
         assert trial.user_attrs[attributes.LATENCY_SPEEDUP] == pytest.approx(

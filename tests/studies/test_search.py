@@ -40,7 +40,7 @@ def test_trials_carry_readable_parameters_values_and_attributes(bench: Any) -> N
     bench.run()
     study = bench.complete()
     for trial in study:
-        schedule = Schedule.from_hex(bench.layout, 8, trial.user_attrs[attributes.GENOME])
+        schedule = Schedule.from_genome(bench.layout, 8, trial.user_attrs[attributes.GENOME])
         assert trial.values[1] == schedule.gmacs
         assert trial.user_attrs[attributes.SPEEDUP] == pytest.approx(schedule.mac_speedup, abs=1e-3)
         assert trial.user_attrs[attributes.ORIGIN]

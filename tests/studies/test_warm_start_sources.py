@@ -37,7 +37,7 @@ def write_study(path: Path, name: str = "old", *, evaluations: bool = True, layo
         ):
             one = schedule(every)
             store.save_evaluation(
-                name, EvaluationRecord(one.to_hex(), one.gmacs, reward, 5.0 - reward, trial=trial, complete=complete)
+                name, EvaluationRecord(one.to_genome(), one.gmacs, reward, 5.0 - reward, trial=trial, complete=complete)
             )
 
 

@@ -113,7 +113,7 @@ def test_computed_shares_are_those_counted_by_hand() -> None:
     bits = np.array([[1, 1, 1, 1], [0, 1, 1, 0]], dtype=bool)
     study = made_up_study()
     identity = {**study.identity, "generation": {**study.identity["generation"], "steps": 2}}
-    run = replace(study.front[0], genome=Schedule(layout, bits).to_hex())
+    run = replace(study.front[0], genome=Schedule(layout, bits).to_genome())
     figure = read(compute_chart(replace(study, layout=layout, identity=identity), [run]))
     by_step, by_block, by_component = (np.ravel(trace["z"]).tolist() for trace in figure["data"])
     assert by_step == [1.0, 0.5]

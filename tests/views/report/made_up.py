@@ -127,7 +127,7 @@ def _schedule(
         None if kind is Kind.STOPPED else 0.01,
         origin,
         trial=trial,
-        genome=Schedule(LAYOUT, compute).to_hex(),
+        genome=Schedule(LAYOUT, compute).to_genome(),
         operator=operator,
         generation=None if operator is None else 2,
         confirmed=confirmed,

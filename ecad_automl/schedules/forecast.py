@@ -1,0 +1,165 @@
+"""Forecasting outputs from the last two computed ones, with least-squares weights in closed form from the drift.
+
+The output of step ``t`` is forecast as ``w1 x[s1] + w0 x[s0]``, where ``s1`` is the last step at which it was computed
+and ``s0`` the one before. The drift holds ``E (x[m] - x[n])^2`` and ``P[m] = E x[m]^2`` of an uncached run, so
+``G[m, n] = (P[m] + P[n] - E (x[m] - x[n])^2) / 2`` is the Gram matrix of a slot's outputs over steps, and for any
+computed steps the weights of least expected error solve two linear equations; no image is needed.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from ecad_automl.schedules.drift import Drift
+
+Bits = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Steps = NDArray[np.intp]
+
+#: Shares of the way from reuse to the least-squares forecast, by level.
+DAMPING = (0.0, 1 / 3, 2 / 3, 1.0)
+
+#: Weights of plain reuse.
+REUSE = np.array([1.0, 0.0], dtype=np.float32)
+REUSE.setflags(write=False)
+
+#: Of the mean square of the two outputs, added to both where weights are solved for: where the two are alike it draws
+#: the weights towards plain reuse.
+_RIDGE = 1e-3
+#: Digits of a weight after the point, in memory as in files: schedules are then equal where their files are.
+_DIGITS = 4
+
+
+def forecast_sources(computed: Bits) -> Steps:
+    """The two steps from whose outputs each step's would be forecast.
+
+    Args:
+        computed: ``(steps, ...)`` bool.
+
+    Returns:
+        ``(2, steps, ...)``: the last step before each one at which was computed, and the one before that; -1 where
+        there is none.
+    """
+    sources = np.full((2, *computed.shape), -1, dtype=np.intp)
+    for step in range(1, len(computed)):
+        fresh = computed[step - 1]
+        sources[0, step] = np.where(fresh, step - 1, sources[0, step - 1])
+        sources[1, step] = np.where(fresh, sources[0, step - 1], sources[1, step - 1])
+    return sources
+
+
+class Forecasts:
+    """Weights and errors of all forecasts, for groups of slots and the transformer's output.
+
+    Slots of a group share their weights, and each counts alike, whatever the size of its outputs.
+
+    Args:
+        drift: of an uncached run.
+        groups: ``(slots,)`` integers from 0, as the layout's ``component_index``. The transformer's output is a further
+            group, the last, and a further row after the slots. Where an older drift does not tell of it, it counts as
+            the mean of the slots.
+    """
+
+    def __init__(self, drift: Drift, groups: ArrayLike) -> None:
+        of_slots = np.asarray(groups, dtype=np.intp)
+        self.group = np.append(of_slots, of_slots.max() + 1)
+        distance, power = drift.distance.astype(np.float64), drift.magnitude.astype(np.float64) ** 2
+        scale = power.mean(axis=1, keepdims=True)
+        power = np.divide(power, scale, out=np.ones_like(power), where=scale > 0)
+        output = distance.mean(axis=0) if drift.output is None else drift.output.astype(np.float64)
+        size = (
+            np.ones(drift.steps) if drift.output_magnitude is None else drift.output_magnitude.astype(np.float64) ** 2
+        )
+        self._distance = np.concatenate([distance, output[None]])
+        self._power = np.concatenate([power, size[None] / (size.mean() or 1.0)])
+
+    @property
+    def steps(self) -> int:
+        """Number of denoising steps."""
+        return len(self._power[0])
+
+    @cached_property
+    def _gram(self) -> Floats:
+        """``(rows, steps, steps)``: mean products of outputs at two steps."""
+        both = self._power[:, :, None] + self._power[:, None, :]
+        gram: Floats = both * (1.0 - self._distance / 2) / 2
+        return gram
+
+    @cached_property
+    def _group_gram(self) -> Floats:
+        return np.stack([self._gram[self.group == group].mean(axis=0) for group in range(self.group.max() + 1)])
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """``(groups, steps, steps, steps, 2)``: of forecasting step ``t`` from ``s1 > s0``, at ``[:, t, s1, s0]``.
+
+        ``w = e + (G_SS + r tr(G_SS)/2 I)^-1 (G_St - G_SS e)`` with the weights ``e`` of plain reuse and a small ridge
+        ``r``. Those of plain reuse also where the steps are in another order.
+        """
+        gram = self._group_gram
+        found = np.empty((*gram.shape, self.steps, 2), dtype=np.float32)
+        found[...] = REUSE
+        power = np.diagonal(gram, axis1=1, axis2=2)
+        first, second = power[:, :, None], power[:, None, :]  # of s1 and of s0
+        ridge = _RIDGE * (first + second) / 2
+        determinant = (first + ridge) * (second + ridge) - gram**2
+        ordered = np.tri(self.steps, k=-1, dtype=np.bool_) & (determinant > 0)
+        for step in range(2, self.steps):
+            missed1 = gram[:, step, :, None] - first  # G_St - G_SS e
+            missed0 = gram[:, step, None, :] - gram
+            w1 = 1.0 + _ratio((second + ridge) * missed1 - gram * missed0, determinant)
+            w0 = _ratio((first + ridge) * missed0 - gram * missed1, determinant)
+            usable = ordered & (np.arange(self.steps) < step)[:, None]
+            found[:, step] = np.where(usable[..., None], np.stack([w1, w0], axis=-1).round(_DIGITS), REUSE)
+        return found
+
+    def error(self, level: int, rows: Steps | slice = slice(None)) -> NDArray[np.float32]:
+        """Expected error of forecasts, measured as the drift's distance, which it is at level 0.
+
+        Args:
+            level: of damping.
+            rows: which slots; the transformer's output is the last row.
+
+        Returns:
+            ``(rows, steps, steps, steps)``: of step ``t`` from ``s1 > s0``, at ``[:, t, s1, s0]``; that of plain reuse
+            where the steps are in another order.
+        """
+        gram, power, groups = self._gram[rows], self._power[rows], self.group[rows]
+        found = np.empty((*gram.shape, self.steps), dtype=np.float32)
+        for step in range(self.steps):
+            weights = damped(self.weights[:, step], level)[groups]
+            w1, w0 = weights[..., 0].astype(np.float64), weights[..., 1].astype(np.float64)
+            own, first, second = power[:, step, None, None], power[:, :, None], power[:, None, :]
+            to1, to0 = gram[:, step, :, None], gram[:, step, None, :]
+            square = own + w1**2 * first + w0**2 * second - 2 * (w1 * to1 + w0 * to0 - w1 * w0 * gram)
+            found[:, step] = _ratio(np.maximum(square, 0.0), (own + first) / 2)
+        return found
+
+    def of_sources(self, sources: Steps) -> NDArray[np.float32]:
+        """Weights of each row at each step.
+
+        Args:
+            sources: ``(2, ..., steps, rows)``, see :func:`forecast_sources`; the transformer's output is the last row.
+
+        Returns:
+            ``(..., steps, rows, 2)``: those of plain reuse where there are not two sources.
+        """
+        found = self.weights[self.group, np.arange(self.steps)[:, None], sources[0], sources[1]]
+        return np.where((sources[1] >= 0)[..., None], found, REUSE)
+
+
+def damped(weights: NDArray[np.float32], level: NDArray[np.uint8] | int) -> NDArray[np.float32]:
+    """Weights ``(..., 2)`` at levels of damping ``(...)``: so far on the way from plain reuse to them."""
+    share = np.array(DAMPING, dtype=np.float32)[level][..., None]
+    result: NDArray[np.float32] = REUSE + share * (weights - REUSE)
+    return result
+
+
+def _ratio(value: Floats, by: Floats) -> Floats:
+    value, by = np.broadcast_arrays(value, by)
+    return np.divide(value, by, out=np.zeros_like(value), where=by > 0)
