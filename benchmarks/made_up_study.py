@@ -14,9 +14,9 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store, open_optuna_storage
 from studies import attributes
 from studies.breeding import describe, distributions
+from studies.prepared import REWARD
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import schedule_descriptors
-from studies.study import REWARD
 
 __all__ = ["PIXART", "SMALL", "made_up_study", "pixart_layout"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from studies.config import LatencySettings, SearchConfig
     from studies.job import SearchJob, run_search
-    from studies.status import SearchObserver, SearchStatus
+    from studies.progress import SearchObserver, SearchStatus
 
 __all__ = ["LatencySettings", "SearchConfig", "SearchJob", "SearchObserver", "SearchStatus", "run_search"]
 
@@ -15,8 +15,8 @@ _HOMES = {
     "LatencySettings": "studies.config",
     "SearchConfig": "studies.config",
     "SearchJob": "studies.job",
-    "SearchObserver": "studies.status",
-    "SearchStatus": "studies.status",
+    "SearchObserver": "studies.progress",
+    "SearchStatus": "studies.progress",
     "run_search": "studies.job",
 }
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial
 from ecad_automl.errors import StudyError
 from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.rewards import Constraint
-from storage import EvaluationRecord
+from storage import Scores
 from studies import attributes
 from studies.trials import constrained
 
@@ -34,11 +34,9 @@ class Bounds:
                     f"constraint {constraint}; choose a bound that it meets."
                 )
 
-    def met(self, record: EvaluationRecord) -> bool:
-        """Whether a whole evaluation meets all constraints; of a stopped one nobody knows."""
-        return not record.complete or all(
-            constraint.slack(_mean(record, constraint.metric)) >= 0 for constraint in self._constraints
-        )
+    def met(self, scores: Scores) -> bool:
+        """Whether a whole evaluation meets all constraints."""
+        return all(slack >= 0 for slack in self._slacks(scores).values())
 
     @property
     def uncached_margins(self) -> list[float]:
@@ -50,16 +48,19 @@ class Bounds:
         rows = [[each.slack(constrained(trial, each.metric)) for each in self._constraints] for trial in trials]
         return np.array(rows, dtype=np.float64).reshape(len(trials), len(self._constraints))
 
-    def write(self, trial: Trial, record: EvaluationRecord) -> None:
+    def write(self, trial: Trial, scores: Scores) -> None:
         """Put into a trial what a whole evaluation measured, as Optuna and as people read it."""
-        if not record.complete or not self._constraints:
+        if not self._constraints:
             return
-        for constraint in self._constraints:
-            trial.set_constraint(str(constraint), -constraint.slack(_mean(record, constraint.metric)))
-        means = {constraint.metric: _mean(record, constraint.metric) for constraint in self._constraints}
+        for constraint, slack in self._slacks(scores).items():
+            trial.set_constraint(str(constraint), -slack)
+        means = {constraint.metric: _mean(scores, constraint.metric) for constraint in self._constraints}
         trial.set_user_attr(attributes.CONSTRAINED, means)
-        trial.set_user_attr(attributes.FEASIBLE, record.feasible)
+        trial.set_user_attr(attributes.FEASIBLE, self.met(scores))
+
+    def _slacks(self, scores: Scores) -> dict[Constraint, float]:
+        return {each: each.slack(_mean(scores, each.metric)) for each in self._constraints}
 
 
-def _mean(record: EvaluationRecord, metric: str) -> float:
-    return float(record.scores[metric].mean(dtype=np.float64))
+def _mean(scores: Scores, metric: str) -> float:
+    return float(scores[metric].mean(dtype=np.float64))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
 
 from ecad_automl.judging.evaluation import Evaluation, Evaluator
 from ecad_automl.runtime import measure_drift
@@ -14,6 +11,7 @@ from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, Store
+from studies.candidates import evaluation_record, measured
 from studies.cost import LATENCY_MS, Cost
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
@@ -79,38 +77,11 @@ def _keep(
     return found
 
 
-def evaluation_record(
-    genome: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
-) -> EvaluationRecord:
-    """What the store keeps of an evaluated schedule, of which the genome is the text form."""
-    return EvaluationRecord(
-        genome=genome,
-        gmacs=schedule.gmacs,
-        origin=origin,
-        latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
-        complete=evaluation.complete,
-        **_measured(evaluation, metric),
-    )
-
-
 def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, metric: str, cost: Cost) -> BaselineRecord:
     return BaselineRecord(
         name=name,
         steps=steps,
         gmacs=steps * layout.step_macs / 1e9,
         latency_ms=cost.of_steps(steps) if cost.name == LATENCY_MS else None,
-        **_measured(evaluation, metric),
+        **measured(evaluation, metric),
     )
-
-
-def _measured(evaluation: Evaluation, metric: str) -> dict[str, Any]:
-    """What both kinds of records keep of an evaluation; the scores are of the reward, and of further metrics."""
-    by_name = {metric: evaluation.scores, **evaluation.metrics}
-    error = float(evaluation.difference.standard_error)
-    return {
-        "reward": evaluation.reward,
-        "reward_drop": -evaluation.difference.mean,
-        "reward_drop_se": error if np.isfinite(error) else None,  # one prompt gives none
-        "scores": {name: values.ravel().astype(np.float32) for name, values in by_name.items()},
-        "seconds": evaluation.seconds,
-    }

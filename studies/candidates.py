@@ -1,4 +1,4 @@
-"""Candidates on their way: asked of Optuna, being evaluated, not yet told."""
+"""Candidates on their way: asked of Optuna, being evaluated, told."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, Trial
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.execution import Executor, Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
 from ecad_automl.schedules.schedule import Schedule
+from storage import EvaluationRecord
 from studies import attributes
+from studies.bounds import Bounds
+from studies.cost import LATENCY_MS, Cost
 from surrogate import Anchors
 
 Floats = NDArray[np.float64]
@@ -87,6 +92,31 @@ class Candidate:
         difference = MeanDifference(expected - float(self.uncached.mean()), math.nan)
         return Evaluation(found.scores, difference, found.seconds, expected, found.metrics)
 
+    def tell(self, record: EvaluationRecord, share: float, bounds: Bounds, full_cost: float) -> None:
+        """Write what was found into the trial, then tell Optuna, which takes no attributes after that."""
+        trial = self.trial
+        if attributes.GENERATION not in self.frozen.user_attrs:  # a seed
+            trial.set_user_attr(attributes.GENERATION, self.generation)
+            trial.set_user_attr(attributes.SPEEDUP, round(self.schedule.mac_speedup, 4))
+            trial.set_user_attr(attributes.MAC_FRACTION, round(self.schedule.mac_fraction, 6))
+        values = [record.reward, self.cost]
+        if not record.complete:
+            trial.set_user_attr(attributes.EXPECTED_VALUES, values)
+            trial.set_user_attr(attributes.IMAGE_SHARE, share)
+        predicted = self.frozen.user_attrs.get(attributes.PREDICTED_REWARD)
+        if record.complete and predicted is not None:
+            trial.set_user_attr(attributes.PREDICTION_ERROR, round(record.reward - predicted, 6))
+        trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
+        trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
+        trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
+        if record.latency_ms is not None:
+            trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(full_cost / self.cost, 4))
+        if not record.complete:
+            trial.study.tell(trial, state=TrialState.PRUNED)
+            return
+        bounds.write(trial, record.scores)
+        trial.study.tell(trial, values)
+
 
 class CandidateQueue:
     """The candidates that an executor makes images of."""
@@ -153,3 +183,36 @@ def _divided(images: Sequence[int], batch: int, parts: int) -> Iterator[tuple[in
     batches = [tuple(images[start : start + batch]) for start in range(0, len(images), batch)]
     for part in np.array_split(np.arange(len(batches)), min(parts, len(batches))):
         yield tuple(image for index in part for image in batches[index])
+
+
+def frozen_trial(storage: BaseStorage, trial: Trial) -> FrozenTrial:
+    """All that is stored of a trial that was asked for; Optuna's handle lacks what the sampler has written since."""
+    study = storage.get_study_id_from_name(trial.study.study_name)
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study, trial.number))
+
+
+def evaluation_record(
+    genome: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
+) -> EvaluationRecord:
+    """What the store keeps of an evaluated schedule, of which the genome is the text form."""
+    return EvaluationRecord(
+        genome=genome,
+        gmacs=schedule.gmacs,
+        origin=origin,
+        latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
+        complete=evaluation.complete,
+        **measured(evaluation, metric),
+    )
+
+
+def measured(evaluation: Evaluation, metric: str) -> dict[str, Any]:
+    """What both kinds of records keep of an evaluation; the scores are of the reward, and of further metrics."""
+    by_name = {metric: evaluation.scores, **evaluation.metrics}
+    error = float(evaluation.difference.standard_error)
+    return {
+        "reward": evaluation.reward,
+        "reward_drop": -evaluation.difference.mean,
+        "reward_drop_se": error if np.isfinite(error) else None,  # one prompt gives none
+        "scores": {name: values.ravel().astype(np.float32) for name, values in by_name.items()},
+        "seconds": evaluation.seconds,
+    }

@@ -9,8 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from storage import GenerationRecord
 from studies import attributes
 from studies.prepared import PreparedStudy
-from studies.progress import Progress
-from studies.status import SearchStatus
+from studies.progress import Progress, SearchStatus
 from studies.trials import evaluated_trials, image_share, is_feasible, values_of
 from surrogate import Accuracy
 

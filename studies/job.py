@@ -23,8 +23,8 @@ from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.latency import latency_model
+from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
-from studies.status import SearchObserver, SearchStatus, SilentObserver
 from studies.warm_start import Source, WarmStart, is_started
 
 #: What a split of the prompts is kept under.

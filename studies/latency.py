@@ -13,7 +13,7 @@ from ecad_automl.models import LoadedModel
 from ecad_automl.schedules.layout import Layout
 from storage import Store
 from studies.config import LatencySettings
-from studies.status import SearchObserver, SearchStatus
+from studies.progress import SearchObserver, SearchStatus
 
 _NAME = "latency"
 #: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -14,6 +16,7 @@ from optuna.study import Study
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
 from studies.bounds import Bounds
@@ -21,14 +24,16 @@ from studies.breeding.stale import release_stale
 from studies.calibration import calibrate
 from studies.config import SearchConfig
 from studies.cost import Cost
+from studies.progress import SearchObserver, SearchStatus
 from studies.quality import Scale
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
 from studies.seeds import first_schedules, reuse_errors
-from studies.status import SearchObserver, SearchStatus
-from studies.study import enqueue_seeds, open_study
 from studies.trials import evaluated_trials, image_share
 from studies.warm_start import WarmStart
+
+#: The first objective; the second is the cost by its name.
+REWARD = "reward"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,7 +70,7 @@ def prepare(
     See :func:`~studies.search.search_study`.
     """
     store.claim_study(name, identity)
-    study = open_study(optuna_storage, name, cost.name)
+    study = _open_study(optuna_storage, name, cost.name)
     if left := release_stale(study):
         observer.message(f"{left} evaluation{'s' * (left > 1)} that an earlier run left unfinished will be repeated.")
     trials = evaluated_trials(study)
@@ -94,7 +99,7 @@ def prepare(
         seed=config.seed,
     )
     study.sampler = sampler = ScheduleNSGAIISampler(space, config, bounds)
-    enqueue_seeds(study, first_schedules(layout, drift, config, cost, start.seeds))
+    _enqueue_seeds(study, first_schedules(layout, drift, config, cost, start.seeds))
     return PreparedStudy(
         name=name,
         store=store,
@@ -108,3 +113,31 @@ def prepare(
         uncached=uncached.scores,
         bounds=bounds,
     )
+
+
+def _open_study(storage: BaseStorage, name: str, cost: str) -> Study:
+    """The study of a name, made where it does not exist: maximize the reward, minimize the cost."""
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=["maximize", "minimize"],
+        load_if_exists=True,
+    )
+    if study.metric_names is None:
+        with warnings.catch_warnings():
+            # Optuna calls it experimental since 3.2; without it the dashboard shows "Objective 0".
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([REWARD, cost])
+    return study
+
+
+def _enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
+    """Queue the seeds that the study does not hold yet, in order."""
+    # One that was cut off is waiting again, unless a kill came between its end and that.
+    trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(attributes.INTERRUPTED)]
+    known = {trial.user_attrs.get(attributes.GENOME) for trial in trials}
+    for origin, schedule in seeds.items():
+        genome = schedule.to_genome()
+        if genome not in known:
+            found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}
+            study.enqueue_trial({}, user_attrs=found)

@@ -23,17 +23,15 @@ from storage import EvaluationRecord, Store
 from studies import attributes
 from studies.breeding import Plan
 from studies.breeding.stale import release
-from studies.calibration import evaluation_record
-from studies.candidates import Candidate, CandidateQueue
+from studies.candidates import Candidate, CandidateQueue, evaluation_record, frozen_trial
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
 from studies.early_stopping import EarlyStopping, Race
 from studies.generations import Generations
 from studies.interrupt import uninterrupted
 from studies.prepared import PreparedStudy, prepare
+from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.schedule_space import forecast_of
-from studies.status import SearchObserver, SearchStatus, SilentObserver
-from studies.study import finish, frozen_trial
 from studies.trials import evaluated_trials, values_of
 from surrogate import Forecast
 
@@ -296,12 +294,13 @@ class Search:
         """Keep what was found, then tell Optuna."""
         begin = time.perf_counter()
         generation, cost = candidate.generation, candidate.cost
-        record = replace(record, trial=candidate.trial.number, feasible=self._on.bounds.met(record))
+        # Of a stopped one nobody knows.
+        feasible = not record.complete or self._on.bounds.met(record.scores)
+        record = replace(record, trial=candidate.trial.number, feasible=feasible)
         self._on.store.save_evaluation(self._on.name, record)
         share = self._stopping.tell(generation, cost, record)
-        finish(self._study, candidate, record, share, self._on.bounds, self._on.scale.full_cost)
-        whole, feasible = record.complete, record.feasible
-        self._progress.add(generation, record.reward, cost, share=share, whole=whole, feasible=feasible)
+        candidate.tell(record, share, self._on.bounds, self._on.scale.full_cost)
+        self._progress.add(generation, record.reward, cost, share=share, whole=record.complete, feasible=feasible)
         self._progress.tick()
         # Candidates of this generation that are late are in the next backup.
         if (

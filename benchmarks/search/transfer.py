@@ -86,8 +86,8 @@ def _run(cell: Cell, work: Path) -> None:
     from storage import Store, open_optuna_storage
     from studies.config import SearchConfig
     from studies.cost import mac_cost
+    from studies.prepared import REWARD
     from studies.search import search_study
-    from studies.study import REWARD
     from studies.warm_start import WarmStart, is_started, read_source
 
     landscape = LANDSCAPES[OLD if cell.kind == EARLIER else NEW]

@@ -23,9 +23,9 @@ from benchmarks.system.simulated import Problem
 from ecad_automl.execution import LocalExecutor, Outcome
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig
+from studies.progress import SearchStatus
 from studies.search import search_study
 from studies.seeds import fewer_steps
-from studies.status import SearchStatus
 
 
 class _Clock:

@@ -19,7 +19,7 @@ from ecad_automl.views.study import GenerationView, StudyView
 from storage import BaselineRecord, EvaluationRecord, Store, redacted
 from studies import attributes
 from studies.confirmation import Confirmation, load_confirmation
-from studies.evaluated import study_cost, study_front
+from studies.cost import study_cost, study_front
 from studies.quality import Scale, hypervolume_curve, worst_of_interest
 
 _UNCACHED = "uncached"

@@ -1,13 +1,12 @@
 """The one engine that proposes candidates: NSGA-II whose offspring surrogates choose, over any space of genes."""
 
 from studies.breeding.crossover import CROSSOVERS
-from studies.breeding.descriptors import Descriptor, describe, distributions, share_of
 from studies.breeding.grid import Crossover, Grid, Mutation
 from studies.breeding.mutation import MUTATIONS
 from studies.breeding.offspring import breed
 from studies.breeding.propose import FEWEST_FOR_A_FIT, Plan, Proposal, propose
-from studies.breeding.sampler import GenomeSampler, Measured
-from studies.breeding.space import Expected, Past, Pending, Predict, Space
+from studies.breeding.sampler import GenomeSampler, Measured, describe, distributions
+from studies.breeding.space import Descriptor, Expected, Past, Pending, Predict, Space, share_of
 
 __all__ = [
     "CROSSOVERS",

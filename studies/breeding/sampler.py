@@ -8,16 +8,15 @@ from typing import Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ecad_automl.errors import StudyError
 from studies import attributes
-from studies.breeding.descriptors import describe, distributions
 from studies.breeding.propose import Plan, Proposal, propose
-from studies.breeding.space import Candidate, Past, Pending, Space
+from studies.breeding.space import Candidate, Descriptor, Past, Pending, Space
 from studies.config import BreedingConfig
 from studies.trials import EVALUATED
 
@@ -228,6 +227,29 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
     def _taken(self, study: Study) -> set[Candidate]:
         """The candidates of all trials but those that were cut off."""
         return set(map(self.candidate, _with_genome(study.get_trials(deepcopy=False))))
+
+
+def distributions(descriptors: Mapping[str, Descriptor]) -> dict[str, BaseDistribution]:
+    """The parameters of every trial."""
+    return {name: FloatDistribution(each.low, each.high) for name, each in descriptors.items()}
+
+
+def describe(descriptors: Mapping[str, Descriptor], genes: NDArray[Any]) -> dict[str, float]:
+    """The numbers of one candidate by name.
+
+    Raises:
+        StudyError: one is outside its range.
+    """
+    found = {}
+    for name, descriptor in descriptors.items():
+        value = float(descriptor.of(genes))
+        if not descriptor.low <= value <= descriptor.high:
+            raise StudyError(
+                f"The descriptor {name!r} is {value:g} for a genome; it was said to be from {descriptor.low:g} to "
+                f"{descriptor.high:g}."
+            )
+        found[name] = value
+    return found
 
 
 def _with_genome(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

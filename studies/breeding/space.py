@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.breeding.descriptors import Descriptor
+from ecad_automl.errors import OptionError
 from surrogate import Accuracy, Forecast, Reference, non_dominated
 
 Floats = NDArray[np.float64]
@@ -17,6 +18,38 @@ Genes = NDArray[Any]
 """Of one candidate an array of bits or small integers, of several these stacked."""
 
 Candidate = TypeVar("Candidate", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One number of a candidate.
+
+    Args:
+        of: from its genes to the number.
+        low: the least that it can be.
+        high: the largest, above ``low``.
+
+    Raises:
+        OptionError: the range is empty.
+    """
+
+    of: Callable[[NDArray[Any]], Any]
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not -np.inf < self.low < self.high < np.inf:
+            raise OptionError(f"A descriptor has the range {self.low} to {self.high}; the first must be lower.")
+
+
+def share_of(mask: NDArray[np.bool_]) -> Descriptor:
+    """The share of ones among the bits where ``mask``, of the genes' shape, is True; 0 where that is nowhere."""
+    return Descriptor(partial(_share, mask))
+
+
+def _share(mask: NDArray[np.bool_], bits: NDArray[np.bool_]) -> float:
+    chosen = bits[mask]
+    return float(chosen.mean()) if chosen.size else 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import ConfirmationRecord, Store
 from studies.confirmation._verdicts import Run, Verdicts, judge
-from studies.evaluated import study_cost, study_front
+from studies.cost import study_cost, study_front
 
 _SEARCHED = "uncached"
 

@@ -35,8 +35,7 @@ from studies.confirmation._stored import (
     sample_key,
     uncached_genome,
 )
-from studies.cost import LATENCY_MS, Cost, latency_cost, mac_cost
-from studies.evaluated import study_front
+from studies.cost import LATENCY_MS, Cost, latency_cost, mac_cost, study_front
 from studies.interrupt import uninterrupted
 from studies.job import SearchJob, study_identity
 from studies.latency import stored_latency_model

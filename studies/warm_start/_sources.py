@@ -18,7 +18,7 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import from_document
 from ecad_automl.schedules.transfer import move_schedule
 from storage import EvaluationRecord, Store, redacted, split_study
-from studies.evaluated import study_front
+from studies.cost import study_front
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
 

@@ -130,7 +130,7 @@ def test_the_front_and_what_it_is_compared_with_are_scored_once(
 
 
 def _front(store: Store) -> Any:
-    from studies.evaluated import study_front
+    from studies.cost import study_front
 
     return study_front(store.evaluations("tiny"), store.identity("tiny") or {})
 

@@ -21,9 +21,9 @@ from ecad_automl.schedules.schedule import Schedule, staleness
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig
 from studies.cost import Cost
+from studies.progress import SearchStatus
 from studies.search import search_study
 from studies.seeds import fewer_steps
-from studies.status import SearchStatus
 
 STEPS = 8
 

@@ -10,7 +10,7 @@ from ecad_automl.errors import StudyError
 from ecad_automl.rewards import Constraint, parse_constraint
 from storage import Store
 from studies import attributes
-from studies.evaluated import study_front
+from studies.cost import study_front
 from studies.quality import Scale
 from studies.trials import is_feasible
 from tests.studies.conftest import Bench

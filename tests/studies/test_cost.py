@@ -18,8 +18,7 @@ from storage import Store, open_optuna_storage
 from studies import attributes
 from studies import latency as latency_room
 from studies.config import LatencySettings, SearchConfig
-from studies.cost import Cost, latency_cost, mac_cost
-from studies.evaluated import study_front
+from studies.cost import Cost, latency_cost, mac_cost, study_front
 from studies.latency import latency_model
 from studies.seeds import UNCACHED, first_schedules
 

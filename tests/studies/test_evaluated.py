@@ -6,7 +6,7 @@ import pytest
 
 from ecad_automl.errors import StorageError
 from storage import EvaluationRecord
-from studies.evaluated import study_cost, study_front
+from studies.cost import study_cost, study_front
 
 LATENCY: dict[str, Any] = {"cost": {"objective": "latency"}}
 
