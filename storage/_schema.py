@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from storage.tables import COLUMNS, KEYS, LATER_COLUMNS, row_key
+from storage.records import COLUMNS, KEYS, LATER_COLUMNS, row_key
 
 #: Optuna's limit for names of studies.
 _NAME = 512

@@ -15,9 +15,9 @@ from storage._check_study import CheckedStudy, check_study
 from storage.faults import storage_error, storage_faults
 from storage.location import database_path, is_server, redacted
 from storage.lock import FileLock
+from storage.records import COLUMNS, check_version
 from storage.sqlite_file import connect_read_only
 from storage.store import Store
-from storage.tables import COLUMNS, check_version
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -99,8 +99,7 @@ def check_database(location: str | Path) -> CheckedFile:
 def _check_server(location: str | Path) -> CheckedFile:
     from sqlalchemy import NullPool
 
-    from storage.server import make_engine
-    from storage.server_lock import ServerLock
+    from storage.server import ServerLock, make_engine
 
     with Store.open(location, read_only=True) as store:  # says what is wrong where there are no studies
         searching = any(ServerLock(location, name).is_held() for name in store.studies())

@@ -72,7 +72,7 @@ def writer_lock(
     """
     lock: WriterLock
     if is_server(location):
-        from storage.server_lock import ServerLock
+        from storage.server import ServerLock
 
         lock = ServerLock(location, study or "")
     else:
@@ -85,7 +85,7 @@ def table_lock(location: str | Path, wait: float) -> AbstractContextManager[None
     """Keep others on a server from making tables meanwhile, which would disturb; of a file SQLite does so by itself."""
     if not is_server(location):
         return nullcontext()
-    from storage.server_lock import ServerLock
+    from storage.server import ServerLock
 
     return hold(ServerLock(location, "", schema=True), wait)
 

@@ -17,8 +17,8 @@ from ecad_automl.errors import StorageError
 from storage.faults import storage_faults
 from storage.identity import described, differences
 from storage.location import database_path
+from storage.records import json_value
 from storage.sqlite_file import connect
-from storage.tables import json_value
 
 _APPLICATION = "ecad-automl/scores/1"
 

@@ -12,13 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ecad_automl.errors import StorageError, StudyError
-from storage.faults import BUSY_SECONDS, storage_faults
+from storage.faults import BUSY_SECONDS, is_deadlock, storage_faults
 from storage.identity import described, differences
 from storage.location import database_path, is_server, redacted
 from storage.lock import WriterLock, table_lock
-from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, now
-from storage.server_faults import is_deadlock
-from storage.tables import COLUMNS, SCHEMA_VERSION, check_version, from_row, json_value, to_row
+from storage.records import (
+    COLUMNS,
+    SCHEMA_VERSION,
+    BaselineRecord,
+    ConfirmationRecord,
+    EvaluationRecord,
+    GenerationRecord,
+    check_version,
+    from_row,
+    json_value,
+    now,
+    to_row,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

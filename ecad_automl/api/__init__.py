@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ecad_automl.api.shadowing import refuse_shadowed_packages
 
 if TYPE_CHECKING:
-    from ecad_automl.api.config_file import read_search_file
+    from ecad_automl.api.config_file import read_search_file, resolved_config
     from ecad_automl.api.front import Front, FrontPoint
-    from ecad_automl.api.kept_settings import resolved_config
     from ecad_automl.api.searching import search
     from ecad_automl.api.settings import SearchFile
 
@@ -20,7 +19,7 @@ _HOMES = {
     "FrontPoint": "ecad_automl.api.front",
     "SearchFile": "ecad_automl.api.settings",
     "read_search_file": "ecad_automl.api.config_file",
-    "resolved_config": "ecad_automl.api.kept_settings",
+    "resolved_config": "ecad_automl.api.config_file",
     "search": "ecad_automl.api.searching",
 }
 

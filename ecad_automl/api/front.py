@@ -233,6 +233,6 @@ class Front(Sequence[FrontPoint]):
         return FrontPoint(schedule=self._study.schedule(run), **vars(run))
 
     def _repr_html_(self) -> str:
-        from ecad_automl.views.notebook_front import front_html
+        from ecad_automl.views.notebook import front_html
 
         return front_html(self._study)

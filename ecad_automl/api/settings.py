@@ -12,8 +12,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails
 
-from ecad_automl.api.value_fault import value_fault
 from ecad_automl.errors import OptionError
 from ecad_automl.execution.settings import Execution, ExecutorName
 from studies.config import Heuristics, LatencySettings, SearchConfig
@@ -28,6 +28,14 @@ _Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPES: tuple[str, ...] = get_args(_Dtype)
 
 T = TypeVar("T", SearchConfig, Execution)
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "list_type": "a list of texts",
+}
 
 
 def setting_key(name: str) -> str:
@@ -202,7 +210,7 @@ class SearchFile(BaseModel):
     """The settings of a search: a table for each of its parts, with keys as the long options of the command.
 
     Read from a file by :func:`~ecad_automl.api.config_file.read_search_file`, from a study by
-    :func:`~ecad_automl.api.kept_settings.resolved_config`. What was not said has its default.
+    :func:`~ecad_automl.api.config_file.resolved_config`. What was not said has its default.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -277,7 +285,7 @@ class SearchFile(BaseModel):
         return tomli_w.dumps(self.to_dict())
 
     def to_bytes(self) -> bytes:
-        """What a study keeps; see :func:`~ecad_automl.api.kept_settings.resolved_config`."""
+        """What a study keeps; see :func:`~ecad_automl.api.config_file.resolved_config`."""
         return json.dumps({"schema": SCHEMA, "settings": self.to_dict()}).encode()
 
     def _tables(self) -> tuple[_Table, ...]:
@@ -293,3 +301,25 @@ def help_of(name: str) -> str:
 def table_keys() -> dict[str, tuple[str, ...]]:
     """The keys of each table."""
     return {name: tuple(map(setting_key, kind.model_fields)) for name, kind in TABLES.items()}
+
+
+def value_fault(error: ErrorDetails) -> str:
+    """The end of a sentence that begins with the name of the setting."""
+    return f"is {shown(error['input'])}, but {_expected(error)} is expected."
+
+
+def _expected(error: ErrorDetails) -> str:
+    context: dict[str, Any] = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        return f"one of {context['expected']}"
+    if error["type"] == "greater_than_equal":
+        return f"a number of at least {context['ge']:g}"
+    if error["type"] == "greater_than":
+        return f"a number above {context['gt']:g}"
+    return _EXPECTED.get(error["type"], error["msg"])
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a file, and not too long."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:56]} ..."

@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from ecad_automl.allocator import keep_freed_memory
-from ecad_automl.api.plain_text import printable
+from ecad_automl.api.terminal import printable
 from ecad_automl.cli.bench import bench
 from ecad_automl.cli.check import check
 from ecad_automl.cli.confirm import confirm

@@ -15,10 +15,9 @@ from ecad_automl.api.prompts import read_named
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
-from ecad_automl.cli.output import messages, print_json, print_paths, results, step
-from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.output import LiveProgress, messages, print_json, print_paths, results, step
+from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EcadError, OptionError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedules.schedule import Schedule

@@ -12,13 +12,12 @@ from ecad_automl.api.prompts import choose_prompts, held_out_prompts
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_reward
-from ecad_automl.cli.confirmed import confirmed_of, show_confirmation
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.libraries import quiet_libraries
+from ecad_automl.cli.front import confirmed_of, show_confirmation
 from ecad_automl.cli.options import Column, Device, Json, Moved, Prompts, Split, Storage, Study
-from ecad_automl.cli.output import messages, step
-from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.output import LiveProgress, messages, step
 from ecad_automl.cli.study_model import load_again
+from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError
 from ecad_automl.views.study import StudyView
 from storage import Store, redacted

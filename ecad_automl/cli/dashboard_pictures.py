@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.output import LiveProgress
 from ecad_automl.cli.study_model import study_images
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView

@@ -15,10 +15,9 @@ from ecad_automl.api.settings import BUNDLED
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
-from ecad_automl.cli.output import messages, new_table, print_json, results, step, write_images
-from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.output import LiveProgress, messages, new_table, print_json, results, step, write_images
+from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, FileError, OptionError
 
 if TYPE_CHECKING:
@@ -226,7 +225,7 @@ def _write(
 ) -> dict[str, Any]:
     """Write all figures, and give what the JSON file holds."""
     from ecad_automl.files.json_file import json_text, write_text
-    from ecad_automl.judging.comparison.report import csv_table, document
+    from ecad_automl.judging.comparison.summary import csv_table, document
     from ecad_automl.schedules.schedule_file import software_versions
 
     about = {

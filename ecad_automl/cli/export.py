@@ -13,8 +13,7 @@ from ecad_automl.api.export import export_run
 from ecad_automl.api.front import Front
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.confirmed import confirmed_of
-from ecad_automl.cli.documents import searched_figures
+from ecad_automl.cli.front import confirmed_of, searched_figures
 from ecad_automl.cli.options import Json, Out, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.errors import OptionError, StudyError

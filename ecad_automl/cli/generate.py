@@ -14,9 +14,9 @@ from ecad_automl.api.prompts import read_named
 from ecad_automl.api.settings import BUNDLED
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
-from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step, write_images
+from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import PromptError
 
 _SHAPES_PROMPTS = 6

@@ -14,8 +14,7 @@ from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Device, Json, Moved, Prompts, Storage, Study
-from ecad_automl.cli.output import messages, print_json, print_paths, step
-from ecad_automl.cli.progress import LiveProgress
+from ecad_automl.cli.output import LiveProgress, messages, print_json, print_paths, step
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, Report
@@ -110,7 +109,7 @@ def _images(
         EvaluationError: more prompts are asked for than there are.
     """
     from ecad_automl.cli.study_model import study_images
-    from ecad_automl.views.report.choice import spread_choice
+    from ecad_automl.views.report.data import spread_choice
 
     console = messages()
     named = tuple(read_named(console, prompts).prompts) if prompts is not None else study.prompts

@@ -17,9 +17,9 @@ from ecad_automl.api.settings import TABLES, SearchFile, setting_key
 from ecad_automl.api.terminal import say
 from ecad_automl.cli import completion
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import messages, print_json, results
+from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.presets import preset_names
 from storage import redacted
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.cli.libraries import quiet_libraries
 from ecad_automl.cli.output import messages, step
+from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import StudyError
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum, auto
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
 import ecad_automl
-from ecad_automl.api.plain_text import printable
+from ecad_automl.api.terminal import printable
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.errors import EcadError
 
@@ -153,3 +154,23 @@ def _show_warning(
 def _is_ours(filename: str) -> bool:
     path = Path(filename)
     return path.is_relative_to(_ROOT) and path.relative_to(_ROOT).parts[0] in _PACKAGES
+
+
+def quiet_libraries() -> None:
+    """Only errors from diffusers and transformers, only warnings from Optuna; imports all three.
+
+    With ``--verbose`` their warnings and bars are shown. With ``--quiet`` also the hub's downloads have none.
+    """
+    verbosity = current_verbosity()
+    verbose = verbosity is Verbosity.VERBOSE
+    for library in ("transformers", "diffusers"):  # in this order, for diffusers imports transformers
+        logging = import_module(f"{library}.utils.logging")
+        (logging.set_verbosity_warning if verbose else logging.set_verbosity_error)()
+        (logging.enable_progress_bar if verbose else logging.disable_progress_bar)()
+    if verbosity is Verbosity.QUIET:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
+        disable_progress_bars()
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -6,9 +6,8 @@ was lost on the way.
 
 from __future__ import annotations
 
-from ecad_automl.execution.protocol import Executor, Failure, Outcome, Task
 from ecad_automl.execution.settings import Execution
 from ecad_automl.execution.setup import WorkerSetup
-from ecad_automl.execution.worker import LocalExecutor, Worker
+from ecad_automl.execution.worker import Executor, Failure, LocalExecutor, Outcome, Task, Worker
 
 __all__ = ["Execution", "Executor", "Failure", "LocalExecutor", "Outcome", "Task", "Worker", "WorkerSetup"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ecad_automl.errors import EvaluationError
-from ecad_automl.execution.protocol import Failure, Outcome, Task
+from ecad_automl.execution.worker import Failure, Outcome, Task
 
 #: Workers that may be lost one after another without a single task done before it is given up.
 _LOST = 3
@@ -94,12 +94,12 @@ class Fleet:
             raise
 
     def submit(self, task: Task) -> None:
-        """See :class:`~ecad_automl.execution.protocol.Executor`."""
+        """See :class:`~ecad_automl.execution.worker.Executor`."""
         self._queue.append(task)
         self._assign()
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
-        """See :class:`~ecad_automl.execution.protocol.Executor`."""
+        """See :class:`~ecad_automl.execution.worker.Executor`."""
         end = math.inf if timeout is None else time.monotonic() + timeout
         found: list[Outcome] = []
         while not found and (self._queue or any(member.task for member in self._members)):
@@ -116,7 +116,7 @@ class Fleet:
         return found
 
     def close(self) -> None:
-        """See :class:`~ecad_automl.execution.protocol.Executor`."""
+        """See :class:`~ecad_automl.execution.worker.Executor`."""
         self._queue.clear()
         for member in self._members:
             self._engine.stop(member.worker)

@@ -15,9 +15,8 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from ecad_automl.execution._fleet import WorkerLostError
-from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.setup import WorkerSetup
-from ecad_automl.execution.worker import Worker
+from ecad_automl.execution.worker import Outcome, Task, Worker
 
 
 class ProcessEngine:

@@ -9,9 +9,8 @@ from typing import Any
 
 from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.execution._fleet import WorkerLostError
-from ecad_automl.execution.protocol import Outcome, Task
 from ecad_automl.execution.setup import WorkerSetup
-from ecad_automl.execution.worker import Worker
+from ecad_automl.execution.worker import Outcome, Task, Worker
 
 
 class _Actor:

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import Literal, get_args
 
 from ecad_automl.errors import EvaluationError
-from ecad_automl.execution.protocol import Executor
 from ecad_automl.execution.setup import WorkerSetup
+from ecad_automl.execution.worker import Executor
 
 ExecutorName = Literal["local", "processes", "ray"]
 

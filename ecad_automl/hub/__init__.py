@@ -1,5 +1,6 @@
 """Schedules of folders and of the Hugging Face hub: names, indexes, and reading them. Imports no torch."""
 
+from ecad_automl.hub.fetching import parse_reference
 from ecad_automl.hub.folder import INDEX, SCHEDULE, make_folder, schedule_paths
 from ecad_automl.hub.index import (
     INDEX_SCHEMA,
@@ -11,7 +12,6 @@ from ecad_automl.hub.index import (
     save_schedules,
 )
 from ecad_automl.hub.loading import load_pretrained
-from ecad_automl.hub.reference import parse_reference
 
 __all__ = [
     "INDEX",

@@ -12,9 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from ecad_automl.errors import FileError, OptionError
 from ecad_automl.files.json_file import json_text, read_json_object, write_text
-from ecad_automl.hub.fetching import commit_of, fetch_first
+from ecad_automl.hub.fetching import commit_of, fetch_first, place_of
 from ecad_automl.hub.folder import INDEX, inside, is_plain, make_folder
-from ecad_automl.hub.reference import place_of
 from ecad_automl.schedules.schedule_file import (
     MAX_SCHEDULE_BYTES,
     Measured,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.errors import FileError, OptionError
-from ecad_automl.hub.fetching import fetch_first
+from ecad_automl.hub.fetching import fetch_first, place_of
 from ecad_automl.hub.folder import INDEX, SCHEDULE, inside, is_plain
 from ecad_automl.hub.index import ScheduleIndex, fetched_index, read_index
-from ecad_automl.hub.reference import place_of
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 
 

@@ -1,7 +1,8 @@
-"""Times random schedules and fits the latency model to them."""
+"""Times random schedules, of all the patterns that a search tries, and fits the latency model to them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,18 +12,20 @@ from ecad_automl.errors import EvaluationError
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import Calls, device_name
 from ecad_automl.latency.model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
-from ecad_automl.latency.samples import random_schedules
 from ecad_automl.latency.timing import Clock
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
+from ecad_automl.schedules.heuristics import random_bands
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule import Bits, Schedule
 
 _WARMUP = 2
 #: Most passes over the schedules.
 _PASSES = 3
 #: Where one pass over the schedules gives no better error than this, the machine is noisy, and another pass follows.
 _GOOD_ERROR = 0.02
+#: Shares of computes, from harsh to gentle.
+_SHARES = (0.05, 0.95)
 
 
 def calibrate_latency(
@@ -103,3 +106,33 @@ def _ratios(cached: Sequence[float], uncached: Sequence[float]) -> Floats:
     around = np.asarray(uncached, dtype=np.float64)
     ratios: Floats = np.asarray(cached) / ((around[:-1] + around[1:]) / 2)
     return ratios
+
+
+def random_schedules(layout: Layout, steps: int, count: int, *, seed: int = 0) -> list[Schedule]:
+    """All-compute, the first step alone, and random ones of five patterns in turn.
+
+    The patterns: all bits on their own, whole steps, components at steps of their own, bands of blocks, and whole
+    blocks; whole steps with a few bits flipped. The same seed gives the same first ones, however many there are.
+    """
+    rng = np.random.default_rng(seed)
+    extremes = [Schedule(layout, np.full((steps, len(layout)), value)) for value in (True, False)]
+    drawn = [_random(layout, steps, index % 5, rng) for index in range(max(0, count - 2))]
+    return [*extremes, *drawn][:count]
+
+
+def _random(layout: Layout, steps: int, pattern: int, rng: np.random.Generator) -> Schedule:
+    share = rng.uniform(*_SHARES)
+    if pattern == 3:
+        band = math.ceil(len(layout.blocks) / int(rng.integers(2, 6)))
+        return random_bands(layout, steps, share, seed=int(rng.integers(2**31)), band=band)
+    compute: Bits
+    if pattern == 0:
+        compute = rng.random((steps, len(layout))) < share
+    elif pattern == 1:
+        compute = (rng.random((steps, 1)) < share) ^ (rng.random((steps, len(layout))) < 0.02)
+    elif pattern == 2:
+        shares = rng.uniform(*_SHARES, size=len(layout.components))
+        compute = (rng.random((steps, len(shares))) < shares)[:, layout.component_index]
+    else:
+        compute = (rng.random((steps, len(layout.blocks))) < share)[:, layout.block_index]
+    return Schedule(layout, compute)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
-from ecad_automl.files.tensor_file import only_tensors
-from ecad_automl.files.weights import Weights, hash_state
+from ecad_automl.files.weights import Weights, hash_state, only_tensors
 from ecad_automl.metrics._pairs import PairedMetric, torchmetrics_part
 
 _NETS = ("alex", "vgg", "squeeze")

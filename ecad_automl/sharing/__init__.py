@@ -1,10 +1,8 @@
 """Schedules to share: folders and repositories of the hub with cards for people. Imports no torch."""
 
 from ecad_automl.hub import load_index, load_pretrained, save_schedules
-from ecad_automl.sharing._push import PushOptions
-from ecad_automl.sharing.card import collection_card, schedule_card
-from ecad_automl.sharing.card_file import CARD, check_card, write_card
-from ecad_automl.sharing.pretrained import push_schedule, push_schedules, save_pretrained
+from ecad_automl.sharing.card import CARD, check_card, collection_card, schedule_card, write_card
+from ecad_automl.sharing.pretrained import PushOptions, push_schedule, push_schedules, save_pretrained
 from ecad_automl.sharing.snippet import apply_snippet
 
 __all__ = [

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from ecad_automl.sharing.markdown import code, fenced, table
 from ecad_automl.sharing.snippet import PROMPT
-from ecad_automl.views.facts import study_facts
 from ecad_automl.views.run import Confirmed, RunView
-from ecad_automl.views.study import StudyView
+from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import FOLDER, command, export_command, exported_file, python_snippet
 
 _PROMPTS = 6

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ecad_automl.errors import HubError, OptionError
-from ecad_automl.hub.reference import HubReference, local_path, parse_reference, reference_of
+from ecad_automl.hub.fetching import HubReference, local_path, parse_reference, reference_of
 
 
 @pytest.mark.parametrize(

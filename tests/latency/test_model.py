@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import EvaluationError, StorageError
-from ecad_automl.latency.calibrate import calibrate_latency
+from ecad_automl.latency.calibrate import calibrate_latency, random_schedules
 from ecad_automl.latency.model import LatencyModel, fit_latency, latency_terms, term_names
-from ecad_automl.latency.samples import random_schedules
 from ecad_automl.latency.timing import Clock
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 from ecad_automl.api.config_file import read_search_file
-from ecad_automl.api.plain_text import PlainConsole, printable
+from ecad_automl.api.terminal import PlainConsole, printable
 from ecad_automl.errors import FileError, OptionError, PromptError, ScheduleError, UnsupportedModelError
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.files.json_file import MAX_JSON_BYTES, MAX_JSON_DEPTH, read_json_object
-from ecad_automl.files.tensor_file import only_tensors, read_tensor_file
+from ecad_automl.files.weights import only_tensors, read_tensor_file
 from ecad_automl.hub import load_pretrained
+from ecad_automl.hub.fetching import parse_reference, reference_of
 from ecad_automl.hub.folder import inside, is_plain
-from ecad_automl.hub.reference import parse_reference, reference_of
 from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.files import MAX_COLUMNS
 from ecad_automl.schedules.ecad_format import read_ecad

@@ -16,7 +16,7 @@ from ecad_automl.errors import FileError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, schedule_sha256
 from ecad_automl.sharing import collection_card, schedule_card, write_card
-from ecad_automl.sharing.card_file import replaceable, sealed
+from ecad_automl.sharing.card import replaceable, sealed
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table
 from tests.sharing.examples import METADATA, METADATAS, every, schedules, several
 

@@ -25,7 +25,7 @@ from storage import (
     storage_faults,
     writer_lock,
 )
-from storage.tables import COLUMNS
+from storage.records import COLUMNS
 from tests.servers import PASSWORD, PostgresServer
 
 Make = Callable[..., EvaluationRecord]

@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from ecad_automl.errors import OptionError, StorageError
+from ecad_automl.latency.calibrate import random_schedules
 from ecad_automl.latency.model import LatencyModel, term_names
-from ecad_automl.latency.samples import random_schedules
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store, open_optuna_storage
 from studies import attributes

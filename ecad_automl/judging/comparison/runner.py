@@ -16,9 +16,11 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecad_automl.errors import EvaluationError
 from ecad_automl.judging.comparison.batch_size import BatchSize
-from ecad_automl.judging.comparison.ledger import Item, Ledger
 from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged, Made
 from ecad_automl.judging.evaluation import check_prompts
 from ecad_automl.patching import without_progress_bar
@@ -35,6 +37,8 @@ TIMED = 3
 SECTION = 256
 #: Batches whose scores are waited for at most.
 _AHEAD = 2
+#: An image: the number of its prompt, and its seed.
+Item = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -302,3 +306,37 @@ class _Work:
             key = self.judge.key
             by_key = {key(name): values for name, values in scores.items()}
             self.ledger.save(run, items, by_key, {key(name): values for name, values in features.items()})
+
+
+class Ledger(Protocol):
+    """Scores and feature vectors by run, metric and image, and times of calls."""
+
+    def known(self, run: str, metric: str) -> set[Item]:
+        """The images of a run that have a score or a vector of a metric."""
+        ...
+
+    def save(
+        self,
+        run: str,
+        items: Sequence[Item],
+        scores: Mapping[str, NDArray[np.float64]],
+        features: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        """Keep ``(n,)`` scores and ``(n, d)`` vectors of ``n`` images, all or nothing."""
+        ...
+
+    def save_time(self, run: str, images: int, seconds: float, created: str) -> None:
+        """Keep the time of one call."""
+        ...
+
+    def scores(self, run: str, metric: str, items: Sequence[Item]) -> NDArray[np.float64]:
+        """``(n,)`` scores of ``n`` images; NaN where one is not known."""
+        ...
+
+    def features(self, run: str, metric: str, items: Sequence[Item]) -> NDArray[np.float32]:
+        """``(n, d)`` vectors of ``n`` images."""
+        ...
+
+    def times(self, run: str) -> list[tuple[int, float]]:
+        """Images and seconds of each timed call of a run, oldest first."""
+        ...

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ecad_automl.errors import EvaluationError, FileError
-from ecad_automl.judging.comparison.ledger import Ledger
 from ecad_automl.judging.comparison.metrics import UNCACHED, Judge
-from ecad_automl.judging.comparison.runner import Sample
+from ecad_automl.judging.comparison.runner import Ledger, Sample
 from ecad_automl.metrics import FeatureStatistics, InceptionFeatures, StatisticsOrigin, frechet_distance
 
 if TYPE_CHECKING:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ecad_automl.sharing.markdown import fenced
-from ecad_automl.views.facts import study_facts
-from ecad_automl.views.report.choice import usual_choice
-from ecad_automl.views.report.data import Report
+from ecad_automl.views.report.data import Report, usual_choice
 from ecad_automl.views.run import Confirmed, RunView
-from ecad_automl.views.study import StudyView
+from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import export_command, exported_file, python_snippet
 
 #: In this order, under these headings.

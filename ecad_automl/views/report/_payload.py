@@ -10,11 +10,10 @@ from typing import Any
 
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, significant, surrogate_chart
-from ecad_automl.views.facts import study_facts
 from ecad_automl.views.report._images import data_uri
-from ecad_automl.views.report.choice import usual_choice
-from ecad_automl.views.report.data import Images, Report
+from ecad_automl.views.report.data import Images, Report, usual_choice
 from ecad_automl.views.run import Confirmed, RunView
+from ecad_automl.views.study import study_facts
 from ecad_automl.views.usage import usage_patterns
 
 #: Prompts that are listed; more would hide the rest of the page.

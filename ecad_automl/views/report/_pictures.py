@@ -13,8 +13,7 @@ from ecad_automl.views.plots import (
     plot_shares,
     plot_surrogate,
 )
-from ecad_automl.views.report.choice import usual_choice
-from ecad_automl.views.report.data import Images, Report
+from ecad_automl.views.report.data import Images, Report, usual_choice
 from ecad_automl.views.study import StudyView
 
 

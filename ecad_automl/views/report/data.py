@@ -1,8 +1,9 @@
-"""What a report tells: a study, and images."""
+"""What a report tells: a study, and images; and which schedules stand for a front where not all can be shown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import StudyView
 
 Pictures = NDArray[np.float32]
+_USUAL_SPEEDUP = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,3 +59,48 @@ class Report:
     def schedules(self) -> tuple[RunView, ...]:
         """Every evaluated one: first the front, the cheapest first, then the others, oldest first."""
         return (*self.study.front, *(run for run in self.study.runs if run.kind is not Kind.FRONT))
+
+
+def usual_choice(front: Sequence[RunView]) -> RunView:
+    """The schedule to look at first: the best reward at twice the speed, of those that survive if any was confirmed.
+
+    Where nothing is that fast, the best of those that save anything, or of the whole front.
+    """
+    fast = [run for run in front if run.speedup >= _USUAL_SPEEDUP]
+    survivors = [run for run in fast if run.confirmed is not None and run.confirmed.survives]
+    saving = [run for run in front if run.speedup > 1]
+    return max(survivors or fast or saving or front, key=lambda run: run.reward)
+
+
+def spread_choice(front: Sequence[RunView], count: int) -> list[RunView]:
+    """Schedules of the front, evenly over the logarithm of the speedup, :func:`usual_choice` among them.
+
+    Those that save nothing are left out.
+
+    Args:
+        front: the cheapest first.
+        count: how many, from 1; fewer where the front has fewer.
+
+    Returns:
+        The cheapest first.
+    """
+    saving = [run for run in front if run.speedup > 1]
+    if len(saving) <= count:
+        return saving
+    places = [math.log(run.speedup) for run in saving]
+    wanted = [places[0] + (places[-1] - places[0]) * rank / max(count - 1, 1) for rank in range(count)]
+    chosen = _nearest_each(places, wanted)
+    usual = saving.index(usual_choice(front))
+    if usual not in chosen:
+        nearest = min(chosen, key=lambda index: abs(places[index] - places[usual]))
+        chosen = sorted({*chosen, usual} - {nearest})
+    return [saving[index] for index in chosen]
+
+
+def _nearest_each(places: Sequence[float], wanted: Sequence[float]) -> list[int]:
+    """For each wanted place the nearest index that is still free, in order."""
+    chosen: list[int] = []
+    for place in wanted:
+        free = (index for index in range(len(places)) if index not in chosen)
+        chosen.append(min(free, key=lambda index: abs(places[index] - place)))
+    return sorted(chosen)

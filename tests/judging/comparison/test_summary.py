@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecad_automl.judging.comparison import UNCACHED, Judge, Sample, summarize
-from ecad_automl.judging.comparison.report import csv_table, document
+from ecad_automl.judging.comparison.summary import csv_table, document
 from ecad_automl.rewards import load_reward
 from ecad_automl.schedules.schedule import Schedule
 from storage.scores import ScoreFile

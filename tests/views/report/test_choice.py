@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ecad_automl.views.report.choice import spread_choice, usual_choice
+from ecad_automl.views.report.data import spread_choice, usual_choice
 from ecad_automl.views.run import RunView
 from tests.views.report.made_up import made_up_study
 
