@@ -75,17 +75,14 @@ class Schema:
             return query.where(table.c.row_key == row_key(name, where))
         return query.where(*(table.c[column] == value for column, value in where.items()))
 
-    def insert(self, name: str, row: Mapping[str, Any], *, replace: bool) -> Insert:
-        """Keep a row; where there is one with the same key, in its place or not at all."""
-        # PostgreSQL takes no truth value for a number, which a file does.
-        values = {column: int(value) if isinstance(value, bool) else value for column, value in row.items()}
-        key = list(KEYS[name]) if self._is_file else ["row_key"]
-        if not self._is_file:
-            values["row_key"] = row_key(name, row)
+    def insert(self, name: str, *, replace: bool) -> Insert:
+        """Keep a row, with which it is to be executed; in the place of one with the same key, or else not at all."""
         table = self._metadata.tables[name]
-        found = (sqlite.insert if self._is_file else postgresql.insert)(table).values(values)
+        found = (sqlite.insert if self._is_file else postgresql.insert)(table)
+        key = list(KEYS[name]) if self._is_file else ["row_key"]
         if replace:
-            return found.on_conflict_do_update(index_elements=key, set_=values)
+            kept = {column: found.excluded[column] for column in COLUMNS[name]}
+            return found.on_conflict_do_update(index_elements=key, set_=kept)
         return found.on_conflict_do_nothing(index_elements=key)
 
     @staticmethod

@@ -243,7 +243,9 @@ def to_row(study: str, record: Record) -> dict[str, Any]:
         elif isinstance(value, Mapping):
             row[item.name] = json.dumps(json_value(value))
         else:
-            row[item.name] = json_value(value)
+            plain = json_value(value)
+            # PostgreSQL takes no truth value for a number, which a file does.
+            row[item.name] = int(plain) if isinstance(plain, bool) else plain
     return row
 
 

@@ -27,6 +27,7 @@ from storage.records import (
     from_row,
     json_value,
     now,
+    row_key,
     to_row,
 )
 
@@ -263,7 +264,7 @@ class Store:
     def _create(self, connection: Connection) -> None:
         self._schema.create(connection)
         version = {"key": "schema_version", "value": str(SCHEMA_VERSION)}
-        connection.execute(self._schema.insert("ecad_meta", version, replace=False))
+        self._insert(connection, "ecad_meta", version, replace=False)
 
     def _check_version(self) -> None:
         found = self._get("ecad_meta", ["value"], {"key": "schema_version"})
@@ -271,14 +272,19 @@ class Store:
 
     def _put(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep a row, in the place of the one with the same key, in a transaction of its own."""
-        self._run(lambda connection: connection.execute(self._schema.insert(table, row, replace=True)), write=True)
+        self._run(lambda connection: self._insert(connection, table, row, replace=True), write=True)
+
+    def _insert(self, connection: Connection, table: str, row: Mapping[str, Any], *, replace: bool) -> None:
+        if self._path is None:
+            row = {**row, "row_key": row_key(table, row)}
+        connection.execute(self._schema.insert(table, replace=replace), row)
 
     def _claim(self, row: Mapping[str, Any]) -> str:
         """Keep a row of ``ecad_studies`` unless there is one of the study; the identity that is there then."""
         query = self._schema.select("ecad_studies", ["identity"], {"study": row["study"]})
 
         def claim(connection: Connection) -> str:
-            connection.execute(self._schema.insert("ecad_studies", row, replace=False))
+            self._insert(connection, "ecad_studies", row, replace=False)
             return str(connection.execute(query).scalar_one())
 
         return self._run(claim, write=True)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
-from surrogate._forecast import Forecast
-from surrogate._scales import LogDrop
+from surrogate._forecast import Forecast, LogDrop
 from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.ensemble import Ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift

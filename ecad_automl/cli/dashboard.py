@@ -61,8 +61,7 @@ def dashboard(
 
         folder = artifacts or artifact_folder(storage)
     if annotate:
-        from ecad_automl.cli.dashboard_annotate import annotate_studies
-        from ecad_automl.cli.dashboard_pictures import PictureOptions
+        from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
 
         wanted = names if study is None else [study]
         annotate_studies(storage, wanted, folder, PictureOptions(images, model, device, batch_size), console)

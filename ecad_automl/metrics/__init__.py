@@ -1,8 +1,7 @@
 """Metrics: how close images are to others, pair by pair (PSNR, SSIM, LPIPS) and as sets (FID)."""
 
 from ecad_automl.metrics.inception import InceptionFeatures
-from ecad_automl.metrics.lpips import LPIPS
-from ecad_automl.metrics.pixels import PSNR, SSIM
+from ecad_automl.metrics.paired import LPIPS, PSNR, SSIM
 from ecad_automl.metrics.statistics import FeatureStatistics, StatisticsOrigin, frechet_distance
 
 __all__ = [

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ecad_automl.errors import EvaluationError
 from ecad_automl.files.paths import expand_home
-from ecad_automl.files.weights import Weights, hash_state, read_state
+from ecad_automl.files.tensor_file import read_state
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.metrics._inception_network import InceptionV3
 
 _URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"

@@ -78,8 +78,8 @@ BUILTIN: Mapping[str, Maker] = {
     "clip": _checkpoint("rewards.clip:CLIPScore"),
     "hps": _checkpoint("rewards.clip:HPSv2"),
     "pickscore": _checkpoint("rewards.clip:PickScore"),
-    "psnr": _pixels("metrics.pixels:PSNR"),
-    "ssim": _pixels("metrics.pixels:SSIM"),
-    "lpips": lambda net, device, _dtype: _found("metrics.lpips:LPIPS")(net or "alex", device=device),
+    "psnr": _pixels("metrics:PSNR"),
+    "ssim": _pixels("metrics:SSIM"),
+    "lpips": lambda net, device, _dtype: _found("metrics:LPIPS")(net or "alex", device=device),
 }
 """What makes each, by name."""

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ecad_automl.files.hub_file import hub_file
 from ecad_automl.files.paths import expand_home
-from ecad_automl.files.weights import Weights, hash_state, read_state
+from ecad_automl.files.tensor_file import read_state
+from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.clip_encoder import ClipEncoder, clip_tokenizer, processor_files
 from ecad_automl.rewards.preprocessing import Images, check_images, fit_longest, normalized, to_unit_tensors
 from ecad_automl.rewards.protocol import Floats

@@ -1,8 +1,7 @@
 """Searching the front of two objectives over packed binary genomes: an Optuna sampler. Knows no schedules."""
 
-from studies.binary.genome import genome_of, pack_bits, unpack_bits
 from studies.binary.sampler import PackedBinarySampler, enqueue_bits, suggest_bits
-from studies.binary.space import default_descriptors
+from studies.binary.space import default_descriptors, genome_of, pack_bits, unpack_bits
 from studies.breeding import Descriptor
 from studies.breeding.stale import release_stale
 

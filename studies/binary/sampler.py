@@ -17,8 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ecad_automl.errors import OptionError, StudyError
 from studies import attributes
-from studies.binary.genome import Bits, genome_of, pack_bits
-from studies.binary.space import Exact, PackedBits, default_descriptors, predicted
+from studies.binary.space import Bits, Exact, PackedBits, default_descriptors, genome_of, pack_bits, predicted
 from studies.breeding import Descriptor, GenomeSampler, Measured, Plan, Proposal
 from studies.config import BreedingConfig
 

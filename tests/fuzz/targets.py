@@ -21,7 +21,7 @@ import numpy as np
 from ecad_automl.api.config_file import read_search_file
 from ecad_automl.api.stored import read_study
 from ecad_automl.errors import EcadError, RewardError
-from ecad_automl.files.weights import read_tensor_file
+from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.hub.fetching import parse_reference, reference_of
 from ecad_automl.hub.folder import inside
 from ecad_automl.hub.index import read_index, save_schedules

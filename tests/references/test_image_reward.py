@@ -13,8 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ecad_automl.rewards.image_reward import ImageReward, PackagedImageReward
-from ecad_automl.rewards.image_reward._pixels import to_pixels
-from ecad_automl.rewards.image_reward._tokens import load_tokenizer, tokenize
+from ecad_automl.rewards.image_reward._inputs import load_tokenizer, to_pixels, tokenize
 from tests.references.image_reward_cases import CASES, PROMPTS
 from tests.references.install import environment
 from tests.references.pictures import make_pictures

@@ -21,7 +21,7 @@ from ecad_automl.api.terminal import PlainConsole, printable
 from ecad_automl.errors import FileError, OptionError, PromptError, ScheduleError, UnsupportedModelError
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.files.json_file import MAX_JSON_BYTES, MAX_JSON_DEPTH, read_json_object
-from ecad_automl.files.weights import only_tensors, read_tensor_file
+from ecad_automl.files.tensor_file import only_tensors, read_tensor_file
 from ecad_automl.hub import load_pretrained
 from ecad_automl.hub.fetching import parse_reference, reference_of
 from ecad_automl.hub.folder import inside, is_plain

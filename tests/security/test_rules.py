@@ -60,5 +60,5 @@ def test_exceptions_from_the_rules_are_few_and_say_why() -> None:
                     found.setdefault(str(path.relative_to(ROOT)), []).append(line)
     assert {path: len(lines) for path, lines in found.items()} == {
         "ecad_automl/runtime/program.py": 1,
-        "ecad_automl/files/weights.py": 2,
+        "ecad_automl/files/tensor_file.py": 2,
     }

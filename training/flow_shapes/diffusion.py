@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, T5EncoderModel
 
 from ecad_automl.errors import EcadError
-from ecad_automl.files.weights import read_tensor_file
+from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.flow_shapes.world import Scene, random_caption, random_scene
 from training.flow_shapes.architecture import (
     LATENT_SIZE,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from ecad_automl.errors import EcadError
-from ecad_automl.files.weights import read_tensor_file
+from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.shapes.world import Scene, random_caption, random_scene
 from training.shapes.architecture import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
 from training.shapes.progress import progress_bar, train

@@ -11,7 +11,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import nn
 
-from ecad_automl.files.weights import read_tensor_file
+from ecad_automl.files.tensor_file import read_tensor_file
 
 __all__ = ["learning_rate_factor", "progress_bar", "train"]
 

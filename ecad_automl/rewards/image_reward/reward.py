@@ -13,11 +13,11 @@ import torch
 from ecad_automl.errors import RewardError
 from ecad_automl.files.hub_file import hub_file
 from ecad_automl.files.paths import expand_home
-from ecad_automl.files.weights import Weights, hash_state, read_state
+from ecad_automl.files.tensor_file import read_state
+from ecad_automl.files.weights import Weights, hash_state
+from ecad_automl.rewards.image_reward._inputs import load_tokenizer, to_pixels, tokenize
 from ecad_automl.rewards.image_reward._med_config import read_med_config
 from ecad_automl.rewards.image_reward._network import Network, build_network
-from ecad_automl.rewards.image_reward._pixels import to_pixels
-from ecad_automl.rewards.image_reward._tokens import load_tokenizer, tokenize
 from ecad_automl.rewards.preprocessing import Images, check_images
 from ecad_automl.rewards.protocol import Floats, check_scores
 
@@ -35,7 +35,7 @@ class ImageReward:
 
     Args:
         network: with its weights, where it is to run.
-        tokenizer: of its vocabulary, see :func:`~ecad_automl.rewards.image_reward._tokens.load_tokenizer`.
+        tokenizer: of its vocabulary, see :func:`~ecad_automl.rewards.image_reward._inputs.load_tokenizer`.
         weights: what the weights are.
         batch_size: most images that run at once; scores do not depend on it but for rounding.
     """

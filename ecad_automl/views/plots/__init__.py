@@ -3,8 +3,7 @@
 from ecad_automl.views.plots._confirmation import plot_confirmation
 from ecad_automl.views.plots._grid import image_grid
 from ecad_automl.views.plots._heatmap import plot_heatmap
-from ecad_automl.views.plots._progress import plot_hypervolume, plot_surrogate
-from ecad_automl.views.plots._shares import plot_shares
+from ecad_automl.views.plots._progress import plot_hypervolume, plot_shares, plot_surrogate
 from ecad_automl.views.plots.front import plot_front
 
 __all__ = [

@@ -4,9 +4,8 @@ Pure functions from plain data, which :mod:`ecad_automl.views.report.data` descr
 nor Optuna, and imports no torch.
 """
 
-from ecad_automl.views.report._images import data_uri
-from ecad_automl.views.report._markdown import markdown_text
+from ecad_automl.views.report._markdown import markdown_text, write_pictures
 from ecad_automl.views.report._page import html_page
-from ecad_automl.views.report._pictures import write_pictures
+from ecad_automl.views.report._payload import data_uri
 
 __all__ = ["data_uri", "html_page", "markdown_text", "write_pictures"]

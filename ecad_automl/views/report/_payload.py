@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, significant, surrogate_chart
-from ecad_automl.views.report._images import data_uri
 from ecad_automl.views.report.data import Images, Report, usual_choice
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import study_facts
@@ -21,6 +24,11 @@ _LISTED_PROMPTS = 200
 
 # In a script element these could end it or, in old browsers, a line; in JSON text they are the same when escaped.
 _ESCAPED = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
+#: Longer side in pixels: enough to see what a schedule changes, and a page stays small.
+_LARGEST = 512
+#: Up to this side in pixels nothing is lost: such an image is small, and all of its pixels show.
+_LOSSLESS = 128
+_QUALITY = 82
 
 
 def script_json(value: object) -> str:
@@ -150,3 +158,18 @@ def _column(values: Iterable[float | None]) -> Sequence[float | None]:
 
 def _round(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else significant(value)
+
+
+def data_uri(image: NDArray[np.float32]) -> str:
+    """An image as a ``data:`` URI of WebP.
+
+    Args:
+        image: ``(h, w, 3)`` float in [0, 1]; one larger than 512 pixels is made smaller.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray((np.clip(image, 0, 1) * 255).round().astype(np.uint8))
+    picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
+    with io.BytesIO() as file:
+        picture.save(file, "WEBP", lossless=max(picture.size) <= _LOSSLESS, quality=_QUALITY, method=6)
+        return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

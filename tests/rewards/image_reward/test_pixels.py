@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ecad_automl.rewards.image_reward._pixels import to_pixels
+from ecad_automl.rewards.image_reward._inputs import to_pixels
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
 STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)

@@ -1,4 +1,9 @@
-"""Prompts as token ids: BERT's uncased word pieces, and two tokens that BLIP adds."""
+"""Images and prompts as the network takes them.
+
+Images have their short side resized to its input size, a centre crop, and CLIP's mean and deviation. The image-reward
+package reads pictures of 8 bits by Pillow; a tensor is therefore taken as the picture that saving it gives. Prompts are
+token ids: BERT's uncased word pieces, and two tokens that BLIP adds.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,14 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
 from ecad_automl.rewards.image_reward._med_config import TOKENS
+from ecad_automl.rewards.preprocessing import Images, normalized, to_pil
 
 _USUAL = "bert-base-uncased"
 
@@ -62,3 +71,39 @@ def _from_pretrained(name: str) -> Any:
             "vocab.txt, or a hub id that this machine can reach."
         ) from error
     return found
+
+
+def to_pixels(images: Images, size: int) -> Tensor:
+    """Network input of images.
+
+    Args:
+        images: ``(n, 3, h, w)`` floats in [0, 1], or ``n`` PIL images of any sizes and modes.
+        size: height and width of the input.
+
+    Returns:
+        ``(n, 3, size, size)`` float32, normalized, on the CPU.
+    """
+    pictures = to_pil(images) if isinstance(images, Tensor) else images
+    levels = torch.from_numpy(np.stack([np.asarray(_crop(picture, size)) for picture in pictures]))
+    return normalized(levels.permute(0, 3, 1, 2).float() / 255)
+
+
+def _crop(picture: Image.Image, size: int) -> Image.Image:
+    # Converted last, as the package does: a picture with a palette or transparency is resized as what it is.
+    width, height = picture.size
+    new_height, new_width = _resized(height, width, size)
+    if (new_height, new_width) != (height, width):
+        picture = picture.resize((new_width, new_height), Image.Resampling.BICUBIC)
+    top, left = _corner(new_height, size), _corner(new_width, size)
+    return picture.crop((left, top, left + size, top + size)).convert("RGB")
+
+
+def _resized(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width with a short side of ``size``; the long one is cut to whole pixels."""
+    if height < width:
+        return size, int(size * width / height)
+    return int(size * height / width), size
+
+
+def _corner(length: int, size: int) -> int:
+    return round((length - size) / 2)
