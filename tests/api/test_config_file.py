@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -93,6 +94,16 @@ def test_a_call_takes_settings_by_their_names() -> None:
     """But for those that it takes as objects, or together in one: config and execution."""
     keywords = set(inspect.signature(search).parameters) - {"pipe_or_model", "preset", "progress", "wait"}
     assert keywords - set(SearchFile().values()) == {"config", "execution", "constraints"}
+
+
+def test_the_docstring_of_a_call_tells_its_keywords_in_order_and_their_defaults_as_they_are() -> None:
+    arguments = (inspect.getdoc(search) or "").partition("Args:\n")[2].partition("\n\nReturns:")[0]
+    told = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", arguments, re.MULTILINE | re.DOTALL))
+    assert list(told) == list(inspect.signature(search).parameters)
+    numbers = {name: value for name, value in SearchFile().values().items() if name in told and type(value) is int}
+    assert set(numbers) == {"evaluations", "images_per_prompt", "seed", "batch_size", "init_limit", "backup_every"}
+    for name, value in numbers.items():
+        assert re.search(rf"by default [^;]*\b{value}\b", told[name], re.DOTALL), name
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ PROMPTS = ["a large solid red circle", "a small hollow blue square"]
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "guidance", "offspring"),
+    ("name", "side", "guidance", "population"),
     [
         ("pixart-alpha-256", 256, 4.5, 72),
         ("pixart-sigma-256", 256, 4.5, 72),
@@ -25,10 +25,10 @@ PROMPTS = ["a large solid red circle", "a small hollow blue square"]
         ("flux-dev-1024", 1024, 5.0, 24),
     ],
 )
-def test_a_preset_is_the_experiment_of_the_paper(name: str, side: int, guidance: float, offspring: int) -> None:
+def test_a_preset_is_the_experiment_of_the_paper(name: str, side: int, guidance: float, population: int) -> None:
     options = read_search_file(preset_path(name)).options()
     assert (options["height"], options["width"], options["steps"]) == (side, side, 20)
-    assert (options["guidance_scale"], options["offspring"]) == (guidance, offspring)
+    assert (options["guidance_scale"], options["population"], options["offspring"]) == (guidance, *[population] * 2)
     assert (options["limit"], options["images_per_prompt"], options["reward"]) == (100, 10, "image-reward")
 
 
