@@ -60,6 +60,7 @@ class ScheduleHandle:
         self._run = ScheduledRun(functions, cache)
         self._prefix_run = None if prefixes is None else PrefixRun(self._run, functions, prefixes)
         self._instrument: Instrument | None = None
+        self._schedule: Schedule
         self.switch(schedule)
 
     def switch(self, schedule: Schedule | str | Path) -> ScheduleHandle:
@@ -87,6 +88,9 @@ class ScheduleHandle:
         difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
         if difference is not None:
             raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
+        if installed is not None and self._stands_in(schedule) != self._stands_in(self._schedule):
+            self.remove()
+            installed = None
         self._functions.for_parts(parts_of(transformer))
         self._run.take(schedule, blocks_of(transformer))
         if self._prefix_run is not None:
@@ -102,9 +106,14 @@ class ScheduleHandle:
         run = self._run
         modules = list(text_modules(transformer).values()) if self._keep_text else []
         others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
-        if self._prefix_run is not None:
-            others.append((transformer, self._prefix_run.forward))
-        return Instrument(self._pipe, self._prefix_run or run, schedule.steps, "The schedule", others)
+        visitor = self._prefix_run or run
+        if self._stands_in(schedule):
+            others.append((transformer, visitor.forward))
+        return Instrument(self._pipe, visitor, schedule.steps, "The schedule", others)
+
+    def _stands_in(self, schedule: Schedule) -> bool:
+        """Whether there are transformer calls whose forward is not run."""
+        return self._prefix_run is not None or bool(schedule.skip.any())
 
     @property
     def schedule(self) -> Schedule:

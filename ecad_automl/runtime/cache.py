@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -19,6 +19,9 @@ Output = torch.Tensor | tuple[torch.Tensor, ...]
 #: Number of a slot, and of the call of it in a forward of its block.
 Entry = tuple[int, int]
 
+#: The step that an output was computed at, after number of the slot and of the call.
+OutputKey = tuple[int, int, int]
+
 
 class Kept(NamedTuple):
     """A tensor as it is kept, and what it was."""
@@ -29,7 +32,7 @@ class Kept(NamedTuple):
 
 
 #: The cached outputs of one guidance branch. Neither the lists nor the tensors are ever written to.
-CachedOutputs = Mapping[Entry, list[Kept]]
+CachedOutputs = Mapping[OutputKey, list[Kept]]
 
 
 class _ByBranch(Generic[Key, Value]):
@@ -53,8 +56,8 @@ class _ByBranch(Generic[Key, Value]):
         self._entries = {}
 
 
-class OutputCache(_ByBranch[Entry, list[Kept]]):
-    """Cached outputs of slots: the tensors of each output.
+class OutputCache(_ByBranch[OutputKey, list[Kept]]):
+    """Cached outputs of slots, and of the transformer: the tensors of each output.
 
     Args:
         dtype: of kept floating-point tensors; as they come if None.
@@ -65,16 +68,24 @@ class OutputCache(_ByBranch[Entry, list[Kept]]):
         super().__init__()
         self.dtype, self.device = dtype, device
 
-    def store(self, entry: Entry, tensors: tuple[torch.Tensor, ...]) -> None:
-        """Keep the tensors of an output."""
-        self._entries[entry] = [Kept(self._converted(tensor), tensor.dtype, tensor.device) for tensor in tensors]
+    def store(
+        self, key: OutputKey, tensors: Iterable[torch.Tensor], frees: Iterable[int] = (), *, as_is: bool = False
+    ) -> None:
+        """Keep the tensors of an output, in the place of those of other steps; ``as_is`` without any conversion."""
+        for step in frees:
+            self._entries.pop((*key[:2], step), None)
+        converted = (lambda tensor: tensor) if as_is else self._converted
+        self._entries[key] = [Kept(converted(tensor), tensor.dtype, tensor.device) for tensor in tensors]
 
-    def read(self, entry: Entry, *, last: bool) -> list[torch.Tensor]:
+    def read(self, key: OutputKey, *, last: bool) -> list[torch.Tensor]:
         """The tensors of an output, as they were; freed if this was the last reader."""
-        kept = self._entries.pop(entry) if last else self._entries[entry]
+        kept = self._entries.pop(key) if last else self._entries[key]
         if self.dtype is None and self.device is None:
             return [tensor for tensor, _, _ in kept]
         return [tensor.to(device=device, dtype=dtype) for tensor, dtype, device in kept]
+
+    def __contains__(self, key: OutputKey) -> bool:
+        return key in self._entries
 
     def outputs(self, context: ContextKey) -> CachedOutputs:
         """What is kept for one context now; later changes do not show in it."""
@@ -84,11 +95,11 @@ class OutputCache(_ByBranch[Entry, list[Kept]]):
         """Keep these for one context, and store and read in it from now on."""
         self._entries = self._contexts[context] = dict(outputs)
 
-    def free(self, context: ContextKey, is_needed: Callable[[Entry], bool]) -> None:
+    def free(self, context: ContextKey, is_needed: Callable[[OutputKey], bool]) -> None:
         """Free the entries of one context that are not needed."""
         entries = self._contexts.get(context, {})
-        for entry in [entry for entry in entries if not is_needed(entry)]:
-            del entries[entry]
+        for key in [key for key in entries if not is_needed(key)]:
+            del entries[key]
 
     @property
     def nbytes(self) -> int:
@@ -147,6 +158,13 @@ class TextOutputs(_ByBranch[int, _KeptText]):
                 return output
             kept = self._entries[index] = _KeptText(given, given._version, output, output._version)
         return kept.output
+
+
+def forecast(last: torch.Tensor, before: torch.Tensor, coefficients: tuple[float, ...]) -> torch.Tensor:
+    """A tensor from those of the last two computed outputs, in their own type; the last one's unless floating-point."""
+    if not last.is_floating_point():
+        return last
+    return (last * coefficients[0]).add_(before, alpha=coefficients[1])
 
 
 def tensors_in(output: object) -> tuple[torch.Tensor, ...]:

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import fx
+
+#: A cached output, and the number that it counts by; None for 1.
+Term = tuple[fx.Node, fx.Node | None]
 
 _ADDS = ("add", "__add__", "__radd__", operator.add, torch.add)
 _PRODUCTS = ("mul", "__mul__", "__rmul__", operator.mul, torch.mul)
 _FRESH = (*_ADDS, torch.addcmul, "addcmul_", "add_")
 
 
-def fuse_cached_adds(graph: fx.Graph, cached: frozenset[fx.Node], owned: frozenset[fx.Node] = frozenset()) -> None:
+def fuse_cached_adds(
+    graph: fx.Graph, cached: Mapping[fx.Node, tuple[Term, ...]], owned: frozenset[fx.Node] = frozenset()
+) -> None:
     """Rewrite the adds of cached outputs in a graph, in place.
 
     ``x + gate * cached`` becomes one ``addcmul``, and works in the memory of ``x`` where ``x`` is a result that
-    nothing else reads, as does ``x + cached``. A joined stream that is only added to and then split is added to in
-    parts. Products and sums are rounded once instead of twice, so results may differ in the last bit.
+    nothing else reads, as does ``x + cached``; for a forecast it becomes one for each of the two outputs. A joined
+    stream that is only added to and then split is added to in parts. Products and sums are rounded once instead of
+    twice, so results may differ in the last bit.
 
     Args:
-        graph: nodes have their dtype and shape in ``meta``.
-        cached: nodes that are cached outputs.
+        graph: nodes have their dtype and shape in ``meta``. What nothing reads any more stays in it.
+        cached: nodes that are cached outputs, or forecasts, and what each is the sum of.
         owned: arguments whose memory may be written to.
     """
     for node in list(graph.nodes):
@@ -30,40 +37,64 @@ def fuse_cached_adds(graph: fx.Graph, cached: frozenset[fx.Node], owned: frozens
         if parts is None:
             continue
         for stream, other in (parts, parts[::-1]):
-            fused = _fused(graph, node, stream, other, cached, owned)
-            if fused is not None:
-                fused.meta = dict(node.meta)
-                node.replace_all_uses_with(fused)
+            joined = _joined(node, stream, other, cached)
+            own = (stream in owned or is_fresh(stream)) and len(stream.users) == 1
+            # Without a factor, eager PyTorch's own addition is as good.
+            if joined is None or (other in cached and not own and len(joined[1]) == 1):
+                continue
+            if not _add_to_parts(graph, node, stream, *joined):
+                with graph.inserting_before(node):
+                    node.replace_all_uses_with(_added(graph, stream, *joined, node.meta, own=own))
                 graph.erase_node(node)
-                if other not in cached:
-                    graph.erase_node(other)
-                _split_before(graph, fused)
-                break
+            if other not in cached:
+                graph.erase_node(other)
+            break
 
 
-def _fused(
-    graph: fx.Graph,
-    node: fx.Node,
-    stream: fx.Node,
-    other: fx.Node,
-    cached: frozenset[fx.Node],
-    owned: frozenset[fx.Node],
-) -> fx.Node | None:
-    """``stream + other`` in one pass, or None where that cannot be."""
-    if not _alike(stream, node):
+def _joined(
+    node: fx.Node, stream: fx.Node, other: fx.Node, cached: Mapping[fx.Node, tuple[Term, ...]]
+) -> tuple[fx.Node | None, tuple[Term, ...]] | None:
+    """What is added to the stream: a factor if any, and the terms that it counts for; None where it is nothing such."""
+    if not (_alike(stream, node) and _alike(other, node)):
         return None
-    own = (stream in owned or is_fresh(stream)) and len(stream.users) == 1
-    with graph.inserting_before(node):
-        if other in cached:
-            return graph.call_method("add_", (stream, other)) if own and _alike(other, node) else None
-        factors = _operands(other, _PRODUCTS)
-        if factors is None or len(other.users) > 1 or not cached.intersection(factors):
-            return None
-        if any(factor.meta["dtype"] != node.meta["dtype"] for factor in factors) or not _alike(other, node):
-            return None
+    if other in cached:
+        return None, _terms(other, cached)
+    factors = _operands(other, _PRODUCTS)
+    if factors is None or len(other.users) > 1 or any(part.meta["dtype"] != node.meta["dtype"] for part in factors):
+        return None
+    for output, gate in (factors, factors[::-1]):
+        if output in cached:
+            return gate, _terms(output, cached)
+    return None
+
+
+def _terms(output: fx.Node, cached: Mapping[fx.Node, tuple[Term, ...]]) -> tuple[Term, ...]:
+    """A forecast that others read as well is made once."""
+    return cached[output] if len(output.users) == 1 else ((output, None),)
+
+
+def _added(
+    graph: fx.Graph,
+    stream: fx.Node,
+    gate: fx.Node | None,
+    terms: tuple[Term, ...],
+    meta: dict[str, Any],
+    *,
+    own: bool = False,
+) -> fx.Node:
+    """``stream + gate * (sum of terms)``, one pass over memory for each term; in the stream's own memory if ``own``."""
+    name, weight = ("add", "alpha") if gate is None else ("addcmul", "value")
+    for output, scale in terms:
+        factors = (output,) if gate is None else (gate, output)
+        scaled: dict[str, Any] = {} if scale is None else {weight: scale}
         if own:
-            return graph.call_method("addcmul_", (stream, *factors))
-        return graph.call_function(torch.addcmul, (_dense(graph, stream), *factors))
+            stream = graph.call_method(f"{name}_", (stream, *factors), scaled)
+        else:
+            first = stream if gate is None else _dense(graph, stream)
+            stream = graph.call_function(getattr(torch, name), (first, *factors), scaled)
+        stream.meta = dict(meta)
+        own = True
+    return stream
 
 
 def _dense(graph: fx.Graph, stream: fx.Node) -> fx.Node:
@@ -80,15 +111,14 @@ def is_fresh(node: fx.Node) -> bool:
     return node.op in ("call_function", "call_method") and node.target in _FRESH
 
 
-def _split_before(graph: fx.Graph, total: fx.Node) -> None:
-    """Where ``addcmul(cat([a, b], 1), gate, cached)`` is only split into the parts again, add to the parts."""
-    if total.target is not torch.addcmul:
-        return
-    joined, *factors = total.args
-    if not (isinstance(joined, fx.Node) and joined.target is torch.cat and len(joined.users) == 1):
-        return
+def _add_to_parts(
+    graph: fx.Graph, total: fx.Node, joined: fx.Node, gate: fx.Node | None, terms: tuple[Term, ...]
+) -> bool:
+    """Where ``cat([a, b], 1) + gate * output`` is only split into the parts again, add to the parts."""
+    if gate is None or joined.target is not torch.cat or len(joined.users) > 1:
+        return False
     if not ((len(joined.args) == 2 and joined.args[1] == 1) or joined.kwargs == {"dim": 1}):
-        return
+        return False
     bounds: dict[tuple[int, int], Any] = {}
     at = 0
     for part in joined.args[0]:  # type: ignore[union-attr]
@@ -98,17 +128,16 @@ def _split_before(graph: fx.Graph, total: fx.Node) -> None:
     users = list(total.users)
     ranges = [_rows(user, at) for user in users]
     if any(rows not in bounds for rows in ranges):
-        return
+        return False
     for user, rows in zip(users, ranges, strict=True):
         assert rows is not None
         with graph.inserting_before(user):
-            sliced = [_sliced(graph, factor, rows) for factor in factors]
-            replacement = graph.call_function(torch.addcmul, (_dense(graph, bounds[rows]), *sliced))
-        replacement.meta = dict(user.meta)
-        user.replace_all_uses_with(replacement)
+            sliced = tuple([(_sliced(graph, output, rows), scale) for output, scale in terms])
+            user.replace_all_uses_with(_added(graph, bounds[rows], _sliced(graph, gate, rows), sliced, user.meta))
         graph.erase_node(user)
     graph.erase_node(total)
     graph.erase_node(joined)
+    return True
 
 
 def _rows(node: fx.Node, total: int) -> tuple[int, int] | None:

@@ -124,9 +124,17 @@ def _attach_one(stack: ExitStack, module: nn.Module, hook: ForwardHook) -> None:
     before = dict(vars(module))
     registry = HookRegistry.check_if_exists_or_initialize(module)
     stack.callback(_tidy, module, _REGISTRY in before)
-    registry.register_hook(hook, HOOK_NAME)
-    hook.installed = vars(module)["forward"]
-    stack.callback(_detach_one, module, vars(module)["forward"], "forward" in before)
+    below_accelerate = "_old_forward" in before and not registry.hooks
+    if below_accelerate:
+        # Model offloading takes off whatever is on top of it at the end of each pipeline call.
+        module.forward = before["_old_forward"]
+    try:
+        registry.register_hook(hook, HOOK_NAME)
+        hook.installed = vars(module)["forward"]
+    finally:
+        if below_accelerate:
+            module.__dict__.update(_old_forward=module.forward, forward=before["forward"])
+    stack.callback(_detach_one, module, hook.installed, "forward" in before)
 
 
 def _detach_one(module: nn.Module, installed: object, had_forward: bool) -> None:

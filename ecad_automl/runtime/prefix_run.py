@@ -9,7 +9,9 @@ first one that is not, the run goes on from the outputs that were kept with the 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, flatten
-from ecad_automl.schedules.schedule import Schedule, held_outputs
+from ecad_automl.schedules.schedule import Schedule
 
 _CONSTANTS = (bool, int, float, str, type(None))
 
@@ -36,6 +38,7 @@ class _Branch:
         given: what the transformer gets.
         last: the last call, if it was not made.
         fits: whether everything that this call has kept so far is not too much.
+        calls: how many the key tells of.
         result: what the transformer gave in this call, if it was made.
     """
 
@@ -43,6 +46,7 @@ class _Branch:
     given: Fingerprints = field(default_factory=Fingerprints)
     last: Prefix | None = None
     fits: bool = True
+    calls: int = 0
     result: Any = None
 
 
@@ -62,9 +66,10 @@ class PrefixRun:
         layout = schedule.layout
         self._transformer = transformer
         self._device = next(transformer.parameters()).device
-        self._held = held_outputs(schedule.effective, layout.reader_index)
-        self._macs = [layout.constant_macs + int(row @ layout.slot_macs) for row in schedule.effective]
-        self._rows = [repr(row).encode() for row in self._run.keeping]
+        self._last_read = schedule.last_read
+        entered = ~schedule.skip * layout.constant_macs
+        self._macs = (entered + schedule.effective @ layout.slot_macs).tolist()
+        self._rows = [repr(rows).encode() for rows in self._run.keeping]
 
     # As a visitor:
 
@@ -112,8 +117,9 @@ class PrefixRun:
     def forward(self, _index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a transformer call."""
         call = self._call
+        forward = partial(self._run.forward, 0, forward)
         if call is None:
-            return forward(*args, **kwargs)
+            return forward(args, kwargs)
         branch = self._branches.get(call.context)
         if branch is not None and not self._advance(call, branch, args, kwargs):
             self._stop(call.context, call.step - 1)
@@ -121,8 +127,10 @@ class PrefixRun:
         prefix = self._prefixes.find(branch.key) if branch is not None else None
         self._prefixes.count(self._macs[call.step], shared=prefix is not None)
         if branch is None:
-            return forward(*args, **kwargs)
+            self.skipped = self._run.skipped
+            return forward(args, kwargs)
         if prefix is None:
+            self.skipped = self._run.skipped
             return self._compute(call, branch, forward, args, kwargs)
         branch.last = prefix
         self.skipped = True
@@ -130,6 +138,9 @@ class PrefixRun:
 
     def _advance(self, call: Call, branch: _Branch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Make the key that of this call; False where it cannot be told, or where its step is known not to fit."""
+        if branch.calls != call.step:  # an earlier call did not come here
+            return False
+        branch.calls += 1
         if torch.is_grad_enabled() or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):
             return False
         try:
@@ -142,14 +153,19 @@ class PrefixRun:
         return self._prefixes.fits(branch.key)
 
     def _compute(
-        self, call: Call, branch: _Branch, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        call: Call,
+        branch: _Branch,
+        forward: Callable[[tuple[Any, ...], dict[str, Any]], Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Any:
         """A call that nobody has made, which others may use."""
         self._go_on(call.context, branch)
         self._run.keep(call.step, everything=True)
         branch.fits = True
         before = _random_states(self._device)
-        result = forward(*args, **kwargs)
+        result = forward(args, kwargs)
         if not all(map(torch.equal, before, _random_states(self._device))) or not branch.given.unchanged():
             branch.fits = False  # there was more to it than the output
         elif all(isinstance(leaf, (torch.Tensor, *_CONSTANTS)) for leaf in tree_leaves(result)):
@@ -178,7 +194,7 @@ class PrefixRun:
         """Follow the run no more, and free what it does not read after a step."""
         self._go_on(context, self._branches.pop(context))
         if step >= 0:
-            self._run.cache.free(context, lambda entry: bool(self._held[step, entry[0]]))
+            self._run.cache.free(context, lambda key: bool(self._last_read[key[2], key[0]] > step))
 
 
 def _settings() -> tuple[object, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from ecad_automl.runtime.blocks import SlotCall
-from ecad_automl.runtime.fuse import fuse_cached_adds, is_fresh
+from ecad_automl.runtime.fuse import Term, fuse_cached_adds, is_fresh
 from ecad_automl.runtime.plan import Action
 from ecad_automl.runtime.record import Recording
 from ecad_automl.runtime.structure import Spec
@@ -24,20 +24,27 @@ _MAX_PROGRAMS = 256
 Compiler = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+_USED = (Action.REUSE, Action.FORECAST)
+
+
 @dataclass(frozen=True)
 class Step:
-    """A block with some of its slots reused.
+    """A block with some of its slots' cached outputs used.
 
     Args:
-        graph: takes the tensors of the block's arguments, and those of the cached outputs; gives the tensors of the
+        graph: takes the tensors of the block's arguments, those of the cached outputs, and where there are forecasts
+            their coefficients: two numbers each, or, for a compiler, one float32 tensor of shape
+            ``(components, 2 or more)``, so that it need not compile anew for other numbers. Gives the tensors of the
             result, and those of the outputs to store.
-        reads: the calls of slots whose outputs it takes, in order.
+        reads: the calls of slots whose outputs it takes, in order; for a forecast the last output and the one before.
+        forecasts: the places of the slots that are forecast, in order.
         stores: the calls of slots whose outputs it gives, in order, each with the number of its tensors.
         results: for each tensor of the block's result, whether it has memory of its own.
     """
 
     graph: fx.Graph
     reads: tuple[SlotCall, ...]
+    forecasts: tuple[int, ...]
     stores: tuple[tuple[SlotCall, int], ...]
     results: tuple[bool, ...]
 
@@ -123,13 +130,13 @@ class Program:
             self._steps[row, owned] = self._specialise(row, owned if self._functions.fuses else frozenset())
         return self._steps[row, owned]
 
-    def run(self, step: Step, block: nn.Module, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Run a step of this program on a block, with such tensors as its graph takes."""
-        kind = (self._spec, *(tensor.stride() for tensor in tensors)) if self._functions.compiles else None
+    def run(self, step: Step, block: nn.Module, arguments: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+        """Run a step of this program on a block, with such arguments as its graph takes."""
+        kind = (self._spec, *(tensor.stride() for tensor in arguments)) if self._functions.compiles else None
         function = self._made.get((id(step), kind))
         if function is None:
             function = self._made[id(step), kind] = self._functions.of(step, kind)
-        return function(block, *tensors)
+        return function(block, *arguments)
 
     def _specialise(self, row: tuple[Action, ...], owned: frozenset[int]) -> Step:
         graph = fx.Graph()
@@ -138,34 +145,91 @@ class Program:
         assert isinstance(results, tuple)
 
         slots = self._recording.slots
-        reads = tuple(call for call in sorted(slots) if row[call[0]] in (Action.REUSE, Action.REUSE_LAST))
+        reads = tuple(call for call in sorted(slots) if row[call[0]] in _USED)
+        forecasts = tuple(place for place, action in enumerate(row) if action is Action.FORECAST)
         stores = tuple(call for call in sorted(slots) if row[call[0]] is Action.STORE)
         for call, slot in slots.items():
             # What the schedule computes is computed, and nothing else.
             copied[slot.call].meta["counted"] = row[call[0]] in (Action.COMPUTE, Action.STORE)
-        cached = []
-        for number, old in enumerate(node for call in reads for node in slots[call].tensors):
-            cached.append(_read_instead(graph, copied[old], f"cached_{number}"))
+        cached = self._take_cached(graph, copied, reads, forecasts)
         stored = [copied[node] for call in stores for node in slots[call].tensors]
         graph.output((*results, *stored))
         _drop_unread(graph)
         if self._functions.fuses:
             inputs = [node for node in graph.nodes if node.op == "placeholder"]
-            fuse_cached_adds(graph, frozenset(cached), frozenset(inputs[number] for number in owned))
+            fuse_cached_adds(graph, cached, frozenset(inputs[number] for number in owned))
+            _drop_unread(graph)
         counted = tuple((call, len(slots[call].tensors)) for call in stores)
         outputs: tuple[Any, ...] = tuple(graph.output_node().args[0])  # type: ignore[arg-type]
         fresh = tuple(is_fresh(node) and outputs.count(node) == 1 for node in outputs[: len(results)])
-        return Step(graph, reads, counted, fresh)
+        return Step(graph, reads, forecasts, counted, fresh)
+
+    def _take_cached(
+        self,
+        graph: fx.Graph,
+        copied: dict[fx.Node, fx.Node],
+        reads: tuple[SlotCall, ...],
+        forecasts: tuple[int, ...],
+    ) -> dict[fx.Node, tuple[Term, ...]]:
+        """Have cached outputs stand for those of slots: each node of such, and what it is the sum of."""
+        taken: list[tuple[int, fx.Node, fx.Node, fx.Node | None]] = []
+        for call in reads:
+            nodes = [copied[node] for node in self._recording.slots[call].tensors]
+            last = [_argument(graph, "cached", node) for node in nodes]
+            before: Sequence[fx.Node | None] = [None] * len(nodes)
+            if call[0] in forecasts:
+                before = [_argument(graph, "before", node) for node in nodes]
+            taken += zip([call[0]] * len(nodes), nodes, last, before, strict=True)
+        compiles = self._functions.compiles
+        scales: dict[int, tuple[fx.Node, fx.Node]] = {}
+        if compiles and forecasts:
+            table = _argument(graph, "coefficients")
+            with graph.inserting_after(table):
+                for place in forecasts:
+                    first, second = (graph.call_function(operator.getitem, (table, (place, index))) for index in (0, 1))
+                    scales[place] = first, second
+        else:
+            scales = {place: (_argument(graph, "scale"), _argument(graph, "scale")) for place in forecasts}
+        cached: dict[fx.Node, tuple[Term, ...]] = {}
+        for place, node, last_node, before_node in taken:
+            terms: tuple[Term, ...] = ((last_node, None),)
+            instead = last_node
+            if before_node is not None and node.meta["dtype"].is_floating_point:
+                first, second = scales[place]
+                terms = (last_node, first), (before_node, second)
+                with graph.inserting_before(node):
+                    instead = (_forecast_in_float32 if compiles else _forecast)(graph, terms)
+                instead.meta = dict(last_node.meta)
+            cached[instead] = terms
+            node.replace_all_uses_with(instead)
+        return cached
 
 
-def _read_instead(graph: fx.Graph, node: fx.Node, name: str) -> fx.Node:
-    """Have a new argument of the function stand for a node."""
-    last = [other for other in graph.nodes if other.op == "placeholder"][-1]
-    with graph.inserting_after(last):
-        argument = graph.placeholder(name)
-    argument.meta = dict(node.meta)
-    node.replace_all_uses_with(argument)
+def _argument(graph: fx.Graph, name: str, like: fx.Node | None = None) -> fx.Node:
+    """A new last argument of the function."""
+    arguments = [other for other in graph.nodes if other.op == "placeholder"]
+    with graph.inserting_after(arguments[-1]):
+        argument = graph.placeholder(f"{name}_{len(arguments)}")
+    argument.meta = {} if like is None else dict(like.meta)
     return argument
+
+
+def _forecast(graph: fx.Graph, terms: tuple[Term, ...]) -> fx.Node:
+    """The same as :func:`ecad_automl.runtime.cache.forecast`."""
+    (last, first), (before, second) = terms
+    return graph.call_method("add_", (graph.call_function(torch.mul, (last, first)), before), {"alpha": second})
+
+
+def _forecast_in_float32(graph: fx.Graph, terms: tuple[Term, ...]) -> fx.Node:
+    """The same for a compiler: it makes one pass of it, without rounding the coefficients to a narrower type."""
+    dtype = terms[0][0].meta["dtype"]
+    narrow = dtype.itemsize < torch.float32.itemsize
+    parts = [
+        graph.call_function(operator.mul, (graph.call_method("float", (tensor,)) if narrow else tensor, scale))
+        for tensor, scale in terms
+    ]
+    total = graph.call_function(operator.add, tuple(parts))
+    return graph.call_method("to", (total, dtype)) if narrow else total
 
 
 def _drop_unread(graph: fx.Graph) -> None:

@@ -3,94 +3,124 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
-from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs
-from ecad_automl.runtime.plan import Action, plan_of
-from ecad_automl.runtime.program import Functions, Program
+from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
+from ecad_automl.runtime.plan import Action, Planned, keeping, plan_of
+from ecad_automl.runtime.program import Functions, Program, Step
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call, ContextKey
-from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, Spec, build_like, flatten, rebuild
+from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, build_like, flatten, rebuild
 from ecad_automl.schedules.schedule import Schedule
 
 _FRESH = (Action.COMPUTE, Action.STORE)
+_TENSOR = object()
 
-# The same work with nothing freed and everything kept.
-_KEEPING = {Action.COMPUTE: Action.STORE, Action.REUSE_LAST: Action.REUSE}
+
+class _Row(NamedTuple):
+    """What is done with each slot of a block at a step; the actions by themselves too, by which programs are found."""
+
+    actions: tuple[Action, ...]
+    planned: tuple[Planned, ...]
+
+
+class _StepRows(NamedTuple):
+    """What is done at a step in each block, and with the transformer's output."""
+
+    blocks: list[_Row]
+    output: Planned
 
 
 class ScheduledRun:
-    """Computes, reuses or skips each slot as the schedule says.
+    """Computes each slot, or uses what is cached of it, as the schedule says; likewise the transformer as a whole.
 
     The first time a block gets arguments of some shape, all its slots are computed, so the block is recorded then;
     afterwards its program runs, without what nobody reads. A block that cannot be recorded, or of whose class nothing
     is known, always runs whole, with only the slots stood in for.
     """
 
-    skipped = False
-
     def __init__(self, functions: Functions, cache: OutputCache) -> None:
         self.cache = cache
         self._text = TextOutputs()
         #: Why blocks run whole, by path.
         self.unrecorded: dict[str, str] = {}
+        #: Whether the transformer is not entered in this call.
+        self.skipped = False
         self._functions = functions
-        #: For each step, the actions of each block.
-        self.plan: list[list[tuple[Action, ...]]] = []
-        #: The same where all outputs are kept, whether the schedule reads them or not.
-        self.keeping: list[list[tuple[Action, ...]]] = []
-        self._rows: list[tuple[Action, ...]] = []
+        self._plan: list[_StepRows] = []
+        #: What is done at each step where outputs are kept whether the schedule reads them or not.
+        self.keeping: list[_StepRows] = []
+        self._depths = (1, 0)  # how many outputs of each slot are kept then, and of the transformer
+        self._rows = _StepRows([], Planned(Action.COMPUTE))
+        self._step = 0
+        self._whole: Entry = (0, 0)  # the transformer's output, after all slots
+        self._coefficients = np.zeros((0, 0, 0), dtype=np.float32)
+        self._tables: dict[torch.device, torch.Tensor] = {}
         # Tensors in memory of their own that the last block has given, and those that the one before it had.
         self._given: list[torch.Tensor] = []
         self._before: list[torch.Tensor] = []
         self._arguments = Arguments()
-        self._outputs: dict[Entry, Spec] = {}  # what slots have given
+        self._outputs: dict[Entry, Any] = {}  # the form of what slots, and the transformer, have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
     def take(self, schedule: Schedule, blocks: tuple[Block, ...]) -> None:
         """From now on, run under that schedule, with the transformer's blocks in the order of its layout."""
         self.unrecorded = {block.path: block.whole for block in blocks if block.whole is not None}
-        self.plan = [
-            [row[block.first : block.first + len(block.components)] for block in blocks] for row in plan_of(schedule)
-        ]
-        self.keeping = [[tuple(_KEEPING.get(action, action) for action in row) for row in step] for step in self.plan]
+        plan, forecasts = plan_of(schedule), schedule.forecast
+        # What is kept for one schedule is kept for all later ones, so that they share.
+        self._depths = (
+            max(self._depths[0], 1 + int(forecasts[:, :-1].any())),
+            max(self._depths[1], int(schedule.skip.any()) + int(forecasts[:, -1].any())),
+        )
+        self._plan = _by_block(plan, blocks)
+        self.keeping = _by_block(keeping(schedule, plan, self._depths), blocks)
+        self._whole = (len(schedule.layout), 0)
+        self._coefficients = schedule.coefficients
+        self._tables.clear()
 
     def visit_text(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of the text module number ``index``."""
         return self._text.visit(index, forward, args, kwargs)
 
-    def restore(self, context: ContextKey, cached: CachedOutputs, outputs: Mapping[Entry, Spec]) -> None:
-        """Go on in a guidance branch from what another run had kept, and what its slots had given."""
+    def restore(self, context: ContextKey, cached: CachedOutputs, outputs: Mapping[Entry, Any]) -> None:
+        """Go on in a guidance branch from what another run had kept, and the form of what it was given."""
         self.cache.replace(context, cached)
         self._outputs |= outputs
         self._noted.clear()
 
     @property
-    def outputs(self) -> Mapping[Entry, Spec]:
-        """What slots have given."""
+    def outputs(self) -> Mapping[Entry, Any]:
+        """The form of what slots, and the transformer, have given."""
         return self._outputs
 
     def keep(self, step: int, *, everything: bool) -> None:
         """From the next block on, keep all outputs, or those that the schedule reads."""
-        self._rows = (self.keeping if everything else self.plan)[step]
+        self._rows = (self.keeping if everything else self._plan)[step]
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         if self._functions.overwrites:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         self.keep(call.step, everything=False)
+        self._step = call.step
+        self.skipped = bool(self._rows.output.sources)
         self._given = []
         self.cache.begin(call.context)
         self._text.begin(call.context)
 
     def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a block."""
+        if self.skipped:
+            raise self._bypassed()
         self._before, self._given = self._given, []
-        row = self._rows[index]
-        if not self._functions.compiles and all(action is Action.COMPUTE for action in row):
+        row = self._rows.blocks[index]
+        if not self._functions.compiles and all(action is Action.COMPUTE for action in row.actions):
             return forward(*args, **kwargs)  # nothing is kept or reused
         if block.whole is not None:
             return self._run_whole(block, row, forward, args, kwargs)
@@ -103,7 +133,7 @@ class ScheduledRun:
         except OpaqueValueError as error:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
-        if spec not in self._functions.blocks[block.path] and all(action in _FRESH for action in row):
+        if spec not in self._functions.blocks[block.path] and all(action in _FRESH for action in row.actions):
             result = self._record(index, block, spec, forward, args, kwargs)
             if not self._functions.compiles:
                 return result
@@ -114,11 +144,29 @@ class ScheduledRun:
             return self._run_whole(block, row, forward, args, kwargs)
         return self._run(block, program, row, tensors)
 
+    def forward(self, _index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The output of a transformer call: of a skipped one in the form of the last one that was not."""
+        planned = self._rows.output
+        if self.skipped:
+            if not all((*self._whole, source) in self.cache for source in planned.sources):
+                raise self._bypassed()
+            parts, tree = self._outputs[self._whole]
+            tensors = iter(self._used(self._whole, planned))
+            return tree_unflatten([next(tensors).clone() if part is _TENSOR else part for part in parts], tree)
+        result = forward(*args, **kwargs)
+        if self._rows.output.action is Action.STORE:
+            parts, tree = tree_flatten(result)
+            # In memory of their own, since pipelines may write to what they are given.
+            kept = [part.clone() for part in parts if isinstance(part, torch.Tensor)]
+            self.cache.store((*self._whole, self._step), kept, self._rows.output.frees, as_is=True)
+            self._outputs[self._whole] = [_TENSOR if isinstance(part, torch.Tensor) else part for part in parts], tree
+        return result
+
     def end(self, call: Call) -> None:
         """The transformer call has come to its end."""
         self._given, self._before = [], []
         self._arguments.forget()
-        if call.step == len(self.plan) - 1:
+        if call.step == len(self._plan) - 1:
             self.cache.drop(call.context)
             self._text.drop(call.context)
 
@@ -133,11 +181,12 @@ class ScheduledRun:
         """Forget all recordings."""
         self._functions.for_parts(parts)
 
-    def _run(self, block: Block, program: Program, row: tuple[Action, ...], tensors: list[torch.Tensor]) -> Any:
-        step = program.step(row, self._owned(block, tensors))
+    def _run(self, block: Block, program: Program, row: _Row, tensors: list[torch.Tensor]) -> Any:
+        step = program.step(row.actions, self._owned(block, tensors))
         for place, number in step.reads:
-            tensors += self.cache.read((block.first + place, number), last=row[place] is Action.REUSE_LAST)
-        outputs = program.run(step, block.module, tensors)
+            for read in self._read((block.first + place, number), row.planned[place]):
+                tensors += read
+        outputs = program.run(step, block.module, [*tensors, *self._scales(block, step, row, tensors[-1].device)])
         if self._noted.get(block.path) is not program:
             self._noted[block.path] = program
             self._outputs |= {(block.first + place, number): spec for (place, number), spec in program.outputs.items()}
@@ -147,9 +196,39 @@ class ScheduledRun:
             kept = outputs[at : at + count]
             if self._functions.overwrites:
                 kept = tuple(map(torch.clone, kept))
-            self.cache.store((block.first + place, number), kept)
+            self.cache.store((block.first + place, number, self._step), kept, row.planned[place].frees)
             at += count
         return rebuild(program.result, outputs)
+
+    def _read(self, entry: Entry, planned: Planned) -> list[list[torch.Tensor]]:
+        """The tensors of each output that is used."""
+        return [self.cache.read((*entry, source), last=source in planned.frees) for source in planned.sources]
+
+    def _used(self, entry: Entry, planned: Planned) -> list[torch.Tensor]:
+        """The tensors that stand for an output: those that are cached, or forecasts of memory of their own."""
+        read = self._read(entry, planned)
+        if planned.action is Action.REUSE:
+            return read[0]
+        return [forecast(last, before, planned.coefficients) for last, before in zip(*read, strict=True)]
+
+    def _scales(self, block: Block, step: Step, row: _Row, device: torch.device) -> list[Any]:
+        """The coefficients of forecasts as the function of a step takes them."""
+        if not step.forecasts:
+            return []
+        if not self._functions.compiles:
+            return [number for place in step.forecasts for number in row.planned[place].coefficients]
+        if device not in self._tables:
+            # With 16 bytes for each slot: compiled functions copy tensors that begin elsewhere.
+            padded = np.pad(self._coefficients, ((0, 0), (0, 0), (0, 2)))
+            with torch.inference_mode(mode=False):  # in one kind of tensors, whoever comes first
+                self._tables[device] = torch.from_numpy(padded).to(device)
+        return [self._tables[device][self._step, block.first : block.first + len(block.components)]]
+
+    def _bypassed(self) -> CacheStateError:
+        return CacheStateError(
+            f"The transformer's forward was replaced after the schedule was applied, so that step {self._step} cannot "
+            "be skipped; remove the handle and apply the schedule again."
+        )
 
     def _owned(self, block: Block, tensors: list[torch.Tensor]) -> frozenset[int]:
         """Which arguments the block before has given for this one alone, in memory that nothing else sees."""
@@ -161,7 +240,7 @@ class ScheduledRun:
     def _record(
         self, index: int, block: Block, spec: Signature, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows[index]))
+        result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows.blocks[index]))
         if isinstance(recording, str):
             self._functions.blocks[block.path][spec] = self.unrecorded[block.path] = recording
         else:
@@ -169,13 +248,13 @@ class ScheduledRun:
         return result
 
     def _run_whole(
-        self, block: Block, row: tuple[Action, ...], forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, block: Block, row: _Row, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run the block's own forward, with something else in the place of slots that are reused."""
         with visited_slots(block, self._slot_visit(block, row)):
             return forward(*args, **kwargs)
 
-    def _slot_visit(self, block: Block, row: tuple[Action, ...]) -> Visit:
+    def _slot_visit(self, block: Block, row: _Row) -> Visit:
         """What to do in the place of the block's slots."""
 
         def kept(tensor: torch.Tensor) -> torch.Tensor:
@@ -185,20 +264,28 @@ class ScheduledRun:
         def visit(call: SlotCall, compute: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Output:
             place, number = call
             entry = (block.first + place, number)
-            action = row[place]
-            if action in _FRESH:
+            planned = row.planned[place]
+            if planned.action in _FRESH:
                 output: Output = compute(*args, **kwargs)
                 self._outputs[entry], tensors = flatten(output)
                 self._noted.pop(block.path, None)
-                if action is Action.STORE:
-                    self.cache.store(entry, tuple(map(kept, tensors)))
+                if planned.action is Action.STORE:
+                    self.cache.store((*entry, self._step), map(kept, tensors), planned.frees)
                 return output
             spec = self._outputs[entry]
-            if action is Action.SKIP:
+            if planned.action is Action.SKIP:
                 # Nobody reads it: zeros of its shape, which take no memory.
                 blank: Output = build_like(spec, lambda shape, **kind: torch.zeros(1, **kind).expand(shape))
                 return blank
-            cached: Output = rebuild(spec, list(map(kept, self.cache.read(entry, last=action is Action.REUSE_LAST))))
+            cached: Output = rebuild(spec, list(map(kept, self._used(entry, planned))))
             return cached
 
         return visit
+
+
+def _by_block(plan: list[list[Planned]], blocks: tuple[Block, ...]) -> list[_StepRows]:
+    rows = []
+    for step in plan:
+        parts = [tuple(step[block.first : block.first + len(block.components)]) for block in blocks]
+        rows.append(_StepRows([_Row(tuple([one.action for one in part]), part) for part in parts], step[-1]))
+    return rows

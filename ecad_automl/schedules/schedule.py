@@ -52,24 +52,6 @@ def effective_compute(compute: Bits, readers: NDArray[np.intp], skip: Bits | Non
     return effective
 
 
-def held_outputs(effective: Bits, readers: NDArray[np.intp]) -> Bits:
-    """Which outputs are still to be read after each step, and so are held.
-
-    Args:
-        effective: ``(steps, slots)`` bool: what is computed.
-        readers: ``(slots,)``: index of the one slot that reads each slot's output, or -1 for the residual stream,
-            which reads at every step.
-
-    Returns:
-        ``(steps, slots)`` bool.
-    """
-    read = np.where(readers >= 0, effective[:, readers], True)
-    held = np.zeros_like(effective)
-    for step in range(len(effective) - 2, -1, -1):
-        held[step] = ~effective[step + 1] & (held[step + 1] | read[step + 1])
-    return held
-
-
 def staleness(compute: Bits) -> NDArray[np.intp]:
     """Age in steps of the output that each slot has at each step.
 

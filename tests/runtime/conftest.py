@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
@@ -89,37 +90,54 @@ def _made(name: str, layouts: Layouts) -> Case:
 
 @pytest.fixture
 def reference() -> Reference:
-    """The definition, replayed: a slot's raw output stays in use until the slot is recomputed."""
+    """The definition, replayed: what is not computed is the last computed output, or a forecast from the last two."""
     return _reference
 
 
 def _reference(case: Case, schedule: Schedule, run: Callable[[], torch.Tensor]) -> torch.Tensor:
     transformer = case.pipe.transformer
+    whole = len(schedule.layout)
     count = -1
-    cached: dict[tuple[int, int, int], Any] = {}
+    computed: defaultdict[tuple[int, int, int], list[Any]] = defaultdict(list)
     visits: Counter[tuple[int, int]] = Counter()
 
-    def count_calls(forward: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*args: object, **kwargs: object) -> object:
+    def used(key: tuple[int, int, int], step: int, index: int) -> Any:
+        """A computed output, or the forecast from the last two."""
+        if not schedule.forecast[step, index]:
+            return computed[key][-1]
+        first, second = map(float, schedule.coefficients[step, index])
+        before, last = computed[key][-2:]
+        return tree_map(lambda x, y: torch.add(x * first, y, alpha=second), last, before)
+
+    def replay_whole(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def replayed(*args: object, **kwargs: object) -> object:
             nonlocal count
             count += 1
-            return forward(*args, **kwargs)
+            step, branch = divmod(count, case.calls_per_step)
+            key = (branch, whole, 0)
+            if not schedule.skip[step]:
+                computed[key].append(forward(*args, **kwargs))
+                return computed[key][-1]
+            return used(key, step, whole)
 
-        return counted
+        return replayed
 
     def replay(index: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         def replayed(*args: object, **kwargs: object) -> object:
             step, branch = divmod(count, case.calls_per_step)
             visits[count, index] += 1  # some blocks call a component twice
             key = (branch, index, visits[count, index])
-            if schedule.compute[step, index] or key not in cached:
-                cached[key] = forward(*args, **kwargs)
-            return cached[key]
+            if schedule.compute[step, index] or not computed[key]:
+                output = forward(*args, **kwargs)
+                if schedule.effective[step, index]:  # from what nobody reads nothing is forecast
+                    computed[key].append(output)
+                return output
+            return used(key, step, index)
 
         return replayed
 
     patched = [transformer.get_submodule(slot.name) for slot in schedule.layout.slots]
-    transformer.forward = count_calls(transformer.forward)
+    transformer.forward = replay_whole(transformer.forward)
     for index, module in enumerate(patched):
         module.forward = replay(index, module.forward)
     try:

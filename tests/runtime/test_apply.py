@@ -45,6 +45,20 @@ def test_random_schedules_do_what_the_definition_says(case: Case, reference: Ref
     assert not torch.equal(case.generate(steps=5, images=2), expected)
 
 
+@pytest.mark.conformance("definition")
+def test_forecasts_and_skipped_steps_do_what_the_definition_says(case: Case, reference: Reference) -> None:
+    schedule = case.random_forecasts(0)
+    assert schedule.skip.any()
+    assert schedule.forecast[:, :-1].any()
+    expected = reference(case, schedule, lambda: case.generate(steps=6, images=2))
+    with apply_schedule(case.pipe, schedule, fuse=False) as handle:
+        assert torch.equal(case.generate(steps=6, images=2), expected)
+        assert torch.equal(case.generate(steps=6, images=2), expected)
+        assert handle.cache_bytes() == 0
+    with apply_schedule(case.pipe, schedule):
+        assert_close(case.generate(steps=6, images=2), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
 def test_flux_projections_can_be_refreshed_while_their_reader_is_reused(flux: Case, reference: Reference) -> None:
     layout = flux.layout
     compute = np.zeros((5, len(layout)), dtype=bool)

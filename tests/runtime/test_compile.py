@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from ecad_automl.errors import OptionError
 from ecad_automl.runtime import apply_schedule
+from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES, Case
 
 
@@ -40,10 +41,28 @@ def test_blocks_are_traced_once_for_each_combination_without_breaks(name: str) -
     assert counters["stats"]["unique_graphs"] == functions
 
 
+@pytest.mark.parametrize("name", ["pixart-guided", "flux"])
+def test_forecasts_by_other_numbers_are_not_traced_again(name: str) -> None:
+    case = CASES[name]()
+    first = case.random_forecasts(0)
+    second = Schedule(case.layout, first.compute, first.skip, first.damping, first.weights * 1.01)
+    expected = []
+    for schedule in (first, second):
+        with apply_schedule(case.pipe, schedule):
+            expected.append(case.generate(steps=6))
+    with apply_schedule(case.pipe, first, compile={"backend": "eager"}) as handle:
+        for schedule, images in zip((first, second, first), (*expected, expected[0]), strict=True):
+            handle.switch(schedule)
+            assert_close(case.generate(steps=6), images, rtol=1e-4, atol=1e-4 * float(images.abs().max()))
+        functions = len(handle._functions)
+    assert counters["graph_break"] == {}
+    assert counters["stats"]["unique_graphs"] == functions
+
+
 @pytest.mark.parametrize("name", ["pixart-guided", "flux-true-cfg"])
 def test_nothing_is_read_of_what_graphs_gave_in_an_earlier_call(name: str) -> None:
     case = CASES[name]()
-    schedule = case.random_schedule(2)
+    schedule = case.random_forecasts(2)
     given: list[torch.Tensor] = []
 
     def backend(graph: torch.fx.GraphModule, _inputs: object, **_options: object) -> Callable[..., Any]:
@@ -62,13 +81,13 @@ def test_nothing_is_read_of_what_graphs_gave_in_an_earlier_call(name: str) -> No
         given.clear()
 
     with apply_schedule(case.pipe, schedule, compile={"backend": "eager"}):
-        expected = case.generate()
+        expected = case.generate(steps=6)
     with (
         mock.patch("torch.compiler.cudagraph_mark_step_begin", overwrite),
         apply_schedule(case.pipe, schedule, compile={"backend": backend, "mode": "reduce-overhead"}),
     ):
         for _ in range(2):
-            assert torch.equal(case.generate(), expected)
+            assert torch.equal(case.generate(steps=6), expected)
     assert given
 
 

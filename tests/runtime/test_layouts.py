@@ -36,6 +36,9 @@ def test_macs_of_a_schedule_are_those_of_a_run_under_it(case: Case) -> None:
         assert macs_of_a_run(case) == schedule.run_macs
         # Another run has another text.
         assert macs_of_a_run(case) == schedule.run_macs
+    schedule = case.random_forecasts(1, steps=5)
+    with apply_schedule(case.pipe, schedule, keep_text=False):
+        assert macs_of_a_run(case, steps=5) == schedule.macs
 
 
 @pytest.mark.parametrize("name", ["pixart-guided", "sana-guided", "wan-guided", "ltx-guided"])

@@ -1,50 +1,95 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from ecad_automl.runtime.plan import Action, actions
-from ecad_automl.schedules.schedule import effective_compute
+from ecad_automl.runtime.plan import Action, Planned, keeping, plan_of
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 
-READERS = np.array([-1, 3, 3, -1])
+LAYOUT = Layout(
+    "Tiny", (Slot("0", "attn"), Slot("0", "proj", reader="out"), Slot("0", "norm", reader="out"), Slot("0", "out"))
+)
+FRESH = (Action.COMPUTE, Action.STORE)
 
 
 @st.composite
-def effective_bits(draw: st.DrawFn) -> NDArray[np.bool_]:
+def schedules(draw: st.DrawFn) -> Schedule:
     steps = draw(st.integers(1, 8))
-    row = st.lists(st.booleans(), min_size=4, max_size=4)
-    return effective_compute(np.array(draw(st.lists(row, min_size=steps, max_size=steps))), READERS)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    bits = rng.random((steps, 4)) < draw(st.floats(0, 1))
+    if draw(st.booleans()):
+        return Schedule(LAYOUT, bits)
+    levels = rng.integers(0, 4, (steps, 5))
+    return Schedule(LAYOUT, bits, rng.random(steps) < 0.3, levels, np.tile([1.5, -0.5], (steps, 5, 1)))
 
 
-def is_read(effective: NDArray[np.bool_], step: int, slot: int) -> bool:
-    return READERS[slot] < 0 or bool(effective[step, READERS[slot]])
+def is_read(schedule: Schedule, step: int, slot: int) -> bool:
+    if slot == 4:
+        return bool(schedule.skip[step])
+    return not schedule.skip[step] and (slot in (0, 3) or bool(schedule.effective[step, 3]))
 
 
-@given(effective_bits())
-def test_what_is_computed_is_what_the_schedule_computes(effective: NDArray[np.bool_]) -> None:
-    plan = actions(effective, READERS)
-    assert ((plan == Action.COMPUTE) | (plan == Action.STORE)).tolist() == effective.tolist()
+@given(schedules())
+def test_what_is_computed_is_what_the_schedule_computes(schedule: Schedule) -> None:
+    computed = [[entry.action in FRESH for entry in row] for row in plan_of(schedule)]
+    assert [row[:-1] for row in computed] == schedule.effective.tolist()
+    assert [not row[-1] for row in computed] == schedule.skip.tolist()
 
 
-@given(effective_bits())
-def test_every_read_without_a_recompute_finds_the_last_output_and_nothing_else_is_kept(
-    effective: NDArray[np.bool_],
-) -> None:
-    plan = actions(effective, READERS)
-    for slot in range(4):
-        held = False
-        for step in range(len(effective)):
-            action = plan[step, slot]
-            if action in (Action.REUSE, Action.REUSE_LAST):
-                assert held
-                assert is_read(effective, step, slot)
-            if action == Action.SKIP:
-                assert not is_read(effective, step, slot)
-            if effective[step, slot] or action == Action.REUSE_LAST:
-                held = action == Action.STORE
-            # Whatever is held is still to be read, before its slot is computed again.
-            following = list(range(step + 1, len(effective)))
-            until = next((later for later in following if effective[later, slot]), len(effective))
-            assert held == any(is_read(effective, later, slot) for later in range(step + 1, until))
+def walk(plan: list[list[Planned]], slot: int) -> list[tuple[Planned, set[int]]]:
+    """What is done with a slot at each step, and of which steps outputs are held after it."""
+    held: set[int] = set()
+    seen: list[tuple[Planned, set[int]]] = []
+    for step, row in enumerate(plan):
+        entry = row[slot]
+        assert held.issuperset((*entry.sources, *entry.frees))
+        held -= set(entry.frees)
+        if entry.action is Action.STORE:
+            held.add(step)
+        seen.append((entry, set(held)))
+    return seen
+
+
+@given(schedules())
+def test_every_use_finds_the_last_outputs_and_nothing_else_is_kept(schedule: Schedule) -> None:
+    plan = plan_of(schedule)
+    for slot in range(5):
+        computed: list[int] = []
+        seen = walk(plan, slot)
+        for step, (entry, _) in enumerate(seen):
+            if entry.action in FRESH:
+                computed.append(step)
+                assert entry.sources == ()
+                continue
+            assert (entry.action is not Action.SKIP) == is_read(schedule, step, slot)
+            count = {Action.REUSE: 1, Action.FORECAST: 2}.get(entry.action, 0)
+            assert entry.sources == tuple(computed[::-1][:count])
+            assert (entry.action is Action.FORECAST) == bool(schedule.forecast[step, slot])
+            if entry.action is Action.FORECAST:
+                assert entry.coefficients == pytest.approx(schedule.coefficients[step, slot])
+        for step, (_, held) in enumerate(seen):
+            later = {source for entry, _ in seen[step + 1 :] for source in entry.sources}
+            assert held == {source for source in later if source <= step}
+
+
+@given(schedules(), st.sampled_from([(1, 0), (2, 1), (2, 2)]))
+def test_what_is_kept_for_others_is_the_last_outputs(schedule: Schedule, depths: tuple[int, int]) -> None:
+    depths = (
+        max(depths[0], 1 + int(schedule.forecast[:, :-1].any())),
+        max(depths[1], int(schedule.skip.any()) + int(schedule.forecast[:, -1].any())),
+    )
+    plan = plan_of(schedule)
+    kept = keeping(schedule, plan, depths)
+    for slot in range(5):
+        computed: list[int] = []
+        depth: Any = depths[slot == 4]
+        for step, (entry, held) in enumerate(walk(kept, slot)):
+            if entry.action in FRESH:
+                computed.append(step)
+            assert held == set(computed[::-1][:depth])
+            assert entry.sources == plan[step][slot].sources

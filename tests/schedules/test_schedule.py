@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.layout import Layout, Slot
-from ecad_automl.schedules.schedule import Schedule, effective_compute, held_outputs, staleness
+from ecad_automl.schedules.schedule import Schedule, effective_compute, staleness
 
 Bits = NDArray[np.bool_]
 
@@ -300,14 +300,17 @@ def test_the_representation_names_model_and_size() -> None:
 
 
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 6), st.just(6))))
-def test_an_output_is_held_while_a_later_step_reads_it(compute: Bits) -> None:
-    layout = flux_like()
-    effective = effective_compute(compute, layout.reader_index)
-    held = held_outputs(effective, layout.reader_index)
-    for step, slot in np.ndindex(*effective.shape):
-        reader = layout.reader_index[slot]
-        stale = [later for later in range(step + 1, len(effective)) if not effective[step + 1 : later + 1, slot].any()]
-        assert held[step, slot] == any(reader < 0 or effective[later, reader] for later in stale)
+def test_an_output_is_held_until_its_last_reader(compute: Bits) -> None:
+    schedule = Schedule(flux_like(), compute)
+    for step, slot in np.argwhere(schedule.effective):
+        reader = schedule.layout.reader_index[slot]
+        stale = [
+            later
+            for later in range(step + 1, schedule.steps)
+            if not schedule.effective[step + 1 : later + 1, slot].any()
+        ]
+        readers = [later for later in stale if reader < 0 or schedule.effective[later, reader]]
+        assert schedule.last_read[step, slot] == max(readers, default=-1)
 
 
 def test_work_on_the_text_counts_once_in_a_run() -> None:

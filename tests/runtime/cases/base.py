@@ -60,6 +60,16 @@ class Case:
         bits = np.random.default_rng(seed).random((steps, len(self.layout))) < share
         return Schedule(self.layout, bits)
 
+    def random_forecasts(self, seed: int, steps: int = 6, share: float = 0.4) -> Schedule:
+        """A schedule that skips the third step, and another, and forecasts half of what it can."""
+        rng = np.random.default_rng(seed)
+        bits = rng.random((steps, len(self.layout))) < share
+        bits[1] |= rng.random(len(self.layout)) < 0.7  # two outputs early on
+        skip = np.isin(np.arange(steps), [2, rng.integers(3, steps)])
+        damping = rng.integers(0, 2, (steps, len(self.layout.components) + 1)) * rng.integers(1, 4)
+        weights = np.tile([1.4, -0.4], (steps, len(self.layout) + 1, 1)) + 0.03 * np.arange(steps)[:, None, None]
+        return Schedule(self.layout, bits, skip, damping, weights)
+
 
 def embedded_inputs(images: int, prefix: str = "", tokens: int = TOKENS) -> dict[str, Any]:
     """Random embeddings of FLUX and Stable Diffusion 3."""
