@@ -114,10 +114,16 @@ class Drift:
         if self.output is not None:
             mean = error.mean(axis=0)
             error *= np.divide(self.output, mean, out=np.zeros_like(mean), where=mean > 0)
-        if self.response is not None and self.response.any():
-            weights = np.sqrt(np.abs(self.response.astype(np.float64)))
-            error *= (weights / weights.mean())[None, :, None]
+        error *= self.step_weights(0.5)[None, :, None]
         return error
+
+    def step_weights(self, power: float) -> NDArray[np.float64]:
+        """``(steps,)``: a power of the scheduler's response, 1 on average; all 1 where it is not known."""
+        if self.response is None or not self.response.any():
+            return np.ones(self.steps)
+        weights = np.abs(self.response.astype(np.float64)) ** power
+        found: NDArray[np.float64] = weights / weights.mean()
+        return found
 
     @property
     def steps(self) -> int:

@@ -8,8 +8,9 @@ computed steps the weights of least expected error solve two linear equations; n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,6 +76,7 @@ class Forecasts:
         size = (
             np.ones(drift.steps) if drift.output_magnitude is None else drift.output_magnitude.astype(np.float64) ** 2
         )
+        self._drift = drift
         self._distance = np.concatenate([distance, output[None]])
         self._power = np.concatenate([power, size[None] / (size.mean() or 1.0)])
 
@@ -129,15 +131,43 @@ class Forecasts:
             ``(rows, steps, steps, steps)``: of step ``t`` from ``s1 > s0``, at ``[:, t, s1, s0]``; that of plain reuse
             where the steps are in another order.
         """
+        return self._errors((level,), rows)[0]
+
+    def expected_errors(self) -> NDArray[np.float32]:
+        """What uses are expected to do to the image, in proportion, at all levels of damping.
+
+        As :meth:`~ecad_automl.schedules.drift.Drift.expected_error`, which it is for slots at level 0: over all slots
+        the mean of forecasts is the error of the output's own. The output itself, which skipped steps use, counts by
+        the whole of the scheduler's response, since no slot is computed that would mend something.
+
+        Returns:
+            ``(levels, slots + 1, steps, steps, steps)``, see :meth:`error`.
+        """
+        found = self._errors(range(len(DAMPING)), slice(None))
+        slots, output = found[:, :-1], found[:, -1]
+        if self._drift.output is not None:
+            slots *= _ratio(output, slots.mean(axis=1))[:, None]
+        slots *= self._drift.step_weights(0.5).astype(np.float32)[:, None, None]
+        output *= self._drift.step_weights(1.0).astype(np.float32)[:, None, None]
+        return found
+
+    def _errors(self, levels: Sequence[int], rows: Steps | slice) -> NDArray[np.float32]:
+        """``(levels, rows, steps, steps, steps)``, see :meth:`error`."""
         gram, power, groups = self._gram[rows], self._power[rows], self.group[rows]
-        found = np.empty((*gram.shape, self.steps), dtype=np.float32)
+        found = np.empty((len(levels), *gram.shape, self.steps), dtype=np.float32)
+        first, second = power[:, :, None], power[:, None, :]
         for step in range(self.steps):
-            weights = damped(self.weights[:, step], level)[groups]
-            w1, w0 = weights[..., 0].astype(np.float64), weights[..., 1].astype(np.float64)
-            own, first, second = power[:, step, None, None], power[:, :, None], power[:, None, :]
-            to1, to0 = gram[:, step, :, None], gram[:, step, None, :]
-            square = own + w1**2 * first + w0**2 * second - 2 * (w1 * to1 + w0 * to0 - w1 * w0 * gram)
-            found[:, step] = _ratio(np.maximum(square, 0.0), (own + first) / 2)
+            weights = self.weights[:, step].astype(np.float64)[groups]
+            # A use is off by x1 - x + g d, with d = (w1 - 1) x1 + w0 x0.
+            w1, w0 = weights[..., 0] - 1.0, weights[..., 1]
+            own, to1, to0 = power[:, step, None, None], gram[:, step, :, None], gram[:, step, None, :]
+            reuse = own + first - 2 * to1
+            both = w1 * (first - to1) + w0 * (gram - to0)
+            change = w1**2 * first + w0**2 * second + 2 * w1 * w0 * gram
+            scale = _ratio(np.ones_like(reuse), (own + first) / 2)
+            for level, of_level in zip(levels, found, strict=True):
+                share = DAMPING[level]
+                of_level[:, step] = np.maximum(reuse + share * (2 * both + share * change), 0.0) * scale
         return found
 
     def of_sources(self, sources: Steps) -> NDArray[np.float32]:
@@ -160,6 +190,6 @@ def damped(weights: NDArray[np.float32], level: NDArray[np.uint8] | int) -> NDAr
     return result
 
 
-def _ratio(value: Floats, by: Floats) -> Floats:
+def _ratio(value: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:
     value, by = np.broadcast_arrays(value, by)
     return np.divide(value, by, out=np.zeros_like(value), where=by > 0)

@@ -118,14 +118,17 @@ class Schedule:
         self._compute = _frozen(array.astype(np.bool_))
         self._skip: Bits = _frozen(skipped.astype(np.bool_))
         self._effective: Bits = _frozen(effective_compute(self._compute, layout.reader_index, self._skip))
-        forecast = self._may_forecast & (levels[:, self._group] > 0)
-        given = np.tile(REUSE, (*forecast.shape, 1))
-        if forecast.any():
-            given[forecast] = self._given_weights(weights)[forecast]
+        given = np.tile(REUSE, (steps, len(layout) + 1, 1))
+        if levels.any():
+            forecast = self._may_forecast & (levels[:, self._group] > 0)
+            kept = [forecast[:, self._group == group].any(axis=1) for group in range(levels.shape[1])]
+            levels = np.where(np.stack(kept, axis=1), levels, 0)
+            if forecast.any():
+                given[forecast] = self._given_weights(weights)[forecast]
         self._weights: Weights = _frozen(given)
-        kept = [forecast[:, self._group == group].any(axis=1) for group in range(levels.shape[1])]
-        self._damping: Levels = _frozen(np.where(np.stack(kept, axis=1), levels, 0).astype(np.uint8))
-        self.forecast_table  # noqa: B018 - that weights are shared is checked here
+        self._damping: Levels = _frozen(levels.astype(np.uint8))
+        if self._damping.any() and not isinstance(weights, Forecasts):  # whose weights are shared
+            self.forecast_table  # noqa: B018 - checks that they are
 
     def _given_weights(self, weights: ArrayLike | Forecasts | None) -> Weights:
         if weights is None:
@@ -383,7 +386,9 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 def _checked(values: ArrayLike | None, shape: tuple[int, ...], most: int, what: str) -> NDArray[np.int64]:
     """Whole numbers from 0 to ``most`` of that shape; zeros for None."""
-    array = np.zeros(shape) if values is None else np.asarray(values)
+    if values is None:
+        return np.zeros(shape, dtype=np.int64)
+    array = np.asarray(values)
     if array.shape != shape or not np.isin(array, np.arange(most + 1)).all():
         raise ScheduleError(
             f"A schedule's {what} have the shape {array.shape}, but whole numbers from 0 to {most} of the shape "
