@@ -6,6 +6,8 @@ computed steps (as in DPCache, arXiv 2602.22654, there for whole steps alone).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -87,8 +89,7 @@ def shared_out(least: Floats, prices: ArrayLike, targets: ArrayLike) -> NDArray[
     price = np.asarray(prices, dtype=np.float64)
     slopes: list[tuple[float, int, int]] = []  # gain for the price, problem, steps
     for problem, row in enumerate(least):
-        corners = _hull(row)
-        for start, end in zip(corners[:-1], corners[1:], strict=True):
+        for start, end in pairwise(_hull(row)):
             gain = (row[start] - row[end]) / ((end - start) * price[problem])
             slopes.append((-gain, problem, end - start))
     slopes.sort()

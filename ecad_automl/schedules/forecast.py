@@ -131,7 +131,8 @@ class Forecasts:
             ``(rows, steps, steps, steps)``: of step ``t`` from ``s1 > s0``, at ``[:, t, s1, s0]``; that of plain reuse
             where the steps are in another order.
         """
-        return self._errors((level,), rows)[0]
+        found: NDArray[np.float32] = self._errors((level,), rows)[0]
+        return found
 
     def expected_errors(self) -> NDArray[np.float32]:
         """What uses are expected to do to the image, in proportion, at all levels of damping.
@@ -192,4 +193,5 @@ def damped(weights: NDArray[np.float32], level: NDArray[np.uint8] | int) -> NDAr
 
 def _ratio(value: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:
     value, by = np.broadcast_arrays(value, by)
-    return np.divide(value, by, out=np.zeros_like(value), where=by > 0)
+    found: NDArray[Any] = np.divide(value, by, out=np.zeros_like(value), where=by > 0)
+    return found
