@@ -53,7 +53,7 @@ def ecad_macs(schedule: Schedule, config: Mapping[str, Any] | None = None) -> in
         MACs of all steps, for a batch of two.
 
     Raises:
-        ScheduleError: the schedule is for another transformer or depth.
+        ScheduleError: the schedule is for another transformer or depth, or skips steps or forecasts outputs.
     """
     return int(_step_macs(schedule, config or {}).sum())
 
@@ -82,8 +82,9 @@ def write_ecad(path: str | Path, schedule: Schedule, *, name: str) -> None:
 
     Raises:
         FileError: the file cannot be written.
-        ScheduleError: the schedule is for another transformer.
+        ScheduleError: the schedule is for another transformer, or skips steps or forecasts outputs.
     """
+    _check_plain(schedule)
     doubles, singles = _depth(schedule.layout)
     names = [_their_names(schedule.layout, index) for index in range(len(schedule.layout))]
     # They list the components of a single block by name, which is not the order in which a forward computes them.
@@ -189,6 +190,7 @@ def _their_names(layout: Layout, index: int) -> tuple[str, str]:
 
 def _step_macs(schedule: Schedule, config: Mapping[str, Any]) -> NDArray[np.int64]:
     """``(steps,)``: MACs of each step by their count."""
+    _check_plain(schedule)
     known = ecad_layout(*_depth(schedule.layout), config)
     if not known.step_macs:
         raise ScheduleError(
@@ -199,6 +201,15 @@ def _step_macs(schedule: Schedule, config: Mapping[str, Any]) -> NDArray[np.int6
     bits[0] = True
     macs: NDArray[np.int64] = known.constant_macs + bits @ known.slot_macs
     return macs
+
+
+def _check_plain(schedule: Schedule) -> None:
+    if not schedule.is_plain:
+        raise ScheduleError(
+            f"The schedule skips steps ({schedule.skip.sum()}) or forecasts outputs ({schedule.forecast.sum()}), but "
+            "the ECAD authors' files and counts know only computing and reusing. Give one that does no more, as "
+            "`--use reuse` searches for."
+        )
 
 
 def _object(data: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Bits, Schedule
 
 
-def move_schedule(schedule: Schedule, layout: Layout, steps: int) -> Schedule:
+def move_schedule(schedule: Schedule, layout: Layout, steps: int, weights: Forecasts | None = None) -> Schedule:
     """The schedule that does on another layout, in another number of steps, what this one does on its own.
 
     Slots are matched as :func:`counterparts` says; what has no counterpart is computed in every step. Each computation
@@ -22,21 +23,38 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int) -> Schedule:
     computation either: on the bundled model, a front that was moved from 20 to 14 steps in this way is far ahead of one
     that was resampled.
 
+    Steps are skipped at the same shares of the run, unless computations were moved to them. What is forecast is so
+    with new weights, at the damping of the same component and share of the run; without these it is reused.
+
     Between equal layouts and step counts the schedule stays as it is.
 
     Args:
         schedule: what to move.
         layout: the slots to move it to.
         steps: denoising steps to move it to.
+        weights: of forecasts on that model in so many steps.
 
     Raises:
         ScheduleError: the layouts share no component, or ``steps`` is below 1.
     """
     if steps < 1:
         raise ScheduleError(f"A schedule cannot be moved to {steps} steps; at least 1 is needed.")
+    if layout == schedule.layout and steps == schedule.steps:
+        return Schedule(layout, schedule.effective, schedule.skip, schedule.damping, schedule.weights)
     source = counterparts(schedule.layout, layout)
     rows = _at_shares(schedule.effective, steps)
-    return Schedule(layout, np.where(source >= 0, rows[:, source], True))
+    at = np.minimum((np.arange(steps) + 0.5) * schedule.steps / steps, schedule.steps - 1).astype(np.intp)
+    skip = schedule.skip[at] & ~rows.any(axis=1)
+    compute = np.where(source >= 0, rows[:, source], ~skip[:, None])
+    if weights is None:
+        return Schedule(layout, compute, skip)
+    theirs = schedule.layout.components
+    levels = np.zeros((steps, len(layout.components) + 1), dtype=np.intp)
+    levels[:, -1] = schedule.damping[at, -1]
+    for column, component in enumerate(layout.components):
+        if component in theirs:
+            levels[:, column] = schedule.damping[at, theirs.index(component)]
+    return Schedule(layout, compute, skip, levels, weights)
 
 
 def _at_shares(compute: Bits, steps: int) -> Bits:

@@ -133,9 +133,12 @@ def _schedule() -> Schedule:
 def _schedule_files() -> list[bytes]:
     path = _scratch() / "seed.json"
     meta = ScheduleMetadata(name="a", call={"guidance": 4.5}, objectives={"reward": Measured(value=1, low=0, high=2)})
+    skip, levels = [0, 0, 0, 1], np.full((4, 3), 2)
+    save_schedule(path, Schedule(_layout(), _schedule().compute, skip, levels, np.full((4, 5, 2), 0.5)), meta)
+    forecasting = json.loads(path.read_text())
     save_schedule(path, _schedule(), meta)
     whole = json.loads(path.read_text())
-    several = [whole, {key: whole[key] for key in ("schema", "steps", "bits", "layout")}]
+    several = [whole, forecasting, {key: whole[key] for key in ("schema", "steps", "bits", "layout")}]
     again = [{key: whole[key] for key in ("schema", "steps", "view", "layout")}]
     # 70,000 slots of one name took minutes to be refused.
     same = {**whole, "layout": {"transformer": "T", "slots": [{"block": "a", "component": str(n)} for n in range(300)]}}

@@ -23,9 +23,11 @@ from ecad_automl.schedules.schedule_file import (
     load_schedule,
     relevant_scheduler_config,
     save_schedule,
+    schedule_sha256,
     software_versions,
     to_document,
 )
+from tests.sharing.examples import forecasting
 
 LAYOUT = Layout(
     "FluxTransformer2DModel",
@@ -142,7 +144,8 @@ def damaged() -> dict[str, tuple[dict[str, Any] | str, str]]:
         "a list": ("[]", "JSON list"),
         "nested deeply": ("[" * 200_000, "damaged"),
         "no schema": (changed(schema="gone"), f"a schedule file has '{SCHEMA}'"),
-        "newer": (changed(schema="ecad-automl/schedule/2"), "upgrade ecad-automl"),
+        "newer": (changed(schema="ecad-automl/schedule/3"), "upgrade ecad-automl"),
+        "no skip": (changed(schema="ecad-automl/schedule/2"), "None for 'skip'"),
         "other": (changed(schema=7), "right file"),
         "authors": ({"cache_schedule": {}}, "ecad-automl convert"),
         "steps text": (changed(steps="4"), "'4' for 'steps'"),
@@ -288,3 +291,66 @@ def test_reading_and_writing_schedules_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def forecasts_changed(**fields: object) -> dict[str, Any]:
+    document = to_document(forecasting())
+    document["forecasts"] = [document["forecasts"][0] | fields, *document["forecasts"][1:]]
+    return document
+
+
+def test_forecasts_are_told_once_for_each_component_and_its_sources() -> None:
+    compute = np.zeros((4, len(LAYOUT)), dtype=bool)
+    compute[:2] = True
+    levels = np.zeros((4, 5), dtype=int)
+    levels[2, 0] = 3
+    levels[3] = 1
+    schedule = Schedule(LAYOUT, compute, [0, 0, 0, 1], levels, np.tile([1.5, -0.25], (4, len(LAYOUT) + 1, 1)))
+    document = to_document(schedule)
+    assert document["skip"] == "0001"
+    assert document["forecasts"] == [
+        {"step": 2, "component": "attn", "level": 3, "from": (1, 0), "weights": (1.5, -0.25)},
+        {"step": 3, "component": None, "level": 1, "from": (2, 1), "weights": (1.5, -0.25)},
+    ]
+
+
+def test_equal_effects_hash_alike_and_other_forecasts_do_not() -> None:
+    schedule = forecasting()
+    arguments = (schedule.layout, schedule.effective, schedule.skip)
+    hashes = {schedule_sha256(schedule), schedule_sha256(Schedule(*arguments, schedule.damping, schedule.weights))}
+    assert len(hashes) == 1
+    hashes.add(schedule_sha256(Schedule(*arguments)))
+    hashes.add(schedule_sha256(Schedule(schedule.layout, schedule.effective)))
+    hashes.add(schedule_sha256(Schedule(*arguments, schedule.damping, schedule.weights * np.float32(1.01))))
+    assert len(hashes) == 4
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (to_document(forecasting()) | {"skip": "00010"}, "'00010' for 'skip', but needs 6 digits"),
+        (to_document(forecasting()) | {"skip": "100100"}, "of which the first is 0"),
+        (to_document(forecasting()) | {"forecasts": {}}, "for 'forecasts', but needs a list"),
+        (to_document(forecasting()) | {"forecasts": [3]}, "for 'forecasts.0'"),
+        (to_document(forecasting()) | {"forecasts": []}, "for 'sha256', .* with what it skips and forecasts"),
+        (forecasts_changed(step=True), "True for 'forecasts.0.step'"),
+        (forecasts_changed(step=900), "at step 900 from"),
+        (forecasts_changed(component="other"), "forecasts 'other' at step"),
+        (forecasts_changed(level=4), "4 for 'forecasts.0.level'"),
+        (forecasts_changed(**{"from": [0, 1]}), "but nothing there is used"),
+        (forecasts_changed(**{"from": [2**80, 1]}), "'forecasts.0.from.0'"),
+        (forecasts_changed(weights=[1.0]), "'forecasts.0.weights.1'"),
+        (forecasts_changed(weights=[1e300, 0.0]), "'forecasts.0.weights.0'"),
+    ],
+)
+def test_damaged_forecasts_are_one_sentence(document: dict[str, Any], message: str) -> None:
+    with pytest.raises(FileError, match=message) as caught:
+        from_document(document, "here")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_forecast_that_is_told_twice_is_refused() -> None:
+    document = to_document(forecasting())
+    document["forecasts"].append(document["forecasts"][0])
+    with pytest.raises(FileError, match="twice"):
+        from_document(document, "here")

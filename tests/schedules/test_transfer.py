@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.transfer import counterparts, move_schedule
@@ -165,3 +167,43 @@ def test_slots_that_shared_their_steps_still_do(schedule: Schedule, steps: int) 
     compute = np.repeat(schedule.effective[:, :1], len(schedule.layout), axis=1)
     moved = move_schedule(Schedule(schedule.layout, compute), schedule.layout, steps)
     assert (moved.effective.all(axis=1) | ~moved.effective.any(axis=1)).all()
+
+
+def forecasting(steps: int = 8) -> Schedule:
+    layout = pixart_like(2)
+    compute = np.zeros((steps, len(layout)), dtype=np.bool_)
+    compute[::2] = True
+    compute[1] = True
+    skip = np.arange(steps) % 4 == 3
+    levels = np.tile([1, 2, 0, 3], (steps, 1))
+    return Schedule(layout, compute, skip, levels, np.tile([1.5, -0.5], (steps, len(layout) + 1, 1)))
+
+
+def test_a_schedule_that_forecasts_stays_as_it_is_on_its_own_model() -> None:
+    schedule = forecasting()
+    assert not schedule.is_plain
+    assert move_schedule(schedule, schedule.layout, schedule.steps) == schedule
+
+
+@pytest.mark.parametrize(("blocks", "steps"), [(5, 8), (2, 16), (3, 24)])
+def test_skipped_steps_are_at_the_same_shares_of_a_run_elsewhere(blocks: int, steps: int) -> None:
+    schedule = forecasting()
+    moved = move_schedule(schedule, pixart_like(blocks), steps)
+    assert not moved.damping.any()  # there are no weights for it
+    times = steps // 8
+    assert moved.skip.tolist() == np.repeat(schedule.skip, times).tolist()
+    forecasts = Forecasts(smooth_drift(pixart_like(blocks), steps), pixart_like(blocks).component_index)
+    again = move_schedule(schedule, pixart_like(blocks), steps, forecasts)
+    assert again.forecast.any()
+    assert np.array_equal(again.effective, moved.effective)
+    assert set(again.damping[:, 0].tolist()) <= {0, 1}
+    assert set(again.damping[:, 1].tolist()) <= {0, 2}
+    assert 3 in again.damping[:, -1]
+
+
+def smooth_drift(layout: Layout, steps: int) -> Drift:
+    time = np.arange(steps) / steps
+    moved = (time[:, None] - time) ** 2 + 0.01 * (1 - np.eye(steps))
+    rows = len(layout) + 1
+    names = tuple(slot.name for slot in layout.slots)
+    return Drift.from_moments(names, np.tile(moved, (rows, 1, 1)), np.ones((rows, steps)))

@@ -46,6 +46,18 @@ METADATA = ScheduleMetadata(
 )
 
 
+def forecasting(seed: int = 0, steps: int = 6) -> Schedule:
+    """A schedule that skips steps and forecasts outputs."""
+    rng = np.random.default_rng(seed)
+    compute = rng.random((steps, len(LAYOUT))) < 0.5
+    compute[:2] = True
+    skip = np.isin(np.arange(steps), [3, rng.integers(3, steps)])
+    levels = rng.integers(0, 4, (steps, len(LAYOUT.components) + 1))
+    levels[3, -1] = 2
+    weights = np.tile(rng.normal(size=(steps, 1, 2)), (1, len(LAYOUT) + 1, 1))
+    return Schedule(LAYOUT, compute, skip, levels, weights)
+
+
 def every(interval: int, steps: int = 6) -> Schedule:
     """All slots computed in every such step."""
     return Schedule(LAYOUT, [[step % interval == 0] * len(LAYOUT) for step in range(steps)])

@@ -11,7 +11,7 @@ from ecad_automl.errors import FileError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, schedule_sha256, to_document
 from ecad_automl.schedules.schema import schedule_schema
-from tests.sharing.examples import METADATA, METADATAS, every, schedules
+from tests.sharing.examples import METADATA, METADATAS, every, forecasting, schedules
 
 VALIDATOR = jsonschema.Draft202012Validator(schedule_schema())
 
@@ -31,6 +31,19 @@ def test_whatever_is_written_is_accepted_and_read_again(schedule: Schedule, meta
     assert (file.schedule, file.metadata) == (schedule, metadata)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_so_are_skipped_steps_and_forecasts(seed: int) -> None:
+    schedule = forecasting(seed)
+    document = json.loads(json.dumps(to_document(schedule, METADATA)))
+    assert document["schema"] == "ecad-automl/schedule/2"
+    VALIDATOR.validate(document)
+    assert from_document(document, "here").schedule == schedule
+    for name in ("bits", "view", "sha256"):
+        assert (
+            from_document({key: value for key, value in document.items() if key != name}, "here").schedule == schedule
+        )
+
+
 def changed(**fields: Any) -> dict[str, Any]:
     document = to_document(every(2), METADATA) | fields
     return {key: value for key, value in document.items() if value != "gone"}
@@ -39,6 +52,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "document",
     [
+        changed(schema="ecad-automl/schedule/3"),
         changed(schema="gone"),
         changed(schema="ecad-automl/schedule/2"),
         changed(steps="gone"),
@@ -84,7 +98,7 @@ def test_files_from_before_there_were_hashes_and_files_edited_by_hand_are_accept
 
 
 def test_a_newer_version_is_refused_with_the_advice_to_upgrade() -> None:
-    for version in ("2", "1.1", "10"):
+    for version in ("3", "1.1", "10"):
         with pytest.raises(FileError, match="upgrade ecad-automl"):
             from_document(changed(schema=f"ecad-automl/schedule/{version}"), "here")
 
@@ -109,7 +123,7 @@ def test_the_schema_tells_of_metadata_what_the_reader_s_model_does() -> None:
 
 
 def test_every_field_that_is_written_is_told_in_the_schema() -> None:
-    document, schema = to_document(every(2), METADATA), schedule_schema()
+    document, schema = to_document(forecasting(), METADATA), schedule_schema()
     assert set(document) == set(schema["properties"])
     assert set(document["layout"]) == set(schema["$defs"]["Layout"]["properties"])
     assert set(document["layout"]["slots"][0]) == set(schema["$defs"]["Slot"]["properties"])

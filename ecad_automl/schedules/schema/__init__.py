@@ -10,10 +10,10 @@ __all__ = ["schedule_schema"]
 
 
 def schedule_schema() -> dict[str, Any]:
-    """The schema of ``ecad-automl/schedule/1``.
+    """The schema of ``ecad-automl/schedule/1`` and ``/2``.
 
-    It tells what a file may look like. That bits, view, layout and hash say the same is beyond a schema, and only
-    :func:`~ecad_automl.schedules.schedule_file.load_schedule` checks it.
+    It tells what a file may look like. That bits, view, forecasts, layout and hash say the same is beyond a schema, and
+    only :func:`~ecad_automl.schedules.schedule_file.load_schedule` checks it.
     """
-    text = (files(__name__) / "schedule-1.json").read_text(encoding="utf-8")
+    text = (files(__name__) / "schedule.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
