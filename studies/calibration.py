@@ -1,24 +1,36 @@
-"""Before the search: the uncached run with its drift, the floor, and the fewer-steps runs to compare with."""
+"""Before the search: the uncached run with its drift, the floor, the fewer-steps runs, and the latency model."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 
+from ecad_automl.errors import StorageError
 from ecad_automl.judging.evaluation import Evaluation, Evaluator
+from ecad_automl.judging.machine import machine
+from ecad_automl.latency.bench import device_name
+from ecad_automl.latency.calibrate import calibrate_latency
+from ecad_automl.latency.model import LatencyModel
+from ecad_automl.models import LoadedModel
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, Store
 from studies.candidates import evaluation_record, measured
+from studies.config import LatencySettings
 from studies.cost import LATENCY_MS, Cost
+from studies.progress import SearchObserver, SearchStatus
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
 
 _DRIFT = "drift"
 #: Images that the drift is averaged over: it varies little from image to image.
 _DRIFT_IMAGES = 16
+_NAME = "latency"
+#: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.
+_TELL_EVERY = 5
 
 
 def calibrate(
@@ -85,3 +97,62 @@ def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, met
         latency_ms=cost.of_steps(steps) if cost.name == LATENCY_MS else None,
         **measured(evaluation, metric),
     )
+
+
+def latency_model(
+    model: LoadedModel,
+    layout: Layout,
+    settings: LatencySettings,
+    store: Store,
+    study: str,
+    observer: SearchObserver,
+    budget: int = 0,
+) -> LatencyModel:
+    """The model that the study holds; calibrated and kept where it holds none.
+
+    Raises:
+        StorageError: the stored model is damaged.
+    """
+    found = stored_latency_model(layout, store, study)
+    if found is None:
+        found = _calibrated(model, layout, settings, observer, budget)
+        store.save_calibration(study, _NAME, json.dumps(found.to_dict()).encode())
+    where = _named(found.about.get("device"), found.about.get("machine", {}))
+    observer.message(
+        f"Latency model: {found.samples} schedules timed on {where}, median error {found.error:.1%} on one left out."
+    )
+    here = _named(device_name(next(model.pipe.transformer.parameters()).device), machine())
+    if here != where:
+        observer.message(f"This is {here}; the study goes on with the latencies of {where}.")
+    return found
+
+
+def _calibrated(
+    model: LoadedModel, layout: Layout, settings: LatencySettings, observer: SearchObserver, budget: int
+) -> LatencyModel:
+    def tell(done: int, count: int) -> None:
+        if done % _TELL_EVERY == 0:
+            observer.update(SearchStatus(0, budget, 0, text=f"timing random schedules, {done} of at most {count} done"))
+
+    return calibrate_latency(model, settings.schedules, batch_size=settings.batch_size, layout=layout, progress=tell)
+
+
+def stored_latency_model(layout: Layout, store: Store, study: str) -> LatencyModel | None:
+    """The model that the study holds, or None.
+
+    Raises:
+        StorageError: it is damaged.
+    """
+    stored = store.calibration(study, _NAME)
+    if stored is None:
+        return None
+    try:
+        data = json.loads(stored)
+    except ValueError as error:
+        raise StorageError(f"The latency model of the study is damaged ({error}); start a new study.") from error
+    return LatencyModel.from_dict(layout, data)
+
+
+def _named(device: object, about: dict[str, object]) -> str:
+    """The accelerator, or the processor where there is none."""
+    return str(about.get("processor") or device) if device == "cpu" else str(device)

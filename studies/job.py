@@ -20,9 +20,9 @@ from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
+from studies.calibration import latency_model
 from studies.config import SETTINGS, LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost
-from studies.latency import latency_model
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
 from studies.warm_start import Source, WarmStart, is_started

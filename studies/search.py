@@ -29,7 +29,7 @@ from studies.cost import Cost, mac_cost
 from studies.early_stopping import EarlyStopping, Race
 from studies.generations import Generations
 from studies.interrupt import uninterrupted
-from studies.prepared import PreparedStudy, prepare
+from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.schedule_space import forecast_of
 from studies.trials import evaluated_trials, values_of
@@ -82,7 +82,9 @@ def search_study(
         EvaluationError: no worker can be had.
     """
     observer, cost = observer or SilentObserver(), cost or mac_cost(layout)
-    prepared = prepare(name, identity, store, optuna_storage, evaluator, layout, config, cost, constraints, observer)
+    prepared = PreparedStudy(
+        name, identity, store, optuna_storage, evaluator, layout, config, cost, constraints, observer
+    )
 
     def local() -> Executor:
         return LocalExecutor(Worker(evaluator, layout, evaluator.settings.steps))

@@ -96,7 +96,7 @@ def _contenders(
     model: LoadedModel, files: dict[str, ScheduleFile], options: dict[str, Any], *, fewer_steps: bool, rivals: bool
 ) -> list[Contender]:
     from ecad_automl.latency import contenders as kinds
-    from ecad_automl.latency.rivals import rivals as other_caches
+    from ecad_automl.latency.contenders import rivals as other_caches
     from ecad_automl.models import model_layout
 
     layout = model_layout(model)
@@ -162,7 +162,7 @@ def _progress(console: Console, calls: int) -> Iterator[Progress]:
 
 def _report(result: BenchResult, out: Path, console: Console, *, json_output: bool) -> None:
     from ecad_automl.files.json_file import json_text, write_text
-    from ecad_automl.latency.report import failures, table
+    from ecad_automl.latency.result import failures, table
     from ecad_automl.views.plots.speedup import plot_speedup
 
     if result.batches:

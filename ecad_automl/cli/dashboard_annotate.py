@@ -21,7 +21,7 @@ from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 from storage import optuna_storage, storage_faults, writer_lock
 from studies.dashboard import Changes, Kind, StudyContent, TrialContent, annotate, trial_pictures
-from studies.dashboard.content import Artifact, artifact_id
+from studies.dashboard.annotate import Artifact, artifact_id
 
 #: Schedules of a front that get notes and pictures: each page carries what is known of all of them.
 _TRIALS = 100

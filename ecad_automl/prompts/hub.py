@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import HubError, PromptError
-from ecad_automl.files.hub_file import hub_file
-from ecad_automl.prompts.entries import choose_columns
-from ecad_automl.prompts.files import INSTALL
+from ecad_automl.files.paths import hub_file
+from ecad_automl.prompts.files import INSTALL, choose_columns
 from ecad_automl.prompts.prompt_set import Entry
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -51,7 +50,7 @@ def load_entries(source: HubId | Path, column: str | None, split: str | None) ->
 
     Args:
         source: on the hub, or a folder of parquet, CSV or JSON files.
-        column: see :func:`~ecad_automl.prompts.entries.choose_columns`.
+        column: see :func:`~ecad_automl.prompts.files.choose_columns`.
         split: name of the split; may be None where there is just one.
 
     Returns:

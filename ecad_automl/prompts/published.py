@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecad_automl.errors import PromptError
-from ecad_automl.prompts.entries import Table, entries_of
+from ecad_automl.prompts.files import Table, entries_of
 from ecad_automl.prompts.prompt_set import Entry, shown
 
 #: What a file holds: a table, or a JSON value.

@@ -7,8 +7,17 @@ from pathlib import Path
 
 from ecad_automl.errors import PromptError
 from ecad_automl.files.paths import expand_home
-from ecad_automl.prompts.entries import CATEGORY_COLUMNS, PROMPT_COLUMNS, entries_of
-from ecad_automl.prompts.files import parse_table, read_json, read_json_lines, read_lines, read_parquet, read_text
+from ecad_automl.prompts.files import (
+    CATEGORY_COLUMNS,
+    PROMPT_COLUMNS,
+    entries_of,
+    parse_table,
+    read_json,
+    read_json_lines,
+    read_lines,
+    read_parquet,
+    read_text,
+)
 from ecad_automl.prompts.hub import HubId, fetch_file, load_entries, parse_hub_id
 from ecad_automl.prompts.prompt_set import PromptSet, collect
 from ecad_automl.prompts.published import PARTI_COLUMNS, Content, published_names, recognize, with_suffix
@@ -44,7 +53,7 @@ def read_prompt_set(
     - ``FILE``: ``.txt`` or without a suffix (a prompt per line; blank lines and lines that start with ``#`` are
       skipped), ``.json``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet``. Where the form is unmistakably that of a
       published set and no column is named, it is read as that set. For JSON see
-      :func:`~ecad_automl.prompts.entries.entries_of`;
+      :func:`~ecad_automl.prompts.files.entries_of`;
     - ``FOLDER``: a data set of parquet, CSV or JSON files, by ``datasets.load_dataset``;
     - ``NAME`` or ``NAME@REVISION``: a published set from the hub;
     - ``OWNER/NAME``, with ``@REVISION`` and ``:CONFIG`` where needed: a data set of the hub.
@@ -67,7 +76,7 @@ def read_prompt_set(
     Args:
         text: what to read.
         column: the column or key of the prompts; None takes the first of
-            :data:`~ecad_automl.prompts.entries.PROMPT_COLUMNS` that is there.
+            :data:`~ecad_automl.prompts.files.PROMPT_COLUMNS` that is there.
         split: a split of a data set; may be left out where there is just one.
         limit: use only so many prompts, the first ones; None uses all.
 

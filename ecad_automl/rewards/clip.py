@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecad_automl.files.hub_file import hub_file
-from ecad_automl.files.paths import expand_home
+from ecad_automl.files.paths import expand_home, hub_file
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.clip_encoder import ClipEncoder, clip_tokenizer, processor_files

@@ -28,6 +28,7 @@ from storage import (
 )
 from storage.identity import described, differences
 from storage.records import now
+from studies.calibration import stored_latency_model
 from studies.confirmation._stored import (
     Confirmation,
     check_unseen,
@@ -38,7 +39,6 @@ from studies.confirmation._stored import (
 from studies.cost import LATENCY_MS, Cost, latency_cost, mac_cost, study_front
 from studies.interrupt import uninterrupted
 from studies.job import SearchJob, study_identity
-from studies.latency import stored_latency_model
 from studies.seeds import UNCACHED
 
 #: The attribute of the Optuna study that holds what was confirmed: those of finished trials cannot be written.

@@ -1,7 +1,16 @@
 """A study in optuna-dashboard: notes, pictures and plots beside its trials. Gets plain data; knows no torch."""
 
-from studies.dashboard.annotate import Changes, annotate, trial_pictures
-from studies.dashboard.content import Artifact, Kind, StudyContent, TrialContent, TrialPictures, artifact_id
+from studies.dashboard.annotate import (
+    Artifact,
+    Changes,
+    Kind,
+    StudyContent,
+    TrialContent,
+    TrialPictures,
+    annotate,
+    artifact_id,
+    trial_pictures,
+)
 from studies.dashboard.serve import artifact_folder, serve
 
 __all__ = [

@@ -29,7 +29,7 @@ from ecad_automl.prompts import read_prompt_set
 from ecad_automl.prompts.hub import parse_hub_id
 from ecad_automl.prompts.splitting import SplitRecord
 from ecad_automl.rewards.constraint import parse_constraint
-from ecad_automl.rewards.image_reward._med_config import read_med_config
+from ecad_automl.rewards.image_reward._network import read_med_config
 from ecad_automl.rewards.weighted import parse_sum
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.ecad_format import read_ecad, write_ecad

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.files.json_file import json_text
-from ecad_automl.latency.report import failures, table
-from ecad_automl.latency.result import Batch, BenchResult, Row, Spread, speedup, spread
+from ecad_automl.latency.result import Batch, BenchResult, Row, Spread, failures, speedup, spread, table
 
 SECONDS = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=9)
 

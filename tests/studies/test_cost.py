@@ -16,10 +16,10 @@ from ecad_automl.latency.model import LatencyModel, term_names
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store, open_optuna_storage
 from studies import attributes
-from studies import latency as latency_room
+from studies import calibration as latency_room
+from studies.calibration import latency_model
 from studies.config import LatencySettings, SearchConfig
 from studies.cost import Cost, latency_cost, mac_cost, study_front
-from studies.latency import latency_model
 from studies.seeds import UNCACHED, first_schedules
 
 STEPS = 8

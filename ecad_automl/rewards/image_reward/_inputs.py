@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from ecad_automl.errors import RewardError
-from ecad_automl.rewards.image_reward._med_config import TOKENS
+from ecad_automl.rewards.image_reward._network import TOKENS
 from ecad_automl.rewards.preprocessing import Images, normalized, to_pil
 
 _USUAL = "bert-base-uncased"

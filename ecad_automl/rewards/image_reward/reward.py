@@ -11,13 +11,11 @@ import numpy as np
 import torch
 
 from ecad_automl.errors import RewardError
-from ecad_automl.files.hub_file import hub_file
-from ecad_automl.files.paths import expand_home
+from ecad_automl.files.paths import expand_home, hub_file
 from ecad_automl.files.tensor_file import read_state
 from ecad_automl.files.weights import Weights, hash_state
 from ecad_automl.rewards.image_reward._inputs import load_tokenizer, to_pixels, tokenize
-from ecad_automl.rewards.image_reward._med_config import read_med_config
-from ecad_automl.rewards.image_reward._network import Network, build_network
+from ecad_automl.rewards.image_reward._network import Network, build_network, read_med_config
 from ecad_automl.rewards.preprocessing import Images, check_images
 from ecad_automl.rewards.protocol import Floats, check_scores
 

@@ -1,8 +1,7 @@
 """Pictures of fronts, schedules and images, as PNG files. Needs neither torch nor a display."""
 
 from ecad_automl.views.plots._confirmation import plot_confirmation
-from ecad_automl.views.plots._grid import image_grid
-from ecad_automl.views.plots._heatmap import plot_heatmap
+from ecad_automl.views.plots._heatmap import image_grid, plot_heatmap
 from ecad_automl.views.plots._progress import plot_hypervolume, plot_shares, plot_surrogate
 from ecad_automl.views.plots.front import plot_front
 
