@@ -9,7 +9,6 @@ from surrogate._accuracy import (
 )
 from surrogate._anchors import Anchors, find_anchors
 from surrogate._bits import bit_features, segments
-from surrogate._choice import choose_batch, expected_hypervolume_improvement
 from surrogate._forecast import Forecast, LogDrop, LossScale
 from surrogate._model import FEWEST_SAMPLES, Surrogate, TableSurrogate
 from surrogate._trend import DriftTrend, Prior, fit_drift_trend
@@ -18,6 +17,8 @@ from surrogate.features import FeatureContext, features_and_drift, group_drift
 from surrogate.hypervolume import (
     Reference,
     Staircase,
+    choose_batch,
+    expected_hypervolume_improvement,
     hypervolume,
     hypervolume_improvement,
     reference_of,

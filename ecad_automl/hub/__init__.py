@@ -8,10 +8,10 @@ from ecad_automl.hub.index import (
     ScheduleIndex,
     entry_of,
     load_index,
+    load_pretrained,
     save_index,
     save_schedules,
 )
-from ecad_automl.hub.loading import load_pretrained
 
 __all__ = [
     "INDEX",

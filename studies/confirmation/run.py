@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from optuna.storages import BaseStorage
 from optuna.study import get_all_study_names
 
 from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.judging.comparison import ComparisonObserver
 from ecad_automl.judging.evaluation import Evaluator, check_prompts
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import PairedReward, Reward
@@ -85,18 +86,6 @@ class Planned(NamedTuple):
     schedule: Schedule | None = None
 
 
-class ConfirmationObserver(Protocol):
-    """Is told how a confirmation goes."""
-
-    def update(self, done: int, total: int, text: str) -> None:
-        """So many of all runs are scored, and the next one is begun."""
-        ...
-
-    def message(self, text: str) -> None:
-        """Something happened that the user should read."""
-        ...
-
-
 def pending_runs(job: ConfirmationJob) -> list[Planned]:
     """What :func:`run_confirmation` would score; empty where all is scored.
 
@@ -111,7 +100,7 @@ def pending_runs(job: ConfirmationJob) -> list[Planned]:
 
 
 def run_confirmation(
-    job: ConfirmationJob, model: LoadedModel, reward: Reward | PairedReward, observer: ConfirmationObserver
+    job: ConfirmationJob, model: LoadedModel, reward: Reward | PairedReward, observer: ComparisonObserver
 ) -> Confirmation:
     """Score every schedule of the front, and what it is compared with, that was not scored on these prompts before.
 
@@ -149,7 +138,7 @@ def _score(
     evaluator: Evaluator,
     pending: Sequence[Planned],
     total: int,
-    observer: ConfirmationObserver,
+    observer: ComparisonObserver,
 ) -> None:
     done = total - len(pending)
     observer.update(done, total, "uncached images")
@@ -244,7 +233,7 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
         )
 
 
-def _check_images(job: ConfirmationJob, store: Store, evaluator: Evaluator, observer: ConfirmationObserver) -> None:
+def _check_images(job: ConfirmationJob, store: Store, evaluator: Evaluator, observer: ComparisonObserver) -> None:
     """Whether this machine makes the uncached images of an earlier run again: differences are paired with them."""
     uncached = uncached_genome(store.identity(job.study) or {})
     for record in store.confirmations(job.study):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ecad_automl.metrics._inception_network import InceptionV3
+from ecad_automl.metrics.inception import InceptionV3
 
 __all__ = ["save_inception"]
 

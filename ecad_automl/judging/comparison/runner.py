@@ -68,10 +68,10 @@ class Sample:
 
 
 class ComparisonObserver(Protocol):
-    """Is told how a comparison goes."""
+    """Is told how a comparison, or a confirmation, goes."""
 
     def update(self, done: int, total: int, text: str) -> None:
-        """So many of all images are made."""
+        """So many of all images, or of all runs, are done."""
         ...
 
     def message(self, text: str) -> None:
