@@ -13,7 +13,6 @@ from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.rewards import Constraint
 from storage import Scores
 from studies import attributes
-from studies.trials import constrained
 
 
 class Bounds:
@@ -45,7 +44,8 @@ class Bounds:
 
     def margins(self, trials: Sequence[FrozenTrial]) -> NDArray[np.float64]:
         """``(n, constraints)``: by how much evaluated candidates meet each, below 0 if they do not; NaN if stopped."""
-        rows = [[each.slack(constrained(trial, each.metric)) for each in self._constraints] for trial in trials]
+        means = [trial.user_attrs.get(attributes.CONSTRAINED, {}) for trial in trials]
+        rows = [[each.slack(float(mean.get(each.metric, np.nan))) for each in self._constraints] for mean in means]
         return np.array(rows, dtype=np.float64).reshape(len(trials), len(self._constraints))
 
     def write(self, trial: Trial, scores: Scores) -> None:

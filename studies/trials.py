@@ -41,8 +41,3 @@ def predictions_of(trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:
 def is_feasible(trial: FrozenTrial) -> bool:
     """Whether a whole evaluation meets the constraints of the study."""
     return bool(trial.user_attrs.get(attributes.FEASIBLE, True))
-
-
-def constrained(trial: FrozenTrial, metric: str) -> float:
-    """The mean of a constrained metric; NaN for a trial that was stopped."""
-    return float(trial.user_attrs.get(attributes.CONSTRAINED, {}).get(metric, float("nan")))

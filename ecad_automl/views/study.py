@@ -121,6 +121,15 @@ class StudyView:
         return self.front
 
     @property
+    def telling_front(self) -> tuple[RunView, ...]:
+        """The front down to a fifth of the uncached cost: cheaper schedules are so far down that axes leave them out.
+
+        Where hardly anything is that cheap, the cheapest are far down too.
+        """
+        cheap = max(self.uncached.cost / 5, 1.2 * self.front[0].cost)
+        return tuple(run for run in self.front if run.cost >= cheap) or self.front
+
+    @property
     def heuristics(self) -> tuple[RunView, ...]:
         """Published heuristics that are not on the front, oldest first."""
         return self.of_kind(Kind.HEURISTIC)

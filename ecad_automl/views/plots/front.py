@@ -49,7 +49,11 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
         )  # fmt: skip
         axes.plot(full.cost, full.reward, "*", color=COLORS["uncached"], markersize=13, label="uncached")
         axes.axhline(full.reward, color=COLORS["uncached"], linewidth=0.6, linestyle=":")
-        _limit(axes, front, full)
+        # From a little below the rewards that matter.
+        lowest = min(run.reward for run in study.telling_front)
+        highest = max(full.reward, *(run.reward + (run.half or 0.0) for run in front))
+        span = max(highest - lowest, 1e-9)
+        axes.set_ylim(lowest - 0.6 * span, highest + 0.12 * span)
         axes.set_xlabel(f"{study.cost_unit} (lower is better)")
         axes.set_ylabel(f"mean reward: {study.reward_name} (higher is better)")
         axes.set_title(
@@ -67,18 +71,6 @@ def speedup_axis(axes: Any, full_cost: float) -> None:
     above = axes.secondary_xaxis("top")
     marks = [mark for mark in (1, 1.25, 1.5, 2, 3, 5, 10) if full_cost / mark >= axes.get_xlim()[0]]
     above.set_xticks([full_cost / mark for mark in marks], [f"{mark:g}x" for mark in marks])
-
-
-def _limit(axes: Any, front: Sequence[RunView], uncached: RunView) -> None:
-    """Show the rewards that matter: from a little below the front at a fifth of the cost.
-
-    Where hardly anything is that cheap, the cheapest schedules are far down, and do not matter either.
-    """
-    cheap = max(uncached.cost / 5, 1.2 * min(run.cost for run in front))
-    dear = [run.reward for run in front if run.cost >= cheap] or [run.reward for run in front]
-    lowest, highest = min(dear), max([uncached.reward, *(run.reward + (run.half or 0.0) for run in front)])
-    span = max(highest - lowest, 1e-9)
-    axes.set_ylim(lowest - 0.6 * span, highest + 0.12 * span)
 
 
 def _names(axes: Any, runs: Sequence[RunView], color: str, offset: tuple[int, int], size: int) -> None:
