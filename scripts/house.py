@@ -224,7 +224,10 @@ def trace_candidate(home: Path) -> dict[str, Any]:
             if isinstance(value, str):
                 return value == genome
             if isinstance(value, Schedule):
-                return hasattr(value, "_effective") and value.to_genome() == genome  # or it is being made
+                try:
+                    return value.to_genome() == genome
+                except AttributeError:  # it is being made
+                    return False
             if isinstance(value, np.ndarray):
                 size_fits = value.dtype == np.bool_ and bits - 8 < value.size <= bits
                 return bool(size_fits) and np.packbits(value.ravel()).tobytes().hex() == genome
