@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     inspect,
     literal_column,
     select,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
-from storage.records import COLUMNS, KEYS, LATER_COLUMNS, row_key
+from storage.records import COLUMNS, KEYS, LATER_COLUMNS
 
 #: Optuna's limit for names of studies.
 _NAME = 512
@@ -66,14 +67,13 @@ class Schema:
             found |= {(name, column) for column in LATER_COLUMNS[name] if column not in columns}
         return found
 
-    def select(self, name: str, columns: list[str], where: Mapping[str, str]) -> Any:
-        """The query for the rows with the given values, in the order in which their keys were first kept."""
+    def select(self, name: str, columns: list[str], where: Collection[str]) -> Any:
+        """The query for rows with some values, with which it is to be executed, as their keys were first kept."""
         table = self._metadata.tables[name]
         query = select(*(table.c[column] for column in columns))
         query = query.order_by(literal_column("rowid") if self._is_file else table.c.id)
-        if not self._is_file and where.keys() == set(KEYS[name]):
-            return query.where(table.c.row_key == row_key(name, where))
-        return query.where(*(table.c[column] == value for column, value in where.items()))
+        by = ["row_key"] if not self._is_file and set(where) == set(KEYS[name]) else where
+        return query.where(*(table.c[column] == bindparam(column) for column in by))
 
     def insert(self, name: str, *, replace: bool) -> Insert:
         """Keep a row, with which it is to be executed; in the place of one with the same key, or else not at all."""

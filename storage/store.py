@@ -18,6 +18,7 @@ from storage.location import database_path, is_server, redacted
 from storage.lock import WriterLock, table_lock
 from storage.records import (
     COLUMNS,
+    KEYS,
     SCHEMA_VERSION,
     BaselineRecord,
     ConfirmationRecord,
@@ -275,17 +276,20 @@ class Store:
         self._run(lambda connection: self._insert(connection, table, row, replace=True), write=True)
 
     def _insert(self, connection: Connection, table: str, row: Mapping[str, Any], *, replace: bool) -> None:
-        if self._path is None:
-            row = {**row, "row_key": row_key(table, row)}
-        connection.execute(self._schema.insert(table, replace=replace), row)
+        connection.execute(self._schema.insert(table, replace=replace), self._keyed(table, row))
+
+    def _keyed(self, table: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row, or values of one, with what stands for the key on a server."""
+        keyed = self._path is None and row.keys() >= set(KEYS[table])
+        return {**row, "row_key": row_key(table, row)} if keyed else row
 
     def _claim(self, row: Mapping[str, Any]) -> str:
         """Keep a row of ``ecad_studies`` unless there is one of the study; the identity that is there then."""
-        query = self._schema.select("ecad_studies", ["identity"], {"study": row["study"]})
+        query = self._schema.select("ecad_studies", ["identity"], ["study"])
 
         def claim(connection: Connection) -> str:
             self._insert(connection, "ecad_studies", row, replace=False)
-            return str(connection.execute(query).scalar_one())
+            return str(connection.execute(query, self._keyed("ecad_studies", {"study": row["study"]})).scalar_one())
 
         return self._run(claim, write=True)
 
@@ -294,7 +298,8 @@ class Store:
         if (table, None) in self._missing:
             return []
         query = self._schema.select(table, [name for name in columns if (table, name) not in self._missing], where)
-        return self._run(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
+        values = self._keyed(table, where)
+        return self._run(lambda connection: [dict(row) for row in connection.execute(query, values).mappings()])
 
     def _run(self, work: Callable[[Connection], T], *, write: bool = False) -> T:
         """Do something that may be done twice in a transaction."""

@@ -5,8 +5,8 @@ from studies.breeding.grid import Crossover, Grid, Mutation
 from studies.breeding.mutation import MUTATIONS
 from studies.breeding.offspring import breed
 from studies.breeding.propose import FEWEST_FOR_A_FIT, Plan, Proposal, propose
-from studies.breeding.sampler import GenomeSampler, Measured, describe, distributions
-from studies.breeding.space import Descriptor, Expected, Past, Pending, Predict, Space, share_of
+from studies.breeding.sampler import GenomeSampler, Measured, describe, distributions, share_of
+from studies.breeding.space import Descriptor, Expected, Past, Pending, Predict, Space
 
 __all__ = [
     "CROSSOVERS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
@@ -250,6 +251,16 @@ def describe(descriptors: Mapping[str, Descriptor], genes: NDArray[Any]) -> dict
             )
         found[name] = value
     return found
+
+
+def share_of(mask: NDArray[np.bool_]) -> Descriptor:
+    """The share of ones among the bits where ``mask``, of the genes' shape, is True; 0 where that is nowhere."""
+    return Descriptor(partial(_share, mask))
+
+
+def _share(mask: NDArray[np.bool_], bits: NDArray[np.bool_]) -> float:
+    chosen = bits[mask]
+    return float(chosen.mean()) if chosen.size else 0.0
 
 
 def _with_genome(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -40,16 +39,6 @@ class Descriptor:
     def __post_init__(self) -> None:
         if not -np.inf < self.low < self.high < np.inf:
             raise OptionError(f"A descriptor has the range {self.low} to {self.high}; the first must be lower.")
-
-
-def share_of(mask: NDArray[np.bool_]) -> Descriptor:
-    """The share of ones among the bits where ``mask``, of the genes' shape, is True; 0 where that is nowhere."""
-    return Descriptor(partial(_share, mask))
-
-
-def _share(mask: NDArray[np.bool_], bits: NDArray[np.bool_]) -> float:
-    chosen = bits[mask]
-    return float(chosen.mean()) if chosen.size else 0.0
 
 
 @dataclass(frozen=True, eq=False)
