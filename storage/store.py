@@ -297,7 +297,9 @@ class Store:
         """The rows with the given values, in the order in which their keys were first kept."""
         if (table, None) in self._missing:
             return []
-        query = self._schema.select(table, [name for name in columns if (table, name) not in self._missing], where)
+        query = self._schema.select(
+            table, [name for name in columns if (table, name) not in self._missing], list(where)
+        )
         values = self._keyed(table, where)
         return self._run(lambda connection: [dict(row) for row in connection.execute(query, values).mappings()])
 
