@@ -24,6 +24,13 @@ GMACS = "gmacs"
 LATENCY_MS = "latency_ms"
 
 
+class OfBits(Protocol):
+    """Costs from bits."""
+
+    def __call__(self, effective: Bits, skip: Bits | None = None, /) -> Floats:
+        """``(n,)`` costs from ``(n, steps, slots)`` effective bits and ``(n, steps)`` skipped steps, none if None."""
+
+
 @dataclass(frozen=True, eq=False)
 class Cost:
     """A cost of schedules, known without running them.
@@ -31,25 +38,27 @@ class Cost:
     Args:
         name: of the objective.
         prices: ``(slots,)``: what one more computation of each slot costs, in any unit; for drift-optimal schedules.
-        of_bits: from ``(n, steps, slots)`` effective bits to ``(n,)`` costs.
+        of_bits: from effective bits, and skipped steps, to costs.
         of_steps: from a number of steps to the cost of an uncached run.
     """
 
     name: str
     prices: NDArray[np.float64] | NDArray[np.int64]
-    of_bits: Callable[[Bits], Floats]
+    of_bits: OfBits
     of_steps: Callable[[int], float]
 
     def of(self, schedules: Sequence[Schedule]) -> Floats:
         """``(n,)`` costs of ``n`` schedules, at least one, of one step count."""
-        return self.of_bits(np.stack([schedule.effective for schedule in schedules]))
+        effective, skip = (np.stack([getattr(one, name) for one in schedules]) for name in ("effective", "skip"))
+        return self.of_bits(effective, skip)
 
 
 def mac_cost(layout: Layout) -> Cost:
     """MACs of the transformer for one image, in 10^9: equal to ``Schedule.gmacs``."""
 
-    def of_bits(effective: Bits) -> Floats:
-        macs = effective.shape[1] * layout.constant_macs + effective.sum(axis=1) @ layout.slot_macs
+    def of_bits(effective: Bits, skip: Bits | None = None, /) -> Floats:
+        entered = effective.shape[1] - (0 if skip is None else skip.sum(axis=1))
+        macs = entered * layout.constant_macs + effective.sum(axis=1) @ layout.slot_macs
         gmacs: Floats = macs / 1e9
         return gmacs
 
@@ -61,7 +70,7 @@ def latency_cost(model: LatencyModel, images: int) -> Cost:
     return Cost(
         LATENCY_MS,
         model.slot_prices,
-        lambda effective: 1000 * model.predict(effective) / images,
+        lambda effective, skip=None, /: 1000 * model.predict(effective, skip) / images,
         lambda steps: 1000 * model.uncached(steps) / images,
     )
 

@@ -16,6 +16,7 @@ from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule
+from ecad_automl.views.cells import CELLS, cells, legend
 
 _CACHED_BYTES = 2  # of an element in float16 or bfloat16
 
@@ -40,7 +41,8 @@ def describe(
     console.print(_facts(file.schedule, file.metadata))
     for index, component in enumerate(file.schedule.layout.components):
         console.print(_heatmap(file.schedule, index, component), soft_wrap=True)
-    say(console, "Rows are blocks, columns are steps: █ computed, · reused.", style="dim")
+    marks = ", ".join(f"{CELLS[cell].mark} {CELLS[cell].name}" for cell in reversed(legend(file.schedule)))
+    say(console, f"Rows are blocks, columns are steps: {marks}.", style="dim")
     if png is not None:
         print_paths(png)
 
@@ -63,6 +65,8 @@ def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> di
         "mac_speedup": schedule.mac_speedup,
         "cache_bytes": _cache_bytes(schedule),
         "computed": float(schedule.effective.mean()),
+        "skipped": np.flatnonzero(schedule.skip).tolist(),
+        "forecast": schedule.forecast_share,
         "components": _computed(schedule),
         "objectives": {
             key: {name: getattr(measured, name) for name in Measured.model_fields}
@@ -110,6 +114,10 @@ def _facts(schedule: Schedule, metadata: ScheduleMetadata) -> Table:
         "computed": f"{schedule.effective.mean():.1%} of all slots and steps",
     }
     rows |= {f"  {component}": f"{share:.1%}" for component, share in _computed(schedule).items()}
+    if schedule.skip.any():
+        rows["skipped"] = f"{int(schedule.skip.sum())} of {schedule.steps} steps"
+    if schedule.forecast.any():
+        rows["forecast"] = f"{schedule.forecast_share:.1%} of what is used from the cache"
     for objective, measured in (metadata.objectives or {}).items():
         interval = "" if measured.low is None else f" [{measured.low:.4f}, {measured.high:.4f}]"
         rows[objective] = f"{measured.value:.4f}{interval}"
@@ -131,10 +139,9 @@ def _of_a_run(schedule: Schedule) -> dict[str, str]:
 
 def _heatmap(schedule: Schedule, index: int, component: str) -> Text:
     slots = np.flatnonzero(schedule.layout.component_index == index)
-    bits = schedule.effective[:, slots].T
     text = Text(f"\n{component}\n", style="bold")
-    for slot, row in zip(slots, bits, strict=True):
+    for slot, row in zip(slots, cells(schedule)[:, slots].T, strict=True):
         block = schedule.layout.slots[slot].block.rsplit(".", 1)[-1]
         text.append(f"{block:>4} ", style="dim")
-        text.append("".join("█" if computed else "·" for computed in row) + "\n", style="not bold")
+        text.append("".join(CELLS[cell].mark for cell in row) + "\n", style="not bold")
     return text

@@ -69,7 +69,7 @@ def fitted(layout: Layout, schedule: Schedule, name: str) -> Schedule:
     difference = layout.difference(schedule.layout)
     if difference is not None:
         raise ScheduleError(f"The schedule {name!r} does not fit this model: {difference}.")
-    return Schedule(layout, schedule.effective)
+    return Schedule(layout, schedule.effective, schedule.skip, schedule.damping, schedule.weights)
 
 
 def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> list[Contender]:

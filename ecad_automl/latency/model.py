@@ -44,23 +44,29 @@ def term_names(layout: Layout) -> tuple[str, ...]:
     )
 
 
-def latency_terms(layout: Layout, compute: Bits) -> Floats:
+def latency_terms(layout: Layout, compute: Bits, skip: Bits | None = None) -> Floats:
     """How often each thing that takes time happens in a run.
+
+    Skipped steps take none. A forecast counts as a reuse: it reads two outputs in place of one.
 
     Args:
         layout: the slots.
         compute: ``(n, steps, slots)`` bool.
+        skip: ``(n, steps)`` bool, True where the transformer is not entered; none are if None.
 
     Returns:
         ``(n, len(term_names(layout)))``:
 
-        - all steps, and those in which any slot is computed;
+        - all steps that are run, and those in which any slot is computed;
         - by list of blocks, in such steps: blocks in which a slot is computed, and blocks in which none is;
         - by list and component: computed slots, each by its MACs over the mean ones of its kind; and, in blocks in
           which another slot is computed, slots whose cached output is used.
     """
-    effective = effective_compute(np.asarray(compute, dtype=np.bool_), layout.reader_index)
+    effective = effective_compute(np.asarray(compute, dtype=np.bool_), layout.reader_index, skip)
     count, steps, _ = effective.shape
+    run = np.full(count, steps, dtype=np.float64)
+    if skip is not None:
+        run -= skip[:, 1:].sum(axis=1)  # the first step is run all the same
     readers = layout.reader_index
     read = (readers < 0) | effective[..., readers]
     starts = np.flatnonzero(np.diff(layout.block_index, prepend=-1))
@@ -73,7 +79,7 @@ def latency_terms(layout: Layout, compute: Bits) -> Floats:
     slot_kind = _members([(_group(s.block), s.component) for s in layout.slots], _kinds(layout))
     return np.concatenate(
         [
-            np.full((count, 1), float(steps)),
+            run[:, None],
             step_active.sum(axis=1, dtype=np.float64)[:, None],
             active.sum(axis=1) @ block_group,
             idle.sum(axis=1) @ block_group,
@@ -116,16 +122,17 @@ class LatencyModel:
                 f"{list(self.coefficients)!r:.80}; calibrate it anew."
             )
 
-    def predict(self, compute: Bits) -> Floats:
+    def predict(self, compute: Bits, skip: Bits | None = None) -> Floats:
         """Seconds of runs.
 
         Args:
             compute: ``(n, steps, slots)`` bool; any number of steps.
+            skip: ``(n, steps)`` bool, True where the transformer is not entered; none are if None.
 
         Returns:
             ``(n,)``.
         """
-        seconds: Floats = latency_terms(self.layout, compute) @ np.array(self.coefficients)
+        seconds: Floats = latency_terms(self.layout, compute, skip) @ np.array(self.coefficients)
         return seconds
 
     def uncached(self, steps: int) -> float:
@@ -199,7 +206,9 @@ def fit_latency(schedules: Sequence[Schedule], seconds: Floats, uncached: float)
     if not (np.isfinite(times).all() and (times > 0).all()):
         raise EvaluationError(f"The shortest of the times is {times.min()} s; all must be positive.")
     layout = schedules[0].layout
-    terms = np.concatenate([latency_terms(layout, schedule.effective[None]) for schedule in schedules])
+    terms = np.concatenate(
+        [latency_terms(layout, schedule.effective[None], schedule.skip[None]) for schedule in schedules]
+    )
     relative = [_leave_out(terms, times, index) for index in range(len(times))]
     coefficients = _solve(terms, times)
     step = uncached / schedules[0].steps

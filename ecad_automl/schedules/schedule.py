@@ -222,6 +222,11 @@ class Schedule:
         found: Bits = self._may_forecast & (self._damping[:, self._group] > 0)
         return found
 
+    @property
+    def forecast_share(self) -> float:
+        """Of the outputs taken from the cache, those of the transformer included, the share that is forecast."""
+        return float(self.forecast.sum() / max(int(self.used.sum()), 1))
+
     @cached_property
     def forecast_table(self) -> tuple[NDArray[np.intp], Weights]:
         """What is forecast: ``(n, 4)`` step, column of ``damping`` and the two sources, each once; ``(n, 2)`` weights.
@@ -370,7 +375,7 @@ class Schedule:
         if self._skip.any():
             parts.append(f"skipped={int(self._skip.sum())}")
         if self._damping.any():
-            parts.append(f"forecast={self.forecast.sum() / self.used.sum():.2f}")
+            parts.append(f"forecast={self.forecast_share:.2f}")
         return f"Schedule({', '.join(parts)}, mac_fraction={self.mac_fraction:.3f})"
 
     def __reduce__(self) -> tuple[Any, ...]:

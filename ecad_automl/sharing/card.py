@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from ecad_automl.errors import FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.hub import IndexEntry, entry_of, parse_reference
+from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, schedule_sha256
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table
 from ecad_automl.sharing.snippet import apply_snippet, is_commit, literal
@@ -114,7 +115,19 @@ def _opening(file: ScheduleFile) -> str:
     return (
         f"A caching schedule for the transformer{on} ({code(schedule.layout.transformer)}) in {schedule.steps} "
         f"denoising steps. It computes {schedule.effective.mean():.0%} of the transformer's components and takes the "
-        f"others from a cache{fewer}."
+        f"others from a cache{fewer}.{_beyond_reuse(schedule)}"
+    )
+
+
+def _beyond_reuse(schedule: Schedule) -> str:
+    skipped = (
+        f" {int(schedule.skip.sum())} of the steps do not run the transformer at all." if schedule.skip.any() else ""
+    )
+    if not schedule.forecast.any():
+        return skipped
+    return (
+        f"{skipped} {schedule.forecast_share:.0%} of what it takes is forecast from the last two outputs; the weights "
+        "are in the file."
     )
 
 

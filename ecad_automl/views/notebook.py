@@ -7,14 +7,19 @@ import sys
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecad_automl.schedules.schedule import Bits, Schedule, staleness
+from ecad_automl.views.cells import CELLS, COMPUTED, REUSED, SKIPPED, cells, legend
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 
 #: Colors that stand out from white and from black, and from each other for color-blind readers.
 BLUE = "#2a85c8"
 ORANGE = "#d9730d"
+
+#: Of cells: as in pictures, but forecasts are told apart on dark pages too.
+_COLORS = {1: "#e9bd6b", 2: ORANGE, 3: "#a84300", COMPUTED: BLUE}
 
 _WIDTH = 200
 _TALLEST = 260
@@ -23,7 +28,7 @@ _SHOWN_SPEEDUP = 5.0
 
 
 def schedule_html(schedule: Schedule, heading: str = "") -> str:
-    """One panel per component: blocks downwards, steps to the right, filled where computed.
+    """One panel per component: blocks downwards, steps to the right, by what is done there.
 
     What is drawn is told in words too: each picture has a description, and a table says how much is computed.
 
@@ -40,19 +45,25 @@ def schedule_html(schedule: Schedule, heading: str = "") -> str:
         "than uncached"
     )
     panels, rows = [], []
+    drawn, more = cells(schedule), not schedule.is_plain
     for index, component in enumerate(layout.components):
-        bits = schedule.effective[:, layout.component_index == index]
+        slots = layout.component_index == index
+        bits = schedule.effective[:, slots]
         oldest = int(staleness(bits).max())
-        panels.append(_panel(component, bits))
+        panels.append(_panel(component, drawn[:, slots]))
+        forecast = f"<td>{schedule.forecast[:, :-1][:, slots].mean():.0%}</td>" if more else ""
         rows.append(
             f'<tr><th scope="row" style="text-align:left">{escape(component)}</th><td>{bits.mean():.0%}</td>'
-            f"<td>{oldest}</td></tr>"
+            f"{forecast}<td>{oldest}</td></tr>"
         )
+    key = _key(schedule) if more else ""
+    forecast_head = '<th scope="col">forecast</th>' if more else ""
+    skipped = f"<div>{int(schedule.skip.sum())} steps skipped</div>" if schedule.skip.any() else ""
     return (
         f'<div style="color:inherit"><div><strong>{escape(shown)}</strong></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{"".join(panels)}</div>'
-        "<details><summary>In numbers</summary><table><thead><tr>"
-        '<th scope="col" style="text-align:left">component</th><th scope="col">computed</th>'
+        f"{key}<details><summary>In numbers</summary>{skipped}<table><thead><tr>"
+        f'<th scope="col" style="text-align:left">component</th><th scope="col">computed</th>{forecast_head}'
         f'<th scope="col">longest reuse, in steps</th></tr></thead><tbody>{"".join(rows)}'
         "</tbody></table></details></div>"
     )
@@ -66,29 +77,59 @@ def show_in_ipython() -> None:
         shell.display_formatter.formatters["text/html"].for_type(Schedule, schedule_html)
 
 
-def _panel(component: str, bits: Bits) -> str:
-    """A picture of one component, whose bits are ``(steps, blocks)``: what is computed."""
-    steps, blocks = bits.shape
+def _fill(cell: int) -> str:
+    """What a kind of cell is drawn with: of reused ones a shade of the page's text."""
+    return 'fill="currentColor" fill-opacity="0.12"' if cell == REUSED else f'fill="{_COLORS[cell]}"'
+
+
+def _key(schedule: Schedule) -> str:
+    """What the colors stand for."""
+    entries = "".join(
+        f'<span style="margin-right:10px"><svg width="12" height="12" viewBox="0 0 1 1" aria-hidden="true">'
+        f"{_shape(cell, np.ones((1, 1), dtype=np.bool_))}</svg> {CELLS[cell].name}</span>"
+        for cell in legend(schedule)
+    )
+    return f'<div style="font-size:85%">{entries}</div>'
+
+
+def _shape(cell: int, rows: Bits) -> str:
+    """All cells of a kind in ``(blocks, steps)``; skipped ones are a thin line, since nothing is there."""
+    if cell != SKIPPED:
+        return f'<path d="{_runs(rows)}" {_fill(cell)}/>'
+    return f'<path d="{_runs(rows, 0.4, 0.2)}" fill="currentColor" fill-opacity="0.5"/>'
+
+
+def _panel(component: str, drawn: NDArray[np.uint8]) -> str:
+    """A picture of one component, whose cells are ``(steps, blocks)``."""
+    steps, blocks = drawn.shape
     height = min(_TALLEST, max(24, round(_WIDTH * blocks / steps)))
-    told = f"{component}: {bits.mean():.0%} of {steps} steps x {blocks} block{'s' * (blocks > 1)} computed"
+    computed = drawn == COMPUTED
+    told = f"{component}: {computed.mean():.0%} of {steps} steps x {blocks} block{'s' * (blocks > 1)} computed"
+    told += "".join(
+        f", {(drawn == cell).mean():.0%} {CELLS[cell].name}"
+        for cell in np.unique(drawn)
+        if cell not in (REUSED, COMPUTED)
+    )
+    shapes = "".join(_shape(cell, (drawn == cell).T) for cell in (COMPUTED, *np.unique(drawn[~computed]).tolist()))
     return (
         '<figure style="margin:4px 0">'
-        f'<figcaption style="font-size:85%">{escape(component)}: {bits.mean():.0%} computed</figcaption>'
+        f'<figcaption style="font-size:85%">{escape(component)}: {computed.mean():.0%} computed</figcaption>'
         f'<svg role="img" aria-label="{escape(told)}" width="{_WIDTH}" height="{height}" '
         f'viewBox="0 0 {steps} {blocks}" preserveAspectRatio="none" shape-rendering="crispEdges">'
         f"<title>{escape(told)}</title>"
-        f'<rect width="{steps}" height="{blocks}" fill="currentColor" fill-opacity="0.12"/>'
-        f'<path d="{_runs(bits.T)}" fill="{BLUE}"/></svg>'
+        f"{shapes}</svg>"
         f'<div style="font-size:75%">steps 1 to {steps} &rarr;, blocks 1 to {blocks} &darr;</div></figure>'
     )
 
 
-def _runs(rows: Bits) -> str:
+def _runs(rows: Bits, top: float = 0, height: float = 1) -> str:
     """Path of the filled cells of ``(blocks, steps)``, a rectangle for each run of them."""
     path = []
-    for row, cells in enumerate(rows):
-        edges = np.flatnonzero(np.diff(np.concatenate(([0], cells.astype(np.int8), [0]))))
-        path += [f"M{begin} {row}h{end - begin}v1H{begin}z" for begin, end in edges.reshape(-1, 2).tolist()]
+    for row, filled in enumerate(rows):
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], filled.astype(np.int8), [0]))))
+        path += [
+            f"M{begin} {row + top}h{end - begin}v{height}H{begin}z" for begin, end in edges.reshape(-1, 2).tolist()
+        ]
     return "".join(path)
 
 

@@ -68,6 +68,17 @@ def test_terms_are_what_a_run_does(seed: int) -> None:
         assert dict(zip(term_names(layout()), row, strict=True)) == pytest.approx(counted(schedule))
 
 
+def test_a_skipped_step_takes_no_time_and_a_forecast_that_of_a_reuse() -> None:
+    model, compute = true_model(), random_schedules(layout(), STEPS, 2, seed=3)[1].compute
+    skip = np.arange(STEPS) % 3 == 2
+    rows = len(layout()) + 1
+    levels, weights = np.full((STEPS, 5), 2), np.tile([1.5, -0.5], (STEPS, rows, 1))
+    skipping = Schedule(layout(), compute, skip, levels, weights)
+    shorter = Schedule(layout(), skipping.effective[~skip])
+    found = model.predict(skipping.effective[None], skipping.skip[None])
+    assert found == pytest.approx(model.predict(shorter.effective[None]))
+
+
 def test_a_fit_predicts_schedules_that_it_never_saw() -> None:
     truth = true_model()
     seen = random_schedules(layout(), STEPS, 60, seed=1)

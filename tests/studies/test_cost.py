@@ -39,6 +39,13 @@ def test_macs_are_those_of_the_schedule_to_the_last_bit(bench: Any) -> None:
     assert cost.prices.tolist() == bench.layout.slot_macs.tolist()
 
 
+def test_skipped_steps_cost_nothing(bench: Any) -> None:
+    steps = 6
+    skip = np.arange(steps) % 2 == 1
+    schedule = Schedule(bench.layout, np.ones((steps, len(bench.layout)), dtype=bool), skip)
+    assert mac_cost(bench.layout).of([schedule]).tolist() == [schedule.gmacs]
+
+
 def test_latency_is_told_in_milliseconds_for_one_image(bench: Any) -> None:
     model = model_of(bench.layout)
     (schedule,) = random_schedules(bench.layout, STEPS, 1)

@@ -96,3 +96,20 @@ def test_showing_a_schedule_needs_neither_torch_nor_matplotlib() -> None:
         "assert not {'torch', 'matplotlib', 'IPython'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_forecasts_and_skipped_steps_are_drawn_and_told() -> None:
+    plain = example()
+    levels = np.full((STEPS, 3), 2)
+    weights = np.tile([1.5, -0.5], (STEPS, len(plain.layout) + 1, 1))
+    schedule = Schedule(plain.layout, plain.compute, np.arange(STEPS) == 7, levels, weights)
+    html = schedule_html(schedule)
+    for index, svg in enumerate(pictures(html)[:2]):
+        slots = schedule.layout.component_index == index
+        assert np.array_equal(drawn(svg), schedule.effective[:, slots].T)
+        forecast = schedule.forecast[:, :-1][:, slots].mean()
+        assert f"{forecast:.0%} forecast by 2/3" in svg.attrib["aria-label"]
+        assert "5% skipped" in svg.attrib["aria-label"]
+    for told in ("> reused<", "> forecast by 2/3<", "> computed<", "> skipped<", "1 steps skipped"):
+        assert told in html
+    assert "forecast" not in schedule_html(plain)

@@ -10,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.plots.figure import COLORS, figure
+from ecad_automl.views.cells import CELLS, COMPUTED, SKIPPED, cells, legend
+from ecad_automl.views.plots.figure import figure
 
 #: Rows of all components up to which their panels stand below each other; more would make a strip that nobody can see
 #: at once, and stand side by side.
 _STACKED = 40
 _COLUMNS = 3
+_HATCHED = {"facecolor": CELLS[SKIPPED].color, "edgecolor": "#8A949E", "hatch": "/////", "linewidth": 0}
 #: Inches of such a picture, so that a page shows it whole.
 _WIDE = 6.6
 
 
 def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
-    """Draw one panel per component: blocks downwards, steps to the right, dark where computed."""
+    """Draw one panel per component: blocks downwards, steps to the right, by what is done there."""
     from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
 
     layout = schedule.layout
     members = [np.flatnonzero(layout.component_index == index) for index in range(len(layout.components))]
@@ -31,9 +34,11 @@ def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
     width, row = (max(4.0, 1.2 + 0.22 * schedule.steps), 0.16) if columns == 1 else (_WIDE, 0.1)
     with figure(path, width, 1.4 + row * sum(heights) + 0.3 * len(heights)) as drawn:
         panels = drawn.subplots(len(heights), columns, sharex=True, squeeze=False, height_ratios=heights)
-        colors = ListedColormap([COLORS["reuse"], COLORS["compute"]])
+        colors = ListedColormap([cell.color for cell in CELLS])
+        drawn_cells = cells(schedule)
+        skipped = np.flatnonzero(schedule.skip)
         for axes, component, slots in zip(panels.flat, layout.components, members, strict=False):
-            bits = schedule.effective[:, slots].T
+            bits = drawn_cells[:, slots].T
             # Edges of cells are drawn many times faster than lines of a grid.
             down, right = (np.arange(count + 1) - 0.5 for count in bits.shape)
             axes.pcolormesh(
@@ -41,21 +46,30 @@ def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
                 down,
                 bits,
                 cmap=colors,
-                vmin=0,
-                vmax=1,
+                vmin=-0.5,
+                vmax=len(CELLS) - 0.5,
                 edgecolors="white",
                 linewidth=0.5 if columns == 1 else 0.3,
             )
+            for step in skipped:
+                axes.axvspan(step - 0.5, step + 0.5, **_HATCHED)
             axes.set_ylim(down[-1], down[0])
             axes.set_ylabel(f"{component}\nblock" if columns == 1 else "block", fontsize=8)
             axes.tick_params(labelsize=8)
-            axes.set_title(f"{component}: {bits.mean():.0%} computed", fontsize=8, loc="left")
+            axes.set_title(f"{component}: {(bits == COMPUTED).mean():.0%} computed", fontsize=8, loc="left")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.yaxis.get_major_locator().set_params(integer=True)
         for axes in panels.flat[len(members) :]:
             axes.remove()
         for axes in panels[-1]:
             axes.set_xlabel("denoising step", fontsize=9)
+        shown = legend(schedule)
+        if len(shown) > 2:  # what is dark and what is light needs no telling
+            patches = [
+                Patch(label=CELLS[cell].name, **(_HATCHED if cell == SKIPPED else {"facecolor": CELLS[cell].color}))
+                for cell in shown
+            ]
+            drawn.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
         drawn.suptitle(
             f"{title}\n{schedule.gmacs:.2f} GMACs, {schedule.mac_speedup:.2f}x fewer than uncached", fontsize=9
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.errors import FileError
+from ecad_automl.views.cells import CELLS, COMPUTED, REUSED
 
 #: Colors that stay apart for color-blind readers (Okabe and Ito, 2008).
 COLORS = {
@@ -17,8 +18,8 @@ COLORS = {
     "steps": "#009E73",
     "uncached": "#000000",
     "beaten": "#D55E00",
-    "compute": "#0072B2",
-    "reuse": "#EEF1F4",
+    "compute": CELLS[COMPUTED].color,
+    "reuse": CELLS[REUSED].color,
 }
 
 

@@ -44,7 +44,8 @@ def payload(report: Report) -> dict[str, Any]:
     """What the page reads.
 
     Schedules are columns of equal length; their bits are one base64 text of all genomes, one after another, each of
-    ``ceil(steps * slots / 8)`` bytes with the bit of step 0 and slot 0 first.
+    ``ceil(steps * slots / 8)`` bytes with the bit of step 0 and slot 0 first. What a genome has beyond them is a list
+    of the skipped steps and a text of the levels of damping, ``components + 1`` digits for each step; null if nothing.
     """
     study = report.study
     confirmed, full = study.confirmed, study.uncached
@@ -101,9 +102,11 @@ def _layout(layout: Layout) -> dict[str, Any]:
 
 
 def _schedules(runs: Sequence[RunView]) -> dict[str, Any]:
-    bits = b"".join(bytes.fromhex(run.genome or "") for run in runs)
+    genomes = [(run.genome or "").split("/") for run in runs]
+    bits = b"".join(bytes.fromhex(genome[0]) for genome in genomes)
     return {
         "bits": base64.b64encode(bits).decode(),
+        "more": [_beyond_bits(*genome[1:]) if genome[1:] else None for genome in genomes],
         "kind": _coded(run.kind.value for run in runs),
         "trial": [run.trial for run in runs],
         # As the names of exported files have it; the page must not round anew.
@@ -119,6 +122,11 @@ def _schedules(runs: Sequence[RunView]) -> dict[str, Any]:
         "generation": [run.generation for run in runs],
         "confirmed": {str(index): _confirmed(run.confirmed) for index, run in enumerate(runs) if run.confirmed},
     }
+
+
+def _beyond_bits(skip: str, damping: str) -> dict[str, Any]:
+    steps = np.flatnonzero(np.unpackbits(np.frombuffer(bytes.fromhex(skip), dtype=np.uint8)))
+    return {"skip": steps.tolist(), "damping": damping}
 
 
 def _images(report: Report, images: Images) -> dict[str, Any]:

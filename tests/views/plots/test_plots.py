@@ -41,6 +41,19 @@ def test_a_heatmap_is_darker_the_more_is_computed(tmp_path: Path) -> None:
     assert pixels(tmp_path / "full.png").mean() < pixels(tmp_path / "sparse.png").mean()
 
 
+def test_a_heatmap_with_forecasts_and_skipped_steps_has_their_colors_and_a_legend(tmp_path: Path) -> None:
+    slots = tuple(Slot(f"b.{i}", "attn", None, 1000) for i in range(4))
+    compute = np.zeros((6, 4), bool)
+    compute[:2] = True
+    levels = np.tile([[2, 0]], (6, 1))
+    found = Schedule(Layout("T", slots), compute, [0, 0, 0, 1, 0, 0], levels, np.tile([1.5, -0.5], (6, 5, 1)))
+    plot_heatmap(tmp_path / "drawn.png", found, title="drawn")
+    colors = {tuple(color) for color in pixels(tmp_path / "drawn.png").reshape(-1, 3).astype(int)}
+    assert (230, 159, 0) in colors  # forecast by 2/3
+    plot_heatmap(tmp_path / "plain.png", schedule(compute), title="drawn")
+    assert (230, 159, 0) not in {tuple(c) for c in pixels(tmp_path / "plain.png").reshape(-1, 3).astype(int)}
+
+
 def test_the_front_is_drawn_with_all_that_it_is_compared_with(tmp_path: Path) -> None:
     path = tmp_path / "new" / "front.png"
     plot_front(path, made_up_study())

@@ -7,23 +7,26 @@ const FIELD_HEIGHT = 190;
 /** Cells of a single schedule. */
 function scheduleCells(index) {
   return {
-    classes: ["reused", "computed"],
-    names: ["reused", "computed"],
-    state: (step, slot) => computes(index, step, slot),
-    caption: (share) => `${percent(share[1])} computed`,
+    classes: ["reused", "forecast-1", "forecast-2", "forecast-3", "computed", "skipped"],
+    names: ["reused", "forecast by 1/3", "forecast by 2/3", "forecast", "computed", "skipped"],
+    shown: columns.more[index] === null ? [0, 4] : [0, 1, 2, 3, 4, 5],
+    state: (step, slot) => action(index, step, slot),
+    caption: (share) => `${percent(share[4])} computed`,
   };
 }
 
 /** Cells that tell two schedules apart. */
 function differenceCells(a, b) {
   return {
-    classes: ["reused", "both", "a", "b"],
-    names: ["reused in both", "computed in both", "computed in A alone", "computed in B alone"],
+    classes: ["reused", "both", "a", "b", "other"],
+    names: ["reused in both", "computed in both", "computed in A alone", "computed in B alone", "forecast or skipped otherwise"],
+    shown: columns.more[a] === null && columns.more[b] === null ? [0, 1, 2, 3] : [0, 1, 2, 3, 4],
     state: (step, slot) => {
       const [inA, inB] = [computes(a, step, slot), computes(b, step, slot)];
-      return inA ? (inB ? 1 : 2) : inB ? 3 : 0;
+      if (!inA && !inB) return action(a, step, slot) === action(b, step, slot) ? 0 : 4;
+      return inA ? (inB ? 1 : 2) : 3;
     },
-    caption: (share) => `${percent(share[2] + share[3])} differ`,
+    caption: (share) => `${percent(share[2] + share[3] + share[4])} differ`,
   };
 }
 
@@ -39,7 +42,8 @@ function heatmaps(cells, components, { label, rowHeight = null } = {}) {
 
 function heatmapKey(cells) {
   const key = element("div", { class: "key" });
-  cells.classes.forEach((name, state) => {
+  cells.shown.forEach((state) => {
+    const name = cells.classes[state];
     const swatch = document.createElementNS(SVG, "svg");
     swatch.setAttribute("class", "swatch");
     swatch.setAttribute("viewBox", "0 0 1 1");

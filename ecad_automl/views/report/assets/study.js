@@ -21,6 +21,18 @@ function computes(index, step, slot) {
   return (packed[index * bytesEach + (bit >> 3)] >> (7 - (bit & 7))) & 1;
 }
 
+/** What a schedule does with a slot at a step: 0 reused, 1 to 3 forecast at that level, 4 computed, 5 skipped. */
+function action(index, step, slot) {
+  const more = columns.more[index];
+  if (more !== null && more.skip.includes(step)) return 5;
+  if (computes(index, step, slot)) return 4;
+  if (more === null) return 0;
+  let outputs = 0;
+  for (let before = 0; before < step; before += 1) outputs += computes(index, before, slot);
+  const column = layout.slotComponent[slot];
+  return outputs < 2 ? 0 : Number(more.damping[step * (layout.components.length + 1) + column]);
+}
+
 function coded(column, index) {
   return column.texts[column.rows[index]];
 }

@@ -1,0 +1,54 @@
+"""What pictures of a schedule draw: a cell for each step and slot, in colors that color-blind readers tell apart."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecad_automl.schedules.schedule import Schedule
+
+
+class Cell(NamedTuple):
+    """A kind of cell.
+
+    Args:
+        name: for legends.
+        color: on a light page.
+        mark: in a terminal.
+    """
+
+    name: str
+    color: str
+    mark: str
+
+
+#: By the values of :func:`cells`. Forecasts get darker and redder the less they are damped; blue stands apart from them
+#: for every kind of color blindness (Okabe and Ito, 2008), and what is skipped is hatched.
+CELLS = (
+    Cell("reused", "#EEF1F4", "·"),
+    Cell("forecast by 1/3", "#F7D9A0", "1"),
+    Cell("forecast by 2/3", "#E69F00", "2"),
+    Cell("forecast", "#A84300", "3"),
+    Cell("computed", "#0072B2", "█"),
+    Cell("skipped", "#FFFFFF", "/"),
+)
+REUSED, COMPUTED, SKIPPED = 0, 4, 5
+
+
+def cells(schedule: Schedule) -> NDArray[np.uint8]:
+    """``(steps, slots)``: which of :data:`CELLS` each one is; forecasts by their level of damping.
+
+    What nobody reads at a step counts as reused.
+    """
+    levels = schedule.damping[:, schedule.layout.component_index]
+    found = np.where(schedule.forecast[:, :-1], levels, REUSED)
+    found = np.where(schedule.effective, COMPUTED, found)
+    return np.where(schedule.skip[:, None], SKIPPED, found).astype(np.uint8)
+
+
+def legend(schedule: Schedule) -> tuple[int, ...]:
+    """The cells that a legend explains: reused and computed ones, and what else occurs."""
+    found: NDArray[np.uint8] = np.unique(np.append(cells(schedule).ravel(), (REUSED, COMPUTED)))
+    return tuple(found.tolist())
