@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report._payload import payload, script_json
 from ecad_automl.views.report.data import Report
 from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report, with_study
@@ -29,6 +30,20 @@ def test_columns_have_a_figure_for_every_schedule() -> None:
     for name in ("kind", "origin", "operator"):
         texts = [columns[name]["texts"][row] for row in columns[name]["rows"]]
         assert texts == [str(getattr(schedule, name) or "") for schedule in data.schedules]
+
+
+def test_skipped_steps_and_damping_of_a_genome_go_beside_the_bits() -> None:
+    data = made_up_report(images=False)
+    study, first = data.study, data.schedules[0]
+    schedule = Schedule(study.layout, study.schedule(first).compute, np.arange(study.steps) == 3)
+    assert schedule.to_genome().count("/") == 2
+    runs = tuple(replace(run, genome=schedule.to_genome()) if run is first else run for run in study.runs)
+    found = payload(with_study(data, runs=runs))["schedules"]
+    levels = "0" * (len(study.layout.components) + 1) * study.steps
+    assert found["more"][0] == {"skip": [3], "damping": levels}
+    assert set(found["more"][1:]) == {None}
+    size = -(-study.steps * len(study.layout) // 8)
+    assert base64.b64decode(found["bits"])[:size].hex() == schedule.to_hex()
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "]]>", "a & b", "\u2028", "é", '"'])
