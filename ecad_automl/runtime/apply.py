@@ -156,8 +156,9 @@ def apply_schedule(
     """Have a pipeline run under a caching schedule, until the handle is removed.
 
     The pipeline is called as always, with as many denoising steps as the schedule has. Outputs of the transformer's
-    components that the schedule reuses are kept while a later step still reads them, each guidance branch for itself.
-    Only the pipeline's own transformer object is changed, not its class or weights.
+    components that the schedule uses again are kept while a later step still reads them, each guidance branch for
+    itself. In steps that it skips the transformer is not entered, and its output is made of kept ones. Only the
+    pipeline's own transformer object is changed, not its class or weights.
 
     Args:
         pipe: a diffusers pipeline whose transformer is of a supported class.
