@@ -11,7 +11,7 @@ from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
 from ecad_automl.views.notebook import show_in_ipython
 
 if TYPE_CHECKING:
-    from ecad_automl.api import Front, search
+    from ecad_automl.api import Front, quick, search
     from ecad_automl.execution import Execution
     from ecad_automl.models import load_model
     from ecad_automl.runtime import apply_schedule
@@ -26,6 +26,7 @@ __all__ = [
     "apply_schedule",
     "load_model",
     "load_schedule",
+    "quick",
     "save_schedule",
     "search",
 ]
@@ -35,6 +36,7 @@ _HOMES = {
     "Front": "ecad_automl.api",
     "apply_schedule": "ecad_automl.runtime",
     "load_model": "ecad_automl.models",
+    "quick": "ecad_automl.api",
     "search": "ecad_automl.api",
 }
 

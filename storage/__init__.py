@@ -6,11 +6,12 @@ from storage.faults import BUSY_SECONDS, storage_faults
 from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, redacted, split_study
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
-from storage.records import BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
+from storage.records import DRIFT, BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
 from storage.store import Store
 
 __all__ = [
     "BUSY_SECONDS",
+    "DRIFT",
     "Backups",
     "BaselineRecord",
     "CheckedFile",

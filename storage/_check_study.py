@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EcadError, StorageError
+from ecad_automl.schedules.genes import Genomes
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage._check_rows import Finding, Rows, TrialRow
-from storage.records import unpack_scores
+from storage.records import DRIFT, unpack_scores
 
 #: The attributes that are looked at, under the names that a search gives them.
 ATTRIBUTES = {
@@ -52,8 +53,7 @@ class CheckedStudy:
 class _Identity:
     """What records must fit."""
 
-    layout: Layout
-    steps: int
+    genomes: Genomes
     images: int
     reward: str
     by_latency: bool
@@ -131,7 +131,9 @@ def _identity(rows: Rows, name: str) -> _Identity | str:
         layout = Layout.from_dict(data["layout"])
         steps = int(data["generation"]["steps"])
         images = len(data["prompts"]) * len(data["seeds"])
-        found = _Identity(layout, steps, images, str(data["reward"]), "cost" in data)
+        drifts = [row["data"] for row in rows.of("ecad_calibration", name) if row["name"] == DRIFT]
+        genomes = Genomes(layout, steps, lambda: bytes(drifts[0]) if drifts else None)
+        found = _Identity(genomes, images, str(data["reward"]), "cost" in data)
     except (EcadError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         return f"{type(error).__name__}: {error}".rstrip(".")
     return found if steps >= 1 and images >= 1 else f"it has {steps} steps and {images} images a schedule"
@@ -139,10 +141,10 @@ def _identity(rows: Rows, name: str) -> _Identity | str:
 
 def _schedule(genome: object, identity: _Identity) -> Schedule | str:
     try:
-        schedule = Schedule.from_genome(identity.layout, identity.steps, str(genome))
+        schedule = identity.genomes.schedule(str(genome))
     except EcadError as error:
         return f"has no genome of the study's slots and steps ({str(error).rstrip('.')})"
-    return schedule if schedule.to_genome() == genome else "has a genome that is not that of its effective bits"
+    return schedule if schedule.to_genome() == genome else "has a genome that is not that of its effect"
 
 
 # Scores

@@ -20,6 +20,9 @@ Scores = Mapping[str, NDArray[np.float32]]
 
 SCHEMA_VERSION = 1
 
+#: What the drift of a study is kept under, among its calibration.
+DRIFT = "drift"
+
 #: By a record's type hint; metrics and times by name are kept as bytes and as JSON.
 _KINDS: Mapping[Any, type] = {
     **{hint: kind for kind in (int, float, str) for hint in (kind, kind | None)},

@@ -11,13 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.errors import EcadError, StorageError, StudyError
+from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.layout import Layout
 from storage.faults import BUSY_SECONDS, is_deadlock, storage_faults
 from storage.identity import described, differences
 from storage.location import database_path, is_server, redacted
 from storage.lock import WriterLock, table_lock
 from storage.records import (
     COLUMNS,
+    DRIFT,
     KEYS,
     SCHEMA_VERSION,
     BaselineRecord,
@@ -192,6 +195,24 @@ class Store:
     def save_calibration(self, study: str, name: str, data: bytes) -> None:
         """Keep bytes of the calibration, such as the drift, in place of earlier ones of the same name."""
         self._put("ecad_calibration", {"study": study, "name": name, "data": bytes(data), "created": now()})
+
+    def genomes(self, study: str) -> Genomes:
+        """What reads the genomes of a study.
+
+        Raises:
+            StorageError: the study does not say which slots and steps its schedules have.
+        """
+        identity = self.identity(study) or {}
+        try:
+            layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
+        except (KeyError, TypeError, ValueError, EcadError) as error:
+            raise StorageError(
+                f"The study {study!r} in {self.location} does not say which slots and steps its schedules have "
+                f"({type(error).__name__}: {error}); restore the file."
+            ) from error
+        # The file may be closed by the time that a schedule is read.
+        drift = self.calibration(study, DRIFT)
+        return Genomes(layout, steps, lambda: drift)
 
     def calibration(self, study: str, name: str) -> bytes | None:
         """The bytes kept under a name, or None."""

@@ -17,7 +17,7 @@ from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import BaselineRecord, EvaluationRecord, Store
+from storage import DRIFT, BaselineRecord, EvaluationRecord, Store
 from studies.candidates import evaluation_record, measured
 from studies.config import LatencySettings
 from studies.cost import LATENCY_MS, Cost
@@ -25,7 +25,6 @@ from studies.progress import SearchObserver, SearchStatus
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
 
-_DRIFT = "drift"
 #: Images that the drift is averaged over: it varies little from image to image.
 _DRIFT_IMAGES = 16
 _NAME = "latency"
@@ -50,11 +49,11 @@ def calibrate(
     if UNCACHED not in baselines:
         store.save_baseline(study, _baseline(UNCACHED, steps, layout, uncached, metric, cost))
 
-    stored = store.calibration(study, _DRIFT)
+    stored = store.calibration(study, DRIFT)
     if stored is None:
         progress("drift of every slot")
         drift = measure_drift(evaluator.pipe, lambda: evaluator.generate_some(_DRIFT_IMAGES), steps=steps)
-        store.save_calibration(study, _DRIFT, drift.to_bytes())
+        store.save_calibration(study, DRIFT, drift.to_bytes())
     else:
         drift = Drift.from_bytes(stored)
         drift.check_fits(layout)

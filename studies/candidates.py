@@ -172,7 +172,7 @@ class CandidateQueue:
         return None if candidate.tasks else candidate
 
     def _send(self, candidate: Candidate, images: tuple[int, ...]) -> None:
-        task = Task(next(self._numbers), candidate.genome, images)
+        task = Task(next(self._numbers), candidate.schedule, images)
         candidate.tasks.add(task.number)
         self._by_task[task.number] = candidate
         self._executor.submit(task)

@@ -12,6 +12,8 @@ from ecad_automl.latency.model import FEWEST_SCHEDULES
 SETTINGS = "search settings"
 
 Heuristics = Literal["fora", "all", "none"]
+#: What may stand in for computing: ECAD's reuse alone, or forecasts of outputs and skipped steps too.
+Use = Literal["forecast", "reuse"]
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from storage import EvaluationRecord
 from studies.candidates import Candidate
 from surrogate import (
     Anchors,
-    Forecast,
     GrowingFront,
     LogDrop,
+    Prediction,
     Reference,
     expected_hypervolume_improvement,
     find_anchors,
@@ -104,7 +104,7 @@ class Race:
         """The mean reward over all images to expect, from ``(prompts, seeds)`` scores, NaN but for the anchors."""
         return self._scale.uncached - self._told(anchors, scores)[0]
 
-    def goes_on(self, anchors: Anchors, cost: float, scores: Floats, forecast: Forecast | None = None) -> bool:
+    def goes_on(self, anchors: Anchors, cost: float, scores: Floats, prediction: Prediction | None = None) -> bool:
         """Whether a candidate should get more images.
 
         Args:
@@ -112,7 +112,7 @@ class Race:
                 evaluated at a time.
             cost: of the candidate.
             scores: ``(prompts, seeds)``, NaN but for the anchors.
-            forecast: of this one candidate, before any image was made.
+            prediction: of this one candidate, before any image was made.
         """
         left = int(np.isnan(scores).sum())
         if not left or len(self._gains) < _FEWEST:
@@ -120,13 +120,13 @@ class Race:
         drop, std = self._told(anchors, scores)
         mean = self._scale.of(np.array([self._scale.uncached - drop]))
         variance = np.array([std**2])
-        if forecast is not None:
+        if prediction is not None:
             # Both are guesses of the same log drop with errors of their own: they count by their precision.
-            prior = forecast.loss_std**2
-            mean = (mean * prior + forecast.loss * variance) / (prior + variance)
+            prior = prediction.loss_std**2
+            mean = (mean * prior + prediction.loss * variance) / (prior + variance)
             variance = prior * variance / (prior + variance)
         front = staircase(self._front.rewards, self._front.costs, self._reference)
-        told = Forecast(mean, np.sqrt(variance), self._scale)
+        told = Prediction(mean, np.sqrt(variance), self._scale)
         gain = float(expected_hypervolume_improvement(told, [cost], front)[0])
         brought, images = map(sum, zip(*self._gains, strict=True))
         return gain / left >= self._least * brought / images
@@ -176,17 +176,17 @@ class EarlyStopping:
         anchors = self._race.anchors() if generation > 0 else None
         return self._race.parts(anchors), anchors
 
-    def expected(self, candidate: Candidate, scores: Floats, forecast: Forecast | None) -> float | None:
+    def expected(self, candidate: Candidate, scores: Floats, prediction: Prediction | None) -> float | None:
         """The mean reward over all images to expect of a candidate that is to get no more; None for one that is.
 
         Args:
             candidate: whose anchors were made.
             scores: ``(prompts, seeds)``, NaN but for the anchors.
-            forecast: of this one candidate, before any image was made.
+            prediction: of this one candidate, before any image was made.
         """
         if self._race is None or candidate.anchors is None:
             return None
-        if self._race.goes_on(candidate.anchors, candidate.cost, scores, forecast):
+        if self._race.goes_on(candidate.anchors, candidate.cost, scores, prediction):
             return None
         return self._race.expected(candidate.anchors, scores)
 

@@ -21,7 +21,7 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.calibration import latency_model
-from studies.config import SETTINGS, LatencySettings, SearchConfig
+from studies.config import SETTINGS, LatencySettings, SearchConfig, Use
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
@@ -57,6 +57,7 @@ class SearchJob:
         wait: seconds to wait at most for another search on the same file, or on the same study of a server.
         backup_every: generations between two backups of the study file; 0 makes none.
         execution: where candidates are evaluated.
+        use: what may stand in for computing; if None, what the study began with, forecasts where it has not.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
@@ -77,6 +78,7 @@ class SearchJob:
     wait: float = 0.0
     backup_every: int = 1
     execution: Execution = field(default_factory=Execution)
+    use: Use | None = None
     reward_given: str | None = None
 
 
@@ -111,6 +113,9 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         optuna_storage(job.storage) as trials,
     ):
         # Before anything is timed for a study of this name, it must be known to be ours.
+        kept = store.identity(job.study)
+        if job.use is None and kept is not None:
+            identity = {**identity, "use": kept["use"]} if "use" in kept else _without_use(identity)
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
             store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)
@@ -133,6 +138,10 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             executor=_workers(job),
             after_generation=Backups(job.storage, job.backup_every).after_generation,
         )
+
+
+def _without_use(identity: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in identity.items() if name != "use"}
 
 
 def _workers(job: SearchJob) -> Callable[[], Executor] | None:
@@ -214,5 +223,7 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         "reward": job.reward.name,
         **cost,
         **constraints,
+        # Studies that reuse alone say nothing of it either.
+        **({} if job.use == "reuse" else {"use": "forecast"}),
         **({"reward_weights": digests} if digests else {}),
     }

@@ -13,6 +13,7 @@ from optuna.study import Study
 
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.rewards import Constraint
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
@@ -76,7 +77,8 @@ class PreparedStudy:
         uncached, steps = evaluator.baseline(), evaluator.settings.steps
         self.uncached = uncached.scores
         self.bounds = bounds = Bounds(constraints, uncached)
-        start = WarmStart.load(store, name, layout, steps)
+        forecasts = Forecasts(drift, layout.component_index) if identity.get("use") == "forecast" else None
+        start = WarmStart.load(store, name, layout, steps, forecasts)
         study.set_user_attr(attributes.SOURCES, list(start.sources))
         space = ScheduleSpace(
             layout,
@@ -84,12 +86,14 @@ class PreparedStudy:
             cost,
             self.scale,
             reuse_errors(drift, config),
-            prior=start.prior,
+            forecasts,
+            evaluated=start.evaluated,
+            log_drop=start.log_drop,
             margins=bounds.uncached_margins,
             seed=config.seed,
         )
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
-        _enqueue_seeds(study, first_schedules(layout, drift, config, cost, start.seeds))
+        _enqueue_seeds(study, first_schedules(layout, drift, config, cost, start.seeds, forecasts))
 
 
 def _open_study(storage: BaseStorage, name: str, cost: str) -> Study:

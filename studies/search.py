@@ -31,9 +31,9 @@ from studies.generations import Generations
 from studies.interrupt import uninterrupted
 from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
-from studies.schedule_space import forecast_of
+from studies.schedule_space import prediction_of
 from studies.trials import evaluated_trials, values_of
-from surrogate import Forecast
+from surrogate import Prediction
 
 #: Candidates that may fail one after another before the search gives up.
 _FAILURES = 3
@@ -87,7 +87,7 @@ def search_study(
     )
 
     def local() -> Executor:
-        return LocalExecutor(Worker(evaluator, layout, evaluator.settings.steps))
+        return LocalExecutor(Worker(evaluator))
 
     with ExitStack() as stack:
         planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))
@@ -265,7 +265,7 @@ class Search:
             return
         evaluation = candidate.evaluation(self._metric)
         if candidate.parts:
-            expected = self._stopping.expected(candidate, evaluation.scores, self._forecast(candidate))
+            expected = self._stopping.expected(candidate, evaluation.scores, self._prediction(candidate))
             if expected is None:
                 self._queue.submit(candidate, self._queue.idle)
                 return
@@ -313,11 +313,11 @@ class Search:
             self._observer.message(note)
         self._tell_status("evaluating")
 
-    def _forecast(self, candidate: Candidate) -> Forecast | None:
+    def _prediction(self, candidate: Candidate) -> Prediction | None:
         """What the surrogate had predicted of a candidate, if anything."""
         if attributes.PREDICTED_REWARD not in candidate.frozen.user_attrs:
             return None
-        return forecast_of([candidate.frozen], self._on.scale)
+        return prediction_of([candidate.frozen], self._on.scale)
 
     def _note_plan(self, generation: int) -> None:
         if note := self._generations.planned(generation):

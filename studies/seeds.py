@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.heuristics import default_heuristics
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds, step_paths
+from studies.forecast_seeds import ForecastSeeds
 
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
@@ -56,9 +58,16 @@ def all_reuse(layout: Layout, steps: int) -> Schedule:
 
 
 def first_schedules(
-    layout: Layout, drift: Drift, config: SearchConfig, cost: Cost, known: Mapping[str, Schedule] | None = None
+    layout: Layout,
+    drift: Drift,
+    config: SearchConfig,
+    cost: Cost,
+    known: Mapping[str, Schedule] | None = None,
+    forecasts: Forecasts | None = None,
 ) -> dict[str, Schedule]:
     """Named seeds, distinct by effect: the uncached run, known schedules, and as configured the rest.
+
+    With forecasts, whole steps are skipped rather than reused slot by slot, and slots are forecast; a few seeds reuse.
 
     Those that cost much less than the shortest uncached run are left out. Where next to none are left, the cheapest
     schedule there is joins them. Known schedules come first: they are the best that is known.
@@ -71,16 +80,20 @@ def first_schedules(
             for name, schedule in default_heuristics(layout, steps).items()
             if config.heuristics == "all" or name in _FORA
         }
-    if config.step_seeds:
+    reusing_steps, reusing_slots = config.step_seeds, config.drift_seeds
+    if forecasts is not None:
+        named |= _forecasting(forecasts, layout, config, cost)
+        reusing_steps, reusing_slots = -(-reusing_steps // 4), 0
+    if reusing_steps:
         # Where all slots go together, what the whole transformer gives is all that matters. The sampler's response, a
         # help where slots go their own ways, led to worse steps here.
         error = drift.distance.mean(axis=0) if drift.output is None else drift.output
         chosen = step_paths(error.astype(np.float64))
-        for count in _spread_counts(steps, config.step_seeds):
+        for count in _spread_counts(steps, reusing_steps):
             compute = np.repeat(chosen[count - 1][:, None], len(layout), axis=1)
             named[f"drift-steps-{count}"] = Schedule(layout, compute)
-    if config.drift_seeds:
-        bits = mixed_drift_seeds(reuse_errors(drift, config), cost.prices, layout.component_index, config.drift_seeds)
+    if reusing_slots:
+        bits = mixed_drift_seeds(reuse_errors(drift, config), cost.prices, layout.component_index, reusing_slots)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
     least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
     distinct: dict[Schedule, str] = {}
@@ -90,3 +103,18 @@ def first_schedules(
     if len(distinct) < _FEWEST:
         distinct.setdefault(all_reuse(layout, steps), ALL_REUSE)
     return {name: schedule for schedule, name in distinct.items()}
+
+
+def _forecasting(forecasts: Forecasts, layout: Layout, config: SearchConfig, cost: Cost) -> dict[str, Schedule]:
+    """As many that skip steps as are configured to compute whole ones, and the others by component and by slot."""
+    seeds = ForecastSeeds(forecasts, layout)
+    named: dict[str, Schedule] = {}
+    if config.step_seeds:
+        by_count = seeds.skipping()
+        for count in _spread_counts(forecasts.steps, config.step_seeds):
+            named[f"skip-{forecasts.steps - count}"] = by_count[count - 1]
+    by_component = -(-config.drift_seeds // 2)
+    for groups, wanted in ((layout.component_index, by_component), (None, config.drift_seeds - by_component)):
+        for schedule in seeds.using(cost.prices, wanted + 1, groups)[:wanted] if wanted else ():
+            named[f"forecast-{len([name for name in named if name.startswith('forecast')]) + 1}"] = schedule
+    return named

@@ -11,21 +11,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.errors import EcadError, FileError, ScheduleError, StorageError, StudyError
+from ecad_automl.errors import FileError, ScheduleError, StorageError, StudyError
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home
 from ecad_automl.hub import schedule_paths
+from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.ecad_format import read_ecad
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Bits, Schedule
+from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import from_document
 from ecad_automl.schedules.transfer import move_schedule
 from storage import EvaluationRecord, Store, may_exist, redacted, split_study
 from studies.cost import Cost, study_front
 from studies.quality import worst_of_interest
 from studies.seeds import UNCACHED
-from surrogate import LogDrop, Prior
+from surrogate import LogDrop
 
 _SQLITE = b"SQLite format 3\0"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
@@ -61,14 +63,19 @@ class Source:
     def moved(self, layout: Layout, steps: int) -> Source:
         """The same, with schedules for another model and step count, moved by ``move_schedule``.
 
+        What they forecast has made-up weights: a study takes those of its own drift.
+
         Raises:
             ScheduleError: a schedule has no component that the layout has.
         """
+        slots = tuple(slot.name for slot in layout.slots)
+        still = Drift(slots, np.zeros((len(slots), steps, steps)), np.ones((len(slots), steps)))  # type: ignore[arg-type]
+        weights = Forecasts(still, layout.component_index)
         try:
             return replace(
                 self,
-                seeds=tuple((name, move_schedule(schedule, layout, steps)) for name, schedule in self.seeds),
-                evaluated=tuple(move_schedule(schedule, layout, steps) for schedule in self.evaluated),
+                seeds=tuple((name, move_schedule(schedule, layout, steps, weights)) for name, schedule in self.seeds),
+                evaluated=tuple(move_schedule(schedule, layout, steps, weights) for schedule in self.evaluated),
             )
         except ScheduleError as error:
             raise ScheduleError(f"The search cannot start from {self.name!r}: {error}") from error
@@ -138,16 +145,10 @@ def _study(location: str) -> Source:
         identity = store.identity(name) or {}
         records = [record for record in store.evaluations(name, scores=False) if record.complete]
         baselines = store.baselines(name)
+        genomes = store.genomes(name)
     if not records or UNCACHED not in baselines:
         raise StudyError(f"The study {name!r} in {place} has no evaluated schedule yet to start from.")
-    try:
-        layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
-        schedules = {record.genome: Schedule.from_genome(layout, steps, record.genome) for record in records}
-    except (KeyError, TypeError, ValueError, EcadError) as error:
-        raise StorageError(
-            f"The study {name!r} in {place} does not say which slots and steps its schedules have "
-            f"({type(error).__name__}: {error}); it cannot be started from."
-        ) from error
+    schedules = {record.genome: genomes.schedule(record.genome) for record in records}
     rewards = np.array([record.reward for record in records])
     uncached = baselines[UNCACHED].reward
     return Source(
@@ -183,12 +184,14 @@ class WarmStart:
     Args:
         sources: names of what it was made from.
         seeds: schedules by origin; the first few of them are spread over the cost like all.
-        prior: evaluations of other studies, or None.
+        evaluated: schedules that other studies have evaluated.
+        log_drop: what they have found of each, see :class:`~surrogate.Prior`.
     """
 
     sources: tuple[str, ...] = ()
     seeds: Mapping[str, Schedule] = field(default_factory=dict)
-    prior: Prior | None = None
+    evaluated: Sequence[Schedule] = ()
+    log_drop: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def from_sources(cls, sources: Sequence[Source], cost: Cost, limit: int) -> WarmStart:
@@ -201,24 +204,34 @@ class WarmStart:
                     seeds.setdefault(schedule, name)
         chosen = _spread(list(seeds), cost, limit)
         named = _named((seeds[schedule], schedule) for schedule in chosen)
-        return cls(tuple(source.name for source in sources), named, _prior(sources))
+        return cls(tuple(source.name for source in sources), named, *_evaluated(sources))
 
     def save(self, store: Store, study: str) -> None:
         """Keep it in a study, which then needs the sources no more."""
         arrays: dict[str, NDArray[np.generic]] = {
             "sources": np.array(self.sources, dtype=np.str_),
             "origins": np.array(list(self.seeds), dtype=np.str_),
-            "seeds": _packed(schedule.effective for schedule in self.seeds.values()),
+            "genomes": np.array([schedule.to_genome() for schedule in self.seeds.values()], dtype=np.str_),
         }
-        if self.prior is not None:
-            arrays |= {"compute": _packed(self.prior.compute), "log_drop": self.prior.log_drop}
+        if self.evaluated:
+            genomes = [schedule.to_genome() for schedule in self.evaluated]
+            arrays |= {"evaluated": np.array(genomes, dtype=np.str_), "log_drop": self.log_drop}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         store.save_calibration(study, _STORED, buffer.getvalue())
 
     @classmethod
-    def load(cls, store: Store, study: str, layout: Layout, steps: int) -> WarmStart:
+    def load(
+        cls, store: Store, study: str, layout: Layout, steps: int, forecasts: Forecasts | None = None
+    ) -> WarmStart:
         """What a study was started from, if anything.
+
+        Args:
+            store: the open file.
+            study: its name.
+            layout: the slots.
+            steps: of a run.
+            forecasts: of the study; None reuses where sources have forecast.
 
         Raises:
             StorageError: what is stored is damaged.
@@ -226,16 +239,22 @@ class WarmStart:
         data = store.calibration(study, _STORED)
         if data is None:
             return cls()
+
+        def read(genome: str) -> Schedule:
+            if forecasts is not None:
+                return Schedule.from_genome(layout, steps, genome, forecasts)
+            return Schedule.from_genome(layout, steps, genome.partition("/")[0])
+
         try:
             archive = read_arrays(data)
             sources, origins = (tuple(map(str, archive[name])) for name in ("sources", "origins"))
-            seeds = _unpacked(archive["seeds"], len(origins), steps, layout)
-            named = {name: Schedule(layout, bits) for name, bits in zip(origins, seeds, strict=True)}
-            if "log_drop" not in archive:
-                return cls(sources, named)
-            log_drop = archive["log_drop"]
-            compute = _unpacked(archive["compute"], len(log_drop), steps, layout)
-            return cls(sources, named, Prior(compute, log_drop))
+            if "genomes" not in archive:  # of a version that knew no forecasts
+                archive["genomes"] = _unpacked(archive["seeds"], len(origins), steps, layout)
+                if "compute" in archive:
+                    archive["evaluated"] = _unpacked(archive["compute"], len(archive["log_drop"]), steps, layout)
+            seeds = {name: read(str(genome)) for name, genome in zip(origins, archive["genomes"], strict=True)}
+            evaluated = [read(str(genome)) for genome in archive.get("evaluated", ())]
+            return cls(sources, seeds, evaluated, archive.get("log_drop", np.empty(0)))
         # Arrays of other kinds than these fail in many ways.
         except Exception as error:
             raise StorageError(
@@ -291,26 +310,20 @@ def _spread(schedules: list[Schedule], cost: Cost, limit: int) -> list[Schedule]
     return [schedules[cheapest_first[rank]] for rank in ranks]
 
 
-def _prior(sources: Sequence[Source]) -> Prior | None:
-    compute: list[Bits] = []
+def _evaluated(sources: Sequence[Source]) -> tuple[list[Schedule], NDArray[np.float64]]:
+    schedules: list[Schedule] = []
     log_drops: list[float] = []
     for source in sources:
         if source.evaluated:
             # Studies differ in what a reward means, but not in that it falls from the uncached run to the worst one.
             scale = LogDrop(source.uncached, max(source.uncached - source.worst, 0.0))
-            compute += [schedule.effective for schedule in source.evaluated]
+            schedules += source.evaluated
             log_drops += scale.of(source.rewards).tolist()
-    if not compute:
-        return None
-    kept = np.unique(np.linspace(0, len(compute) - 1, min(_MOST, len(compute))).astype(int))
-    return Prior(np.stack([compute[index] for index in kept]), np.array(log_drops)[kept])
+    kept = np.unique(np.linspace(0, len(schedules) - 1, min(_MOST, len(schedules))).astype(int))
+    return [schedules[index] for index in kept], np.array(log_drops)[kept]
 
 
-def _packed(schedules: Iterable[Bits]) -> NDArray[np.uint8]:
-    return np.packbits(np.array(list(schedules), dtype=np.bool_))
-
-
-def _unpacked(packed: NDArray[np.uint8], count: int, steps: int, layout: Layout) -> Bits:
-    """``(count, steps, slots)``."""
-    bits = np.unpackbits(packed, count=count * steps * len(layout)).astype(np.bool_)
-    return bits.reshape(count, steps, len(layout))
+def _unpacked(packed: NDArray[np.uint8], count: int, steps: int, layout: Layout) -> NDArray[np.str_]:
+    """``(count,)`` genomes of bits that are packed without a gap."""
+    bits = np.unpackbits(packed, count=count * steps * len(layout)).reshape(count, -1)
+    return np.array([np.packbits(row).tobytes().hex() for row in bits], dtype=np.str_)

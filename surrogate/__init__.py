@@ -9,8 +9,8 @@ from surrogate._accuracy import (
 )
 from surrogate._anchors import Anchors, find_anchors
 from surrogate._bits import bit_features, segments
-from surrogate._forecast import Forecast, LogDrop, LossScale
 from surrogate._model import FEWEST_SAMPLES, Surrogate, TableSurrogate
+from surrogate._prediction import LogDrop, LossScale, Prediction
 from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate._uncertainty import interval_stretch
 from surrogate.features import FeatureContext, features_and_drift, group_drift
@@ -39,10 +39,10 @@ __all__ = [
     "Anchors",
     "DriftTrend",
     "FeatureContext",
-    "Forecast",
     "GrowingFront",
     "LogDrop",
     "LossScale",
+    "Prediction",
     "Prior",
     "Reference",
     "Staircase",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from surrogate._forecast import LogDrop
+from surrogate._prediction import LogDrop
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.intp]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
-from surrogate._forecast import Forecast, LogDrop
+from ecad_automl.schedules.genes import actions_of
+from surrogate._prediction import LogDrop, Prediction
 from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.ensemble import Ensemble
 from surrogate.features import Bits, FeatureContext, features_and_drift
@@ -45,11 +46,12 @@ class Surrogate:
         self._scale = LogDrop(0.0, 0.0)
         self._ensemble: Ensemble | None = None
 
-    def fit(self, compute: Bits, rewards: ArrayLike, weights: ArrayLike | None = None) -> Surrogate:
+    def fit(self, genes: Bits, rewards: ArrayLike, weights: ArrayLike | None = None) -> Surrogate:
         """Learn from evaluated schedules.
 
         Args:
-            compute: ``(n, steps, slots)`` effective bits; the one that computes most stands for the uncached run.
+            genes: ``(n, steps, columns)``, see :func:`~surrogate.features.features_and_drift`; the one that computes
+                most stands for the uncached run.
             rewards: ``(n,)`` finite.
             weights: ``(n,)``, from above 0 to 1: how much each of them counts, such as the share of images that its
                 reward is the mean of; 1 for all if None.
@@ -61,12 +63,13 @@ class Surrogate:
             StudyError: there are fewer than ``FEWEST_SAMPLES``, lengths differ, rewards are not finite, or a weight is
                 out of range.
         """
-        y = _checked(compute, rewards)
+        y = _checked(genes, rewards)
         weight = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
         if weight.shape != y.shape or not ((weight > 0) & (weight <= 1)).all():
             raise StudyError(f"The surrogate got weights {weight}; it needs {len(y)}, each above 0 and at most 1.")
-        x, drift = features_and_drift(compute, self._context)
-        uncached = float(y[compute.sum(axis=(1, 2)).argmax()])
+        x, drift = features_and_drift(genes, self._context)
+        computed = actions_of(genes, len(self._context.slot_macs)).compute
+        uncached = float(y[computed.sum(axis=(1, 2)).argmax()])
         self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0) if self._unit is None else self._unit)
         target = self._scale.of(y)
         # The trends of the folds are close to that of all, so they are found from there in a few iterations.
@@ -78,17 +81,17 @@ class Surrogate:
         self._ensemble = Ensemble(x, drift, target, weight, self._seed, fit_trend)
         return self
 
-    def predict(self, compute: Bits) -> Forecast:
+    def predict(self, genes: Bits) -> Prediction:
         """Rewards to expect.
 
         Args:
-            compute: ``(n, steps, slots)`` effective bits.
+            genes: ``(n, steps, columns)``.
 
         Raises:
             StudyError: nothing was fitted yet.
         """
         ensemble = _fitted(self._ensemble)
-        return Forecast(*ensemble.predict(*features_and_drift(compute, self._context)), self._scale)
+        return Prediction(*ensemble.predict(*features_and_drift(genes, self._context)), self._scale)
 
 
 class TableSurrogate:
@@ -137,7 +140,7 @@ class TableSurrogate:
         self._ensemble = Ensemble(features, features, target, np.ones(len(target)), self._seed, fit_trend, np.asarray)
         return self
 
-    def predict(self, x: ArrayLike) -> Forecast:
+    def predict(self, x: ArrayLike) -> Prediction:
         """Values to expect.
 
         Args:
@@ -148,7 +151,7 @@ class TableSurrogate:
         """
         features = np.asarray(x, dtype=np.float64)
         mean, std = _fitted(self._ensemble).predict(features, features)
-        return Forecast.of_rewards(self._mean + self._unit * mean, self._unit * std)
+        return Prediction.of_rewards(self._mean + self._unit * mean, self._unit * std)
 
 
 def _checked(samples: NDArray[Any], values: ArrayLike) -> Floats:

@@ -133,21 +133,22 @@ class Prior:
     but rewards of two studies do not fall to the same depths, and predictions would miss by more.
 
     Args:
-        compute: ``(n, steps, slots)`` effective bits, moved to the layout and step count of the new study.
+        genes: ``(n, steps, columns)``, see :func:`~surrogate.features.features_and_drift`, moved to the layout and step
+            count of the new study.
         log_drop: ``(n,)``, each on the scale of its own study, see :class:`~surrogate.LogDrop`.
 
     Raises:
         StudyError: lengths differ, or values are not finite.
     """
 
-    compute: Bits
+    genes: Bits
     log_drop: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        if self.compute.ndim != 3 or self.log_drop.shape != self.compute.shape[:1]:
+        if self.genes.ndim != 3 or self.log_drop.shape != self.genes.shape[:1]:
             raise StudyError(
-                f"A prior has schedules of the shape {self.compute.shape} and log drops of {self.log_drop.shape}; "
-                "(n, steps, slots) and (n,) are needed."
+                f"A prior has schedules of the shape {self.genes.shape} and log drops of {self.log_drop.shape}; "
+                "(n, steps, columns) and (n,) are needed."
             )
         if not np.isfinite(self.log_drop).all():
             raise StudyError("A prior has log drops that are not finite; leave failed evaluations out.")
@@ -158,4 +159,4 @@ class Prior:
         Raises:
             ScheduleError: the schedules do not fit the context.
         """
-        return fit_drift_trend(group_drift(self.compute, context), self.log_drop) if len(self.compute) else None
+        return fit_drift_trend(group_drift(self.genes, context), self.log_drop) if len(self.genes) else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.genes import actions_of, gene_columns
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -34,6 +35,8 @@ class FeatureContext:
         slot_macs: ``(slots,)`` MACs of one computation of each slot.
         drift: ``(slots, steps, steps)``: ``drift[s, m, n]`` is the relative mean squared distance of the output of slot
             ``s`` at step ``n`` from the one at step ``m``, weighted by what it does.
+        errors: what takes the place of the drift where schedules forecast outputs and skip steps, see
+            :meth:`~ecad_automl.schedules.forecast.Forecasts.expected_errors`; None where none do.
 
     Raises:
         ScheduleError: the arrays do not belong together.
@@ -43,6 +46,7 @@ class FeatureContext:
     component_index: Integers
     slot_macs: NDArray[np.int64]
     drift: Floats
+    errors: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         slots = len(self.block_index)
@@ -53,6 +57,10 @@ class FeatureContext:
             )
         if self.drift.shape != (slots, self.steps, self.steps):
             raise ScheduleError(f"The drift has the shape {self.drift.shape}; ({slots}, steps, steps) is needed.")
+        if self.errors is not None and self.errors.shape[1:] != (slots + 1, *[self.steps] * 3):
+            raise ScheduleError(
+                f"The errors have the shape {self.errors.shape}; (levels, {slots + 1}, steps, steps, steps) is needed."
+            )
 
     @property
     def steps(self) -> int:
@@ -110,74 +118,130 @@ def _members(*labels: Integers) -> Floats:
     return members
 
 
-def features_and_drift(compute: Bits, context: FeatureContext) -> tuple[Floats, Floats]:
-    """Aggregates of schedules, 88 for PixArt at 20 steps, and what :func:`group_drift` gives.
+def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Floats]:
+    """Aggregates of schedules, 88 for PixArt at 20 steps without skips, and what :func:`group_drift` gives.
 
     Args:
-        compute: ``(n, steps, slots)`` effective bits; the first row of each schedule counts as all True.
+        genes: ``(n, steps, columns)``: effective bits, or genes as :func:`~ecad_automl.schedules.genes.genes_of` gives
+            them; the first row of each schedule counts as all computed.
         context: what is known of the transformer.
 
     Returns:
         Of ``(n, features)``:
 
-        - drift of the outputs in use from the fresh ones, summed over bands of steps, components, bands of depth,
-          components by band of steps, single steps (bands of them in long runs), and components by band of depth;
+        - errors of the outputs in use, which are their drift from the fresh ones where they are not forecast, summed
+          over bands of steps, components, bands of depth, components by band of steps, single steps (bands of them in
+          long runs), and components by band of depth;
         - share of computes of each component in each third of the run;
-        - the share of MACs, the longest reuse, the share of fully reused steps, and the highest drift of a step.
+        - the share of MACs, the longest reuse, the share of fully reused steps, and the highest error of a step;
+        - where steps may be skipped, the errors of the outputs that are used for them, by single steps (or bands) and
+          in all, the highest of a step, and the share of skipped steps in each third of the run.
 
     Raises:
-        ScheduleError: the bits do not fit the context.
+        ScheduleError: the genes do not fit the context.
     """
-    compute, stale, drift = _in_use(compute, context)
-    computed = compute.astype(np.float64)
-    drift_parts, compute_parts = context.parts
+    uses = _uses(genes, context)
+    computed = uses.compute.astype(np.float64)
+    error_parts, compute_parts = context.parts
     whole_run = [
         (computed @ context.mac_shares).mean(axis=1),
-        stale.max(axis=(1, 2)),
-        (computed.sum(axis=2) == 0).mean(axis=1),
-        drift.sum(axis=2).max(axis=1),
+        uses.stale.max(axis=(1, 2)),
+        ((computed.sum(axis=2) == 0) & ~uses.skip).mean(axis=1),
+        uses.error.sum(axis=2).max(axis=1),
     ]
     columns = [
-        drift.reshape(len(compute), -1) @ drift_parts,
-        computed.reshape(len(compute), -1) @ (compute_parts / compute_parts.sum(axis=0)),
+        uses.error.reshape(len(computed), -1) @ error_parts,
+        computed.reshape(len(computed), -1) @ (compute_parts / compute_parts.sum(axis=0)),
         np.stack(whole_run, axis=1),
     ]
-    return np.concatenate(columns, axis=1), _grouped(drift, context)
+    if context.errors is not None:
+        fine, thirds = (_bands(context.steps, bands) for bands in (FINE_STEP_BANDS, THIRDS))
+        of_skips = np.stack([uses.skip_error.sum(axis=1), uses.skip_error.max(axis=1)], axis=1)
+        columns += [uses.skip_error @ fine, of_skips, uses.skip @ (thirds / thirds.sum(axis=0))]
+    return np.concatenate(columns, axis=1), _grouped(uses, context)
 
 
-def group_drift(compute: Bits, context: FeatureContext) -> Floats:
+def group_drift(genes: Bits, context: FeatureContext) -> Floats:
     """How far the outputs in use are from fresh ones.
 
     Args:
-        compute: ``(n, steps, slots)`` effective bits; the first row of each schedule counts as all True.
+        genes: see :func:`features_and_drift`.
         context: what is known of the transformer.
 
     Returns:
-        ``(n, steps, groups)``: drift, summed over the slots of each of ``context.groups``.
+        ``(n, steps, groups)``: errors, summed over the slots of each of ``context.groups``; where steps may be skipped,
+        that of the transformer's output is one group more.
 
     Raises:
-        ScheduleError: the bits do not fit the context.
+        ScheduleError: the genes do not fit the context.
     """
-    return _grouped(_in_use(compute, context)[2], context)
+    return _grouped(_uses(genes, context), context)
 
 
-def _grouped(drift: Floats, context: FeatureContext) -> Floats:
-    sums: Floats = drift @ np.eye(int(context.groups.max()) + 1)[context.groups]
-    return sums
+def _bands(steps: int, bands: int) -> Floats:
+    """``(steps, bands)`` members."""
+    return _members((np.arange(steps) * min(bands, steps) // steps)[:, None])
 
 
-def _in_use(compute: Bits, context: FeatureContext) -> tuple[Bits, Integers, Floats]:
-    """Bits with a computed first step, and of the outputs in use the age in steps and the drift."""
-    _, steps, slots = compute.shape
-    if (steps, slots) != (context.steps, len(context.block_index)):
+def _grouped(uses: _Uses, context: FeatureContext) -> Floats:
+    sums: Floats = uses.error @ np.eye(int(context.groups.max()) + 1)[context.groups]
+    return sums if context.errors is None else np.concatenate([sums, uses.skip_error[:, :, None]], axis=2)
+
+
+class _Uses(NamedTuple):
+    """What ``n`` schedules compute, skip and use.
+
+    Args:
+        compute: ``(n, steps, slots)`` bool.
+        skip: ``(n, steps)`` bool.
+        stale: ``(n, steps, slots)``: age in steps of what is used; 0 in skipped steps.
+        error: ``(n, steps, slots)``: of what is used of each slot.
+        skip_error: ``(n, steps)``: of the transformer's output where it is used, on the scale of the sum over slots.
+    """
+
+    compute: Bits
+    skip: Bits
+    stale: Integers
+    error: Floats
+    skip_error: Floats
+
+
+def _uses(genes: Bits, context: FeatureContext) -> _Uses:
+    slots, steps = len(context.block_index), context.steps
+    wide = gene_columns(slots, int(context.component_index.max()) + 1)
+    if genes.shape[1] != steps or genes.shape[2] not in ((slots,) if context.errors is None else (slots, wide)):
         raise ScheduleError(
-            f"The schedules have {steps} steps and {slots} slots, but the features are for {context.steps} and "
-            f"{len(context.block_index)}."
+            f"The schedules have {genes.shape[1]} steps and {genes.shape[2]} columns, but the features are for {steps} "
+            f"and {slots}{'' if context.errors is None else f' or {wide}'}."
         )
+    compute, skip, damping = actions_of(genes, slots)
     compute = compute.copy()
     compute[:, 0] = True
     step = np.arange(steps, dtype=np.int32)[:, None]
-    stale = step - np.maximum.accumulate(compute * step, axis=1)
+    last = np.maximum.accumulate(compute * step, axis=1)
+    stale = step - last
     # Flat indices, since fancy indexing by three arrays takes several times as long.
-    drift: Floats = context.drift.ravel().take((np.arange(slots) * steps + step) * steps + step - stale)
-    return compute, stale, drift
+    error: Floats = context.drift.ravel().take((np.arange(slots) * steps + step) * steps + last)
+    skip_error = np.zeros(skip.shape)
+    if context.errors is not None and genes.shape[2] == wide:
+        stale = np.where(skip[:, :, None], 0, stale)
+        error = np.where(skip[:, :, None], 0.0, error)
+        used = ~compute & ~skip[:, :, None]
+        levels = damping[:, :, context.component_index]
+        error = np.where(used & (levels > 0), _forecast_error(compute, last, levels, context.errors[:, :-1]), error)
+        run = np.maximum.accumulate(~skip * step[:, 0], axis=1)[:, :, None]
+        of_output = _forecast_error(~skip[:, :, None], run, damping[:, :, -1:], context.errors[:, -1:])
+        skip_error = np.where(skip, of_output[:, :, 0], 0.0) * np.sqrt(slots)
+    return _Uses(compute, skip, stale, error, skip_error)
+
+
+def _forecast_error(compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.float32]) -> Floats:
+    """``(n, steps, rows)``: of uses at ``(n, steps, rows)`` levels of damping, as if all were uses."""
+    steps, rows = compute.shape[1:]
+    # The step before the last computed one: the last one as it was when that was computed.
+    earlier = np.concatenate([last[:, :1], last[:, :-1]], axis=1)
+    before = np.take_along_axis(earlier, last, axis=1)
+    step = np.arange(steps, dtype=np.intp)[:, None]
+    flat = (((levels.astype(np.intp) * rows + np.arange(rows)) * steps + step) * steps + last) * steps + before
+    found: Floats = errors.ravel().take(flat).astype(np.float64)
+    return found

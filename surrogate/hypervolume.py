@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from surrogate._forecast import Forecast
+from surrogate._prediction import Prediction
 from surrogate.pareto import non_dominated
 
 Floats = NDArray[np.float64]
@@ -123,7 +123,7 @@ def hypervolume_improvement(reward: ArrayLike, cost: ArrayLike, front: Staircase
     return gain
 
 
-def expected_hypervolume_improvement(forecast: Forecast, cost: ArrayLike | Forecast, front: Staircase) -> Floats:
+def expected_hypervolume_improvement(prediction: Prediction, cost: ArrayLike | Prediction, front: Staircase) -> Floats:
     """Expected area that each candidate, alone, adds to a front; exact, for a known cost and for an uncertain one.
 
     The improvement by a candidate of reward ``R`` and cost ``C`` is the integral of ``max(0, R - front(x))`` over the
@@ -133,28 +133,28 @@ def expected_hypervolume_improvement(forecast: Forecast, cost: ArrayLike | Forec
     improvement over the level).
 
     Args:
-        forecast: of the rewards of ``n`` candidates.
-        cost: ``(n,)`` exact costs, or a forecast of them.
+        prediction: of the rewards of ``n`` candidates.
+        cost: ``(n,)`` exact costs, or a prediction of them.
         front: what is known already.
 
     Returns:
         ``(n,)``, not negative.
     """
-    widths = _expected_widths(cost, front) if isinstance(cost, Forecast) else front.widths(cost)
-    improvement: Floats = (widths * forecast.improvement(front.levels)).sum(axis=1)
+    widths = _expected_widths(cost, front) if isinstance(cost, Prediction) else front.widths(cost)
+    improvement: Floats = (widths * prediction.improvement(front.levels)).sum(axis=1)
     return improvement
 
 
-def _expected_widths(cost: Forecast, front: Staircase) -> Floats:
+def _expected_widths(cost: Prediction, front: Staircase) -> Floats:
     """``(n, k + 1)``: of the step from ``a`` to ``b``, that is ``E max(0, b - C) - E max(0, a - C)``."""
     # A cost below an edge is a negated cost above the negated edge.
-    below = Forecast.of_rewards(-cost.reward, cost.std).improvement(-front.edges[1:])
+    below = Prediction.of_rewards(-cost.reward, cost.std).improvement(-front.edges[1:])
     return np.maximum(np.diff(below, axis=1, prepend=0.0), 0.0)
 
 
 def choose_batch(
-    forecast: Forecast,
-    cost: ArrayLike | Forecast,
+    prediction: Prediction,
+    cost: ArrayLike | Prediction,
     front_reward: ArrayLike,
     front_cost: ArrayLike,
     reference: Reference,
@@ -169,8 +169,8 @@ def choose_batch(
     improve the front, those that come closest to it follow.
 
     Args:
-        forecast: of ``n`` candidates.
-        cost: ``(n,)`` exact costs, or a forecast of them.
+        prediction: of ``n`` candidates.
+        cost: ``(n,)`` exact costs, or a prediction of them.
         front_reward: ``(k,)`` rewards of what is known already, and
         front_cost: ``(k,)`` its costs.
         reference: of the hypervolume.
@@ -181,8 +181,8 @@ def choose_batch(
     Returns:
         ``(min(count, n),)`` indices, best first.
     """
-    means, optimistic = forecast.reward, forecast.optimistic()
-    uncertain = cost if isinstance(cost, Forecast) else None
+    means, optimistic = prediction.reward, prediction.optimistic()
+    uncertain = cost if isinstance(cost, Prediction) else None
     costs = np.asarray(cost, dtype=np.float64) if uncertain is None else uncertain.reward
     cheapest = costs if uncertain is None else costs - uncertain.std
     rewards, known = list(np.ravel(front_reward)), list(np.ravel(front_cost))
@@ -190,7 +190,9 @@ def choose_batch(
     picks: list[int] = []
     for _ in range(min(count, len(means))):
         front = staircase(rewards, known, reference)
-        merit = expected_hypervolume_improvement(forecast, costs if uncertain is None else uncertain, front) * feasible
+        merit = (
+            expected_hypervolume_improvement(prediction, costs if uncertain is None else uncertain, front) * feasible
+        )
         if merit[free].max() <= 0.0:
             merit = means - front.level_at(costs)
         pick = int(np.argmax(np.where(free, merit, -np.inf)))

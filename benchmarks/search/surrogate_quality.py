@@ -19,7 +19,7 @@ from benchmarks.kept import KEPT, kept_runs
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import WORK
 from benchmarks.search.yardstick import Yardstick
-from surrogate import Forecast, LogDrop, banded_rank_correlation, interval_coverage
+from surrogate import LogDrop, Prediction, banded_rank_correlation, interval_coverage
 
 #: Generations that are taken together.
 SPANS = ((1, 4), (5, 9), (10, 10_000))
@@ -74,12 +74,12 @@ def main(landscape: str = "shapes", work: Path = WORK, results: Path = KEPT.pare
 def _figures(found: NDArray[np.float64], scale: LogDrop) -> dict[str, float]:
     """From ``(n, 4)``: predicted rewards, their standard deviations, rewards and costs."""
     predicted, std, reward, cost = found.T
-    forecast = Forecast.of_rewards(predicted, std, scale)
+    prediction = Prediction.of_rewards(predicted, std, scale)
     return {
         "n": len(found),
         "kendall": round(_banded_kendall(predicted, reward, cost), 3),
         "spearman": round(banded_rank_correlation(predicted, reward, cost, BANDS), 3),
-        "coverage": round(interval_coverage(forecast.loss, forecast.loss_std, scale.of(reward)), 3),
+        "coverage": round(interval_coverage(prediction.loss, prediction.loss_std, scale.of(reward)), 3),
     }
 
 

@@ -198,7 +198,7 @@ class SimulatedWorkers:
 
     def _outcome(self, task: Task) -> tuple[Outcome, float]:
         problem, latency = self._problem, self._latency
-        schedule = Schedule.from_genome(problem.layout, problem.steps, task.genome)
+        schedule = task.schedule
         share = len(task.images) / problem.images * (0.1 + 1.8 * schedule.mac_fraction)
         seconds = latency.mean * share * float(self._rng.choice(latency.ratios))
         if self._rng.random() < latency.stragglers:

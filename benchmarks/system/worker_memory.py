@@ -102,7 +102,7 @@ def _size(model: Path) -> int:
 def _measured(model: Path, executor: Any, workers: int, dtype: str) -> dict[str, float]:
     """Bytes of all workers together once each has evaluated: mapped from weights, proportional, private."""
     loaded = load_model(str(model), dtype=dtype, device="cpu").with_settings(steps=STEPS)
-    genome = Schedule.all_compute(model_layout(loaded), STEPS).to_genome()
+    schedule = Schedule.all_compute(model_layout(loaded), STEPS)
     setup = WorkerSetup(str(model), ["a square", "a circle"], [0], "fidelity", [], loaded.settings, 1, dtype=dtype)
     del loaded  # the search itself keeps it, and shares it as a worker does
     before = {process.pid for process in psutil.Process().children(recursive=True)}
@@ -110,7 +110,7 @@ def _measured(model: Path, executor: Any, workers: int, dtype: str) -> dict[str,
         done, number = set[str](), 0
         while len(done) < workers:
             for _ in range(workers):
-                fleet.submit(Task(number := number + 1, genome, (0,)))
+                fleet.submit(Task(number := number + 1, schedule, (0,)))
             for _ in range(workers):
                 for outcome in fleet.wait():
                     assert outcome.failure is None, outcome.failure

@@ -98,6 +98,7 @@ def search_job(
         wait=wait,
         backup_every=settings.search.backup_every,
         execution=execution,
+        use=settings.search.use,
         reward_given=named,
     )
     resolved = _resolved(settings, job, given=[name for name, one in (("prompts", prompts), ("model", model)) if one])

@@ -23,7 +23,7 @@ from ecad_automl.errors import PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
 from storage import redacted
-from studies.config import LatencySettings, SearchConfig
+from studies.config import LatencySettings, SearchConfig, Use
 
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
@@ -42,6 +42,7 @@ def search(
     images_per_prompt: int | None = None,
     constraints: Iterable[str | Constraint] = (),
     cost: str | LatencySettings = "gmacs",
+    use: Use | None = None,
     seed: int | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -84,6 +85,8 @@ def search(
         constraints: bounds that schedules must keep, such as ``"fidelity>=-0.05"``.
         cost: what to minimize: "gmacs", or "latency" as timed on this machine, for which
             :class:`~studies.config.LatencySettings` may say how.
+        use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped, or
+            "reuse", ECAD's own schedules alone; by default "forecast", or what the study began with.
         seed: of the search; by default that of the config, or 0.
         steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
         guidance_scale: guidance.
@@ -117,6 +120,7 @@ def search(
         "evaluations": evaluations,
         "images_per_prompt": images_per_prompt,
         "constraint": list(map(str, [constraints] if isinstance(constraints, str) else constraints)),
+        "use": use,
         "seed": seed,
         "steps": steps,
         "guidance_scale": guidance_scale,

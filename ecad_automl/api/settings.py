@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from ecad_automl.errors import OptionError
 from ecad_automl.execution.settings import Execution, ExecutorName
-from studies.config import Heuristics, LatencySettings, SearchConfig
+from studies.config import Heuristics, LatencySettings, SearchConfig, Use
 
 #: Of what a study keeps.
 SCHEMA = "ecad-automl/search/2"
@@ -138,6 +138,13 @@ class SearchTable(_Table):
     heuristics: Annotated[
         Heuristics, _says("Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.")
     ] = SearchConfig.heuristics
+    use: Annotated[
+        Use | None,
+        _says(
+            "What may stand in for computing: forecast (of outputs, and skipped steps) or reuse alone, as in ECAD; by "
+            "default forecast, or what the study began with."
+        ),
+    ] = None
     race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (
         SearchConfig.race
     )

@@ -11,9 +11,8 @@ from ecad_automl.api.confirmed import confirmed_front, confirmed_runs
 from ecad_automl.errors import StudyError
 from ecad_automl.judging.statistics import half_width
 from ecad_automl.models.generation import GenerationSettings
+from ecad_automl.schedules.genes import Genomes
 from ecad_automl.schedules.heuristics import is_published
-from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import GenerationView, StudyView
 from storage import BaselineRecord, EvaluationRecord, Store, redacted
@@ -49,6 +48,7 @@ def read_study(storage: str | Path, name: str | None, sample: str | None = None)
             redacted(storage),
             name,
             identity,
+            store.genomes(name),
             evaluations,
             baselines,
             tuple(
@@ -82,13 +82,14 @@ def _view(
     storage: str,
     name: str,
     identity: dict[str, Any],
+    genomes: Genomes,
     evaluations: list[EvaluationRecord],
     baselines: dict[str, BaselineRecord],
     generations: tuple[GenerationView, ...],
     confirmation: Confirmation | None,
     trials: Mapping[int, Mapping[str, Any]],
 ) -> StudyView:
-    layout, cost = Layout.from_dict(identity["layout"]), study_cost(identity)
+    cost = study_cost(identity)
     full, steps, timed = baselines[_UNCACHED], int(identity["generation"]["steps"]), "cost" in identity
     on_front = {record.genome for record in study_front(evaluations, identity)}
     prompts = len(identity["prompts"])
@@ -129,7 +130,7 @@ def _view(
     def unseen(key: str, origin: str, value: float) -> RunView:
         """A run that only unseen prompts know: of fewer steps, or a schedule that the search did not evaluate."""
         # MACs and times of whole steps are in the same proportion.
-        schedule = None if key.endswith(" steps") else Schedule.from_genome(layout, steps, key)
+        schedule = None if key.endswith(" steps") else genomes.schedule(key)
         gmacs = value * full.gmacs / cost(full) if schedule is None else schedule.gmacs
         return RunView(
             kind=Kind.STEPS if schedule is None else Kind.HEURISTIC if is_published(origin) else Kind.EVALUATED,
@@ -172,7 +173,7 @@ def _view(
         name=name,
         storage=storage,
         identity=identity,
-        layout=layout,
+        genomes=genomes,
         call=GenerationSettings(**identity["generation"]).call_arguments(),
         cost_name="latency" if timed else "MACs",
         cost_unit="ms per image in the transformer" if timed else "GMACs per image",

@@ -26,6 +26,7 @@ from ecad_automl.cli.front import front
 from ecad_automl.cli.generate import generate
 from ecad_automl.cli.output import drop_output, leave_quietly
 from ecad_automl.cli.plot import plot
+from ecad_automl.cli.quick import quick
 from ecad_automl.cli.report import report
 from ecad_automl.cli.search import search
 from ecad_automl.cli.verbosity import Quiet, Verbose, set_verbosity, with_verbosity
@@ -74,6 +75,7 @@ def _options(
 #: What the list of commands says of each, in a line that is not cut.
 _COMMANDS: dict[Callable[..., None], str] = {
     search: "Search for the best schedules at every cost.",
+    quick: "Write a front of schedules after one uncached run.",
     front: "List the best schedules and what to compare with.",
     confirm: "Score the front on prompts that were not searched.",
     export: "Write schedules as files, or send them to the hub.",

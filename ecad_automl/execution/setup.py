@@ -56,7 +56,7 @@ class WorkerSetup:
 
         from ecad_automl.allocator import keep_freed_memory
         from ecad_automl.judging.evaluation import Evaluator
-        from ecad_automl.models import load_model, model_layout
+        from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward, maximized
 
         keep_freed_memory()
@@ -79,7 +79,7 @@ class WorkerSetup:
             batch_size=self.batch_size,
             metrics={metric: load_reward(metric, device=self.device) for metric in self.metrics},
         )
-        return Worker(evaluator, model_layout(model), self.generation.steps, name)
+        return Worker(evaluator, name)
 
 
 def _be_quiet() -> None:

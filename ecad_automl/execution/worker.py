@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EcadError
-from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -25,10 +24,8 @@ Floats = NDArray[np.float64]
 class Worker:
     """Turns what goes wrong in a task into an outcome: one bad candidate ends no search. Outcomes hold its name."""
 
-    def __init__(self, scorer: Evaluator, layout: Layout, steps: int, name: str = "") -> None:
+    def __init__(self, scorer: Evaluator, name: str = "") -> None:
         self._scorer = scorer
-        self._layout = layout
-        self._steps = steps
         self._name = name
 
     def run(self, task: Task) -> Outcome:
@@ -37,7 +34,7 @@ class Worker:
         scores: dict[str, Floats] = {}
         failure = None
         try:
-            scores = self._scorer.scores(Schedule.from_genome(self._layout, self._steps, task.genome), task.images)
+            scores = self._scorer.scores(task.schedule, task.images)
         except EcadError as error:
             failure = Failure(str(error), final=True)
         except Exception as error:  # noqa: BLE001 - whatever a pipeline or a reward raises
@@ -74,12 +71,12 @@ class Task:
 
     Args:
         number: tells tasks of one executor apart.
-        genome: the schedule, see :meth:`~ecad_automl.schedules.schedule.Schedule.to_genome`.
+        schedule: what to run under; it brings the weights of its forecasts along.
         images: numbers of the images to make and score, counted by prompt and then seed from 0, in this order.
     """
 
     number: int
-    genome: str
+    schedule: Schedule
     images: tuple[int, ...]
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ecad_automl.errors import StudyError
+from ecad_automl.schedules.genes import Genomes
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
@@ -74,7 +75,7 @@ class StudyView:
         name: of the study.
         storage: where its database is, for people.
         identity: what its results depend on: model, prompts, seeds, reward and the like, JSON values.
-        layout: the slots of its transformer.
+        genomes: reads what its schedules are known by.
         call: arguments of the pipeline's call that the study's images were made with.
         cost_name: what it minimizes: ``MACs`` or ``latency``.
         cost_unit: its unit, such as ``GMACs per image``.
@@ -90,7 +91,7 @@ class StudyView:
     name: str
     storage: str
     identity: Mapping[str, Any]
-    layout: Layout
+    genomes: Genomes
     call: Mapping[str, Any]
     cost_name: str
     cost_unit: str
@@ -150,9 +151,14 @@ class StudyView:
         return tuple(map(str, self.identity["prompts"]))
 
     @property
+    def layout(self) -> Layout:
+        """The slots of its transformer."""
+        return self.genomes.layout
+
+    @property
     def steps(self) -> int:
         """Denoising steps of its schedules."""
-        return int(self.identity["generation"]["steps"])
+        return self.genomes.steps
 
     @property
     def timed(self) -> bool:
@@ -167,7 +173,7 @@ class StudyView:
         """What was run."""
         if run.genome is None:
             return Schedule.all_compute(self.layout, run.steps)
-        return Schedule.from_genome(self.layout, self.steps, run.genome)
+        return self.genomes.schedule(run.genome)
 
     def figures(self, run: RunView) -> dict[str, str]:
         """What tables say of a run, by the headings of their columns."""

@@ -30,7 +30,7 @@ from studies.breeding import (
 from studies.breeding.crossover import uniform
 from surrogate import (
     Accuracy,
-    Forecast,
+    Prediction,
     Reference,
     TableSurrogate,
     bit_features,
@@ -248,10 +248,10 @@ class PackedBits:
             for index, sign in zip(self.objectives, self.signs, strict=True):
                 if index in self.exact:
                     known = sign * self._exact_values(index, bits)
-                    found.append(Forecast.of_rewards(known, np.zeros(len(known))))
+                    found.append(Prediction.of_rewards(known, np.zeros(len(known))))
                 else:
-                    forecast = surrogates[index].predict(x).stretched(next(stretches).stretch)
-                    found.append(Forecast.of_rewards(sign * forecast.reward, forecast.std))
+                    prediction = surrogates[index].predict(x).stretched(next(stretches).stretch)
+                    found.append(Prediction.of_rewards(sign * prediction.reward, prediction.std))
             feasible = np.ones(len(bits))
             for surrogate in constraints:
                 feasible *= surrogate.predict(x).probability_above(0.0)
@@ -263,10 +263,10 @@ class PackedBits:
     def predictions(self, expected: Expected) -> dict[str, Floats]:
         """In the units in which objectives are told to Optuna."""
         found: dict[str, Floats] = {}
-        for index, sign, forecast in zip(self.objectives, self.signs, (expected.reward, expected.cost), strict=True):
-            if index not in self.exact and not isinstance(forecast, np.ndarray):
+        for index, sign, prediction in zip(self.objectives, self.signs, (expected.reward, expected.cost), strict=True):
+            if index not in self.exact and not isinstance(prediction, np.ndarray):
                 mean, std = predicted(index)
-                found |= {mean: sign * forecast.reward, std: forecast.std}
+                found |= {mean: sign * prediction.reward, std: prediction.std}
         return found
 
     def _surrogate(self) -> TableSurrogate:

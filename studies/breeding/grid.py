@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ecad_automl.schedules.layout import Layout
+
 Bits = NDArray[np.bool_]
 
 
@@ -20,11 +22,14 @@ class Grid:
         block_index: ``(slots,)`` position of each slot's block, as in ``Layout.block_index``.
         component_index: ``(slots,)`` position of each slot's component, as in ``Layout.component_index``.
         fixed: how many of the first rows are True in every schedule; mutations see the others alone.
+        slots: how many of the columns are slots, all if None. The others say what is done instead of computing, see
+            :mod:`ecad_automl.schedules.genes`; they are of components of their own, and of the block -1.
     """
 
     block_index: NDArray[np.intp]
     component_index: NDArray[np.intp]
     fixed: int = 1
+    slots: int | None = None
 
     @cached_property
     def blocks(self) -> int:
@@ -33,8 +38,25 @@ class Grid:
 
     @cached_property
     def components(self) -> int:
-        """Number of components."""
+        """Number of components of slots."""
+        return int(self.component_index[: self.slots].max()) + 1
+
+    @cached_property
+    def kinds(self) -> int:
+        """Number of components, those of other columns too."""
         return int(self.component_index.max()) + 1
+
+    @classmethod
+    def of(cls, layout: Layout, columns: int) -> Grid:
+        """The grid of a layout's schedules, with so many columns: its slots alone or all genes."""
+        slots, components = len(layout), len(layout.components)
+        more = columns - slots
+        skip_and_damping = components + (np.arange(more) > 0)
+        return cls(
+            np.append(layout.block_index, np.full(more, -1)),
+            np.append(layout.component_index, skip_and_damping),
+            slots=slots,
+        )
 
 
 Crossover = Callable[[Bits, Bits, Grid, np.random.Generator], Bits]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ecad_automl.schedules.forecast import DAMPING
+from ecad_automl.schedules.genes import level_bits, levels_of
 from studies.breeding.grid import Bits, Grid, Mutation
 
 EXPECTED_FLIPS = 3.0
@@ -39,7 +41,7 @@ def swap(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Turns one compute off and another of the same component on, so that the MACs stay the same."""
     child = compute.copy()
     for _ in range(_repeats(rng)):
-        mine = grid.component_index == rng.integers(grid.components)
+        mine = grid.component_index == rng.integers(grid.kinds)
         on, off = np.flatnonzero(child & mine), np.flatnonzero(~child & mine)
         if len(on) and len(off):
             child.flat[rng.choice(on)] = False
@@ -67,18 +69,20 @@ def swap_steps(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # 
     return child
 
 
-def toggle_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
-    """Computes or reuses everything at one step."""
+def toggle_step(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Computes everything at one step, or uses what is cached; the step is not skipped."""
     child = compute.copy()
     step = int(rng.integers(len(child)))
-    child[step] = not child[step].all()
+    child[step, : grid.slots] = not child[step, : grid.slots].all()
+    if grid.slots is not None:
+        child[step, grid.slots : grid.slots + 1] = False
     return child
 
 
 def toggle_blocks(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Computes or reuses a band of adjacent blocks with all their components at one step."""
     child = compute.copy()
-    band, step = _band(grid, rng), _step(child, rng)
+    band, step = _band(grid, rng), _step(child, grid, rng)
     child[step, band] = not child[step, band].all()
     return child
 
@@ -86,7 +90,7 @@ def toggle_blocks(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
 def copy_slot(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """A slot takes the column of the same component in the next or previous block that has it."""
     child = compute.copy()
-    slot = int(rng.integers(child.shape[1]))
+    slot = int(rng.integers(grid.slots or child.shape[1]))
     alike = np.flatnonzero(grid.component_index == grid.component_index[slot])
     alike = alike[np.argsort(grid.block_index[alike], kind="stable")]
     at = int(np.flatnonzero(alike == slot)[0])
@@ -100,7 +104,7 @@ def toggle_band(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Turns one component on or off over a band of adjacent blocks at one step."""
     child = compute.copy()
     band = _band(grid, rng) & (grid.component_index == rng.integers(grid.components))
-    child[_step(child, rng), band] = bool(rng.integers(2))
+    child[_step(child, grid, rng), band] = bool(rng.integers(2))
     return child
 
 
@@ -112,6 +116,23 @@ def toggle_run(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # 
     return child
 
 
+def toggle_skip(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Skips one step, or runs it."""
+    child = compute.copy()
+    child[int(rng.integers(len(child))), grid.slots] ^= True
+    return child
+
+
+def damp(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Shifts the level of damping of one component, or of the transformer's output, over a range of steps by one."""
+    child = compute.copy()
+    start, stop = np.sort(rng.choice(len(child) + 1, size=2, replace=False))
+    first = (grid.slots or 0) + 1 + 2 * int(rng.integers((child.shape[1] - (grid.slots or 0) - 1) // 2))
+    levels = levels_of(child[start:stop, first : first + 2]).astype(np.intp) + int(rng.choice((-1, 1)))
+    child[start:stop, first : first + 2] = level_bits(levels.clip(0, len(DAMPING) - 1))
+    return child
+
+
 def _band(grid: Grid, rng: np.random.Generator) -> Bits:
     """``(slots,)``: the slots of a random range of adjacent blocks."""
     start, stop = np.sort(rng.choice(grid.blocks + 1, size=2, replace=False))
@@ -119,12 +140,20 @@ def _band(grid: Grid, rng: np.random.Generator) -> Bits:
     return band
 
 
-def _step(compute: Bits, rng: np.random.Generator) -> int:
+def _step(compute: Bits, grid: Grid, rng: np.random.Generator) -> int:
     """Any step; half of the time one that computes something, since in sparse schedules few do."""
-    busy = np.flatnonzero(compute.any(axis=1))
+    busy = np.flatnonzero(compute[:, : grid.slots].any(axis=1) & ~_skipped(compute, grid))
     if len(busy) and rng.random() < 0.5:
         return int(rng.choice(busy))
     return int(rng.integers(len(compute)))
+
+
+def _skipped(compute: Bits, grid: Grid) -> Bits:
+    """``(rows,)``; none where the grid does not say."""
+    if grid.slots is None:
+        return np.zeros(len(compute), dtype=np.bool_)
+    skipped: Bits = np.any(compute[:, grid.slots : grid.slots + 1], axis=1)
+    return skipped
 
 
 def _repeats(rng: np.random.Generator) -> int:
@@ -144,3 +173,6 @@ MUTATIONS: dict[str, Mutation] = {
     "run": toggle_run,
 }
 """All mutations by name."""
+
+FORECAST_MUTATIONS: dict[str, Mutation] = {**MUTATIONS, "skip": toggle_skip, "damp": damp}
+"""Those of grids that say what is skipped and forecast."""

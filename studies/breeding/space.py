@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import OptionError
-from surrogate import Accuracy, Forecast, Reference, non_dominated
+from surrogate import Accuracy, Prediction, Reference, non_dominated
 
 Floats = NDArray[np.float64]
 Genes = NDArray[Any]
@@ -116,30 +116,30 @@ class Expected:
 
     Args:
         reward: to maximize.
-        cost: to minimize: a forecast, or ``(n,)`` where it is known.
+        cost: to minimize: a prediction, or ``(n,)`` where it is known.
         feasible: ``(n,)``: probability that all constraints are met.
     """
 
-    reward: Forecast
-    cost: Forecast | Floats
+    reward: Prediction
+    cost: Prediction | Floats
     feasible: Floats
 
     def subset(self, chosen: NDArray[np.intp]) -> Expected:
         """Of some of the candidates."""
-        cost = self.cost.subset(chosen) if isinstance(self.cost, Forecast) else self.cost[chosen]
+        cost = self.cost.subset(chosen) if isinstance(self.cost, Prediction) else self.cost[chosen]
         return Expected(self.reward.subset(chosen), cost, self.feasible[chosen])
 
     def joined(self, other: Expected) -> Expected:
         """Of these and other candidates, predicted by the same surrogates."""
-        cost: Forecast | Floats = np.append(self.median_cost, other.median_cost)
-        if isinstance(self.cost, Forecast) and isinstance(other.cost, Forecast):
+        cost: Prediction | Floats = np.append(self.median_cost, other.median_cost)
+        if isinstance(self.cost, Prediction) and isinstance(other.cost, Prediction):
             cost = self.cost.joined(other.cost)
         return Expected(self.reward.joined(other.reward), cost, np.append(self.feasible, other.feasible))
 
     @property
     def median_cost(self) -> Floats:
         """``(n,)``."""
-        return self.cost.reward if isinstance(self.cost, Forecast) else self.cost
+        return self.cost.reward if isinstance(self.cost, Prediction) else self.cost
 
 
 Predict = Callable[[Genes], Expected]

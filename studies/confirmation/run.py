@@ -167,7 +167,8 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
     front = study_front(store.evaluations(job.study, scores=False), identity)
     if not front:
         raise StudyError(f"The study {job.study!r} has no front to confirm yet; run `ecad-automl search` first.")
-    layout, steps = Layout.from_dict(identity["layout"]), int(identity["generation"]["steps"])
+    genomes = store.genomes(job.study)
+    layout, steps = genomes.layout, genomes.steps
     cost = _study_cost(layout, store, job.study, identity)
 
     def row(run: str, origin: str, count: int, gmacs: float, price: float) -> ConfirmationRecord:
@@ -184,7 +185,7 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
         return Planned(row(schedule.to_genome(), origin, steps, schedule.gmacs, price), schedule)
 
     planned = [of_steps(UNCACHED, uncached_genome(identity), steps)]
-    planned += [scheduled(record.origin, Schedule.from_genome(layout, steps, record.genome)) for record in front]
+    planned += [scheduled(record.origin, genomes.schedule(record.genome)) for record in front]
     if job.baselines:
         planned += [scheduled(f"fora-{n}", fora(layout, steps, n)) for n in _FORA if n < steps]
         costs = [float(cost.of([item.schedule])[0]) for item in planned if item.schedule is not None]
@@ -223,8 +224,8 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     stored = store.identity(job.study) or {}
     searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
     given = study_identity(searched, model_layout(model))
-    # A folder may have been moved; what is in it is told by its revision. Constraints change no score.
-    same = ("model", "cost", "constraints")
+    # A folder may have been moved; what is in it is told by its revision. The others change no score.
+    same = ("model", "cost", "constraints", "use")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
     if found:
         raise StudyError(

@@ -75,7 +75,7 @@ class FakeSetup:
             time.sleep(float((self.folder / "slow").read_text()))
         if (self.folder / "fatal").exists():
             os._exit(1)
-        return Worker(FakeScorer(self.folder), layout(), STEPS, name)
+        return Worker(FakeScorer(self.folder), name)
 
 
 class Hanging:

@@ -20,7 +20,7 @@ Start = Callable[..., Any]
 
 
 def tasks(count: int) -> list[Task]:
-    return [Task(number, schedule(number % 5).to_genome(), (number, number + 1)) for number in range(count)]
+    return [Task(number, schedule(number % 5), (number, number + 1)) for number in range(count)]
 
 
 def done(executor: Executor, given: Sequence[Task]) -> dict[int, Outcome]:
@@ -69,7 +69,7 @@ def test_a_worker_that_dies_is_replaced_and_its_task_fails_to_be_tried_again(
     assert lost.failure is not None
     assert not lost.failure.final
     assert "was lost and is replaced" in lost.notes[0]
-    again = done(fleet, [Task(99, lost.task.genome, lost.task.images)])
+    again = done(fleet, [Task(99, lost.task.schedule, lost.task.images)])
     assert again[99].failure is None
     wait_until(lambda: len((tmp_path / "built").read_text().splitlines()) == 3)
 

@@ -15,9 +15,10 @@ import pytest
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import LocalExecutor, Outcome, Task, Worker
 from ecad_automl.execution._fleet import Fleet
+from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from tests.execution.fakes import Hanging
-from tests.studies.conftest import STEPS, Bench, DriftEvaluator, small_drift, small_layout
+from tests.studies.conftest import Bench, DriftEvaluator, small_drift, small_layout
 
 Start = Callable[..., Any]
 
@@ -36,7 +37,7 @@ class DriftSetup:
         return DriftEvaluator(layout, small_drift(layout), die, seeds=range(self.seeds), batch_size=4)
 
     def build(self, name: str) -> Worker:
-        return Worker(self.evaluator(), small_layout(), STEPS, name)
+        return Worker(self.evaluator(), name)
 
     def _die(self, tasks_before: Iterator[int], _: Any) -> None:
         deaths = self.folder / "deaths"
@@ -140,14 +141,14 @@ class Failing(Shuffled):
 
     def __init__(self, *arguments: Any, every: int, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._every, self._seen = every, dict[str, int]()
+        self._every, self._seen = every, dict[Schedule, int]()
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
         from ecad_automl.execution import Failure
 
         found = super().wait(timeout)
         for index, outcome in enumerate(found):
-            number = self._seen.setdefault(outcome.task.genome, len(self._seen))
+            number = self._seen.setdefault(outcome.task.schedule, len(self._seen))
             if number % self._every == self._every - 1:
                 found[index] = Outcome(outcome.task, failure=Failure("It broke.", "Traceback of it"))
         return found
@@ -168,16 +169,16 @@ def test_a_candidate_that_fails_three_times_is_marked_with_its_traceback_and_the
 def test_a_candidate_whose_workers_hang_is_marked_after_three_tries_and_the_search_goes_on(
     bench: Bench, tmp_path: Path
 ) -> None:
-    setup, hangs = DriftSetup(tmp_path), list[str]()
+    setup, hangs = DriftSetup(tmp_path), list[Schedule]()
 
     def is_first(task: Task) -> bool:
-        hangs[:] = hangs or [task.genome]
-        return task.genome == hangs[0]
+        hangs[:] = hangs or [task.schedule]
+        return task.schedule == hangs[0]
 
     engine = Hanging(setup.build("w"), is_first)
     status = run(bench, setup, "s", partial(Fleet, engine, 2, evaluation_timeout=0.1), evaluations=20)
     (failed,) = [trial for trial in bench.trials("s") if trial.state.name == "FAIL"]
-    assert failed.user_attrs[attributes.GENOME] == hangs[0]
+    assert failed.user_attrs[attributes.GENOME] == hangs[0].to_genome()
     assert failed.user_attrs[attributes.FAILURE].endswith("than the 0.1 s of --evaluation-timeout.")
     (message,) = [message for message in bench.observer.messages if "failed 3 times" in message]
     assert message.endswith(failed.user_attrs[attributes.FAILURE])

@@ -37,10 +37,13 @@ def outputs(seed: int = 0) -> np.ndarray:
     return curves + 0.02 * rng.normal(size=(len(LAYOUT) + 1, STEPS, ELEMENTS))
 
 
-def forecasts(x: np.ndarray, groups: np.ndarray = LAYOUT.component_index) -> Forecasts:
+def drift_of(x: np.ndarray) -> Drift:
     moved = ((x[:, :, None] - x[:, None]) ** 2).mean(axis=-1)
-    slots = tuple(slot.name for slot in LAYOUT.slots)
-    return Forecasts(Drift.from_moments(slots, moved, (x**2).mean(axis=-1)), groups)
+    return Drift.from_moments(tuple(slot.name for slot in LAYOUT.slots), moved, (x**2).mean(axis=-1))
+
+
+def forecasts(x: np.ndarray, groups: np.ndarray = LAYOUT.component_index) -> Forecasts:
+    return Forecasts(drift_of(x), groups)
 
 
 class TestWeights:

@@ -104,7 +104,7 @@ TAMPERED = {
     ),
     "a genome of dead bits": (
         f"update ecad_evaluations set genome = '00' || substr(genome, 3) where genome = {ITS_GENOME}",
-        r"has a genome that is not that of its effective bits",
+        r"has a genome that is not that of its effect",
     ),
     "another trial": (
         f"update ecad_evaluations set trial = 999 where genome = {ITS_GENOME}",

@@ -16,11 +16,13 @@ from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.judging.statistics import paired_difference
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule, staleness
 from storage import BaselineRecord, Store, open_optuna_storage
-from studies.config import SearchConfig
+from studies.config import SearchConfig, Use
 from studies.cost import Cost
+from studies.forecast_seeds import ForecastSeeds
 from studies.progress import SearchStatus
 from studies.search import search_study
 from studies.seeds import fewer_steps
@@ -88,6 +90,9 @@ class DriftEvaluator:
         # Errors compound over steps, so the sum alone does not tell the reward.
         harm = -np.expm1(used.sum(axis=1)).mean() * np.array([[0.9], [1.0], [1.1]])
         # What differs from image to image depends on the schedule too.
+        if not schedule.is_plain:
+            seeds = ForecastSeeds(Forecasts(self.drift, self.layout.component_index), self.layout)
+            harm = -np.expm1(-seeds.predicted_error(schedule)) * np.array([[0.9], [1.0], [1.1]]) * -1.0
         luck = np.random.default_rng([*schedule.effective.tobytes()]).normal(size=(3, len(self.seeds)))
         scores = harm * (1 + 0.1 * luck) if len(self.seeds) > 1 else harm
         # How old outputs in use are in the mean, which the drift alone does not tell.
@@ -129,6 +134,7 @@ class Bench:
         constraints: Sequence[Constraint] = (),
         floor: float = -0.1,
         executor: Callable[[], Executor] | None = None,
+        use: Use = "reuse",
         **settings: Any,
     ) -> SearchStatus:
         config = SearchConfig(**{"evaluations": 60, "offspring": 6, "population": 10, "pool": 60, **settings})
@@ -148,6 +154,7 @@ class Bench:
                     "generation": {"steps": STEPS},
                     "prompts": list(evaluator.prompts),
                     "seeds": list(evaluator.seeds),
+                    **({"use": use} if use == "forecast" else {}),
                     "reward": evaluator.reward.name,
                 },
                 config=config,

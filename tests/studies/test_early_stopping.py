@@ -7,7 +7,7 @@ import pytest
 
 from studies import attributes
 from studies.early_stopping import Race
-from surrogate import Forecast, LogDrop, Reference
+from surrogate import LogDrop, Prediction, Reference
 
 REFERENCE = Reference(reward=-1.0, cost=10.0)
 UNCACHED = np.zeros((6, 4))
@@ -69,8 +69,8 @@ def test_what_the_surrogate_foretold_counts_too() -> None:
     found = race()
     scale = LogDrop(0.0, 1.0)
 
-    def foretold(reward: float, std: float) -> Forecast:
-        return Forecast(scale.of(np.array([reward])), np.array([std]), scale)
+    def foretold(reward: float, std: float) -> Prediction:
+        return Prediction(scale.of(np.array([reward])), np.array([std]), scale)
 
     doubtful = seen(found, 0.25)
     assert not found.goes_on(found.anchors(), 5.0, doubtful)

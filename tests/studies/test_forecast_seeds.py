@@ -88,8 +88,17 @@ class TestSeeds:
         assert errors == sorted(errors, reverse=True)
         assert errors[-1] == 0.0
         error = Forecasts(made_up_drift(), LAYOUT.component_index).expected_errors()[:, -1].min(axis=0)
-        for count, value in enumerate(errors, start=1):
-            assert value == pytest.approx(min(total(error, each) for each in choices(count)), rel=1e-4)
+        for count, each in enumerate(found, start=1):
+            undamped = total(error, tuple(np.flatnonzero(~each.skip).tolist()))
+            assert undamped == pytest.approx(min(total(error, choice) for choice in choices(count)), rel=1e-4)
+
+    def test_the_more_steps_are_skipped_in_a_row_the_more_they_are_damped(self) -> None:
+        drift = made_up_drift(steps=12)
+        for each in ForecastSeeds(Forecasts(drift, LAYOUT.component_index), LAYOUT).skipping():
+            runs = "".join("x" if skipped else "-" for skipped in each.skip).split("-")
+            wanted = [level for run in runs for level in [0, *[max(1, 4 - len(run))] * len(run)]][1:]
+            told = each.sources[1, :, -1] >= 0
+            assert each.damping[:, -1].tolist() == np.where(told & each.skip, wanted, 0).tolist()
 
     def test_forecast_slots_err_less_than_reused_ones(self) -> None:
         seeds = ForecastSeeds(Forecasts(made_up_drift(), LAYOUT.component_index), LAYOUT)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,15 @@ import numpy as np
 import pytest
 
 from ecad_automl.errors import ScheduleError, StorageError
+from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
 from studies.cost import mac_cost
+from studies.forecast_seeds import ForecastSeeds
 from studies.warm_start import Source, WarmStart, has_started
-from surrogate import Prior
-from tests.studies.conftest import STEPS, small_layout
+from tests.studies.conftest import STEPS, small_drift, small_layout
 from tests.studies.test_search import by_generation
 
 
@@ -82,11 +84,10 @@ def test_rewards_of_every_source_are_measured_by_its_own_scale() -> None:
     one = known(some, rewards=1.0 - drops)
     rewards = 50.0 - 700.0 * drops
     other = Source("other", one.seeds, one.evaluated, rewards, uncached=50.0, worst=rewards.min())
-    prior = WarmStart.from_sources([one, other], cost(), 24).prior
-    assert prior is not None
-    assert prior.log_drop[:3] == pytest.approx(prior.log_drop[3:])
-    assert prior.log_drop[0] < prior.log_drop[1] < prior.log_drop[2]
-    assert WarmStart.from_sources([known(some)], cost(), 24).prior is None
+    log_drop = WarmStart.from_sources([one, other], cost(), 24).log_drop
+    assert log_drop[:3] == pytest.approx(log_drop[3:])
+    assert log_drop[0] < log_drop[1] < log_drop[2]
+    assert not WarmStart.from_sources([known(some)], cost(), 24).evaluated
 
 
 def test_it_comes_back_from_the_store(tmp_path: Path) -> None:
@@ -96,14 +97,43 @@ def test_it_comes_back_from_the_store(tmp_path: Path) -> None:
         initial.save(store, "s")
         found = WarmStart.load(store, "s", small_layout(), STEPS)
         assert (found.sources, found.seeds) == (initial.sources, initial.seeds)
-        assert found.prior is not None and initial.prior is not None
-        assert np.array_equal(found.prior.compute, initial.prior.compute)
-        assert np.array_equal(found.prior.log_drop, initial.prior.log_drop)
+        assert found.evaluated == initial.evaluated
+        assert len(found.evaluated) == 6
+        assert np.array_equal(found.log_drop, initial.log_drop)
         WarmStart().save(store, "t")
-        assert WarmStart.load(store, "t", small_layout(), STEPS).prior is None
+        assert not WarmStart.load(store, "t", small_layout(), STEPS).evaluated
         store.save_calibration("s", "init", b"damaged")
         with pytest.raises(StorageError, match="'s' in .* started from cannot be read"):
             WarmStart.load(store, "s", small_layout(), STEPS)
+
+
+def test_what_an_earlier_version_has_stored_is_read(tmp_path: Path) -> None:
+    seeds, buffer = random_schedules(3), io.BytesIO()
+    bits = np.packbits(np.array([schedule.effective for schedule in seeds]))
+    names = np.array(["init:a", "init:b", "init:c"])
+    arrays = {
+        "sources": np.array(["old"]),
+        "origins": names,
+        "seeds": bits,
+        "compute": bits,
+        "log_drop": np.arange(3.0),
+    }
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    with Store.open(tmp_path / "s.db") as store:
+        store.save_calibration("s", "init", buffer.getvalue())
+        found = WarmStart.load(store, "s", small_layout(), STEPS)
+    assert list(found.seeds.values()) == found.evaluated == seeds
+    assert found.log_drop.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_what_sources_have_forecast_is_forecast_by_the_drift_of_the_study_or_reused(tmp_path: Path) -> None:
+    layout = small_layout()
+    forecasts = Forecasts(small_drift(layout), layout.component_index)
+    seed = ForecastSeeds(forecasts, layout).skipping()[STEPS // 2]
+    with Store.open(tmp_path / "s.db") as store:
+        WarmStart.from_sources([known([seed])], cost(), 4).save(store, "s")
+        assert list(WarmStart.load(store, "s", layout, STEPS, forecasts).seeds.values()) == [seed]
+        assert list(WarmStart.load(store, "s", layout, STEPS).seeds.values()) == [Schedule(layout, seed.effective)]
 
 
 def save(bench: Any, study: str, initial: WarmStart) -> None:
@@ -126,10 +156,11 @@ def test_known_schedules_are_evaluated_first_and_a_resumed_study_goes_on_alike(b
 
 
 def test_evaluations_of_another_study_change_what_is_proposed(bench: Any) -> None:
-    compute = np.stack([schedule.effective for schedule in random_schedules(60)])
+    evaluated = random_schedules(60)
+    compute = np.stack([schedule.effective for schedule in evaluated])
     # They say that only what is reused at the end does harm.
     log_drop = np.log((~compute[:, -2:]).mean(axis=(1, 2)) + 0.03)
-    save(bench, "with", WarmStart(prior=Prior(compute, log_drop)))
+    save(bench, "with", WarmStart(evaluated=evaluated, log_drop=log_drop))
     bench.run(study="with", evaluations=40, heuristics="none")
     bench.run(study="without", evaluations=40, heuristics="none")
     with_it, without = by_generation(bench.complete("with")), by_generation(bench.complete("without"))

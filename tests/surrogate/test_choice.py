@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from surrogate import (
-    Forecast,
+    Prediction,
     Reference,
     choose_batch,
     expected_hypervolume_improvement,
@@ -32,7 +32,7 @@ def test_expected_gain_is_that_of_monte_carlo(size: int) -> None:
     rng = np.random.default_rng(size)
     front = staircase(*random_front(rng, size), REFERENCE)
     mean, std, cost = rng.random(20), rng.uniform(0.02, 0.5, 20), rng.uniform(-0.1, 1.1, 20)
-    expected = expected_hypervolume_improvement(Forecast.of_rewards(mean, std), cost, front)
+    expected = expected_hypervolume_improvement(Prediction.of_rewards(mean, std), cost, front)
     draws = np.array([hypervolume_improvement(rng.normal(mean, std), cost, front) for _ in range(20_000)])
     error = draws.std(axis=0) / np.sqrt(len(draws))
     # The absolute part is for gains so rare that no draw shows them.
@@ -54,7 +54,7 @@ def test_expected_gain_is_the_integral_over_the_reward(size: int) -> None:
         return float(quad(density, m - 9 * s, m + 9 * s, points=kinks, limit=400)[0])
 
     expected = [integral(*values) for values in zip(mean, std, cost, strict=True)]
-    assert expected_hypervolume_improvement(Forecast.of_rewards(mean, std), cost, front) == pytest.approx(
+    assert expected_hypervolume_improvement(Prediction.of_rewards(mean, std), cost, front) == pytest.approx(
         expected, abs=1e-10
     )
 
@@ -64,7 +64,7 @@ def test_certain_rewards_gain_exactly_what_they_add(seed: int, size: int) -> Non
     rng = np.random.default_rng(seed)
     front = staircase(*random_front(rng, size), REFERENCE)
     reward, cost = rng.normal(0.5, 0.5, 30), rng.random(30)
-    certain = expected_hypervolume_improvement(Forecast.of_rewards(reward, np.zeros(30)), cost, front)
+    certain = expected_hypervolume_improvement(Prediction.of_rewards(reward, np.zeros(30)), cost, front)
     assert certain == pytest.approx(hypervolume_improvement(reward, cost, front), abs=1e-12)
 
 
@@ -72,8 +72,8 @@ def test_certain_rewards_gain_exactly_what_they_add(seed: int, size: int) -> Non
 def test_expected_gain_for_an_uncertain_cost_is_that_of_monte_carlo(size: int) -> None:
     rng = np.random.default_rng(size)
     front = staircase(*random_front(rng, size), REFERENCE)
-    reward = Forecast.of_rewards(rng.random(20), rng.uniform(0.02, 0.5, 20))
-    cost = Forecast.of_rewards(rng.uniform(-0.1, 1.1, 20), rng.uniform(0.0, 0.5, 20))
+    reward = Prediction.of_rewards(rng.random(20), rng.uniform(0.02, 0.5, 20))
+    cost = Prediction.of_rewards(rng.uniform(-0.1, 1.1, 20), rng.uniform(0.0, 0.5, 20))
     expected = expected_hypervolume_improvement(reward, cost, front)
     draws = np.array(
         [
@@ -90,21 +90,23 @@ def test_a_certain_cost_is_a_known_one(seed: int, size: int) -> None:
     rng = np.random.default_rng(seed)
     front_reward, front_cost = random_front(rng, size)
     front = staircase(front_reward, front_cost, REFERENCE)
-    forecast, cost = Forecast.of_rewards(rng.random(12), rng.random(12)), rng.random(12)
-    certain = Forecast.of_rewards(cost, np.zeros(12))
-    known = expected_hypervolume_improvement(forecast, cost, front)
-    assert expected_hypervolume_improvement(forecast, certain, front) == pytest.approx(known, abs=1e-12)
-    picks = choose_batch(forecast, cost, front_reward, front_cost, REFERENCE, 5)
-    assert choose_batch(forecast, certain, front_reward, front_cost, REFERENCE, 5).tolist() == picks.tolist()
+    prediction, cost = Prediction.of_rewards(rng.random(12), rng.random(12)), rng.random(12)
+    certain = Prediction.of_rewards(cost, np.zeros(12))
+    known = expected_hypervolume_improvement(prediction, cost, front)
+    assert expected_hypervolume_improvement(prediction, certain, front) == pytest.approx(known, abs=1e-12)
+    picks = choose_batch(prediction, cost, front_reward, front_cost, REFERENCE, 5)
+    assert choose_batch(prediction, certain, front_reward, front_cost, REFERENCE, 5).tolist() == picks.tolist()
 
 
 def test_expected_gain_grows_with_mean_and_uncertainty() -> None:
     front = staircase(*random_front(np.random.default_rng(0), 6), REFERENCE)
     cost = np.full(50, 0.4)
     by_mean = expected_hypervolume_improvement(
-        Forecast.of_rewards(np.linspace(-1, 2, 50), np.full(50, 0.1)), cost, front
+        Prediction.of_rewards(np.linspace(-1, 2, 50), np.full(50, 0.1)), cost, front
     )
-    by_std = expected_hypervolume_improvement(Forecast.of_rewards(np.full(50, 0.2), np.linspace(0, 2, 50)), cost, front)
+    by_std = expected_hypervolume_improvement(
+        Prediction.of_rewards(np.full(50, 0.2), np.linspace(0, 2, 50)), cost, front
+    )
     assert (np.diff(by_mean) >= 0).all()
     assert by_mean[-1] > by_mean[0]
     assert (np.diff(by_std) >= -1e-15).all()
@@ -115,7 +117,7 @@ def test_batch_of_certain_candidates_is_greedy_for_hypervolume() -> None:
     rng = np.random.default_rng(3)
     front_reward, front_cost = random_front(rng, 5)
     reward, cost = rng.random(12), rng.random(12)
-    picks = choose_batch(Forecast.of_rewards(reward, np.zeros(12)), cost, front_reward, front_cost, REFERENCE, 4)
+    picks = choose_batch(Prediction.of_rewards(reward, np.zeros(12)), cost, front_reward, front_cost, REFERENCE, 4)
     known_reward, known_cost = list(front_reward), list(front_cost)
     for pick in picks:
         volumes = [
@@ -131,7 +133,7 @@ def test_batch_is_spread_along_the_cost_axis() -> None:
     # Ten near-copies at each of five costs, all equally promising: one of each is worth more than two of one.
     cost = np.repeat(np.linspace(0.1, 0.9, 5), 10)
     mean = cost + np.linspace(0, 1e-3, 50)
-    picks = choose_batch(Forecast.of_rewards(mean, np.full(50, 0.05)), cost, [], [], REFERENCE, 5)
+    picks = choose_batch(Prediction.of_rewards(mean, np.full(50, 0.05)), cost, [], [], REFERENCE, 5)
     assert len(set(cost[picks])) == 5
 
 
@@ -139,22 +141,22 @@ def test_batch_is_spread_along_the_cost_axis() -> None:
 def test_picks_are_distinct_and_as_many_as_asked(seed: int, count: int, std: float) -> None:
     rng = np.random.default_rng(seed)
     # The front dominates everything, so that no gain is left where std is 0.
-    forecast = Forecast.of_rewards(rng.random(20), np.full(20, std))
-    picks = choose_batch(forecast, rng.random(20), [2.0], [-1.0], REFERENCE, count)
+    prediction = Prediction.of_rewards(rng.random(20), np.full(20, std))
+    picks = choose_batch(prediction, rng.random(20), [2.0], [-1.0], REFERENCE, count)
     assert len(picks) == len(set(picks.tolist())) == min(count, 20)
 
 
 def test_without_any_gain_the_candidates_nearest_to_the_front_come_first() -> None:
     mean = np.array([0.1, 0.4, 0.3])
-    picks = choose_batch(Forecast.of_rewards(mean, np.zeros(3)), np.full(3, 0.5), [0.9], [0.1], REFERENCE, 2)
+    picks = choose_batch(Prediction.of_rewards(mean, np.zeros(3)), np.full(3, 0.5), [0.9], [0.1], REFERENCE, 2)
     assert picks.tolist() == [1, 2]
 
 
 def test_large_pool_is_filtered_in_a_twentieth_of_a_second() -> None:
     rng = np.random.default_rng(0)
     front_reward, front_cost = random_front(rng, 60)
-    forecast = Forecast.of_rewards(rng.random(1000), np.full(1000, 0.1))
-    arguments = forecast, rng.random(1000), front_reward, front_cost, REFERENCE, 12
+    prediction = Prediction.of_rewards(rng.random(1000), np.full(1000, 0.1))
+    arguments = prediction, rng.random(1000), front_reward, front_cost, REFERENCE, 12
     choose_batch(*arguments)
     seconds = []
     for _ in range(5):

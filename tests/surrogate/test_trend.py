@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surrogate import DriftTrend, fit_drift_trend
-from surrogate._forecast import LogDrop
+from surrogate._prediction import LogDrop
 
 STEPS, GROUPS = 12, 4
 

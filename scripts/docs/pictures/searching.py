@@ -16,7 +16,7 @@ from studies.attributes import PREDICTED_REWARD, PREDICTED_STD
 from studies.breeding import Past, Plan, propose
 from studies.config import SearchConfig
 from studies.cost import mac_cost
-from studies.schedule_space import ScheduleSpace, forecast_of
+from studies.schedule_space import ScheduleSpace, prediction_of
 from studies.seeds import reuse_errors
 from studies.trials import image_share, values_of
 from surrogate import LogDrop, find_anchors
@@ -142,11 +142,11 @@ def anchors(study: Study, path: Path) -> None:
 def trust(study: Study, path: Path) -> None:
     """Predicted drops beside measured ones, and the figures that the search derives from them."""
     trials = [t for t in study.trials if "predicted_reward" in t.user_attrs and image_share(t) == 1.0]
-    forecast = forecast_of(trials, study.scale)
+    prediction = prediction_of(trials, study.scale)
     uncached = study.scale.uncached_reward
-    expected = uncached - forecast.reward
+    expected = uncached - prediction.reward
     measured = uncached - np.array([values_of(trial)[0] for trial in trials])
-    low, high = _quantiles(forecast.scale, forecast.loss, forecast.loss_std)
+    low, high = _quantiles(prediction.scale, prediction.loss, prediction.loss_std)
     bounds = [uncached - high, uncached - low]
     drawn = np.array([not trial.user_attrs["filtered"] for trial in trials])
     generations = [g for g in study.stored.generations if g.rank_correlation is not None]
@@ -200,13 +200,13 @@ def _generation(study: Study) -> Plan[Schedule]:
 
 def _interval(study: Study, plan: Plan[Schedule]) -> tuple[Any, Any]:
     """90 % intervals of the predicted rewards of a generation."""
-    from surrogate import Forecast
+    from surrogate import Prediction
 
     scale = LogDrop(study.scale.uncached_reward, study.scale.span)
     reward = np.array([proposal.predicted[PREDICTED_REWARD] for proposal in plan.proposals], dtype=np.float64)
     std = np.array([proposal.predicted[PREDICTED_STD] for proposal in plan.proposals], dtype=np.float64)
-    forecast = Forecast.of_rewards(reward, std, scale)
-    return _quantiles(scale, forecast.loss, forecast.loss_std)
+    prediction = Prediction.of_rewards(reward, std, scale)
+    return _quantiles(scale, prediction.loss, prediction.loss_std)
 
 
 def _quantiles(scale: LogDrop, log_drop: Any, log_std: Any) -> tuple[Any, Any]:

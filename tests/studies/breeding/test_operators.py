@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.breeding import CROSSOVERS, MUTATIONS, Grid, breed
+from ecad_automl.schedules.genes import gene_columns, levels_of
+from ecad_automl.schedules.layout import Layout, Slot
+from studies.breeding import CROSSOVERS, FORECAST_MUTATIONS, MUTATIONS, Grid, breed
 
 GRID = Grid(np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4))
 STEPS, SLOTS = 7, 12
@@ -123,3 +125,61 @@ def test_the_same_stream_breeds_the_same_children() -> None:
     second = breed(parents, GRID, np.random.default_rng(5), 30)
     assert np.array_equal(first[0], second[0])
     assert first[1] == second[1]
+
+
+class TestGridsThatSayWhatIsSkippedAndForecast:
+    """Three components: one column of skips and four pairs of damping stand beside the slots."""
+
+    layout = Layout("Toy", tuple(Slot(f"b.{block}", name) for block in range(4) for name in ("a", "b", "c")))
+    columns = gene_columns(12, 3)
+    grid = Grid.of(layout, columns)
+
+    def parents(self, count: int, skipped: float = 0.3) -> np.ndarray:
+        rng = np.random.default_rng(1)
+        found = rng.random((count, STEPS, self.columns)) < 0.5
+        found[:, :, SLOTS] = rng.random((count, STEPS)) < skipped
+        return found
+
+    @pytest.mark.parametrize("name", ["blocks", "band", "copy-slot"])
+    @given(seed=seeds)
+    def test_operators_of_blocks_leave_them_as_they_are(self, name: str, seed: int) -> None:
+        bits = self.parents(1)[0]
+        child = FORECAST_MUTATIONS[name](bits, self.grid, np.random.default_rng(seed))
+        assert np.array_equal(child[:, SLOTS:], bits[:, SLOTS:])
+
+    @given(seed=seeds)
+    def test_a_step_that_is_toggled_is_run_and_keeps_its_damping(self, seed: int) -> None:
+        bits = self.parents(1)[0]
+        child = FORECAST_MUTATIONS["toggle-step"](bits, self.grid, np.random.default_rng(seed))
+        (step,) = np.flatnonzero((child != bits).any(axis=1))
+        assert child[step, :SLOTS].all() or not child[step, :SLOTS].any()
+        assert not child[step, SLOTS]
+        assert np.array_equal(child[:, SLOTS + 1 :], bits[:, SLOTS + 1 :])
+
+    @given(seed=seeds)
+    def test_moved_and_swapped_skips_are_as_many(self, seed: int) -> None:
+        bits = self.parents(1)[0]
+        for name in ("move", "swap"):
+            child = FORECAST_MUTATIONS[name](bits, self.grid, np.random.default_rng(seed))
+            assert child[:, SLOTS].sum() == bits[:, SLOTS].sum()
+
+    @given(seed=seeds)
+    def test_damping_changes_by_one_level(self, seed: int) -> None:
+        bits = self.parents(1)[0]
+        child = FORECAST_MUTATIONS["damp"](bits, self.grid, np.random.default_rng(seed))
+        change = levels_of(child[:, SLOTS + 1 :]).astype(int) - levels_of(bits[:, SLOTS + 1 :])
+        assert np.abs(change).max() <= 1
+        assert (change.any(axis=0)).sum() <= 1
+        assert np.array_equal(child[:, : SLOTS + 1], bits[:, : SLOTS + 1])
+
+    @given(seed=seeds)
+    def test_a_skip_is_toggled_at_one_step(self, seed: int) -> None:
+        bits = self.parents(1)[0]
+        child = FORECAST_MUTATIONS["skip"](bits, self.grid, np.random.default_rng(seed))
+        assert np.argwhere(child != bits).tolist() == [[step, SLOTS] for step in np.flatnonzero((child != bits).any(1))]
+        assert (child != bits).sum() == 1
+
+    def test_skips_neither_take_over_nor_die_out_by_breeding_alone(self) -> None:
+        parents = self.parents(24, skipped=0.2)
+        children, _ = breed(parents, self.grid, np.random.default_rng(0), 2000, mutations=FORECAST_MUTATIONS)
+        assert 0.7 < children[:, 1:, SLOTS].mean() / parents[:, 1:, SLOTS].mean() < 1.6

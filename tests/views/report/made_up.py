@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ecad_automl.schedules.genes import Genomes
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report.data import Images, Report
@@ -58,7 +59,7 @@ def made_up_study(*, evaluated: int = 8, confirmed: bool = True) -> StudyView:
         name=HOSTILE_NAME,
         storage="a b.db",
         identity=IDENTITY,
-        layout=LAYOUT,
+        genomes=Genomes(LAYOUT, int(IDENTITY["generation"]["steps"])),
         call={"guidance_scale": 4.5, "extra": {"b": 1}},
         cost_name="MACs",
         cost_unit="GMACs per image",

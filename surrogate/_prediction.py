@@ -110,7 +110,7 @@ class LogDrop(LossScale):
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast:
+class Prediction:
     """Rewards of ``n`` candidates whose errors are Gaussian on a scale of losses.
 
     Args:
@@ -124,7 +124,7 @@ class Forecast:
     scale: LossScale = LOSS
 
     @classmethod
-    def of_rewards(cls, reward: Floats, std: Floats, scale: LossScale = LOSS) -> Forecast:
+    def of_rewards(cls, reward: Floats, std: Floats, scale: LossScale = LOSS) -> Prediction:
         """From ``(n,)`` medians and standard deviations of rewards, as :attr:`reward` and :attr:`std` give them."""
         loss = scale.of(reward)
         return cls(loss, std / scale.slope(loss), scale)
@@ -155,15 +155,15 @@ class Forecast:
         probability: Floats = ndtr((bound - self.loss) / np.maximum(self.loss_std, 1e-12))
         return probability
 
-    def subset(self, chosen: NDArray[np.intp]) -> Forecast:
-        """The forecast of some of the candidates."""
+    def subset(self, chosen: NDArray[np.intp]) -> Prediction:
+        """The prediction of some of the candidates."""
         return replace(self, loss=self.loss[chosen], loss_std=self.loss_std[chosen])
 
-    def joined(self, other: Forecast) -> Forecast:
-        """The forecast of these and other candidates, on the same scale."""
+    def joined(self, other: Prediction) -> Prediction:
+        """The prediction of these and other candidates, on the same scale."""
         loss, loss_std = np.append(self.loss, other.loss), np.append(self.loss_std, other.loss_std)
         return replace(self, loss=loss, loss_std=loss_std)
 
-    def stretched(self, factor: float) -> Forecast:
-        """The forecast with standard deviations so many times as large."""
+    def stretched(self, factor: float) -> Prediction:
+        """The prediction with standard deviations so many times as large."""
         return replace(self, loss_std=factor * self.loss_std)

@@ -1,0 +1,251 @@
+"""A front of schedules from one uncached run: for whoever does not want to search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecad_automl.errors import EvaluationError, OptionError, PromptError
+from ecad_automl.judging.statistics import half_width
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import (
+    Measured,
+    ScheduleMetadata,
+    relevant_scheduler_config,
+    save_schedule,
+    software_versions,
+)
+
+if TYPE_CHECKING:
+    from ecad_automl.judging.evaluation import Evaluation, Evaluator
+    from ecad_automl.models import LoadedModel
+    from ecad_automl.rewards import PairedReward, Reward
+
+_CONFIDENCE = 0.95
+#: Images that are made unless something else is said.
+IMAGES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class QuickPoint:
+    """One schedule of a quick front.
+
+    Args:
+        name: of it, such as ``quick-2.00x``.
+        schedule: it.
+        predicted_error: to expect of it, see :meth:`studies.forecast_seeds.ForecastSeeds.predicted_error`: 0 for none;
+            twice as much is worse, but how it looks is not known before an image is made.
+        checked: what images under it were worth; None where none were made.
+    """
+
+    name: str
+    schedule: Schedule
+    predicted_error: float
+    checked: Evaluation | None = None
+
+    @property
+    def speedup(self) -> float:
+        """How many times fewer MACs than the uncached run."""
+        return self.schedule.mac_speedup
+
+    @property
+    def action(self) -> str:
+        """What it does, in words."""
+        schedule = self.schedule
+        said = []
+        if schedule.skip.any():
+            forecast = int(schedule.forecast[:, -1].sum())
+            said.append(f"skips {int(schedule.skip.sum())} of {schedule.steps} steps, {forecast} by forecast")
+        reused = schedule.used[:, :-1]
+        if reused.any():
+            share = schedule.forecast[:, :-1].sum() / reused.sum()
+            said.append(f"computes {schedule.effective.mean():.0%} of all parts, forecasts {share:.0%} of the others")
+        return "; ".join(said) or "computes everything"
+
+
+@dataclass(frozen=True, eq=False)
+class QuickFront:
+    """Schedules that no other one beats by predicted error and MACs, from dear to cheap."""
+
+    points: tuple[QuickPoint, ...]
+    metadata: ScheduleMetadata
+    reward: str
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __iter__(self) -> Iterator[QuickPoint]:
+        return iter(self.points)
+
+    def at(self, speedup: float) -> Schedule:
+        """The schedule of least predicted error that saves at least so much.
+
+        Args:
+            speedup: how many times fewer MACs.
+
+        Raises:
+            OptionError: none saves as much.
+        """
+        for point in self.points:
+            if point.speedup >= speedup * (1 - 1e-6):
+                return point.schedule
+        most = self.points[-1].speedup
+        raise OptionError(f"A speedup of {speedup:g} was asked for, but the front ends at {most:.2f}; ask for less.")
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write a schedule file for each, named after its speedup.
+
+        Raises:
+            FileError: a file cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for point in self.points:
+            objectives = {
+                "predicted_error": Measured(value=point.predicted_error),
+                "gmacs": Measured(value=point.schedule.gmacs, unit="GMAC"),
+                "mac_speedup": Measured(value=point.speedup),
+                **_objectives(point.checked),
+            }
+            about = self.metadata.model_copy(update={"name": point.name, "objectives": objectives})
+            if point.checked is not None:
+                about = about.model_copy(update={"reward": self.reward})
+            paths.append(folder / f"{point.name}.json")
+            save_schedule(paths[-1], point.schedule, about)
+        return paths
+
+
+def _objectives(checked: Evaluation | None) -> dict[str, Measured]:
+    if checked is None:
+        return {}
+    found, samples = checked.difference, checked.scores.size
+    difference = Measured(value=found.mean, samples=samples)
+    if len(checked.scores) > 1:
+        half = half_width(found.standard_error, len(checked.scores))
+        difference = Measured(
+            value=found.mean, low=found.mean - half, high=found.mean + half, confidence=_CONFIDENCE, samples=samples
+        )
+    return {"reward": Measured(value=checked.reward, samples=samples), "reward_difference": difference}
+
+
+def quick(
+    pipe_or_model: Any,
+    prompts: Sequence[str],
+    *,
+    images: int = IMAGES,
+    check: int = 0,
+    reward: str | Reward | PairedReward | Callable[..., Any] = "fidelity",
+    scheduler: str | None = None,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> QuickFront:
+    """A whole front of schedules in about the time of the images that it makes: no schedule is tried.
+
+    One uncached run over a few prompts tells how outputs move from step to step. From this follow, without an image,
+    the weights that forecast them, the errors to expect, and for each number of steps or of computed parts the best
+    choice of them. A search does better where it has time; it starts from the same schedules.
+
+    Args:
+        pipe_or_model: a diffusers pipeline, on its device; the name of a model ("shapes", a folder or a hub id); or
+            what :func:`~ecad_automl.load_model` gave.
+        prompts: texts; some of them are taken where there are more than images.
+        images: how many to make uncached.
+        check: of how many schedules, spread over the front, to make images too and score them against these.
+        reward: what scores them, as for :func:`~ecad_automl.search`.
+        scheduler: class of diffusers' schedulers; by default the model's own.
+        steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
+        guidance_scale: guidance.
+        height: pixels.
+        width: pixels.
+        batch_size: images per pipeline call.
+        seed: of the noise.
+
+    Raises:
+        OptionError: a number is out of range.
+        EcadError: the model is not supported, or there are no prompts.
+    """
+    if images < 1 or check < 0:
+        raise OptionError(f"There are {images} images and {check} checks; at least 1 image and 0 checks are needed.")
+    texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
+    if not texts:
+        raise PromptError("There are no prompts; give a few texts such as the model is for.")
+
+    from ecad_automl.api.model import as_model
+    from ecad_automl.api.rewards import as_reward
+    from ecad_automl.judging.evaluation import Evaluator
+    from ecad_automl.models import load_model
+
+    model = load_model(str(pipe_or_model)) if isinstance(pipe_or_model, str | Path) else as_model(pipe_or_model)
+    model = model.with_scheduler(scheduler).with_settings(
+        steps=steps, guidance_scale=guidance_scale, height=height, width=width
+    )
+    if model.settings.steps < 2:
+        raise EvaluationError("A run of one step has nothing to leave out; ask for more steps.")
+    # Different noise for each image, or few prompts would tell the same.
+    some = texts[:: max(1, len(texts) // images)][:images]
+    seeds = range(seed, seed + max(1, images // len(some)))
+    scorer = as_reward(reward)
+    with Evaluator(model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size) as evaluator:
+        points = _points(model, evaluator)
+        if check:
+            points = _checked(points, evaluator, check)
+    return QuickFront(tuple(points), _about(model), scorer.name)
+
+
+def _points(model: LoadedModel, evaluator: Evaluator) -> list[QuickPoint]:
+    """The front by predicted error and MACs."""
+    from ecad_automl.models import model_layout
+    from ecad_automl.runtime import measure_drift
+    from ecad_automl.schedules.forecast import Forecasts
+    from studies.forecast_seeds import ForecastSeeds, quick_schedules
+
+    layout, steps = model_layout(model), model.settings.steps
+    drift = measure_drift(evaluator.pipe, lambda: evaluator.reference_images, steps=steps)
+    seeds = ForecastSeeds(Forecasts(drift, layout.component_index), layout)
+    front: list[QuickPoint] = []
+    names: dict[str, int] = {}
+    for schedule, error in quick_schedules(seeds, layout):
+        name = f"quick-{schedule.mac_speedup:.2f}x"
+        names[name] = names.get(name, 0) + 1
+        if names[name] > 1:
+            name = f"{name}-{names[name]}"
+        front.append(QuickPoint(name, schedule, error))
+    return front
+
+
+def _checked(points: list[QuickPoint], evaluator: Evaluator, count: int) -> list[QuickPoint]:
+    """With so many of them evaluated, spread evenly over the front."""
+    import numpy as np
+
+    chosen = set(np.linspace(0, len(points) - 1, min(count, len(points))).round().astype(int).tolist())
+    return [
+        replace(point, checked=evaluator.evaluate(point.schedule)) if index in chosen else point
+        for index, point in enumerate(points)
+    ]
+
+
+def _about(model: LoadedModel) -> ScheduleMetadata:
+    """What all schedules of the front are for."""
+    pipe, settings = model.pipe, model.settings
+    return ScheduleMetadata(
+        model=model.name,
+        revision=model.revision,
+        scheduler=type(pipe.scheduler).__name__,
+        scheduler_config=relevant_scheduler_config(pipe.scheduler.config),
+        height=settings.height,
+        width=settings.width,
+        guidance_scale=settings.guidance_scale,
+        call=settings.call_arguments(),
+        dtype=str(pipe.transformer.dtype).removeprefix("torch."),
+        origin="quick",
+        versions=software_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,120 @@
+"""``ecad-automl quick``: a front of schedules from one uncached run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from ecad_automl.api.prompts import choose_prompts
+from ecad_automl.api.settings import BUNDLED, help_of
+from ecad_automl.api.terminal import say
+from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
+from ecad_automl.cli.output import messages, new_table, print_json, results, step
+from ecad_automl.cli.verbosity import quiet_libraries
+
+if TYPE_CHECKING:
+    from ecad_automl.api.quick_front import QuickFront
+
+_SHAPES_PROMPTS = 8
+
+
+def quick(
+    model: Model = BUNDLED,
+    prompts: Prompts = None,
+    column: Column = None,
+    split: Split = None,
+    limit: Limit = None,
+    images: Annotated[int, typer.Option(help="Uncached images to make.")] = 8,
+    check: Annotated[int, typer.Option(help="Score so many of the schedules too, on the same prompts.")] = 0,
+    reward: Annotated[str, typer.Option(help="With --check: what scores them, as for search.")] = "fidelity",
+    scheduler: Annotated[str | None, typer.Option(help=help_of("scheduler"))] = None,
+    steps: Annotated[int | None, typer.Option(help=help_of("steps"))] = None,
+    guidance_scale: Annotated[float | None, typer.Option(help=help_of("guidance_scale"))] = None,
+    height: Annotated[int | None, typer.Option(help=help_of("height"))] = None,
+    width: Annotated[int | None, typer.Option(help=help_of("width"))] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    out: Out = Path("quick"),
+    revision: Revision = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    json_output: Json = False,
+) -> None:
+    """Write a whole front of schedules after one uncached run over a few prompts, without trying any.
+
+    A search does better, and starts from the same schedules.
+    """
+    console = messages()
+    chosen = choose_prompts(console, model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS)
+    with step(console, "Loading the model"):
+        quiet_libraries()
+        from ecad_automl.api.quick_front import quick as quick_front
+        from ecad_automl.models import load_model
+
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+    with step(console, "One uncached run, and a front from it"):
+        front = quick_front(
+            loaded,
+            chosen.prompts,
+            images=images,
+            check=check,
+            reward=reward,
+            scheduler=scheduler,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            height=height,
+            width=width,
+            batch_size=batch_size,
+            seed=seed,
+        )
+    paths = front.save(out)
+    if json_output:
+        print_json(
+            {
+                "schema": "ecad-automl/quick/1",
+                "schedules": [
+                    {
+                        "file": str(path),
+                        "mac_speedup": point.speedup,
+                        "gmacs": point.schedule.gmacs,
+                        "predicted_error": point.predicted_error,
+                        "reward": None if point.checked is None else point.checked.reward,
+                        "reward_difference": None if point.checked is None else point.checked.difference.mean,
+                    }
+                    for path, point in zip(paths, front, strict=True)
+                ],
+            }
+        )
+        return
+    results().print(_table(front))
+    said = (
+        "Error: what is expected by how outputs moved in the uncached run, the summed square of what the transformer's "
+        "output misses, relative to it. It tells schedules of this front apart; how they look is not known yet"
+    )
+    scored = f", but of those with a {front.reward} to the uncached images" if check else "; see with --check N"
+    say(results(), f"{said}{scored}.")
+    say(results(), f"Written: {len(paths)} schedules to {out}", keep=[out])
+
+
+def _table(front: QuickFront) -> Table:
+    table = new_table()
+    table.add_column("schedule", overflow="fold", min_width=8)
+    for name in ("fewer MACs", "error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("what it does", overflow="fold", min_width=12)
+    checked = any(point.checked is not None for point in front)
+    if checked:
+        table.add_column(f"{front.reward}, to uncached", justify="right", no_wrap=True)
+    for point in front:
+        scored = [] if point.checked is None else [f"{point.checked.difference.mean:+.4f}"]
+        table.add_row(
+            point.name,
+            f"{point.speedup:.2f}x",
+            f"{point.predicted_error:.2g}",
+            point.action,
+            *(scored or [""] * checked),
+        )
+    return table

@@ -1,0 +1,82 @@
+"""Features of schedules that forecast and skip, against a slow walk over their uses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.genes import genes_of
+from ecad_automl.schedules.schedule import Schedule
+from surrogate import FeatureContext, features_and_drift, group_drift
+from tests.schedules.test_forecast import COLUMNS, LAYOUT, STEPS, drift_of, forecasts, outputs
+
+DRIFT, FORECASTS = drift_of(outputs()), forecasts(outputs())
+PLAIN = FeatureContext(LAYOUT.block_index, LAYOUT.component_index, LAYOUT.slot_macs, DRIFT.expected_error())
+CONTEXT = replace(PLAIN, errors=FORECASTS.expected_errors())
+
+
+def random_schedule(seed: int) -> Schedule:
+    rng = np.random.default_rng(seed)
+    compute = rng.random((STEPS, len(LAYOUT))) < 0.5
+    # Slots that another one reads do not err while it is reused, which neither features nor the walk know.
+    compute[:, LAYOUT.reader_index >= 0] = True
+    levels = rng.integers(0, 4, (STEPS, COLUMNS))
+    return Schedule(LAYOUT, compute, rng.random(STEPS) < 0.3, levels, FORECASTS)
+
+
+@given(st.integers(0, 2**32))
+def test_plain_schedules_look_as_they_did_and_have_no_skips(seed: int) -> None:
+    compute = np.random.default_rng(seed).random((3, STEPS, len(LAYOUT))) < 0.5
+    schedules = [Schedule(LAYOUT, row) for row in compute]
+    bits = np.stack([schedule.effective for schedule in schedules])
+    before, drift = features_and_drift(bits, PLAIN)
+    after, more = features_and_drift(genes_of(schedules, LAYOUT, STEPS), CONTEXT)
+    assert np.array_equal(after[:, : before.shape[1]], before)
+    assert not after[:, before.shape[1] :].any()
+    assert np.array_equal(more[..., :-1], drift)
+    assert not more[..., -1].any()
+
+
+@given(st.integers(0, 2**32))
+def test_errors_are_those_of_the_uses(seed: int) -> None:
+    schedule = random_schedule(seed)
+    found = group_drift(genes_of([schedule], LAYOUT, STEPS), CONTEXT)[0]
+    expected = np.zeros((STEPS, len(LAYOUT) + 1))
+    assert CONTEXT.errors is not None
+    for step, row in np.argwhere(schedule.used):
+        last, before = schedule.sources[:, step, row]
+        level = schedule.damping[step, FORECASTS.group[row]]
+        expected[step, row] = CONTEXT.errors[level, row, step, last, max(before, 0)]
+    reading = LAYOUT.reader_index < 0
+    by_group = np.stack(
+        [expected[:, :-1][:, reading & (CONTEXT.groups == group)].sum(axis=1) for group in range(found.shape[1] - 1)],
+        axis=1,
+    )
+    read = [group for group in range(found.shape[1] - 1) if reading[CONTEXT.groups == group].all()]
+    np.testing.assert_allclose(found[:, read], by_group[:, read], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found[:, -1], expected[:, -1] * np.sqrt(len(LAYOUT)), rtol=1e-5)
+
+
+def test_the_more_is_forecast_the_less_is_the_error() -> None:
+    compute = np.ones((STEPS, len(LAYOUT)), bool)
+    compute[3::2] = False
+    total = [
+        group_drift(
+            genes_of([Schedule(LAYOUT, compute, None, np.full((STEPS, COLUMNS), level), FORECASTS)], LAYOUT, STEPS),
+            CONTEXT,
+        ).sum()
+        for level in range(4)
+    ]
+    assert total == sorted(total, reverse=True)
+
+
+def test_other_columns_are_refused() -> None:
+    with pytest.raises(ScheduleError, match="7 columns.*5 or 16"):
+        group_drift(np.ones((1, STEPS, 7), bool), CONTEXT)
+    with pytest.raises(ScheduleError, match=r"errors have the shape.*\(levels, 6, steps, steps, steps\)"):
+        replace(CONTEXT, errors=np.zeros((4, 6, 2, 2, 2), np.float32))
