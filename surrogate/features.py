@@ -135,7 +135,7 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
         - share of computes of each component in each third of the run;
         - the share of MACs, the longest reuse, the share of fully reused steps, and the highest error of a step;
         - where steps may be skipped, the errors of the outputs that are used for them, by single steps (or bands) and
-          in all, the highest of a step, and the share of skipped steps in each third of the run.
+          in all, the highest of a step, their drift in all, and the share of skipped steps in each third of the run.
 
     Raises:
         ScheduleError: the genes do not fit the context.
@@ -156,20 +156,25 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
     ]
     if context.errors is not None:
         fine, thirds = (_bands(context.steps, bands) for bands in (FINE_STEP_BANDS, THIRDS))
-        of_skips = np.stack([uses.skip_error.sum(axis=1), uses.skip_error.max(axis=1)], axis=1)
+        of_skips = np.stack(
+            [uses.skip_error.sum(axis=1), uses.skip_error.max(axis=1), uses.skip_drift.sum(axis=1)], axis=1
+        )
         columns += [uses.skip_error @ fine, of_skips, uses.skip @ (thirds / thirds.sum(axis=0))]
     return np.concatenate(columns, axis=1), _grouped(uses, context)
 
 
 def group_drift(genes: Bits, context: FeatureContext) -> Floats:
-    """How far the outputs in use are from fresh ones.
+    """How far the outputs in use are from fresh ones, whether they are forecast or not.
+
+    What forecasts are expected to miss grows by what a schedule has missed before; how far outputs move says more of
+    it, and ranks evaluated schedules of nearly equal cost better. The rest is for the trees to learn.
 
     Args:
         genes: see :func:`features_and_drift`.
         context: what is known of the transformer.
 
     Returns:
-        ``(n, steps, groups)``: errors, summed over the slots of each of ``context.groups``; where steps may be skipped,
+        ``(n, steps, groups)``: drift, summed over the slots of each of ``context.groups``; where steps may be skipped,
         that of the transformer's output is one group more.
 
     Raises:
@@ -184,8 +189,8 @@ def _bands(steps: int, bands: int) -> Floats:
 
 
 def _grouped(uses: _Uses, context: FeatureContext) -> Floats:
-    sums: Floats = uses.error @ np.eye(int(context.groups.max()) + 1)[context.groups]
-    return sums if context.errors is None else np.concatenate([sums, uses.skip_error[:, :, None]], axis=2)
+    sums: Floats = uses.drift @ np.eye(int(context.groups.max()) + 1)[context.groups]
+    return sums if context.errors is None else np.concatenate([sums, uses.skip_drift[:, :, None]], axis=2)
 
 
 class _Uses(NamedTuple):
@@ -195,14 +200,18 @@ class _Uses(NamedTuple):
         compute: ``(n, steps, slots)`` bool.
         skip: ``(n, steps)`` bool.
         stale: ``(n, steps, slots)``: age in steps of what is used; 0 in skipped steps.
-        error: ``(n, steps, slots)``: of what is used of each slot.
-        skip_error: ``(n, steps)``: of the transformer's output where it is used, on the scale of the sum over slots.
+        drift: ``(n, steps, slots)``: of what is used of each slot from the fresh one, as if it were reused.
+        error: ``(n, steps, slots)``: the same, or of its forecast.
+        skip_drift: ``(n, steps)``: of the transformer's output where it is used, on the scale of the sum over slots.
+        skip_error: ``(n, steps)``: the same, or of its forecast.
     """
 
     compute: Bits
     skip: Bits
     stale: Integers
+    drift: Floats
     error: Floats
+    skip_drift: Floats
     skip_error: Floats
 
 
@@ -221,18 +230,21 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
     last = np.maximum.accumulate(compute * step, axis=1)
     stale = step - last
     # Flat indices, since fancy indexing by three arrays takes several times as long.
-    error: Floats = context.drift.ravel().take((np.arange(slots) * steps + step) * steps + last)
-    skip_error = np.zeros(skip.shape)
+    drift: Floats = context.drift.ravel().take((np.arange(slots) * steps + step) * steps + last)
+    error, skip_drift, skip_error = drift, np.zeros(skip.shape), np.zeros(skip.shape)
     if context.errors is not None and genes.shape[2] == wide:
         stale = np.where(skip[:, :, None], 0, stale)
-        error = np.where(skip[:, :, None], 0.0, error)
+        drift = np.where(skip[:, :, None], 0.0, drift)
         used = ~compute & ~skip[:, :, None]
         levels = damping[:, :, context.component_index]
-        error = np.where(used & (levels > 0), _forecast_error(compute, last, levels, context.errors[:, :-1]), error)
+        error = np.where(used & (levels > 0), _forecast_error(compute, last, levels, context.errors[:, :-1]), drift)
         run = np.maximum.accumulate(~skip * step[:, 0], axis=1)[:, :, None]
-        of_output = _forecast_error(~skip[:, :, None], run, damping[:, :, -1:], context.errors[:, -1:])
-        skip_error = np.where(skip, of_output[:, :, 0], 0.0) * np.sqrt(slots)
-    return _Uses(compute, skip, stale, error, skip_error)
+        of_output, of_reuse = (
+            _forecast_error(~skip[:, :, None], run, levels, context.errors[:, -1:])
+            for levels in (damping[:, :, -1:], np.zeros_like(damping[:, :, -1:]))
+        )
+        skip_error, skip_drift = (np.where(skip, each[:, :, 0], 0.0) * np.sqrt(slots) for each in (of_output, of_reuse))
+    return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error)
 
 
 def _forecast_error(compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.float32]) -> Floats:

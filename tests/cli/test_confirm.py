@@ -139,18 +139,19 @@ def test_scores_are_those_of_a_plain_evaluation(
     arguments: list[str], database: Path, run_cli: Cli, tiny_pixart_folder: Path
 ) -> None:
     from ecad_automl.judging.evaluation import Evaluator
-    from ecad_automl.models import load_model, model_layout
+    from ecad_automl.models import load_model
     from ecad_automl.rewards import load_reward
-    from ecad_automl.schedules.schedule import Schedule
 
     assert run_cli(*arguments, "--no-baselines")[0] == 0
     model = load_model(str(tiny_pixart_folder), device="cpu")
     model = model.with_settings(steps=4, height=16, width=16, max_sequence_length=8)
     evaluator = Evaluator(model.pipe, UNSEEN, [1], load_reward("fidelity"), model.settings)
     found = stored(database)
+    with Store.open(database, read_only=True) as store:
+        genomes = store.genomes("tiny")
     assert not any(run.endswith("steps") for run in found)
     for run, record in found.items():
-        expected = evaluator.evaluate(Schedule.from_genome(model_layout(model), 4, run)).scores
+        expected = evaluator.evaluate(genomes.schedule(run)).scores
         np.testing.assert_allclose(record.scores["fidelity"], expected.ravel(), atol=1e-6)
 
 

@@ -37,11 +37,8 @@ def search(tiny_pixart_folder: Path, tmp_path: Path) -> Callable[..., list[objec
 def origins(path: Path, study: str) -> dict[str, Schedule]:
     """The evaluated schedules of a study by origin, bred ones left out."""
     with Store.open(path, read_only=True) as store:
-        identity = store.identity(study)
-        assert identity is not None
-        layout, steps = Layout.from_dict(identity["layout"]), identity["generation"]["steps"]
-        records = store.evaluations(study, scores=False)
-    return {r.origin: Schedule.from_genome(layout, steps, r.genome) for r in records if r.origin != "bred"}
+        genomes, records = store.genomes(study), store.evaluations(study, scores=False)
+    return {record.origin: genomes.schedule(record.genome) for record in records if record.origin != "bred"}
 
 
 def test_a_study_starts_from_another_one_and_goes_on_without_it(

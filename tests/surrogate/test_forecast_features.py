@@ -43,36 +43,39 @@ def test_plain_schedules_look_as_they_did_and_have_no_skips(seed: int) -> None:
 
 
 @given(st.integers(0, 2**32))
-def test_errors_are_those_of_the_uses(seed: int) -> None:
+def test_errors_and_drift_are_those_of_the_uses(seed: int) -> None:
     schedule = random_schedule(seed)
-    found = group_drift(genes_of([schedule], LAYOUT, STEPS), CONTEXT)[0]
-    expected = np.zeros((STEPS, len(LAYOUT) + 1))
     assert CONTEXT.errors is not None
+    error, drift = np.zeros((2, STEPS, len(LAYOUT) + 1))
     for step, row in np.argwhere(schedule.used):
         last, before = schedule.sources[:, step, row]
         level = schedule.damping[step, FORECASTS.group[row]]
-        expected[step, row] = CONTEXT.errors[level, row, step, last, max(before, 0)]
-    reading = LAYOUT.reader_index < 0
-    by_group = np.stack(
-        [expected[:, :-1][:, reading & (CONTEXT.groups == group)].sum(axis=1) for group in range(found.shape[1] - 1)],
-        axis=1,
-    )
-    read = [group for group in range(found.shape[1] - 1) if reading[CONTEXT.groups == group].all()]
-    np.testing.assert_allclose(found[:, read], by_group[:, read], rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(found[:, -1], expected[:, -1] * np.sqrt(len(LAYOUT)), rtol=1e-5)
+        error[step, row] = CONTEXT.errors[level, row, step, last, max(before, 0)]
+        drift[step, row] = CONTEXT.errors[0, row, step, last, max(before, 0)]
+    genes = genes_of([schedule], LAYOUT, STEPS)
+    # Slots that another one reads count also where that is reused.
+    alone = [group for group in set(CONTEXT.groups) if (LAYOUT.reader_index[CONTEXT.groups == group] < 0).all()]
+    found = group_drift(genes, CONTEXT)[0]
+    for group in alone:
+        expected = drift[:, :-1][:, CONTEXT.groups == group].sum(axis=1)
+        np.testing.assert_allclose(found[:, group], expected, rtol=1e-3, atol=1e-5)
+    scale = np.sqrt(len(LAYOUT))
+    np.testing.assert_allclose(found[:, -1], drift[:, -1] * scale, rtol=1e-5)
+    features = features_and_drift(genes, CONTEXT)[0][0]
+    of_skips = features[-6:-3]
+    skipped = error[:, -1] * scale
+    np.testing.assert_allclose(of_skips, [skipped.sum(), skipped.max(), drift[:, -1].sum() * scale], rtol=1e-5)
 
 
-def test_the_more_is_forecast_the_less_is_the_error() -> None:
+def test_the_more_is_forecast_the_less_are_errors_but_not_the_drift() -> None:
     compute = np.ones((STEPS, len(LAYOUT)), bool)
     compute[3::2] = False
-    total = [
-        group_drift(
-            genes_of([Schedule(LAYOUT, compute, None, np.full((STEPS, COLUMNS), level), FORECASTS)], LAYOUT, STEPS),
-            CONTEXT,
-        ).sum()
-        for level in range(4)
-    ]
-    assert total == sorted(total, reverse=True)
+    schedules = [Schedule(LAYOUT, compute, None, np.full((STEPS, COLUMNS), level), FORECASTS) for level in range(4)]
+    features, drift = features_and_drift(genes_of(schedules, LAYOUT, STEPS), CONTEXT)
+    bands = features[:, :6].sum(axis=1)  # over all steps
+    assert bands.tolist() == sorted(bands, reverse=True)
+    assert bands[0] > 1.5 * bands[-1]
+    assert all(np.array_equal(each, drift[0]) for each in drift)
 
 
 def test_other_columns_are_refused() -> None:

@@ -61,7 +61,7 @@ class Study:
 
     def schedule(self, record: EvaluationRecord | RunView) -> Schedule:
         """The schedule of an evaluation."""
-        return Schedule.from_genome(self.stored.layout, self.stored.steps, record.genome or "")
+        return self.stored.genomes.schedule(record.genome or "")
 
     def whole(self) -> list[EvaluationRecord]:
         """Evaluations of all images."""
