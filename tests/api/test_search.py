@@ -51,6 +51,22 @@ def test_a_call_goes_on_with_the_study_of_a_command_and_the_command_with_that_of
     assert evaluated(tmp_path / "in-turns.db") == evaluated(tmp_path / "at-once.db")
 
 
+def test_a_study_goes_on_in_the_space_that_it_began_in(by_call: Search, tmp_path: Path) -> None:
+    """Studies of versions that knew no forecasts are like those of reuse."""
+    reuse, full = tmp_path / "reuse.db", tmp_path / "full.db"
+    by_call(reuse, 4, use="reuse")
+    found = by_call(reuse, 10).evaluations
+    assert len(found) >= 10
+    assert all(point.schedule.is_plain for point in found)
+    with pytest.raises(StudyError, match=r"use \(not in the study, 'forecast' now\)"):
+        by_call(reuse, 12, use="forecast")
+    found = by_call(full, 8).evaluations
+    assert not all(point.schedule.is_plain for point in found)
+    assert len(by_call(full, 9, use="forecast").evaluations) >= 9
+    with pytest.raises(StudyError, match=r"use \('forecast' in the study, left out now\)"):
+        by_call(full, 12, use="reuse")
+
+
 def test_a_call_waits_for_another_search_where_it_is_told_to(by_call: Search, tmp_path: Path) -> None:
     database = tmp_path / "s.db"
     with ThreadPoolExecutor() as pool:
@@ -116,13 +132,14 @@ def test_what_stops_a_search_keeps_what_was_evaluated(by_call: Search, tmp_path:
         return images.mean(dim=(1, 2, 3)).numpy()
 
     with pytest.raises(KeyboardInterrupt):
-        by_call(tmp_path / "stopped.db", 5, reward=stop_me)
+        by_call(tmp_path / "stopped.db", 8, reward=stop_me)
     kept = evaluated(tmp_path / "stopped.db")
     assert 1 <= len(kept) < 5
-    assert len(by_call(tmp_path / "stopped.db", 5, reward=stop_me).evaluations) >= 5
+    assert len(by_call(tmp_path / "stopped.db", 8, reward=stop_me).evaluations) >= 8
     calls = 100
-    by_call(tmp_path / "whole.db", 5, reward=stop_me)
-    assert evaluated(tmp_path / "stopped.db") == evaluated(tmp_path / "whole.db")
+    by_call(tmp_path / "whole.db", 8, reward=stop_me)
+    # A seed that was cut off is asked again after the others.
+    assert sorted(evaluated(tmp_path / "stopped.db")) == sorted(evaluated(tmp_path / "whole.db"))
     assert evaluated(tmp_path / "whole.db")[: len(kept)] == kept
 
 
