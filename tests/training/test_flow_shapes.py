@@ -9,21 +9,25 @@ import pytest
 import torch
 
 from ecad_automl.flow_shapes.world import random_scene
-from training.flow_shapes.architecture import new_autoencoder
+from training.flow_shapes.architecture import new_autoencoder, new_tokenizer
 from training.flow_shapes.autoencoder import half_whiten, refine_decoder, render_batch, train_autoencoder
 from training.flow_shapes.classifier import train_classifier
-from training.flow_shapes.diffusion import Diffusion, LatentSet, run_decay, run_plateau, untrained
+from training.flow_shapes.diffusion import Diffusion, LatentSet, draw_batch, run_decay, run_plateau, untrained
+from training.flow_shapes.guidance import distil_guidance, with_guidance_embedding
 
 #: PyTorch says so where a norm with float32 weights is given bfloat16.
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
 
-def tiny() -> Diffusion:
+def tiny_data() -> LatentSet:
     rng = np.random.default_rng(0)
     scenes = [random_scene(rng, "train") for _ in range(8)]
-    data = LatentSet(scenes, torch.from_numpy(rng.standard_normal((8, 64, 48), dtype=np.float32)).half())
+    return LatentSet(scenes, torch.from_numpy(rng.standard_normal((8, 64, 48), dtype=np.float32)).half())
+
+
+def tiny() -> Diffusion:
     torch.manual_seed(0)
-    return Diffusion(untrained(double_blocks=1, single_blocks=1), data, seed=0, batch=4, compiled=False)
+    return Diffusion(untrained(double_blocks=1, single_blocks=1), tiny_data(), seed=0, batch=4, compiled=False)
 
 
 def weights(diffusion: Diffusion) -> dict[str, torch.Tensor]:
@@ -102,3 +106,29 @@ def test_the_classifier_trains(tmp_path: Path) -> None:
     classifier = train_classifier(tmp_path, steps=1)
     assert (tmp_path / "classifier.pt").exists()
     assert float(classifier.temperatures.min()) > 0.1
+
+
+@pytest.mark.slow
+def test_guidance_is_learnt_from_a_model_that_knows_none(tmp_path: Path) -> None:
+    def teacher() -> torch.nn.Module:
+        model = tiny().average
+        # An untrained transformer gives zeros, with which there is nothing to learn.
+        torch.nn.init.normal_(model.transformer.proj_out.weight, std=0.1)
+        torch.nn.init.normal_(model.transformer.norm_out.linear.weight, std=0.1)
+        return model
+
+    noisy, tokens = draw_batch(tiny_data(), new_tokenizer(), 4, np.random.default_rng(0))
+    levels = torch.full((4,), 0.5)
+    model = teacher()
+    plain = model(noisy, levels, tokens)
+    student = distil_guidance(tmp_path, model, tiny_data(), steps=0, compiled=False)
+    for scale in (1.0, 4.0):
+        torch.testing.assert_close(student(noisy, levels, tokens, torch.full((4,), scale)), plain)
+    first = distil_guidance(tmp_path / "a", teacher(), tiny_data(), steps=2, compiled=False)
+    distil_guidance(tmp_path / "b", teacher(), tiny_data(), steps=1, compiled=False)
+    resumed = distil_guidance(tmp_path / "b", teacher(), tiny_data(), steps=2, compiled=False)
+    for name, value in first.state_dict().items():
+        assert value.shape == resumed.state_dict()[name].shape
+    scaled = [first(noisy, levels, tokens, torch.full((4,), scale)) for scale in (1.0, 4.0)]
+    assert not torch.equal(*scaled)
+    assert with_guidance_embedding(model.transformer).config.guidance_embeds

@@ -14,8 +14,9 @@ from ecad_automl.flow_shapes import WEIGHTS
 from ecad_automl.flow_shapes.world import prompts
 from training.flow_shapes.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from training.flow_shapes.classifier import held_out_accuracy, train_classifier
-from training.flow_shapes.diffusion import train_diffusion
+from training.flow_shapes.diffusion import LatentSet, train_diffusion
 from training.flow_shapes.export import export
+from training.flow_shapes.guidance import distil_guidance
 from training.flow_shapes.quality import draw, grid, measure_autoencoder, measure_convergence, measure_quality
 
 
@@ -29,12 +30,13 @@ def main(
     classifier_steps: int = 1500,
     plateau_steps: Annotated[int, typer.Option(help="Steps of the transformer at the full learning rate.")] = 6000,
     decay_steps: Annotated[int, typer.Option(help="Steps of the transformer while the learning rate falls.")] = 2000,
+    guidance_steps: Annotated[int, typer.Option(help="Steps of the transformer that learn guidance.")] = 800,
     pictures: Annotated[int, typer.Option(help="Training pictures whose latents are computed once.")] = 40_000,
     seed: int = 0,
     compiled: Annotated[bool, typer.Option(help="Compile the transformer's training step.")] = True,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.")] = None,
 ) -> None:
-    """Train autoencoder, then text encoders and transformer, then classifier; write and measure the pipeline.
+    """Train autoencoder, text encoders and transformer, its guidance, and classifier; write and measure the pipeline.
 
     The plateau may be made longer later, with the same folder: its checkpoint is kept beside that of the decay.
     """
@@ -43,15 +45,11 @@ def main(
     autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
     half_whiten(autoencoder, seed=seed)
     refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
+    data = LatentSet.load_or_make(work / "latents.pt", autoencoder, pictures, seed)
     model = train_diffusion(
-        work,
-        autoencoder,
-        plateau_steps=plateau_steps,
-        decay_steps=decay_steps,
-        pictures=pictures,
-        seed=seed,
-        compiled=compiled,
+        work, data, plateau_steps=plateau_steps, decay_steps=decay_steps, seed=seed, compiled=compiled
     )
+    model = distil_guidance(work, model, data, steps=guidance_steps, seed=seed, compiled=compiled)
     classifier = train_classifier(work, steps=classifier_steps, seed=seed)
     export(model, autoencoder, out)
     classifier.save(out / "classifier")
@@ -61,6 +59,8 @@ def main(
         "classifier on held-out renders": held_out_accuracy(classifier),
         "autoencoder on held-out renders": measure_autoencoder(pipe.vae, classifier),
         "held-out captions": measure_quality(pipe, classifier),
+        "held-out captions without guidance": measure_quality(pipe, classifier, guidance=1.0),
+        "held-out captions guided in two calls": measure_quality(pipe, classifier, in_two_calls=True),
         "convergence": measure_convergence(pipe),
     }
     rounded = {part: {name: round(value, 4) for name, value in values.items()} for part, values in quality.items()}

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import CLIPTextModel, T5EncoderModel
+from transformers import CLIPTextModel, PreTrainedTokenizerFast, T5EncoderModel
 
 from ecad_automl.errors import EcadError
 from ecad_automl.files.tensor_file import read_tensor_file
@@ -29,7 +29,16 @@ from training.flow_shapes.architecture import (
 from training.flow_shapes.render import render
 from training.shapes.progress import progress_bar, train
 
-__all__ = ["LatentSet", "TextToVelocity", "pack", "train_diffusion"]
+__all__ = [
+    "LatentSet",
+    "TextToVelocity",
+    "draw_batch",
+    "new_optimizers",
+    "noise_levels",
+    "pack",
+    "train_diffusion",
+    "update_average",
+]
 
 _BATCH = 64
 _LEARNING_RATE = 1e-3
@@ -125,13 +134,14 @@ class TextToVelocity(nn.Module):
         self.register_buffer("image_ids", _image_ids(), persistent=False)
         self.register_buffer("text_ids", torch.zeros(MAX_TOKENS, 3), persistent=False)
 
-    def forward(self, noisy: Tensor, noise_levels: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, levels: Tensor, tokens: Tensor, guidance: Tensor | None = None) -> Tensor:
         """Predicted velocity ``(n, 64, 48)``.
 
         Args:
             noisy: packed latents ``(n, 64, 48)``.
-            noise_levels: ``(n,)`` in [0, 1]; 1 is noise alone.
+            levels: ``(n,)`` of noise, in [0, 1]; 1 is noise alone.
             tokens: captions ``(n, 20)``; as in the pipeline, padding is not masked.
+            guidance: ``(n,)`` scales, where the transformer has an embedding of them.
         """
         pooled = self.text_encoder(tokens).pooler_output
         texts = self.text_encoder_2(tokens)[0]
@@ -139,7 +149,8 @@ class TextToVelocity(nn.Module):
             hidden_states=noisy,
             encoder_hidden_states=texts,
             pooled_projections=pooled,
-            timestep=noise_levels,
+            timestep=levels,
+            guidance=guidance,
             img_ids=self.image_ids,
             txt_ids=self.text_ids,
             return_dict=False,
@@ -171,7 +182,7 @@ class Diffusion:
     ) -> None:
         self.model = model.train()
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
-        self.optimizers = _optimizers(model)
+        self.optimizers = new_optimizers(model)
         self._data, self._seed, self._batch = data, seed, batch
         self._tokenizer = new_tokenizer()
         self._predict = torch.compile(model) if compiled else model
@@ -179,9 +190,9 @@ class Diffusion:
     def step(self, number: int) -> dict[str, Tensor]:
         """One step of all optimizers; what it draws depends on ``number`` alone."""
         rng = np.random.default_rng([self._seed, 4, number])
-        clean, tokens = self._draw(rng)
+        clean, tokens = draw_batch(self._data, self._tokenizer, self._batch, rng)
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
-        levels = _noise_levels(self._batch, rng)
+        levels = noise_levels(self._batch, rng)
         part = levels[:, None, None]
         # Of so few tokens, attention by plain products is faster than by the fused kernel.
         with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
@@ -192,21 +203,24 @@ class Diffusion:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
-        _update_average(self.average, self.model, min(_EMA, (1 + number) / (10 + number)))
+        update_average(self.average, self.model, min(_EMA, (1 + number) / (10 + number)))
         return {"loss": loss.detach(), "gradient": norm}
 
-    def _draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        indices = rng.integers(len(self._data.latents), size=self._batch)
-        dropped = rng.random(self._batch) < _CAPTION_DROPOUT
-        captions = [
-            "" if drop else random_caption(rng, self._data.scenes[index])
-            for index, drop in zip(indices, dropped, strict=True)
-        ]
-        encoded = self._tokenizer(captions, padding="max_length", return_tensors="pt")
-        return self._data.latents[indices].float(), encoded.input_ids
+
+def draw_batch(
+    data: LatentSet, tokenizer: PreTrainedTokenizerFast, count: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Packed latents ``(count, 64, 48)`` and tokens ``(count, 20)`` of their captions, some of which are left out."""
+    indices = rng.integers(len(data.latents), size=count)
+    dropped = rng.random(count) < _CAPTION_DROPOUT
+    captions = [
+        "" if drop else random_caption(rng, data.scenes[index]) for index, drop in zip(indices, dropped, strict=True)
+    ]
+    encoded = tokenizer(captions, padding="max_length", return_tensors="pt")
+    return data.latents[indices].float(), encoded.input_ids
 
 
-def _noise_levels(count: int, rng: np.random.Generator) -> Tensor:
+def noise_levels(count: int, rng: np.random.Generator) -> Tensor:
     """``(count,)`` in (0, 1): one from each of equal parts of the distribution, which makes the loss less noisy."""
     uniform = round(count * _UNIFORM_SHARE)
     even = (np.arange(uniform) + rng.random(uniform)) / max(1, uniform)
@@ -218,11 +232,10 @@ def _noise_levels(count: int, rng: np.random.Generator) -> Tensor:
 
 def train_diffusion(
     folder: Path,
-    autoencoder: AutoencoderKL,
+    data: LatentSet,
     *,
     plateau_steps: int,
     decay_steps: int,
-    pictures: int,
     seed: int = 0,
     compiled: bool = True,
 ) -> TextToVelocity:
@@ -232,11 +245,10 @@ def train_diffusion(
     More plateau steps can follow later: they start from ``plateau.pt``, and need a new decay.
 
     Args:
-        folder: for the latents and both checkpoints.
-        autoencoder: makes the latents.
+        folder: for both checkpoints.
+        data: latents and captions.
         plateau_steps: steps at the full learning rate; a checkpoint that has more is taken as it is.
         decay_steps: steps from there to a learning rate of zero.
-        pictures: training pictures whose latents are computed once.
         seed: of weights and batches.
         compiled: use ``torch.compile``.
 
@@ -246,7 +258,6 @@ def train_diffusion(
     Raises:
         EcadError: this PyTorch has no Muon.
     """
-    data = LatentSet.load_or_make(folder / "latents.pt", autoencoder, pictures, seed)
     torch.manual_seed(seed)
     diffusion = Diffusion(untrained(), data, seed=seed, compiled=compiled)
     plateau, decay = folder / "plateau.pt", folder / "decay.pt"
@@ -281,8 +292,8 @@ def _steps_done(checkpoint: Path) -> int:
     return int(read_tensor_file(checkpoint)["step"])
 
 
-def _optimizers(model: TextToVelocity) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest and for what modulates them, at one learning rate."""
+def new_optimizers(model: TextToVelocity, learning_rate: float = _LEARNING_RATE) -> list[torch.optim.Optimizer]:
+    """Muon for the trained matrices of the blocks, AdamW for the rest and for what modulates them, at one rate."""
     if not hasattr(torch.optim, "Muon"):
         raise EcadError(
             f"Training needs torch.optim.Muon, which PyTorch {torch.__version__} lacks; install 2.9 or newer."
@@ -297,15 +308,16 @@ def _optimizers(model: TextToVelocity) -> list[torch.optim.Optimizer]:
         module.weight
         for block in blocks
         for name, module in block.named_modules()
-        if isinstance(module, nn.Linear) and not name.startswith("norm")
+        if isinstance(module, nn.Linear) and module.weight.requires_grad and not name.startswith("norm")
     ]
     inside = {id(weight) for weight in matrices}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in inside]
-    muon = torch.optim.Muon(matrices, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(rest, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))]
+    rest = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in inside]
+    muon = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=_WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(rest, lr=learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))]
 
 
 @torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the average towards the model's weights, in place."""
     targets, sources = ([p.detach() for p in module.parameters()] for module in (average, model))
     torch._foreach_lerp_(targets, sources, 1 - decay)

@@ -27,7 +27,13 @@ _BATCH = 32
 
 @torch.no_grad()
 def draw(
-    pipe: Any, captions: Sequence[str], *, steps: int = STEPS, guidance: float = GUIDANCE, seed: int = 0
+    pipe: Any,
+    captions: Sequence[str],
+    *,
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    in_two_calls: bool = False,
+    seed: int = 0,
 ) -> Tensor:
     """One picture of each caption, from its own noise.
 
@@ -35,7 +41,8 @@ def draw(
         pipe: a ``FluxPipeline`` of this world.
         captions: texts.
         steps: of the sampler.
-        guidance: ``true_cfg_scale``.
+        guidance: scale.
+        in_two_calls: guide by a second call without the caption in each step, not by the embedding of the scale.
         seed: the picture at place i starts from the generator of ``seed + i``.
 
     Returns:
@@ -43,6 +50,9 @@ def draw(
     """
     pipe.set_progress_bar_config(disable=True)
     pictures: list[Tensor] = []
+    scales = {"guidance_scale": guidance}
+    if in_two_calls:
+        scales = {"guidance_scale": 1.0, "true_cfg_scale": guidance}
     for first in range(0, len(captions), _BATCH):
         batch = list(captions[first : first + _BATCH])
         generators = [torch.Generator().manual_seed(seed + first + place) for place in range(len(batch))]
@@ -50,7 +60,7 @@ def draw(
             pipe(
                 batch,
                 negative_prompt=[""] * len(batch),
-                true_cfg_scale=guidance,
+                **scales,
                 num_inference_steps=steps,
                 height=RESOLUTION,
                 width=RESOLUTION,
@@ -63,11 +73,17 @@ def draw(
 
 
 def measure_quality(
-    pipe: Any, classifier: AttributeClassifier, *, count: int = 512, guidance: float = GUIDANCE
+    pipe: Any,
+    classifier: AttributeClassifier,
+    *,
+    count: int = 512,
+    guidance: float = GUIDANCE,
+    in_two_calls: bool = False,
 ) -> dict[str, float]:
     """Shares of attributes and of whole pictures that are right on held-out captions."""
     captions = prompts("held-out", count)
-    return _shares(attributes_right(classifier, draw(pipe, captions, guidance=guidance), captions))
+    pictures = draw(pipe, captions, guidance=guidance, in_two_calls=in_two_calls)
+    return _shares(attributes_right(classifier, pictures, captions))
 
 
 @torch.no_grad()
