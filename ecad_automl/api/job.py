@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from ecad_automl.api.prompts import choose_prompts, split_record
-from ecad_automl.api.settings import BUNDLED, DTYPES, SearchFile
+from ecad_automl.api.settings import DTYPES, SearchFile
 from ecad_automl.api.terminal import say, warn
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import PromptError
 from ecad_automl.execution.settings import Execution
 from storage import redacted
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("ecad_automl.api")
 
-#: Prompts that come with the bundled model.
+#: Prompts that come with a bundled model.
 _BUNDLED_PROMPTS = 24
 
 
@@ -116,7 +117,8 @@ def announcement(job: SearchJob) -> str:
 
 
 def _default_reward(settings: SearchFile) -> str:
-    return BUNDLED if settings.model.model == BUNDLED else "fidelity"
+    model = BUNDLED.get(settings.model.model)
+    return "fidelity" if model is None else model.reward
 
 
 def _loaded(settings: SearchFile, given: LoadedModel | None) -> LoadedModel:

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ecad_automl.bundled import BUNDLED, bundled_name
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.files.paths import expand_home
-from ecad_automl.models.loading import CHANGED, LoadedModel, model_revision
+from ecad_automl.models.loading import CHANGED, LoadedModel, model_folder, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
-from ecad_automl.shapes import WEIGHTS
 
 #: Elements of each tensor that are compared: training, adapters and quantization change them all.
 _ELEMENTS = 256
@@ -38,16 +37,16 @@ def as_model(given: Any) -> LoadedModel:
     if not isinstance(getattr(given, "transformer", None), torch.nn.Module) or not callable(given):
         raise UnsupportedModelError(
             f"The model is a {type(given).__name__}, but a diffusers pipeline with a transformer is expected, or the "
-            "name of one: 'shapes', a folder or a hub id."
+            f"name of one: {', '.join(map(repr, BUNDLED))}, a folder or a hub id."
         )
     name = _name(given)
     check_text_to_image(given, name)
-    return LoadedModel(given, name, _revision(given, name), default_settings(given, bundled=name == "shapes"))
+    return LoadedModel(given, name, _revision(given, name), default_settings(given, name))
 
 
 def _name(pipe: Any) -> str:
     name = getattr(pipe, "name_or_path", None) or type(pipe).__name__
-    return "shapes" if Path(name) == WEIGHTS else str(name)
+    return bundled_name(name) or str(name)
 
 
 def _revision(pipe: Any, name: str) -> str:
@@ -65,7 +64,7 @@ def _revision(pipe: Any, name: str) -> str:
 
 def _source(name: str) -> Path | None:
     """The folder that a pipeline of this name was loaded from, if it is still there."""
-    folder = WEIGHTS if name == "shapes" else expand_home(name)
+    folder = model_folder(name)
     if folder.is_dir():
         return folder
     if name.count("/") != 1:

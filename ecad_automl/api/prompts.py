@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from ecad_automl.api.settings import BUNDLED
 from ecad_automl.api.terminal import warn
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
     from ecad_automl.prompts import PromptSet, PromptSplit
+    from ecad_automl.shapes.world import Split
 
 
 def read_named(
@@ -40,10 +41,10 @@ def choose_prompts(
     split: str | None,
     limit: int | None,
     *,
-    bundled: str,
+    bundled: Split,
     count: int,
 ) -> PromptSet:
-    """The prompts of a name, or some that come with the bundled model; says what was left out of them.
+    """The prompts of a name, or some that come with a bundled model; says what was left out of them.
 
     The bundled ones are "calibration" or "held-out" prompts, ``count`` of them unless ``limit`` says otherwise.
 
@@ -55,13 +56,12 @@ def choose_prompts(
         raise OptionError(f"The limit is {limit} prompts; at least 1 is needed.")
     if given is not None:
         return read_named(console, given, column, split, limit)
-    if model != BUNDLED:
+    if model not in BUNDLED:
         raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
     from ecad_automl.prompts import PromptSet
-    from ecad_automl.shapes.world import prompts as world_prompts
 
-    chosen = tuple(world_prompts(bundled, limit or count))  # type: ignore[arg-type]
-    return PromptSet(f"{BUNDLED} {bundled}", chosen, (None,) * len(chosen), "bundled")
+    chosen = tuple(BUNDLED[model].prompts(bundled, limit or count))
+    return PromptSet(f"{model} {bundled}", chosen, (None,) * len(chosen), "bundled")
 
 
 def split_record(split: PromptSplit, given: str, column: str | None, part: str | None, limit: int | None) -> bytes:

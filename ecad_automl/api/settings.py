@@ -21,8 +21,8 @@ from studies.config import Heuristics, LatencySettings, SearchConfig, Use
 #: Of what a study keeps.
 SCHEMA = "ecad-automl/search/2"
 
-#: The model that needs no download, and its reward.
-BUNDLED = "shapes"
+#: The model of who names none: it needs no download.
+DEFAULT_MODEL = "shapes"
 
 _Dtype = Literal["float32", "float16", "bfloat16"]
 DTYPES: tuple[str, ...] = get_args(_Dtype)
@@ -67,8 +67,12 @@ class ModelTable(_Table):
     """Which pipeline is searched, and how it generates."""
 
     model: Annotated[
-        str, _says("'shapes' (bundled), a pipeline folder, or a hub id such as PixArt-alpha/PixArt-XL-2-256x256.")
-    ] = BUNDLED
+        str,
+        _says(
+            "'shapes' or 'flow-shapes' (bundled), a pipeline folder, or a hub id such as "
+            "PixArt-alpha/PixArt-XL-2-256x256."
+        ),
+    ] = DEFAULT_MODEL
     revision: Annotated[str | None, _says("Revision of a hub model.")] = None
     dtype: Annotated[_Dtype | None, _says("float32, float16 or bfloat16; by default what suits the device.")] = None
     device: Annotated[str | None, _says("Torch device, such as cuda:0; by default CUDA where there is one.")] = None

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ecad_automl.api.prompts import read_named
+from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Model = "shapes",
+    model: Model = DEFAULT_MODEL,
     schedule: Annotated[
         list[Path] | None,
         typer.Option(help="A schedule file; may be given several times.", autocompletion=complete_schedule),

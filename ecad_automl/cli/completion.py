@@ -65,8 +65,10 @@ def complete_schedule(incomplete: str) -> list[str]:
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """The bundled model, and folders."""
-    return _beginning(["shapes"], incomplete) + _paths(incomplete, lambda _: False)
+    """The bundled models, and folders."""
+    from ecad_automl.bundled import BUNDLED
+
+    return _beginning(BUNDLED, incomplete) + _paths(incomplete, lambda _: False)
 
 
 def complete_prompts(incomplete: str) -> list[str]:

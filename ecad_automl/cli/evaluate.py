@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from ecad_automl.api.prompts import choose_prompts
-from ecad_automl.api.settings import BUNDLED
+from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
@@ -41,7 +41,7 @@ def evaluate(
             help="Schedule file, or a folder of such; may be given several times.", autocompletion=complete_schedule
         ),
     ] = None,
-    model: Model = BUNDLED,
+    model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
     column: Column = None,
     split: Split = None,

@@ -11,8 +11,9 @@ import typer
 from numpy.typing import NDArray
 
 from ecad_automl.api.prompts import read_named
-from ecad_automl.api.settings import BUNDLED
+from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step, write_images
@@ -24,7 +25,7 @@ _SHAPES_PROMPTS = 6
 
 def generate(
     schedule: Annotated[list[Path], typer.Argument(help="Schedule files.", autocompletion=complete_schedule)],
-    model: Model = BUNDLED,
+    model: Model = DEFAULT_MODEL,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times.")] = None,
     prompts: Prompts = None,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
@@ -40,11 +41,9 @@ def generate(
 
     texts = list(prompt or []) + (list(read_named(messages(), prompts).prompts) if prompts else [])
     if not texts:
-        if model != BUNDLED:
+        if model not in BUNDLED:
             raise PromptError("There is no prompt; give one with --prompt, or several with --prompts.")
-        from ecad_automl.shapes.world import prompts as world_prompts
-
-        texts = world_prompts("held-out", _SHAPES_PROMPTS)
+        texts = BUNDLED[model].prompts("held-out", _SHAPES_PROMPTS)
     files = [load_schedule(path) for path in schedule]
 
     console, shown = messages(), results(json_output=json_output)

@@ -31,6 +31,7 @@ class AttributeClassifier(shapes.AttributeClassifier):
     """A small convolutional network with one linear head per attribute of this world."""
 
     attributes = ATTRIBUTES
+    world = "flow-shapes"
     trained_by = "training.flow_shapes"
 
     def __init__(self, width: int = 24) -> None:
@@ -59,6 +60,10 @@ class AttributeClassifier(shapes.AttributeClassifier):
             maps.append(stage(maps[-1]))
         return maps[1:]
 
+    def labels(self, captions: Sequence[str]) -> Tensor:
+        """See the class that this one extends."""
+        return torch.tensor([parse_caption(caption).attributes() for caption in captions])
+
     def _seen(self, pictures: Tensor) -> Tensor:
         seen: Tensor = self.body(self.features(pictures)[-1])
         return seen
@@ -79,7 +84,7 @@ def attributes_right(classifier: AttributeClassifier, pictures: Tensor, captions
     Raises:
         PromptError: a caption is not one of this world.
     """
-    labels = torch.tensor([parse_caption(caption).attributes() for caption in captions])
+    labels = classifier.labels(captions)
     found = [
         torch.stack([head.argmax(-1) for head in classifier(chunk)], dim=1) for chunk in torch.split(pictures, 128)
     ]

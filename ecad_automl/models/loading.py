@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import FileError, UnsupportedModelError
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home
@@ -17,7 +18,6 @@ from ecad_automl.models.text_to_image import check_text_to_image, default_settin
 from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.shapes import WEIGHTS
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -37,7 +37,7 @@ class LoadedModel:
 
     Args:
         pipe: the diffusers pipeline, on its device.
-        name: what the user named: ``shapes``, a folder or a hub id.
+        name: what the user named: a bundled model, a folder or a hub id.
         revision: the hub commit, or a hash of the folder's files.
         settings: how to call it unless the user says otherwise.
     """
@@ -80,7 +80,8 @@ def load_model(
     """Load a pipeline by name.
 
     Args:
-        name: ``shapes`` for the bundled model, a folder that ``DiffusionPipeline.save_pretrained`` wrote, or a hub id.
+        name: ``shapes`` or ``flow-shapes`` for a bundled model, a folder that ``DiffusionPipeline.save_pretrained``
+            wrote, or a hub id.
         revision: hub revision.
         dtype: "float32", "float16" or "bfloat16"; the default is float32 on the CPU and bfloat16 elsewhere.
         device: torch device; the default is CUDA where there is one.
@@ -93,17 +94,21 @@ def load_model(
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
     if dtype not in _DTYPES:
         raise UnsupportedModelError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
-    folder = WEIGHTS if name == "shapes" else expand_home(name)
-    local = name == "shapes" or folder.is_dir()
+    folder = model_folder(name)
+    local = name in BUNDLED or folder.is_dir()
     if not local and (folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1):
         raise UnsupportedModelError(
-            f"The model {name!r} is neither 'shapes', an existing folder with a model_index.json, nor a hub id like "
-            "'PixArt-alpha/PixArt-XL-2-256x256'."
+            f"The model {name!r} is neither bundled ({', '.join(BUNDLED)}), nor an existing folder with a "
+            "model_index.json, nor a hub id like 'PixArt-alpha/PixArt-XL-2-256x256'."
         )
     pipe = _from_pretrained(str(folder) if local else name, name, revision, _DTYPES[dtype])
     check_text_to_image(pipe, name)
-    settings = default_settings(pipe, bundled=name == "shapes")
-    return LoadedModel(pipe.to(device), name, model_revision(name, revision), settings)
+    return LoadedModel(pipe.to(device), name, model_revision(name, revision), default_settings(pipe, name))
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a bundled model, or the one that a name may be the path of."""
+    return BUNDLED[name].weights if name in BUNDLED else expand_home(name)
 
 
 def model_revision(name: str, revision: str | None = None) -> str:
@@ -113,7 +118,7 @@ def model_revision(name: str, revision: str | None = None) -> str:
         name: see :func:`load_model`.
         revision: hub revision that was asked for.
     """
-    folder = WEIGHTS if name == "shapes" else expand_home(name)
+    folder = model_folder(name)
     if folder.is_dir():
         return _folder_revision(folder)
     return _cached_commit(name, revision) or revision or "main"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.runtime.families import FAMILIES
@@ -64,11 +65,13 @@ def _arguments(method: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(method).parameters
 
 
-def default_settings(pipe: Any, *, bundled: bool = False) -> GenerationSettings:
-    """How users of this pipeline commonly call it, as its own ``__call__`` has it."""
-    if bundled:
-        extra = {"clean_caption": False, "use_resolution_binning": False}
-        return GenerationSettings(20, 3.0, 64, 64, 20, extra)
+def default_settings(pipe: Any, name: str) -> GenerationSettings:
+    """How users of this pipeline commonly call it, as its own ``__call__`` has it; or as a bundled model is called."""
+    if name in BUNDLED:
+        model = BUNDLED[name]
+        return GenerationSettings(
+            model.steps, model.guidance_scale, model.size, model.size, model.tokens, dict(model.extra)
+        )
     arguments = _arguments(type(pipe).__call__)
     usual = {name: argument.default for name, argument in arguments.items()}
     # ECAD searched FLUX with 20 steps.

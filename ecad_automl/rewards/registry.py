@@ -144,14 +144,13 @@ def _plain(path: str) -> Maker:
     return lambda argument, _device, _dtype: _without(argument, _found(path)())
 
 
-def _shapes(path: str) -> Maker:
-    """Of a class that takes the classifier of the bundled model."""
+def _bundled(package: str, kind: str) -> Maker:
+    """Of a class that takes the classifier of a bundled model."""
 
     def make(argument: str | None, _device: object, _dtype: object) -> Reward | PairedReward:
-        from ecad_automl.shapes import WEIGHTS
-        from ecad_automl.shapes.classifier import AttributeClassifier
-
-        return _without(argument, _found(path)(AttributeClassifier.load(WEIGHTS / "classifier")))
+        folder = _found(f"{package}:WEIGHTS") / "classifier"
+        classifier = _found(f"{package}.classifier:AttributeClassifier").load(folder)
+        return _without(argument, _found(f"rewards.shapes:{kind}")(classifier))
 
     return make
 
@@ -191,10 +190,13 @@ def _without(argument: str | None, made: Reward | PairedReward) -> Reward | Pair
 
 
 BUILTIN: Mapping[str, Maker] = {
-    "shapes": _shapes("rewards.shapes:ShapesReward"),
-    "shapes-caption": _shapes("rewards.shapes:ShapesCaptionReward"),
-    "shapes-fidelity": _shapes("rewards.shapes:ShapesFidelity"),
-    "shapes-margin": _shapes("rewards.shapes:ShapesMargin"),
+    "shapes": _bundled("shapes", "ShapesReward"),
+    "shapes-caption": _bundled("shapes", "ShapesCaptionReward"),
+    "shapes-fidelity": _bundled("shapes", "ShapesFidelity"),
+    "shapes-margin": _bundled("shapes", "ShapesMargin"),
+    "flow-shapes-caption": _bundled("flow_shapes", "ShapesCaptionReward"),
+    "flow-shapes-fidelity": _bundled("flow_shapes", "ShapesFidelity"),
+    "flow-shapes-margin": _bundled("flow_shapes", "ShapesMargin"),
     "fidelity": _plain("rewards.fidelity:FidelityReward"),
     "image-reward": _checkpoint("rewards.image_reward:ImageReward"),
     "image-reward-package": _image_reward_package,

@@ -1,4 +1,4 @@
-"""The rewards of the bundled model."""
+"""The rewards of the bundled models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from ecad_automl.rewards.fidelity import FidelityReward
 from ecad_automl.rewards.protocol import Floats
 from ecad_automl.shapes.classifier import AttributeClassifier
-from ecad_automl.shapes.world import parse_caption
 
 #: Chance that the classifier errs whatever it says: bounds the cost of one wrong attribute at about ln(0.01 / 6).
 _LAPSE = 0.01
@@ -27,9 +26,8 @@ class ShapesCaptionReward:
     0 is best. Probabilities are mixed with a 1 % lapse, so that one hopeless attribute cannot outweigh all others.
     """
 
-    name = "shapes-caption"
-
     def __init__(self, classifier: AttributeClassifier) -> None:
+        self.name = f"{classifier.world}-caption"
         self._classifier = classifier
 
     @torch.no_grad()
@@ -37,9 +35,9 @@ class ShapesCaptionReward:
         """See :class:`~ecad_automl.rewards.protocol.Reward`.
 
         Raises:
-            PromptError: a prompt is not a caption of the shapes world.
+            PromptError: a prompt is not a caption of the model's world.
         """
-        labels = torch.tensor([parse_caption(prompt).attributes() for prompt in prompts])
+        labels = self._classifier.labels(prompts)
         logits = self._classifier(images.float().cpu())
         total = torch.zeros(len(prompts), dtype=torch.float64)
         for index, values in enumerate(logits):
@@ -57,9 +55,8 @@ class ShapesMargin:
     picture that is barely right from one that is clearly so.
     """
 
-    name = "shapes-margin"
-
     def __init__(self, classifier: AttributeClassifier) -> None:
+        self.name = f"{classifier.world}-margin"
         self._classifier = classifier
 
     @torch.no_grad()
@@ -67,9 +64,9 @@ class ShapesMargin:
         """See :class:`~ecad_automl.rewards.protocol.Reward`.
 
         Raises:
-            PromptError: a prompt is not a caption of the shapes world.
+            PromptError: a prompt is not a caption of the model's world.
         """
-        labels = torch.tensor([parse_caption(prompt).attributes() for prompt in prompts])
+        labels = self._classifier.labels(prompts)
         least = torch.full((len(prompts),), torch.inf, dtype=torch.float64)
         for index, logits in enumerate(self._classifier(images.float().cpu())):
             right = labels[:, index : index + 1].clamp_min(0)
@@ -92,7 +89,7 @@ class ShapesReward:
         """See :class:`~ecad_automl.rewards.protocol.PairedReward`.
 
         Raises:
-            PromptError: a prompt is not a caption of the shapes world.
+            PromptError: a prompt is not a caption of the model's world.
         """
         caption = self._caption.score(images, prompts)
         return caption + _FIDELITY_WEIGHT * self._fidelity.score_pairs(images, references, prompts)
@@ -104,9 +101,8 @@ class ShapesFidelity:
     Roots make both grow as the error does, so that no single image outweighs all others in a mean.
     """
 
-    name = "shapes-fidelity"
-
     def __init__(self, classifier: AttributeClassifier) -> None:
+        self.name = f"{classifier.world}-fidelity"
         self._classifier = classifier
         self._pixels = FidelityReward()
 

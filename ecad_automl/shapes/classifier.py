@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ecad_automl.errors import UnsupportedModelError
-from ecad_automl.shapes.world import ATTRIBUTES
+from ecad_automl.shapes.world import ATTRIBUTES, parse_caption
 
 _WEIGHTS = "classifier.safetensors"
 _CONFIG = "config.json"
@@ -28,6 +28,7 @@ class AttributeClassifier(nn.Module):
     """
 
     attributes: ClassVar[Mapping[str, Sequence[str]]] = ATTRIBUTES
+    world: ClassVar[str] = "shapes"
     trained_by: ClassVar[str] = "training.shapes"
     temperatures: Tensor
 
@@ -88,6 +89,14 @@ class AttributeClassifier(nn.Module):
             if isinstance(module, nn.GELU):
                 found.append(values)
         return found
+
+    def labels(self, captions: Sequence[str]) -> Tensor:
+        """What captions say, ``(n, attributes)``: indices of values, -1 where a caption says nothing of an attribute.
+
+        Raises:
+            PromptError: a caption is not one of the classifier's world.
+        """
+        return torch.tensor([parse_caption(caption).attributes() for caption in captions])
 
     def save(self, folder: Path) -> None:
         """Write weights and config into ``folder``."""

@@ -6,12 +6,12 @@ import keyword
 from collections.abc import Sequence
 from typing import Any
 
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.schedules.schedule_file import ScheduleFile
 
 #: A prompt for those who have none.
 PROMPT = "a photo of a red ball on a wooden table"
 
-_BUNDLED = "shapes"
 _DTYPES = ("float32", "float16", "bfloat16")
 _WIDTH = 79
 
@@ -50,8 +50,8 @@ def call_arguments(file: ScheduleFile) -> dict[str, Any]:
 
 def _loading(file: ScheduleFile) -> str:
     meta = file.metadata
-    if meta.model == _BUNDLED:
-        return f'from ecad_automl import apply_schedule, load_model\n\npipe = load_model("{_BUNDLED}").pipe\n'
+    if meta.model in BUNDLED:
+        return f'from ecad_automl import apply_schedule, load_model\n\npipe = load_model("{meta.model}").pipe\n'
     dtype = meta.dtype if meta.dtype in _DTYPES else None
     revision = meta.revision if is_commit(meta.revision) else None
     arguments = [

@@ -49,7 +49,7 @@ def test_weights_in_the_type_of_their_files_are_mapped_so_that_workers_of_a_mach
 
 @pytest.mark.parametrize("name", ["no-such-model", "./no/such/folder", "/no/such/folder", "a/b/c"])
 def test_an_unknown_model_is_refused_with_what_is_possible(name: str) -> None:
-    with pytest.raises(UnsupportedModelError, match="neither 'shapes', an existing folder"):
+    with pytest.raises(UnsupportedModelError, match="neither bundled .*, nor an existing folder"):
         load_model(name)
 
 

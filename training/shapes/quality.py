@@ -23,7 +23,7 @@ def held_out_images(folder: Path, count: int, *, steps: int = 20) -> tuple[list[
 
     pipe = PixArtAlphaPipeline.from_pretrained(folder)
     captions = prompts("held-out", count)
-    evaluator = Evaluator(pipe, captions, [0], FidelityReward(), default_settings(pipe, bundled=True), batch_size=32)
+    evaluator = Evaluator(pipe, captions, [0], FidelityReward(), default_settings(pipe, "shapes"), batch_size=32)
     return captions, evaluator.generate(None, steps=steps)
 
 
