@@ -6,8 +6,6 @@ searches can be paired with them. Kept runs of another commit are only taken whe
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
@@ -16,10 +14,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
 
-from benchmarks.machine import RESULTS, machine
-from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, Figures, load_bed, score
+from benchmarks.machine import RESULTS
+from benchmarks.search.bed_runs import Contestant, figures_of, keep_runs, wanted_beds
+from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed
 from benchmarks.search.outputs import output_products
 from benchmarks.search.protocol import SPEEDUPS, compare, loss_of
 from benchmarks.search.step_rivals import shortest_paths, step_schedule
@@ -38,7 +36,7 @@ _QUICK_IMAGES = 8
 _KINDS = ("steps", "FORA", "DPCache, reuse", "DPCache", "quick")
 _NOISE_AT = 2.0
 
-Make = Callable[[], Any]
+KIND = "baselines"
 
 
 def main(
@@ -48,31 +46,16 @@ def main(
     other_commits: Annotated[bool, typer.Option(help="Take kept runs of other commits.")] = False,
 ) -> None:
     """Run what is not kept yet, and write the tables."""
-    for name in bed or [name for name, each in BEDS.items() if not each.last]:
-        _one(name, BEDS[name], captions, results, other_commits)
+    for name in wanted_beds(bed):
+        evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
+        contestants = _contestants(evaluator, layout, BEDS[name])
+        runs = keep_runs(KIND, name, evaluator, contestants, results=results, other_commits=other_commits)
+        lines = [*rows(runs), "", *_noise(runs)]
+        (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
+        Console().print("\n".join(lines), highlight=False)
 
 
-def _one(name: str, bed: Bed, captions: int, results: Path, other_commits: bool) -> None:
-    evaluator, layout = load_bed(bed, split="held-out", captions=captions, noises=HELD_OUT_NOISES)
-    path = results / f"baselines-{name}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    about = {"commit": _commit(), "captions": captions, "noises": list(HELD_OUT_NOISES)}
-    if kept and any(kept[key] != value for key, value in about.items() if key != "commit" or not other_commits):
-        kept = {}
-    runs: dict[str, Any] = kept.get("runs", {})
-    contestants = _contestants(evaluator, layout, bed)
-    for method, (saved, make) in track(contestants.items(), f"{name}: held-out runs"):
-        if method not in runs:
-            runs[method] = {"saved": round(saved, 6), "commit": _commit(), **score(evaluator, make()).to_json()}
-            document = {**about, "machine": machine(), "steps": evaluator.settings.steps, "runs": runs}
-            path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
-    lines = [*rows(runs), "", *_noise(runs)]
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
-    Console().print("\n".join(lines), highlight=False)
-
-
-def _contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[str, tuple[float, Make]]:
-    """By name: how many times fewer MACs, and what makes the images."""
+def _contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[str, Contestant]:
     steps = evaluator.settings.steps
     calibration, _ = load_bed(bed, split="calibration", captions=_CALIBRATION, noises=(0,))
     products = output_products(calibration, bed.calls)
@@ -81,10 +64,10 @@ def _contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[str, tu
     predicted = predicted_paths(products)
     drift = measure_drift(calibration.pipe, lambda: calibration.generate_some(_QUICK_IMAGES), steps=steps)
     quick = quick_schedules(ForecastSeeds(Forecasts(drift, layout.component_index), layout), layout)
-    found: dict[str, tuple[float, Make]] = {"uncached": (1.0, lambda: evaluator.reference_images)}
+    found = {"uncached": Contestant(1.0, lambda: evaluator.reference_images)}
 
-    def add(name: str, saved: float, make: Make) -> None:
-        found.setdefault(name, (saved, make))
+    def add(name: str, saved: float, make: Callable[[], Any]) -> None:
+        found.setdefault(name, Contestant(saved, make))
 
     for speedup in SPEEDUPS:
         count = int(steps / speedup)
@@ -115,14 +98,14 @@ def rows(runs: Mapping[str, Any]) -> list[str]:
         "| at least | method | saved | median loss | mean (95 %) | trimmed | worst tenth | PSNR, dB | captions right |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    uncached = Figures.from_json(_figures(runs["uncached"]))
+    uncached = figures_of(runs["uncached"])
     lines.append(f"| | uncached | 1.00x | 0 | 0 | 0 | 0 | - | {(uncached.margin > 0).mean():.0%} |")
     for speedup in SPEEDUPS:
         for kind in _KINDS:
             name = _at(runs, kind, speedup)
             if name is None:
                 continue
-            figures = Figures.from_json(_figures(runs[name]))
+            figures = figures_of(runs[name])
             loss = loss_of(figures.loss)
             lines.append(
                 f"| {speedup:g}x | {name} | {runs[name]['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} "
@@ -162,22 +145,6 @@ def _at(runs: Mapping[str, Any], kind: str, speedup: float) -> str | None:
         and (name.endswith(" steps") if kind == "steps" else name.rstrip("0123456789").rstrip(" ,") == kind)
     ]
     return min(names, key=lambda name: runs[name]["saved"], default=None)
-
-
-def _figures(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: run[name] for name in ("loss", "psnr", "margin")}
-
-
-def _commit() -> str:
-    """Of this checkout; marked where files were changed since."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git as it is installed
-        cwd=RESULTS.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":
