@@ -13,7 +13,7 @@ from training.flow_shapes.architecture import new_autoencoder, new_tokenizer
 from training.flow_shapes.autoencoder import half_whiten, refine_decoder, render_batch, train_autoencoder
 from training.flow_shapes.classifier import train_classifier
 from training.flow_shapes.diffusion import Diffusion, LatentSet, draw_batch, run_decay, run_plateau, untrained
-from training.flow_shapes.guidance import distil_guidance, with_guidance_embedding
+from training.flow_shapes.guidance import distil_guidance, without_guidance_embedding
 
 #: PyTorch says so where a norm with float32 weights is given bfloat16.
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -131,4 +131,7 @@ def test_guidance_is_learnt_from_a_model_that_knows_none(tmp_path: Path) -> None
         assert value.shape == resumed.state_dict()[name].shape
     scaled = [first(noisy, levels, tokens, torch.full((4,), scale)) for scale in (1.0, 4.0)]
     assert not torch.equal(*scaled)
-    assert with_guidance_embedding(model.transformer).config.guidance_embeds
+    torch.nn.init.normal_(first.transformer.time_text_embed.guidance_embedder.linear_2.weight)
+    unguided = first(noisy, levels, tokens, torch.ones(4))
+    first.transformer = without_guidance_embedding(first.transformer)
+    torch.testing.assert_close(first(noisy, levels, tokens), unguided)

@@ -11,12 +11,13 @@ import typer
 from diffusers import FluxPipeline
 
 from ecad_automl.flow_shapes import WEIGHTS
+from ecad_automl.flow_shapes.classifier import AttributeClassifier
 from ecad_automl.flow_shapes.world import prompts
 from training.flow_shapes.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from training.flow_shapes.classifier import held_out_accuracy, train_classifier
-from training.flow_shapes.diffusion import LatentSet, train_diffusion
+from training.flow_shapes.diffusion import LatentSet, TextToVelocity, train_diffusion
 from training.flow_shapes.export import export
-from training.flow_shapes.guidance import distil_guidance
+from training.flow_shapes.guidance import distil_guidance, without_guidance_embedding
 from training.flow_shapes.quality import draw, grid, measure_autoencoder, measure_convergence, measure_quality
 
 
@@ -25,6 +26,10 @@ def main(
         Path("runs/flow-shapes")
     ),
     out: Annotated[Path, typer.Option(help="Folder for the finished pipeline.")] = WEIGHTS,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="A finished pipeline to start from; its autoencoder and classifier are kept as they are."),
+    ] = None,
     autoencoder_steps: int = 2000,
     decoder_steps: int = 400,
     classifier_steps: int = 1500,
@@ -36,21 +41,30 @@ def main(
     compiled: Annotated[bool, typer.Option(help="Compile the transformer's training step.")] = True,
     threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.")] = None,
 ) -> None:
-    """Train autoencoder, text encoders and transformer, its guidance, and classifier; write and measure the pipeline.
+    """Train autoencoder, classifier, text encoders and transformer, its guidance; write and measure the pipeline.
 
     The plateau may be made longer later, with the same folder: its checkpoint is kept beside that of the decay.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
-    half_whiten(autoencoder, seed=seed)
-    refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
+    if init is None:
+        begin = None
+        autoencoder = train_autoencoder(work, steps=autoencoder_steps, seed=seed)
+        half_whiten(autoencoder, seed=seed)
+        refine_decoder(work, autoencoder, steps=decoder_steps, seed=seed)
+        classifier = train_classifier(work, steps=classifier_steps, seed=seed)
+    else:
+        finished = FluxPipeline.from_pretrained(init, dtype=torch.float32)
+        begin = TextToVelocity(
+            finished.text_encoder, finished.text_encoder_2, without_guidance_embedding(finished.transformer)
+        )
+        autoencoder = finished.vae.eval().requires_grad_(False)
+        classifier = AttributeClassifier.load(init / "classifier")
     data = LatentSet.load_or_make(work / "latents.pt", autoencoder, pictures, seed)
     model = train_diffusion(
-        work, data, plateau_steps=plateau_steps, decay_steps=decay_steps, seed=seed, compiled=compiled
+        work, data, plateau_steps=plateau_steps, decay_steps=decay_steps, seed=seed, compiled=compiled, begin=begin
     )
     model = distil_guidance(work, model, data, steps=guidance_steps, seed=seed, compiled=compiled)
-    classifier = train_classifier(work, steps=classifier_steps, seed=seed)
     export(model, autoencoder, out)
     classifier.save(out / "classifier")
     # What is measured is what was stored.

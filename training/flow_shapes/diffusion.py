@@ -30,6 +30,7 @@ from training.flow_shapes.render import render
 from training.shapes.progress import progress_bar, train
 
 __all__ = [
+    "ATTENTION",
     "LatentSet",
     "TextToVelocity",
     "draw_batch",
@@ -45,6 +46,8 @@ _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 0.01
 _CAPTION_DROPOUT = 0.1
 _EMA = 0.998
+#: Plain products are as fast for so few tokens, but their compiled gradients were not finite on a processor with AMX.
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
 _ENCODE_BATCH = 128
 #: Most noise levels follow a logit-normal distribution, shifted towards much noise, where the scene is decided.
 _LOGIT_MEAN, _LOGIT_SPREAD = 0.7, 1.2
@@ -185,7 +188,8 @@ class Diffusion:
         self.optimizers = new_optimizers(model)
         self._data, self._seed, self._batch = data, seed, batch
         self._tokenizer = new_tokenizer()
-        self._predict = torch.compile(model) if compiled else model
+        if compiled:
+            model.transformer.compile()
 
     def step(self, number: int) -> dict[str, Tensor]:
         """One step of all optimizers; what it draws depends on ``number`` alone."""
@@ -194,9 +198,8 @@ class Diffusion:
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
         levels = noise_levels(self._batch, rng)
         part = levels[:, None, None]
-        # Of so few tokens, attention by plain products is faster than by the fused kernel.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-            predicted = self._predict(torch.lerp(clean, noise, part), levels, tokens)
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(ATTENTION):
+            predicted = self.model(torch.lerp(clean, noise, part), levels, tokens)
         loss = (predicted.float() - (noise - clean)).square().mean()
         self.model.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -238,6 +241,7 @@ def train_diffusion(
     decay_steps: int,
     seed: int = 0,
     compiled: bool = True,
+    begin: TextToVelocity | None = None,
 ) -> TextToVelocity:
     """Train, or go on training, text encoders and transformer.
 
@@ -251,6 +255,7 @@ def train_diffusion(
         decay_steps: steps from there to a learning rate of zero.
         seed: of weights and batches.
         compiled: use ``torch.compile``.
+        begin: a trained model to start from, where there are no checkpoints yet; untrained weights if None.
 
     Returns:
         The moving average of the weights.
@@ -259,7 +264,7 @@ def train_diffusion(
         EcadError: this PyTorch has no Muon.
     """
     torch.manual_seed(seed)
-    diffusion = Diffusion(untrained(), data, seed=seed, compiled=compiled)
+    diffusion = Diffusion(begin or untrained(), data, seed=seed, compiled=compiled)
     plateau, decay = folder / "plateau.pt", folder / "decay.pt"
     run_plateau(diffusion, plateau, plateau_steps)
     run_decay(diffusion, plateau, decay, decay_steps)

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention import sdpa_kernel
 
 from training.flow_shapes.architecture import new_tokenizer
 from training.flow_shapes.diffusion import (
+    ATTENTION,
     LatentSet,
     TextToVelocity,
     draw_batch,
@@ -26,7 +27,7 @@ from training.flow_shapes.diffusion import (
 )
 from training.shapes.progress import train
 
-__all__ = ["distil_guidance", "with_guidance_embedding"]
+__all__ = ["distil_guidance", "with_guidance_embedding", "without_guidance_embedding"]
 
 #: Scales that the student learns; 1 is no guidance, which guidance by two calls starts from.
 SCALES = (1.0, 5.0)
@@ -48,6 +49,19 @@ def with_guidance_embedding(transformer: FluxTransformer2DModel) -> FluxTransfor
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.zeros_(last.bias)
     return guided
+
+
+@torch.no_grad()
+def without_guidance_embedding(transformer: FluxTransformer2DModel) -> FluxTransformer2DModel:
+    """The transformer as it is at a guidance scale of 1, without an embedding of it."""
+    plain = FluxTransformer2DModel.from_config({**transformer.config, "guidance_embeds": False})
+    state = {k: v.float() for k, v in transformer.state_dict().items() if "guidance_embedder" not in k}
+    plain.load_state_dict(state)
+    embed = transformer.time_text_embed
+    # The pipeline's scales are multiplied by 1,000, as timesteps are.
+    unguided = embed.guidance_embedder(embed.time_proj(torch.tensor([1000.0])).to(transformer.dtype))
+    plain.time_text_embed.timestep_embedder.linear_2.bias += unguided[0].float()
+    return plain
 
 
 def distil_guidance(
@@ -74,8 +88,9 @@ def distil_guidance(
     optimizers = new_optimizers(student, _LEARNING_RATE)
     tokenizer = new_tokenizer()
     empty = tokenizer([""], padding="max_length", return_tensors="pt").input_ids
-    predict = torch.compile(student) if compiled else student
-    predict_teacher = torch.compile(teacher) if compiled else teacher
+    if compiled:
+        student.transformer.compile()
+        teacher.transformer.compile()
 
     def step(number: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([seed, 9, number])
@@ -86,12 +101,11 @@ def distil_guidance(
         scales = torch.from_numpy(rng.uniform(low, high, _BATCH).astype(np.float32))
         scales[torch.from_numpy(rng.random(_BATCH) < _UNGUIDED_SHARE)] = 1.0
         noisy = torch.lerp(clean, noise, levels[:, None, None])
-        # Of so few tokens, attention by plain products is faster than by the fused kernel.
-        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(ATTENTION):
             with torch.no_grad():
-                told = predict_teacher(noisy, levels, tokens).float()
-                untold = predict_teacher(noisy, levels, empty.expand(_BATCH, -1)).float()
-            predicted = predict(noisy, levels, tokens, scales).float()
+                told = teacher(noisy, levels, tokens).float()
+                untold = teacher(noisy, levels, empty.expand(_BATCH, -1)).float()
+            predicted = student(noisy, levels, tokens, scales).float()
         loss = (predicted - torch.lerp(untold, told, scales[:, None, None])).square().mean()
         student.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
