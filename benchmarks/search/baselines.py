@@ -35,6 +35,7 @@ _CALIBRATION = 16
 _QUICK_IMAGES = 8
 _KINDS = ("steps", "FORA", "DPCache, reuse", "DPCache", "quick")
 _NOISE_AT = 2.0
+_PAIRS = f"Pairs at {_NOISE_AT:g}x: standard error of the paired difference over the captions, beside the difference."
 
 KIND = "baselines"
 
@@ -50,7 +51,7 @@ def main(
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         contestants = _contestants(evaluator, layout, BEDS[name])
         runs = keep_runs(KIND, name, evaluator, contestants, results=results, other_commits=other_commits)
-        lines = [*rows(runs), "", *_noise(runs)]
+        lines = [*rows(runs), "", _PAIRS, "", *pairs(runs)]
         (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
         Console().print("\n".join(lines), highlight=False)
 
@@ -115,12 +116,10 @@ def rows(runs: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _noise(runs: Mapping[str, Any]) -> list[str]:
-    """How well runs of about twofold savings are told apart."""
+def pairs(runs: Mapping[str, Any]) -> list[str]:
+    """How well runs of about twofold savings are told apart, in Markdown."""
     names = [_at(runs, kind, _NOISE_AT) for kind in _KINDS]
     lines = [
-        f"Pairs at {_NOISE_AT:g}x: standard error of the paired difference over the captions, beside the difference.",
-        "",
         "| pair | difference (95 %) | standard error / difference | share of captions won | Wilcoxon's p |",
         "|---|---|---|---|---|",
     ]

@@ -26,6 +26,7 @@ from benchmarks.search import baselines, efficiency_report, held_out
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
+from ecad_automl import flow_shapes
 
 __all__ = ["FIGURES", "PAGES", "main", "written"]
 
@@ -198,6 +199,31 @@ def _range(values: Sequence[float], text: str = "{:.0f} to {:.0f}") -> str:
     return text.format(min(values), max(values))
 
 
+def _quality() -> str:
+    """What the bundled FLUX model gets right, and what its judge and its autoencoder do."""
+    found = json.loads((flow_shapes.WEIGHTS / "quality.json").read_text())
+    rows = {
+        "classifier": "classifier on held-out renders",
+        "autoencoder": "autoencoder on held-out renders",
+        "guidance 3, one call a step": "held-out captions",
+        "no guidance": "held-out captions without guidance",
+        "guidance 3, two calls a step": "held-out captions guided in two calls",
+    }
+    lines = ["| | whole pictures | all attributes | least attribute |", "|---|---|---|---|"]
+    for name, key in rows.items():
+        of = dict(found[key])
+        whole = of.pop("whole pictures")
+        every = of.pop("all attributes") if "all attributes" in of else of.pop("all")
+        least = min(of, key=lambda attribute: of[attribute])
+        lines.append(f"| {name} | {whole:.0%} | {every:.1%} | {least}, {of[least]:.0%} |")
+    return "\n".join(lines)
+
+
+def _converged(steps: int) -> str:
+    found = json.loads((flow_shapes.WEIGHTS / "quality.json").read_text())["convergence"]
+    return f"{found[f'PSNR of 28 against {steps} steps']:.1f}"
+
+
 def _caches() -> list[cache_report.Measured]:
     return cache_report.measured(_result("cache_rivals")["runs"])
 
@@ -210,6 +236,13 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
     "beds-shapes": lambda: "\n".join(baselines.rows(_result("baselines-shapes")["runs"])),
     "beds-euler-14": lambda: "\n".join(baselines.rows(_result("baselines-shapes-euler-14")["runs"])),
+    "beds-flow-shapes": lambda: "\n".join(baselines.rows(_result("baselines-flow-shapes")["runs"])),
+    "pairs-shapes": lambda: "\n".join(baselines.pairs(_result("baselines-shapes")["runs"])),
+    "pairs-euler-14": lambda: "\n".join(baselines.pairs(_result("baselines-shapes-euler-14")["runs"])),
+    "pairs-flow-shapes": lambda: "\n".join(baselines.pairs(_result("baselines-flow-shapes")["runs"])),
+    "quality-flow-shapes": _quality,
+    "converged": partial(_converged, 56),
+    "converged-half": partial(_converged, 14),
     "coverage-24": partial(_coverage, 24),
     "coverage-96": partial(_coverage, 96),
     "searches-shapes": partial(_efficiency, "shapes", (24, 50, 100, 300, 1000, 2000)),
