@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ecad_automl.api.prompts import choose_prompts
-from ecad_automl.api.settings import BUNDLED, help_of
+from ecad_automl.api.settings import DEFAULT_MODEL, help_of
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
 from ecad_automl.cli.output import messages, new_table, print_json, results, step
@@ -22,7 +22,7 @@ _SHAPES_PROMPTS = 8
 
 
 def quick(
-    model: Model = BUNDLED,
+    model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
     column: Column = None,
     split: Split = None,
