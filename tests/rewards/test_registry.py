@@ -75,11 +75,14 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_all_built_in_rewards_are_named() -> None:
-    assert reward_names()[:13] == (
+    assert reward_names()[:16] == (
         "shapes",
         "shapes-caption",
         "shapes-fidelity",
         "shapes-margin",
+        "flow-shapes-caption",
+        "flow-shapes-fidelity",
+        "flow-shapes-margin",
         "fidelity",
         "image-reward",
         "image-reward-package",
