@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.machine import RESULTS
 from benchmarks.search.bed_runs import Contestant, figures_of, keep_runs, wanted_beds
-from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed
+from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, Figures, load_bed
 from benchmarks.search.outputs import output_products
 from benchmarks.search.protocol import SPEEDUPS, compare, loss_of
 from benchmarks.search.step_rivals import shortest_paths, step_schedule
@@ -114,6 +114,32 @@ def rows(runs: Mapping[str, Any]) -> list[str]:
                 f"{np.median(figures.psnr):.1f} | {(figures.margin > 0).mean():.0%} |"
             )
     return lines
+
+
+def summary(beds: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Median losses and PSNR of every bed in one table, in Markdown.
+
+    Args:
+        beds: kept runs, by what the bed is called.
+    """
+    heads = {"quick": "`quick`", "steps": "fewer steps", "FORA": "FORA", "DPCache": "DPCache"}
+    lines = [f"| bed | at least | {' | '.join(heads.values())} |", f"|---|---|{'---|' * len(heads)}"]
+    for bed, runs in beds.items():
+        for speedup in SPEEDUPS:
+            names = [_at(runs, kind, speedup) for kind in heads]
+            figures = [None if name is None else figures_of(runs[name]) for name in names]
+            least = min(float(np.median(each.loss)) for each in figures if each is not None)
+            cells = [_cell(each, least) for each in figures]
+            lines.append(f"| {bed} | {speedup:g}x | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(figures: Figures | None, least: float) -> str:
+    if figures is None:
+        return ""
+    loss = float(np.median(figures.loss))
+    text = f"{loss:.3f}, {np.median(figures.psnr):.1f} dB"
+    return f"**{text}**" if loss == least else text
 
 
 def pairs(runs: Mapping[str, Any]) -> list[str]:

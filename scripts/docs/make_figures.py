@@ -199,6 +199,11 @@ def _range(values: Sequence[float], text: str = "{:.0f} to {:.0f}") -> str:
     return text.format(min(values), max(values))
 
 
+def _quick() -> str:
+    beds = {"`shapes`": "shapes", "`shapes`, Euler, 14 steps": "shapes-euler-14", "`flow-shapes`": "flow-shapes"}
+    return "\n".join(baselines.summary({name: _result(f"baselines-{bed}")["runs"] for name, bed in beds.items()}))
+
+
 def _quality() -> str:
     """What the bundled FLUX model gets right, and what its judge and its autoencoder do."""
     found = json.loads((flow_shapes.WEIGHTS / "quality.json").read_text())
@@ -237,6 +242,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "beds-shapes": lambda: "\n".join(baselines.rows(_result("baselines-shapes")["runs"])),
     "beds-euler-14": lambda: "\n".join(baselines.rows(_result("baselines-shapes-euler-14")["runs"])),
     "beds-flow-shapes": lambda: "\n".join(baselines.rows(_result("baselines-flow-shapes")["runs"])),
+    "quick": _quick,
     "pairs-shapes": lambda: "\n".join(baselines.pairs(_result("baselines-shapes")["runs"])),
     "pairs-euler-14": lambda: "\n".join(baselines.pairs(_result("baselines-shapes-euler-14")["runs"])),
     "pairs-flow-shapes": lambda: "\n".join(baselines.pairs(_result("baselines-flow-shapes")["runs"])),
