@@ -35,7 +35,7 @@ _INSTALLS = "pip install"
 #: Commands that go on until they are stopped.
 _SERVES = ("ecad-automl dashboard",)
 #: Off the way to an applied schedule: they tell more of what was found.
-_ASIDE = ("ecad-automl front", "ecad-automl confirm")
+_ASIDE = ("ecad-automl quick", "ecad-automl front", "ecad-automl confirm")
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r"^from ecad_automl import apply_schedule.*", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"apply_schedule\(pipe, (\"[^\"]+\")\)")
@@ -124,16 +124,19 @@ class Step:
 
 
 def commands(readme: str) -> list[str]:
-    """The lines of README's block that searches the bundled model.
+    """The lines of README's first blocks, from the one that installs to the one that searches the bundled model.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are none.
     """
-    for _, block in _BLOCK.findall(readme):
-        if _SEARCHES in block:
+    lines: list[str] = []
+    for language, block in _BLOCK.findall(readme):
+        if not language and (lines or _INSTALLS in block):
             joined = block.replace("\\\n", " ")
-            return [" ".join(line.split()) for line in joined.splitlines() if line.strip()]
-    raise ValueError(f"README has no block with {_SEARCHES!r}.")
+            lines += [" ".join(line.split()) for line in joined.splitlines() if line.strip()]
+            if _SEARCHES in block:
+                return lines
+    raise ValueError(f"README has no block with {_SEARCHES!r} after one with {_INSTALLS!r}.")
 
 
 def application(printed: str) -> str:
