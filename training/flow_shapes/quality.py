@@ -76,7 +76,7 @@ def measure_quality(
     pipe: Any,
     classifier: AttributeClassifier,
     *,
-    count: int = 512,
+    count: int = 192,
     guidance: float = GUIDANCE,
     in_two_calls: bool = False,
 ) -> dict[str, float]:
