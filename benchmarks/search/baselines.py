@@ -103,7 +103,7 @@ def rows(runs: Mapping[str, Any]) -> list[str]:
     lines.append(f"| | uncached | 1.00x | 0 | 0 | 0 | 0 | - | {(uncached.margin > 0).mean():.0%} |")
     for speedup in SPEEDUPS:
         for kind in _KINDS:
-            name = _at(runs, kind, speedup)
+            name = at(runs, kind, speedup)
             if name is None:
                 continue
             figures = figures_of(runs[name])
@@ -126,7 +126,7 @@ def summary(beds: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [f"| bed | at least | {' | '.join(heads.values())} |", f"|---|---|{'---|' * len(heads)}"]
     for bed, runs in beds.items():
         for speedup in SPEEDUPS:
-            names = [_at(runs, kind, speedup) for kind in heads]
+            names = [at(runs, kind, speedup) for kind in heads]
             figures = [None if name is None else figures_of(runs[name]) for name in names]
             least = min(float(np.median(each.loss)) for each in figures if each is not None)
             cells = [_cell(each, least) for each in figures]
@@ -144,7 +144,7 @@ def _cell(figures: Figures | None, least: float) -> str:
 
 def pairs(runs: Mapping[str, Any]) -> list[str]:
     """How well runs of about twofold savings are told apart, in Markdown."""
-    names = [_at(runs, kind, _NOISE_AT) for kind in _KINDS]
+    names = [at(runs, kind, _NOISE_AT) for kind in _KINDS]
     lines = [
         "| pair | difference (95 %) | standard error / difference | share of captions won | Wilcoxon's p |",
         "|---|---|---|---|---|",
@@ -161,7 +161,7 @@ def pairs(runs: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _at(runs: Mapping[str, Any], kind: str, speedup: float) -> str | None:
+def at(runs: Mapping[str, Any], kind: str, speedup: float) -> str | None:
     """The run of a method that saves enough and the least of those."""
     names = [
         name

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ecad_automl.judging.evaluation import Evaluator
+    from ecad_automl.models import LoadedModel
     from ecad_automl.schedules.layout import Layout
 
-__all__ = ["BEDS", "Bed", "Figures", "load_bed", "score"]
+__all__ = ["BEDS", "Bed", "Figures", "load_bed", "model_of", "score"]
 
 Floats = NDArray[np.float64]
 Split = Literal["calibration", "held-out"]
@@ -100,6 +101,15 @@ class Figures:
         return cls(**{name: np.array(values) for name, values in data.items()})
 
 
+def model_of(bed: Bed) -> LoadedModel:
+    """The model of a bed with its sampler, called as the bed says."""
+    from ecad_automl.models import load_model
+
+    model = load_model(bed.model, device="cpu").with_scheduler(bed.scheduler)
+    model = model.with_settings(steps=bed.steps, guidance_scale=bed.guidance_scale)
+    return replace(model, settings=replace(model.settings, extra={**model.settings.extra, **bed.extra}))
+
+
 def load_bed(bed: Bed, *, split: Split, captions: int, noises: Sequence[int]) -> tuple[Evaluator, Layout]:
     """An evaluator of a bed, and the slots of its transformer.
 
@@ -111,12 +121,10 @@ def load_bed(bed: Bed, *, split: Split, captions: int, noises: Sequence[int]) ->
     """
     from ecad_automl.bundled import BUNDLED
     from ecad_automl.judging.evaluation import Evaluator
-    from ecad_automl.models import load_model, model_layout
+    from ecad_automl.models import model_layout
     from ecad_automl.rewards import load_reward
 
-    model = load_model(bed.model, device="cpu").with_scheduler(bed.scheduler)
-    model = model.with_settings(steps=bed.steps, guidance_scale=bed.guidance_scale)
-    model = replace(model, settings=replace(model.settings, extra={**model.settings.extra, **bed.extra}))
+    model = model_of(bed)
     evaluator = Evaluator(
         model.pipe,
         BUNDLED[bed.model].prompts(split, captions),

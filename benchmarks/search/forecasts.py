@@ -1,0 +1,146 @@
+"""What forecasts and skipped steps are worth on the test beds, on held-out captions.
+
+First the same choice of computed slots with plain reuse, with damped and with whole forecasts. Then searches of equal
+budget in ECAD's space, where cached outputs are only reused, and in the whole one. The runs of ``baselines.py`` on the
+same captions stand beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import typer
+from rich.console import Console
+
+import ecad_automl
+from benchmarks.machine import RESULTS
+from benchmarks.search import baselines
+from benchmarks.search.bed_runs import Contestant, figures_of, keep_runs, kept_runs_of, wanted_beds
+from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed, model_of
+from benchmarks.search.protocol import SPEEDUPS, best_within, compare, loss_of
+from ecad_automl.bundled import BUNDLED
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.runtime import measure_drift
+from ecad_automl.schedules.forecast import DAMPING, Forecasts
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+from studies.config import SearchConfig, Use
+from studies.drift_seeds import drift_optimal_seeds
+
+__all__ = ["KIND", "levels", "searches"]
+
+KIND = "forecasts"
+
+#: Images of which weights and drift are taken.
+_IMAGES = 8
+#: Schedules of least drift among which the one is that just saves enough.
+_SEEDS = 40
+
+
+def main(
+    bed: Annotated[list[str] | None, typer.Option(help="Which beds; all but the last one by default.")] = None,
+    captions: int = 96,
+    evaluations: int = 50,
+    seed: Annotated[int, typer.Option(help="Of the searches.")] = 0,
+    work: Annotated[Path, typer.Option(help="Folder of the searches, which go on there.")] = Path("runs/forecasts"),
+    results: Path = RESULTS,
+    other_commits: Annotated[bool, typer.Option(help="Take kept runs of other commits.")] = False,
+) -> None:
+    """Run what is not kept yet, and write the tables."""
+    for name in wanted_beds(bed):
+        evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
+        contestants = _same_slots(BEDS[name], evaluator, layout)
+        for use in get_args(Use):
+            found = _search(BEDS[name], use, evaluations, seed, work / f"{name}-{use}-{seed}.db")
+            for speedup in SPEEDUPS:
+                full = evaluator.settings.steps * layout.step_macs / 1e9
+                best = best_within([each.gmacs for each, _ in found], [reward for _, reward in found], full, speedup)
+                if best is not None:
+                    contestants[f"search, {use}, {speedup:g}x"] = _contestant(evaluator, found[best][0])
+        runs = keep_runs(KIND, name, evaluator, contestants, results=results, other_commits=other_commits)
+        others = kept_runs_of(baselines.KIND, name, results)
+        lines = [*levels(runs), "", *searches(runs, others)]
+        (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
+        Console().print("\n".join(lines), highlight=False)
+
+
+def _contestant(evaluator: Evaluator, schedule: Schedule) -> Contestant:
+    return Contestant(schedule.mac_speedup, lambda: evaluator.generate(schedule))
+
+
+def _same_slots(bed: Bed, evaluator: Evaluator, layout: Layout) -> dict[str, Contestant]:
+    """Slots of least drift, chosen as if they were reused, at all levels of damping."""
+    calibration, _ = load_bed(bed, split="calibration", captions=_IMAGES, noises=(0,))
+    steps = evaluator.settings.steps
+    drift = measure_drift(calibration.pipe, lambda: calibration.generate_some(_IMAGES), steps=steps)
+    weights = Forecasts(drift, layout.component_index)
+    bits = drift_optimal_seeds(drift.expected_error(), layout.slot_macs, _SEEDS, layout.component_index)
+    found = {}
+    for speedup in SPEEDUPS:
+        plain = [schedule for row in bits if (schedule := Schedule(layout, row)).mac_speedup >= speedup]
+        chosen = max(plain, key=lambda schedule: schedule.macs)
+        for level in range(len(DAMPING)):
+            damping = np.full((steps, len(layout.components) + 1), level)
+            schedule = Schedule(layout, chosen.compute, None, damping, weights)
+            found[f"level {level}, {speedup:g}x"] = _contestant(evaluator, schedule)
+    return found
+
+
+def _search(bed: Bed, use: Use, evaluations: int, seed: int, database: Path) -> list[tuple[Schedule, float]]:
+    """What a search has evaluated whole that no other candidate beats there: schedules and rewards."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    front = ecad_automl.search(
+        model_of(bed),
+        BUNDLED[bed.model].prompts("calibration", bed.captions),
+        reward=bed.reward,
+        storage=database,
+        images_per_prompt=len(bed.noises),
+        use=use,
+        config=SearchConfig(evaluations=evaluations, seed=seed),
+    )
+    return [(point.schedule, float(point.reward)) for point in front if point.reward is not None]
+
+
+def levels(runs: Mapping[str, Any]) -> list[str]:
+    """The same slots at every level of damping, in Markdown."""
+    names = ["reuse", *(f"{share:.0%} of the forecast" for share in DAMPING[1:-1]), "forecast"]
+    lines = [f"| at least | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for speedup in SPEEDUPS:
+        figures = [figures_of(runs[f"level {level}, {speedup:g}x"]) for level in range(len(DAMPING))]
+        cells = [f"{np.median(each.loss):.3f}, {np.median(each.psnr):.1f} dB" for each in figures]
+        lines.append(f"| {speedup:g}x | {' | '.join(cells)} |")
+    return lines
+
+
+def searches(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """The two searches, and the best of what needs no search, in Markdown."""
+    lines = [
+        "| at least | run | saved | median loss | mean (95 %) | worst tenth | PSNR, dB | less than `search` (95 %) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for speedup in SPEEDUPS:
+        ours = f"search, forecast, {speedup:g}x"
+        named = {"search": runs.get(ours), "search, reuse alone": runs.get(f"search, reuse, {speedup:g}x")}
+        for kind in ("quick", "DPCache", "steps"):
+            name = baselines.at(others, kind, speedup) if others else None
+            named[name or kind] = None if name is None else others[name]
+        for name, run in named.items():
+            if run is None:
+                continue
+            figures, beside = figures_of(run), ""
+            loss = loss_of(figures.loss)
+            if name != "search" and ours in runs:
+                found = compare(figures_of(runs[ours]).loss, figures.loss)
+                beside = f"{-found.difference:+.3f} ({-found.high:+.3f} to {-found.low:+.3f})"
+            lines.append(
+                f"| {speedup:g}x | {name} | {run['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} ({loss.low:.3f} "
+                f"to {loss.high:.3f}) | {loss.worst_tenth:.3f} | {np.median(figures.psnr):.1f} | {beside} |"
+            )
+    return lines
+
+
+if __name__ == "__main__":
+    typer.run(main)
