@@ -35,14 +35,6 @@ PAGES = (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
 _FIGURE = re.compile(r"(?P<start><!-- figure: (?P<name>[\w.-]+) -->)(?P<text>.*?)(?P<end><!-- end -->)", re.DOTALL)
 
 _HYPERVOLUME = "hypervolume after the images of so many whole evaluations"
-#: Searches of the table of held-out rewards that stand in the one of the README, by what they are called there.
-_SHOWN = {
-    OURS: "this search",
-    "steps, uncached": "fewer steps",
-    "FORA": "FORA",
-    "DPCache-like": "whole steps of least drift",
-    ECAD: "ECAD's settings, 2,000 evaluations",
-}
 
 
 @cache
@@ -90,21 +82,6 @@ def _less_than_whole() -> dict[str, Any]:
 @cache
 def _held_out_rows() -> list[held_out.Row]:
     return held_out.rows(_result("held_out-shapes"))
-
-
-def _held_out(*, shown: bool) -> str:
-    """All searches, or beside each other those of the README: median and mean, and MACs saved."""
-    if not shown:
-        return held_out.table(_held_out_rows())
-    lines = ["| at least | " + " | ".join(_SHOWN.values()) + " |", "|---" * (len(_SHOWN) + 1) + "|"]
-    for speedup in held_out.SPEEDUPS:
-        of_speedup = [row for row in _held_out_rows() if row.at_least == speedup]
-        cells = []
-        for part in _SHOWN:
-            (row,) = (row for row in of_speedup if re.fullmatch(rf"(\d+ )?{re.escape(part)}( \d+)?", row.search))
-            cells.append(f"{-row.loss.median:+.3f}, {-row.loss.mean:+.3f} ({row.saved:.2f}x)")
-        lines.append(f"| {speedup:g}x | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def _coverage(captions: int) -> str:
@@ -235,8 +212,7 @@ def _caches() -> list[cache_report.Measured]:
 
 #: By name, what stands on a page.
 FIGURES: Mapping[str, Callable[[], str]] = {
-    "held-out": partial(_held_out, shown=True),
-    "held-out-all": partial(_held_out, shown=False),
+    "held-out-all": lambda: held_out.table(_held_out_rows()),
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
     "beds-shapes": lambda: "\n".join(baselines.rows(_result("baselines-shapes")["runs"])),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecad_automl.schedules.genes import Genomes
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.charts import Chart, compute_chart, front_chart, hypervolume_chart, painted, surrogate_chart
@@ -114,7 +115,7 @@ def test_computed_shares_are_those_counted_by_hand() -> None:
     study = made_up_study()
     identity = {**study.identity, "generation": {**study.identity["generation"], "steps": 2}}
     run = replace(study.front[0], genome=Schedule(layout, bits).to_genome())
-    figure = read(compute_chart(replace(study, layout=layout, identity=identity), [run]))
+    figure = read(compute_chart(replace(study, genomes=Genomes(layout, 2), identity=identity), [run]))
     by_step, by_block, by_component = (np.ravel(trace["z"]).tolist() for trace in figure["data"])
     assert by_step == [1.0, 0.5]
     assert by_block == [0.88, 0.62]
