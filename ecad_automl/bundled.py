@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ecad_automl import shapes
+from ecad_automl import flow_shapes, shapes
+from ecad_automl.flow_shapes import world as flow_shapes_world
 from ecad_automl.shapes import world as shapes_world
 
 
@@ -45,6 +46,9 @@ BUNDLED = {
         steps=20,
         guidance_scale=3.0,
         extra={"clean_caption": False, "use_resolution_binning": False},
+    ),
+    "flow-shapes": BundledModel(
+        flow_shapes.WEIGHTS, flow_shapes_world.prompts, "flow-shapes-fidelity", steps=28, guidance_scale=3.0
     ),
 }
 
