@@ -128,7 +128,7 @@ def summary(beds: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for speedup in SPEEDUPS:
             names = [at(runs, kind, speedup) for kind in heads]
             figures = [None if name is None else figures_of(runs[name]) for name in names]
-            least = min(float(np.median(each.loss)) for each in figures if each is not None)
+            least = min(loss_of(each.loss).median for each in figures if each is not None)
             cells = [_cell(each, least) for each in figures]
             lines.append(f"| {bed} | {speedup:g}x | {' | '.join(cells)} |")
     return lines
@@ -137,7 +137,7 @@ def summary(beds: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _cell(figures: Figures | None, least: float) -> str:
     if figures is None:
         return ""
-    loss = float(np.median(figures.loss))
+    loss = loss_of(figures.loss).median
     text = f"{loss:.3f}, {np.median(figures.psnr):.1f} dB"
     return f"**{text}**" if loss == least else text
 
