@@ -121,10 +121,8 @@ def _shares(right: Tensor) -> dict[str, float]:
     return shares
 
 
-def grid(
-    pictures: Tensor, captions: Sequence[str], path: Path, *, columns: int = 4, scale: int = 3, colors: int | None = 128
-) -> None:
-    """Write the pictures ``(n, 3, 64, 64)`` as a PNG file, each above its caption; few ``colors`` keep it small."""
+def grid(pictures: Tensor, captions: Sequence[str], path: Path, *, columns: int = 4, scale: int = 3) -> None:
+    """Write the pictures ``(n, 3, 64, 64)`` as a PNG file, each above its caption."""
     side, gap, line = RESOLUTION * scale, 10, 15
     font = ImageFont.load_default(size=12)
     texts = ["\n".join(textwrap.wrap(caption, side // 6)) for caption in captions]
@@ -138,4 +136,4 @@ def grid(
         sheet.paste(Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST), (left, top))
         pen.multiline_text((left, top + side + 3), text, fill="black", font=font, spacing=2)
     path.parent.mkdir(parents=True, exist_ok=True)
-    (sheet.quantize(colors) if colors else sheet).save(path, optimize=True)
+    sheet.save(path, optimize=True)
