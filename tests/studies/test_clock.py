@@ -18,7 +18,7 @@ from storage import Store
 from storage.check import check_database
 from tests.clock import Clock, run_in_jumping_time
 from tests.execution.fakes import Hanging
-from tests.studies.conftest import STEPS, Bench
+from tests.studies.conftest import Bench
 
 SETTINGS = {"evaluations": 24, "race": True, "asynchronous": False}
 
@@ -40,7 +40,7 @@ class Threads(Hanging):
 def search(database: Path, before: Callable[[Any], None] = lambda _: None) -> Bench:
     bench = Bench(database)
     evaluator = bench.evaluator(before, seeds=4)
-    engine = Threads(Worker(evaluator, bench.layout, STEPS))
+    engine = Threads(Worker(evaluator))
     bench.run(evaluator, executor=lambda: Fleet(engine, 1, evaluation_timeout=3600.0), **SETTINGS)
     return bench
 
