@@ -69,7 +69,7 @@ def test_the_figures_kept_with_the_tests_are_the_package_s() -> None:
     theirs = json.loads((FIXTURES / "one-head" / "rewards.json").read_text())
     places = [theirs["pictures"].index(name) for name in kept["pictures"]]
     assert kept["prompts"] == theirs["prompts"]
-    assert np.asarray(kept["rewards"]) == pytest.approx(np.asarray(theirs["rewards"])[:, places], abs=1e-5)
+    assert np.asarray(kept["rewards"]) == pytest.approx(np.asarray(theirs["rewards"])[:, places], abs=TOLERANCE)
 
 
 def test_the_package_in_its_own_process_scores_as_the_package_and_names_the_same_weights(tmp_path: Path) -> None:
