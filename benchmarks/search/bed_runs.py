@@ -1,4 +1,4 @@
-"""Runs on held-out captions of a test bed, kept with the figures of every image.
+"""Runs on a test bed, kept with the figures of every image, the code and the machine that made them.
 
 So scripts go on where they were interrupted, and the tables of one are paired with the runs of another.
 """
@@ -6,19 +6,26 @@ So scripts go on where they were interrupted, and the tables of one are paired w
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
+from benchmarks.code import made_by, of_other_code
 from benchmarks.machine import RESULTS, machine
-from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Figures, score
+from benchmarks.search.beds import BEDS, Figures, score
+from benchmarks.search.protocol import TOLERANCE
+from ecad_automl.bundled import BUNDLED
 from ecad_automl.judging.evaluation import Evaluator
 
-__all__ = ["Contestant", "Contestants", "figures_of", "keep_runs", "kept_runs_of", "wanted_beds"]
+__all__ = ["Contestant", "Contestants", "at", "figures_of", "keep_runs", "kept_runs_of", "wanted_beds"]
+
+
+#: What the figures of every run come from.
+_SCORED_BY = "benchmarks.search.beds"
 
 
 @dataclass(frozen=True)
@@ -26,12 +33,16 @@ class Contestant:
     """What is run.
 
     Args:
-        saved: how many times fewer MACs than the uncached run.
+        method: what it is a setting of.
+        modules: dotted names of the modules that make it.
         make: makes the images, by caption, then noise.
+        saved: how many times fewer MACs than the uncached run; a function where that is known only afterwards.
     """
 
-    saved: float
+    method: str
+    modules: tuple[str, ...]
     make: Callable[[], Any]
+    saved: float | Callable[[], float]
 
 
 #: By name.
@@ -39,38 +50,69 @@ Contestants = Mapping[str, Contestant]
 
 
 def keep_runs(
-    kind: str, bed: str, evaluator: Evaluator, contestants: Contestants, *, results: Path, other_commits: bool = False
+    kind: str,
+    bed: str,
+    evaluator: Evaluator,
+    contestants: Contestants,
+    *,
+    results: Path,
+    accept_other_code: bool = False,
+    beside: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Run what is not kept yet.
+    """Run what is not kept yet, or only by other code.
 
     Args:
         kind: of the file, before the name of the bed.
         bed: name of the bed.
-        evaluator: of its held-out captions.
+        evaluator: of its captions.
         contestants: what to run.
         results: folder of the file.
-        other_commits: take kept runs of other commits too.
+        accept_other_code: take kept runs of other code for done too.
+        beside: methods that are not among the contestants now, whose kept runs stay.
 
     Returns:
-        By name, ``saved``, ``commit`` and the figures of every image; those of contestants alone.
+        By name, ``method``, ``saved``, ``commit``, ``code``, ``machine`` and the figures of every image; those of
+        contestants and of what stays beside them.
     """
     path = results / f"{kind}-{bed}.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    about = {"captions": len(evaluator.prompts), "noises": list(HELD_OUT_NOISES)}
-    if kept and any(kept[key] != value for key, value in about.items()):
+    about = {"captions": len(evaluator.prompts), "noises": list(evaluator.seeds), "steps": evaluator.settings.steps}
+    console = Console(stderr=True)
+    if kept and (different := [key for key, value in about.items() if kept.get(key) != value]):
+        names = ", ".join(f"{key} {kept.get(key)} for {about[key]}" for key in different)
+        console.print(f"{bed}: what is kept has {names}; all is run again.", highlight=False)
         kept = {}
-    runs: dict[str, Any] = {
+    weights = BUNDLED[BEDS[bed].model].weights
+    made = {name: made_by((_SCORED_BY, *one.modules), weights) for name, one in contestants.items()}
+    known: dict[str, Any] = kept.get("runs", {})
+    other = {name: run for name, run in known.items() if name in made and run.get("code") != made[name]["code"]}
+    if other:
+        console.print(f"{bed}: {of_other_code(other, accepted=accept_other_code)}", highlight=False)
+    runs = {
         name: run
-        for name, run in kept.get("runs", {}).items()
-        if name in contestants and (other_commits or run["commit"] == _commit())
+        for name, run in known.items()
+        if (name in made and (accept_other_code or name not in other))
+        or (name not in made and run.get("method") in beside)
     }
-    for name, contestant in track(contestants.items(), f"{bed}: held-out runs"):
+    for name, contestant in track(contestants.items(), f"{bed}: {kind}", console=console):
         if name not in runs:
             figures = score(evaluator, contestant.make()).to_json()
-            runs[name] = {"saved": round(contestant.saved, 6), "commit": _commit(), **figures}
-            document = {**about, "machine": machine(), "steps": evaluator.settings.steps, "runs": runs}
-            path.write_text(json.dumps(document, separators=(",", ":")) + "\n")
-    return {name: runs[name] for name in contestants}
+            saved = contestant.saved() if callable(contestant.saved) else contestant.saved
+            about_run = {"method": contestant.method, "saved": round(saved, 6), **made[name], "machine": machine()}
+            runs[name] = {**about_run, **figures}
+            # Runs of other code stay until they are replaced, so that an interruption loses nothing.
+            _write(path, about, {**other, **runs})
+    runs = {name: runs[name] for name in [*contestants, *(name for name in runs if name not in made)]}
+    _write(path, about, runs)
+    return runs
+
+
+def _write(path: Path, about: Mapping[str, Any], runs: Mapping[str, Any]) -> None:
+    """One line for each run."""
+    lines = ",\n".join(f"{json.dumps(name)}:{json.dumps(run, separators=(',', ':'))}" for name, run in runs.items())
+    partial = path.with_suffix(".partial")
+    partial.write_text(f'{json.dumps(about)[:-1]}, "runs": {{\n{lines}\n}}}}\n')
+    partial.replace(path)
 
 
 def kept_runs_of(kind: str, bed: str, results: Path = RESULTS) -> dict[str, Any]:
@@ -84,18 +126,13 @@ def figures_of(run: Mapping[str, Any]) -> Figures:
     return Figures.from_json({name: run[name] for name in ("loss", "psnr", "margin")})
 
 
+def at(runs: Mapping[str, Any], method: str, speedup: float) -> str | None:
+    """The run of a method that saves enough and the least of those; None where none does."""
+    allowed = 1 / speedup * (1 + TOLERANCE)
+    names = [name for name, run in runs.items() if run["method"] == method and 1 / run["saved"] <= allowed]
+    return min(names, key=lambda name: float(runs[name]["saved"]), default=None)
+
+
 def wanted_beds(named: list[str] | None) -> list[str]:
     """Those that were named, or all but the last one."""
     return named or [name for name, bed in BEDS.items() if not bed.last]
-
-
-def _commit() -> str:
-    """Of this checkout; marked where files were changed since."""
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git as it is installed
-        cwd=RESULTS.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip() or "unknown"

@@ -16,9 +16,10 @@ import typer
 from rich.console import Console
 
 import ecad_automl
+from benchmarks.code import ACCEPT
 from benchmarks.machine import RESULTS
 from benchmarks.search import baselines
-from benchmarks.search.bed_runs import Contestant, figures_of, keep_runs, kept_runs_of, wanted_beds
+from benchmarks.search.bed_runs import Contestant, at, figures_of, keep_runs, kept_runs_of, wanted_beds
 from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed, model_of
 from benchmarks.search.protocol import SPEEDUPS, best_within, compare, loss_of
 from ecad_automl.bundled import BUNDLED
@@ -34,6 +35,8 @@ __all__ = ["KIND", "levels", "searches"]
 
 KIND = "forecasts"
 
+_MADE_BY = "benchmarks.search.forecasts"
+
 #: Images of which weights and drift are taken.
 _IMAGES = 8
 #: Schedules of least drift among which the one is that just saves enough.
@@ -47,7 +50,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the searches.")] = 0,
     work: Annotated[Path, typer.Option(help="Folder of the searches, which go on there.")] = Path("runs/forecasts"),
     results: Path = RESULTS,
-    other_commits: Annotated[bool, typer.Option(help="Take kept runs of other commits.")] = False,
+    accept_other_code: Annotated[bool, typer.Option("--accept-other-code", help=ACCEPT)] = False,
 ) -> None:
     """Run what is not kept yet, and write the tables."""
     for name in wanted_beds(bed):
@@ -59,16 +62,17 @@ def main(
                 full = evaluator.settings.steps * layout.step_macs / 1e9
                 best = best_within([each.gmacs for each, _ in found], [reward for _, reward in found], full, speedup)
                 if best is not None:
-                    contestants[f"search, {use}, {speedup:g}x"] = _contestant(evaluator, found[best][0])
-        runs = keep_runs(KIND, name, evaluator, contestants, results=results, other_commits=other_commits)
+                    name_of = f"search, {use}, {speedup:g}x"
+                    contestants[name_of] = _contestant(f"search, {use}", evaluator, found[best][0])
+        runs = keep_runs(KIND, name, evaluator, contestants, results=results, accept_other_code=accept_other_code)
         others = kept_runs_of(baselines.KIND, name, results)
         lines = [*levels(runs), "", *searches(runs, others)]
         (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
         Console().print("\n".join(lines), highlight=False)
 
 
-def _contestant(evaluator: Evaluator, schedule: Schedule) -> Contestant:
-    return Contestant(schedule.mac_speedup, lambda: evaluator.generate(schedule))
+def _contestant(method: str, evaluator: Evaluator, schedule: Schedule) -> Contestant:
+    return Contestant(method, (_MADE_BY,), lambda: evaluator.generate(schedule), schedule.mac_speedup)
 
 
 def _same_slots(bed: Bed, evaluator: Evaluator, layout: Layout) -> dict[str, Contestant]:
@@ -85,7 +89,7 @@ def _same_slots(bed: Bed, evaluator: Evaluator, layout: Layout) -> dict[str, Con
         for level in range(len(DAMPING)):
             damping = np.full((steps, len(layout.components) + 1), level)
             schedule = Schedule(layout, chosen.compute, None, damping, weights)
-            found[f"level {level}, {speedup:g}x"] = _contestant(evaluator, schedule)
+            found[f"level {level}, {speedup:g}x"] = _contestant(f"level {level}", evaluator, schedule)
     return found
 
 
@@ -125,7 +129,7 @@ def searches(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
         ours = f"search, forecast, {speedup:g}x"
         named = {"search": runs.get(ours), "search, reuse alone": runs.get(f"search, reuse, {speedup:g}x")}
         for kind in ("quick", "DPCache", "steps"):
-            name = baselines.at(others, kind, speedup) if others else None
+            name = at(others, kind, speedup) if others else None
             named[name or kind] = None if name is None else others[name]
         for name, run in named.items():
             if run is None:

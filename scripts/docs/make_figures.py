@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.kept import kept_run
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
-from benchmarks.search import baselines, efficiency_report, held_out
+from benchmarks.search import baseline_report, baselines, efficiency_report, held_out
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
@@ -178,7 +178,7 @@ def _range(values: Sequence[float], text: str = "{:.0f} to {:.0f}") -> str:
 
 def _quick() -> str:
     beds = {"`shapes`": "shapes", "`shapes`, Euler, 14 steps": "shapes-euler-14", "`flow-shapes`": "flow-shapes"}
-    return "\n".join(baselines.summary({name: _result(f"baselines-{bed}")["runs"] for name, bed in beds.items()}))
+    return "\n".join(baseline_report.summary({name: baselines.all_kept(bed) for name, bed in beds.items()}))
 
 
 def _quality() -> str:
@@ -215,13 +215,13 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-all": lambda: held_out.table(_held_out_rows()),
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
-    "beds-shapes": lambda: "\n".join(baselines.rows(_result("baselines-shapes")["runs"])),
-    "beds-euler-14": lambda: "\n".join(baselines.rows(_result("baselines-shapes-euler-14")["runs"])),
-    "beds-flow-shapes": lambda: "\n".join(baselines.rows(_result("baselines-flow-shapes")["runs"])),
+    "beds-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("shapes"))),
+    "beds-euler-14": lambda: "\n".join(baseline_report.rows(baselines.all_kept("shapes-euler-14"))),
+    "beds-flow-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("flow-shapes"))),
     "quick": _quick,
-    "pairs-shapes": lambda: "\n".join(baselines.pairs(_result("baselines-shapes")["runs"])),
-    "pairs-euler-14": lambda: "\n".join(baselines.pairs(_result("baselines-shapes-euler-14")["runs"])),
-    "pairs-flow-shapes": lambda: "\n".join(baselines.pairs(_result("baselines-flow-shapes")["runs"])),
+    "pairs-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes"))),
+    "pairs-euler-14": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes-euler-14"))),
+    "pairs-flow-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("flow-shapes"))),
     "quality-flow-shapes": _quality,
     "converged": partial(_converged, 56),
     "converged-half": partial(_converged, 14),
