@@ -80,14 +80,14 @@ def keep_runs(
     console = Console(stderr=True)
     if kept and (different := [key for key, value in about.items() if kept.get(key) != value]):
         names = ", ".join(f"{key} {kept.get(key)} for {about[key]}" for key in different)
-        console.print(f"{bed}: what is kept has {names}; all is run again.", highlight=False)
+        console.print(f"{bed}: what is kept has {names}; all is run again.", highlight=False, soft_wrap=True)
         kept = {}
     weights = BUNDLED[BEDS[bed].model].weights
     made = {name: made_by((_SCORED_BY, *one.modules), weights) for name, one in contestants.items()}
     known: dict[str, Any] = kept.get("runs", {})
     other = {name: run for name, run in known.items() if name in made and run.get("code") != made[name]["code"]}
     if other:
-        console.print(f"{bed}: {of_other_code(other, accepted=accept_other_code)}", highlight=False)
+        console.print(f"{bed}: {of_other_code(other, accepted=accept_other_code)}", highlight=False, soft_wrap=True)
     runs = {
         name: run
         for name, run in known.items()
