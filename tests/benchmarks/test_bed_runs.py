@@ -31,7 +31,7 @@ def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple
                 ran.append(name)
                 return float(len(name))
 
-            return Contestant(name.split()[0], (), make, lambda: 2.0)
+            return Contestant(name.split(maxsplit=1)[0], (), make, lambda: 2.0)
 
         runs = keep_runs("tried", "shapes", EVALUATOR, {n: contestant(n) for n in names}, results=tmp_path, **options)
         assert kept_runs_of("tried", "shapes", tmp_path) == runs
