@@ -20,6 +20,7 @@ from ecad_automl.runtime.prefix_run import PrefixRun
 from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
+from ecad_automl.runtime.step_counts import steps_to_ask_for
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
@@ -61,6 +62,7 @@ class ScheduleHandle:
         self._prefix_run = None if prefixes is None else PrefixRun(self._run, functions, prefixes)
         self._instrument: Instrument | None = None
         self._schedule: Schedule
+        self._sigmas: list[Any] | None = None
         self.switch(schedule)
 
     def switch(self, schedule: Schedule | str | Path) -> ScheduleHandle:
@@ -81,8 +83,10 @@ class ScheduleHandle:
             HubError: it cannot be had from the hub.
             CacheStateError: the handle was removed, and the transformer is under another schedule or cache now.
         """
+        sigmas: object = None
         if not isinstance(schedule, Schedule):
-            schedule = load_pretrained(schedule).schedule
+            file = load_pretrained(schedule)
+            schedule, sigmas = file.schedule, file.metadata.call.get("sigmas")
         installed = self._instrument
         transformer = transformer_of(self._pipe) if installed is None else installed.transformer
         difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
@@ -100,6 +104,7 @@ class ScheduleHandle:
         else:
             installed.expect(schedule.steps)
         self._schedule = schedule
+        self._sigmas = sigmas if isinstance(sigmas, list) and len(sigmas) == schedule.steps else None
         return self
 
     def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
@@ -119,6 +124,19 @@ class ScheduleHandle:
     def schedule(self) -> Schedule:
         """The schedule in force, or the last one that was."""
         return self._schedule
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What to call the pipeline with beside the prompt: ``pipe(prompt, **handle.arguments)``.
+
+        The ``num_inference_steps`` by which its scheduler runs as many steps as the schedule has, and the ``sigmas``
+        that the schedule's file was measured with, if any.
+
+        Raises:
+            ScheduleError: the scheduler makes no such run.
+        """
+        given: dict[str, Any] = {"num_inference_steps": steps_to_ask_for(self._pipe.scheduler, self._schedule.steps)}
+        return given if self._sigmas is None else {**given, "sigmas": list(self._sigmas)}
 
     def remove(self) -> None:
         """Put the transformer back as it was; a second time does nothing."""
@@ -155,7 +173,8 @@ def apply_schedule(
 ) -> ScheduleHandle:
     """Have a pipeline run under a caching schedule, until the handle is removed.
 
-    The pipeline is called as always, with as many denoising steps as the schedule has. Outputs of the transformer's
+    The pipeline is called as always, with as many denoising steps as the schedule has, which the handle tells:
+    ``with apply_schedule(pipe, schedule) as run: pipe(prompt, **run.arguments)``. Outputs of the transformer's
     components that the schedule uses again are kept while a later step still reads them, each guidance branch for
     itself. In steps that it skips the transformer is not entered, and its output is made of kept ones. Only the
     pipeline's own transformer object is changed, not its class or weights.

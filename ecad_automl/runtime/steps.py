@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from diffusers import SCMScheduler
-
 from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.runtime.step_counts import forwards_of, steps_to_ask_for
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, SchedulerMixin
@@ -115,13 +114,17 @@ class StepTracker:
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
-        # The last timestep of SCM is where a run ends: no forward is made there.
-        forwards = len(scheduler.timesteps) - isinstance(scheduler, SCMScheduler)
+        forwards = forwards_of(scheduler)
         if forwards != self.steps:
+            try:
+                how = (
+                    f"call the pipeline with num_inference_steps={steps_to_ask_for(scheduler, self.steps)}, as "
+                    "**run.arguments gives it under a schedule, or move the schedule with schedule.resample(steps=...)."
+                )
+            except ScheduleError as error:
+                how = str(error)
             raise ScheduleError(
-                f"{self._needed_by} has {self.steps} steps, but {type(scheduler).__name__} is set to {forwards}: call "
-                "the pipeline with a num_inference_steps that gives as many (second-order schedulers run about twice "
-                "as many), or move the schedule with schedule.resample(steps=...)."
+                f"{self._needed_by} has {self.steps} steps, but {type(scheduler).__name__} is set to {forwards}: {how}"
             )
         begin = getattr(scheduler, "begin_index", None)
         if begin:
