@@ -22,6 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 __all__ = [
     "CACHE_DIT",
+    "CALIBRATORS",
+    "COMPONENTS",
     "DIFFUSERS",
     "Setting",
     "cache_dit_on",
@@ -38,6 +40,9 @@ __all__ = [
 ]
 
 DIFFUSERS, CACHE_DIT = "diffusers", "cache-dit"
+
+#: What forecasts in cache-dit: Taylor's expansion of first order, Prony's exponentials, a multistep predictor.
+CALIBRATORS = ("TaylorSeer", "DMD", "FoCa")
 
 #: Timesteps between which a cache may reuse, if it may everywhere.
 _EVERYWHERE = (-1, 10**6)
@@ -173,11 +178,11 @@ def diffusers_on(apply: str, config: str, options: Mapping[str, Any]) -> Callabl
     return put_on
 
 
-def cache_dit_on(forecast: int = 0, **options: Any) -> Callable[[Any], None]:
+def cache_dit_on(calibrator: str = "", **options: Any) -> Callable[[Any], None]:
     """Puts cache-dit on a pipeline, with the first block computed in every step.
 
     Args:
-        forecast: order of its TaylorSeer, 0 for none.
+        calibrator: what forecasts, one of :data:`CALIBRATORS` in its default settings; nothing does if empty.
         **options: of its ``DBCacheConfig``.
     """
     os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")  # it writes to the standard output
@@ -185,7 +190,7 @@ def cache_dit_on(forecast: int = 0, **options: Any) -> Callable[[Any], None]:
 
     def put_on(pipe: Any) -> None:
         config = library.DBCacheConfig(Fn_compute_blocks=1, Bn_compute_blocks=0, **options)
-        forecaster = library.TaylorSeerCalibratorConfig(taylorseer_order=forecast) if forecast else None
+        forecaster = getattr(library, f"{calibrator}CalibratorConfig")() if calibrator else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             library.enable_cache(pipe, cache_config=config, calibrator_config=forecaster)
@@ -278,7 +283,7 @@ def cache_dit_settings(steps: int, masks: Mapping[str, Sequence[int]] | None = N
         masks: further masks of the steps to compute, by name.
     """
     found: list[Setting] = []
-    for forecast, named in ((0, "DBCache"), (1, "DBCache + TaylorSeer")):
+    for forecast, named in (("", "DBCache"), ("TaylorSeer", "DBCache + TaylorSeer")):
         for warm, threshold in ((4, 0.1), (4, 0.15), (4, 0.2), (4, 0.3), (2, 0.5)):
             made = cache_dit_on(forecast, max_warmup_steps=warm, residual_diff_threshold=threshold)
             knob = f"warm-up {warm}, threshold {threshold}"
@@ -288,7 +293,7 @@ def cache_dit_settings(steps: int, masks: Mapping[str, Sequence[int]] | None = N
     presets = {policy: library.steps_mask(mask_policy=policy, total_steps=steps) for policy in POLICIES}
     for name, mask in {**presets, **(masks or {})}.items():
         kind = "own step mask" if name in presets else "searched step mask"
-        for forecast, named in ((0, kind), (1, f"{kind} + TaylorSeer")):
+        for forecast, named in (("", kind), ("TaylorSeer", f"{kind} + TaylorSeer")):
             made = cache_dit_on(
                 forecast,
                 max_warmup_steps=steps,

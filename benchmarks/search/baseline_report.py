@@ -22,7 +22,7 @@ _PAIRS = f"Pairs at {_NOISE_AT:g}x: standard error of the paired difference over
 
 def page(runs: Mapping[str, Any]) -> list[str]:
     """All of a bed, in Markdown."""
-    return [*rows(runs), "", _PAIRS, "", *pairs(runs)]
+    return [*rows(runs), *absent(runs), "", _PAIRS, "", *pairs(runs)]
 
 
 def methods_of(runs: Mapping[str, Any]) -> list[str]:
@@ -52,6 +52,16 @@ def rows(runs: Mapping[str, Any]) -> list[str]:
                 f"{np.median(figures.psnr):.1f} | {(figures.margin > 0).mean():.0%} |"
             )
     return lines
+
+
+def absent(runs: Mapping[str, Any]) -> list[str]:
+    """Which methods are missing from the table and why, as a list in Markdown, after an empty line."""
+    lines = []
+    for method in methods_of(runs):
+        of = [run for run in runs.values() if run["method"] == method]
+        if all("failed" in run for run in of):
+            lines.append(f"- {method} does not run: `{of[0]['failed']}`")
+    return ["", *lines] if lines else []
 
 
 def summary(beds: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -21,11 +21,24 @@ from benchmarks.search.protocol import TOLERANCE
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.judging.evaluation import Evaluator
 
-__all__ = ["Contestant", "Contestants", "at", "figures_of", "keep_runs", "kept_runs_of", "wanted_beds"]
+__all__ = [
+    "Contestant",
+    "Contestants",
+    "DoesNotRunError",
+    "at",
+    "figures_of",
+    "keep_runs",
+    "kept_runs_of",
+    "wanted_beds",
+]
 
 
 #: What the figures of every run come from.
 _SCORED_BY = "benchmarks.search.beds"
+
+
+class DoesNotRunError(Exception):
+    """A contestant cannot make the images."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Contestant:
     Args:
         method: what it is a setting of.
         modules: dotted names of the modules that make it.
-        make: makes the images, by caption, then noise.
+        make: makes the images, by caption, then noise, or raises a :class:`DoesNotRunError`.
         saved: how many times fewer MACs than the uncached run; a function where that is known only afterwards.
     """
 
@@ -71,8 +84,8 @@ def keep_runs(
         beside: methods that are not among the contestants now, whose kept runs stay.
 
     Returns:
-        By name, ``method``, ``saved``, ``commit``, ``code``, ``machine`` and the figures of every image; those of
-        contestants and of what stays beside them.
+        By name, ``method``, ``saved``, ``commit``, ``code``, ``machine`` and the figures of every image, or ``failed``
+        with the reason; those of contestants and of what stays beside them.
     """
     path = results / f"{kind}-{bed}.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
@@ -96,15 +109,26 @@ def keep_runs(
     }
     for name, contestant in track(contestants.items(), f"{bed}: {kind}", console=console):
         if name not in runs:
-            figures = score(evaluator, contestant.make()).to_json()
-            saved = contestant.saved() if callable(contestant.saved) else contestant.saved
-            about_run = {"method": contestant.method, "saved": round(saved, 6), **made[name], "machine": machine()}
-            runs[name] = {**about_run, **figures}
+            runs[name] = {
+                "method": contestant.method,
+                **made[name],
+                "machine": machine(),
+                **_run(evaluator, contestant),
+            }
             # Runs of other code stay until they are replaced, so that an interruption loses nothing.
             _write(path, about, {**other, **runs})
     runs = {name: runs[name] for name in [*contestants, *(name for name in runs if name not in made)]}
     _write(path, about, runs)
     return runs
+
+
+def _run(evaluator: Evaluator, contestant: Contestant) -> dict[str, Any]:
+    try:
+        images = contestant.make()
+    except DoesNotRunError as error:
+        return {"failed": str(error)}
+    saved = contestant.saved() if callable(contestant.saved) else contestant.saved
+    return {"saved": round(saved, 6), **score(evaluator, images).to_json()}
 
 
 def _write(path: Path, about: Mapping[str, Any], runs: Mapping[str, Any]) -> None:
@@ -129,7 +153,11 @@ def figures_of(run: Mapping[str, Any]) -> Figures:
 def at(runs: Mapping[str, Any], method: str, speedup: float) -> str | None:
     """The run of a method that saves enough and the least of those; None where none does."""
     allowed = 1 / speedup * (1 + TOLERANCE)
-    names = [name for name, run in runs.items() if run["method"] == method and 1 / run["saved"] <= allowed]
+    names = [
+        name
+        for name, run in runs.items()
+        if run["method"] == method and "failed" not in run and 1 / run["saved"] <= allowed
+    ]
     return min(names, key=lambda name: float(runs[name]["saved"]), default=None)
 
 

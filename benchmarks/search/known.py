@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,15 @@ def known_contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[st
 
     for speedup in SPEEDUPS:
         count = int(steps / speedup)
-        add(f"{count} steps", "steps", steps / count, lambda count=count: evaluator.generate(None, steps=count))
+        add(f"{count} steps", "steps", steps / count, partial(evaluator.generate, None, steps=count))
         interval = next(n for n in range(1, steps + 1) if fora(layout, steps, n).mac_speedup >= speedup)
         schedule = fora(layout, steps, interval)
-        add(f"FORA {interval}", "FORA", schedule.mac_speedup, lambda one=schedule: evaluator.generate(one))
+        add(f"FORA {interval}", "FORA", schedule.mac_speedup, partial(evaluator.generate, schedule))
         schedules = [step_schedule(layout, steps, mask) for mask in reused]
         best = max((each for each in schedules if each.mac_speedup >= speedup), key=lambda each: each.macs)
         computed = int(best.effective.all(axis=1).sum())
         name = f"DPCache, reuse, {computed}"
-        add(name, "DPCache, reuse", best.mac_speedup, lambda best=best: evaluator.generate(best))
+        add(name, "DPCache, reuse", best.mac_speedup, partial(evaluator.generate, best))
         mask = predicted[count - 1]
 
         def predict(mask: tuple[int, ...] = mask) -> Any:

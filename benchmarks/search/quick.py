@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.search.bed_runs import Contestant
 from benchmarks.search.beds import Bed, load_bed
 from benchmarks.search.protocol import SPEEDUPS, TOLERANCE
@@ -33,5 +35,5 @@ def quick_contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[st
     for speedup in SPEEDUPS:
         best = next(each for each, _ in front if each.mac_speedup >= speedup * (1 - TOLERANCE))
         name = f"quick, {int((~best.skip).sum())}"
-        found[name] = Contestant("quick", (__name__,), lambda best=best: evaluator.generate(best), best.mac_speedup)
+        found[name] = Contestant("quick", (__name__,), partial(evaluator.generate, best), best.mac_speedup)
     return found

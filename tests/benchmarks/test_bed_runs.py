@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.search import bed_runs
-from benchmarks.search.bed_runs import Contestant, at, figures_of, keep_runs, kept_runs_of
+from benchmarks.search.baseline_report import absent
+from benchmarks.search.bed_runs import Contestant, DoesNotRunError, at, figures_of, keep_runs, kept_runs_of
 from benchmarks.search.beds import Figures
+from benchmarks.search.cache_baselines import chosen
 
 EVALUATOR: Any = SimpleNamespace(prompts=["a", "b", "c"], seeds=[7, 8], settings=SimpleNamespace(steps=20))
 
@@ -65,6 +67,38 @@ def test_runs_that_are_wanted_no_more_go_unless_they_stand_beside(keep: Callable
     keep(["FORA 2", "quick 3"])
     assert list(keep(["FORA 2"], beside=("quick",))[1]) == ["FORA 2", "quick 3"]
     assert list(keep(["FORA 2"])[1]) == ["FORA 2"]
+
+
+def test_what_does_not_run_is_kept_as_that(keep: Callable[..., Any], tmp_path: Path) -> None:
+    def fail() -> None:
+        raise DoesNotRunError("no such block")
+
+    contestants = {"PAB 2": Contestant("PAB", (), fail, 2.0)}
+    runs = keep_runs("tried", "shapes", EVALUATOR, contestants, results=tmp_path)
+    assert runs["PAB 2"]["failed"] == "no such block"
+    assert at(runs, "PAB", 1.0) is None
+    assert absent(runs) == ["", "- PAB does not run: `no such block`"]
+
+
+def sweep(*runs: tuple[str, float, float]) -> dict[str, Any]:
+    """Of one cache, by name: what a setting saves and loses."""
+    figures = {name: [[1.0]] for name in ("psnr", "margin")}
+    return {name: {"method": "cache", "saved": saved, "loss": [[loss]], **figures} for name, saved, loss in runs}
+
+
+def test_a_cache_chooses_on_captions_of_searches_and_never_costs_more_than_allowed() -> None:
+    tried = sweep(("gentle", 1.5, 0.1), ("right", 2.0, 0.2), ("harsh", 2.5, 0.3), ("harsh and bad", 2.5, 0.4))
+    saved = {"gentle": 1.6, "right": 1.9, "harsh": 2.4}
+    asked: list[str] = []
+
+    def taken(name: str) -> float:
+        asked.append(name)
+        return saved[name]
+
+    assert chosen(tried, 1.5, taken) == {"cache": "gentle"}
+    assert chosen(tried, 2.0, taken) == {"cache": "harsh"}
+    assert asked == ["gentle", "right", "harsh"]
+    assert chosen(tried, 3.0, taken) == {}
 
 
 def test_other_captions_are_other_runs(keep: Callable[..., Any], tmp_path: Path) -> None:
