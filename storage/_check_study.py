@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EcadError, StorageError
-from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage._check_rows import Finding, Rows, TrialRow

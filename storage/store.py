@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ecad_automl.errors import EcadError, StorageError, StudyError
-from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout
 from storage.faults import BUSY_SECONDS, is_deadlock, storage_faults
 from storage.identity import described, differences

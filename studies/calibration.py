@@ -20,7 +20,7 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import DRIFT, BaselineRecord, EvaluationRecord, Store
 from studies.candidates import evaluation_record, measured
 from studies.config import LatencySettings
-from studies.cost import LATENCY_MS, Cost
+from studies.cost import Cost
 from studies.progress import SearchObserver, SearchStatus
 from studies.quality import Scale, worst_of_interest
 from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
@@ -83,7 +83,7 @@ def _keep(
     genome = schedule.to_genome()
     found = store.evaluation(study, genome)
     if found is None:
-        found = evaluation_record(genome, origin, schedule, evaluation, metric, cost)
+        found = evaluation_record(genome, origin, schedule, evaluation, metric, cost.latency_ms(cost.of(schedule)))
         store.save_evaluation(study, found)
     return found
 
@@ -93,7 +93,7 @@ def _baseline(name: str, steps: int, layout: Layout, evaluation: Evaluation, met
         name=name,
         steps=steps,
         gmacs=steps * layout.step_macs / 1e9,
-        latency_ms=cost.of_steps(steps) if cost.name == LATENCY_MS else None,
+        latency_ms=cost.latency_ms(cost.of_steps(steps)),
         **measured(evaluation, metric),
     )
 

@@ -20,7 +20,6 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
 from studies.bounds import Bounds
-from studies.cost import LATENCY_MS, Cost
 from surrogate import Anchors
 
 Floats = NDArray[np.float64]
@@ -192,14 +191,14 @@ def frozen_trial(storage: BaseStorage, trial: Trial) -> FrozenTrial:
 
 
 def evaluation_record(
-    genome: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
+    genome: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, latency_ms: float | None
 ) -> EvaluationRecord:
     """What the store keeps of an evaluated schedule, of which the genome is the text form."""
     return EvaluationRecord(
         genome=genome,
         gmacs=schedule.gmacs,
         origin=origin,
-        latency_ms=float(cost.of([schedule])[0]) if cost.name == LATENCY_MS else None,
+        latency_ms=latency_ms,
         complete=evaluation.complete,
         **measured(evaluation, metric),
     )

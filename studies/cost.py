@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Protocol
@@ -38,19 +38,20 @@ class Cost:
     Args:
         name: of the objective.
         prices: ``(slots,)``: what one more computation of each slot costs, in any unit; for drift-optimal schedules.
+        of: from a schedule to its cost.
         of_bits: from effective bits, and skipped steps, to costs.
         of_steps: from a number of steps to the cost of an uncached run.
     """
 
     name: str
     prices: NDArray[np.float64] | NDArray[np.int64]
+    of: Callable[[Schedule], float]
     of_bits: OfBits
     of_steps: Callable[[int], float]
 
-    def of(self, schedules: Sequence[Schedule]) -> Floats:
-        """``(n,)`` costs of ``n`` schedules, at least one, of one step count."""
-        effective, skip = (np.stack([getattr(one, name) for one in schedules]) for name in ("effective", "skip"))
-        return self.of_bits(effective, skip)
+    def latency_ms(self, cost: float) -> float | None:
+        """The latency of what costs so much; None where something else is minimized."""
+        return cost if self.name == LATENCY_MS else None
 
 
 def mac_cost(layout: Layout) -> Cost:
@@ -62,15 +63,20 @@ def mac_cost(layout: Layout) -> Cost:
         gmacs: Floats = macs / 1e9
         return gmacs
 
-    return Cost(GMACS, layout.slot_macs, of_bits, lambda steps: steps * layout.step_macs / 1e9)
+    return Cost(GMACS, layout.slot_macs, attrgetter("gmacs"), of_bits, lambda steps: steps * layout.step_macs / 1e9)
 
 
 def latency_cost(model: LatencyModel, images: int) -> Cost:
     """Time of the transformer for one image, in milliseconds."""
+
+    def of_bits(effective: Bits, skip: Bits | None = None, /) -> Floats:
+        return 1000 * model.predict(effective, skip) / images
+
     return Cost(
         LATENCY_MS,
         model.slot_prices,
-        lambda effective, skip=None, /: 1000 * model.predict(effective, skip) / images,
+        lambda schedule: float(of_bits(schedule.effective[None], schedule.skip[None])[0]),
+        of_bits,
         lambda steps: 1000 * model.uncached(steps) / images,
     )
 

@@ -13,8 +13,6 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from storage import EvaluationRecord
-from studies.candidates import Candidate
 from surrogate import (
     Anchors,
     GrowingFront,
@@ -28,6 +26,7 @@ from surrogate import (
 )
 
 Floats = NDArray[np.float64]
+Scores = NDArray[np.float32]
 
 #: What the latest candidates have brought per image is what another one is worth.
 _LATEST = 24
@@ -142,27 +141,38 @@ class EarlyStopping:
 
     Args:
         race: which knows nothing yet; None makes all images of every candidate.
-        metric: what is maximized.
         uncached: ``(prompts, seeds)`` scores of the uncached run.
-        at_once: whether it learns of a candidate at once. Else it learns of a generation as a whole, ordered by genome,
+        at_once: whether it learns of a candidate at once. Else it learns of a generation as a whole, ordered by cost,
             before the first candidate of a later one is asked for.
     """
 
-    def __init__(self, race: Race | None, metric: str, uncached: Floats, *, at_once: bool) -> None:
+    def __init__(self, race: Race | None, uncached: Floats, *, at_once: bool) -> None:
         self._race = race
-        self._metric = metric
         self._shape = uncached.shape
         self._at_once = at_once
-        self._withheld: list[tuple[int, str, float, Floats, bool]] = []
+        self._withheld: list[tuple[int, float, Floats, bool]] = []
 
-    def tell(self, generation: int, cost: float, record: EvaluationRecord) -> float:
-        """Note an evaluated candidate; the share of its images that were made."""
-        scores = self._kept_scores(record)
+    def tell(self, generation: int, cost: float, scores: Scores, *, feasible: bool) -> float:
+        """Note an evaluated candidate.
+
+        Args:
+            generation: of the candidate.
+            cost: of the candidate.
+            scores: ``(images,)``, as the store keeps them: what is decided by them must not change by resuming.
+            feasible: whether it may enter the front.
+
+        Returns:
+            The share of its images that were made.
+        """
+        told = np.full(self._shape, np.nan)
+        # Earlier versions kept the first seeds alone where not all images were made.
+        found = scores.reshape(len(told), -1)
+        told[:, : found.shape[1]] = found
         if self._race is not None:
-            self._withheld.append((generation, record.genome, cost, scores, record.feasible))
+            self._withheld.append((generation, cost, told, feasible))
             if self._at_once:
                 self._learn(generation + 1)
-        return float(np.isfinite(scores).mean())
+        return float(np.isfinite(told).mean())
 
     def parts(self, generation: int) -> tuple[list[list[int]], Anchors | None]:
         """The images of a candidate of a generation, by number: those to make first, and the rest.
@@ -176,36 +186,29 @@ class EarlyStopping:
         anchors = self._race.anchors() if generation > 0 else None
         return self._race.parts(anchors), anchors
 
-    def expected(self, candidate: Candidate, scores: Floats, prediction: Prediction | None) -> float | None:
+    def expected(
+        self, anchors: Anchors | None, cost: float, scores: Floats, prediction: Prediction | None
+    ) -> float | None:
         """The mean reward over all images to expect of a candidate that is to get no more; None for one that is.
 
         Args:
-            candidate: whose anchors were made.
+            anchors: which were made; None where all images are wanted.
+            cost: of the candidate.
             scores: ``(prompts, seeds)``, NaN but for the anchors.
             prediction: of this one candidate, before any image was made.
         """
-        if self._race is None or candidate.anchors is None:
+        if self._race is None or anchors is None:
             return None
-        if self._race.goes_on(candidate.anchors, candidate.cost, scores, prediction):
+        if self._race.goes_on(anchors, cost, scores, prediction):
             return None
-        return self._race.expected(candidate.anchors, scores)
+        return self._race.expected(anchors, scores)
 
     def _learn(self, generation: int) -> None:
         """Of all generations before this one."""
         assert self._race is not None
-        ready = sorted((each for each in self._withheld if each[0] < generation), key=lambda each: each[:2])
+        ready = [each for each in self._withheld if each[0] < generation]
+        # Not by when they were made; of equal cost, by what was found.
+        ready.sort(key=lambda each: (*each[:2], each[2].tobytes()))
         self._withheld = [each for each in self._withheld if each[0] >= generation]
-        for of_generation, _, cost, scores, feasible in ready:
+        for of_generation, cost, scores, feasible in ready:
             self._race.add(cost, scores, bred=of_generation > 0, feasible=feasible)
-
-    def _kept_scores(self, record: EvaluationRecord) -> Floats:
-        """``(prompts, seeds)`` scores of a record, NaN for images that were not made.
-
-        As the store keeps them, in single precision: what is decided by them must not change by resuming.
-        """
-        kept = np.asarray(record.scores[self._metric], dtype=np.float64)
-        scores = np.full(self._shape, np.nan)
-        # Earlier versions kept the first seeds alone where not all images were made.
-        found = kept.reshape(len(scores), -1)
-        scores[:, : found.shape[1]] = found
-        return scores

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from ecad_automl.schedules.forecast import DAMPING, Forecasts
-from ecad_automl.schedules.genes import actions_of, gene_columns, genes_of
+from ecad_automl.schedules.forecast import DAMPING, Forecasts, staleness
+from ecad_automl.schedules.genes import actions_of, gene_columns
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Bits, Schedule, staleness
+from ecad_automl.schedules.schedule import Bits, Schedule
 from studies import attributes
 from studies.breeding import (
     FEWEST_FOR_A_FIT,
@@ -156,8 +156,8 @@ class ScheduleSpace:
         self._margins = margins
         self._seed = seed
         slots = len(layout)
-        columns = slots if forecasts is None else gene_columns(slots, len(layout.components))
-        self._grid = Grid.of(layout, columns)
+        self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components))
+        self._grid = Grid.of(layout, self._columns)
         errors = None if forecasts is None else forecasts.expected_errors()
         self._context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift, errors)
         self._prior = Prior(self.genes(evaluated), log_drop) if log_drop is not None and len(evaluated) else None
@@ -171,10 +171,9 @@ class ScheduleSpace:
 
     def genes(self, candidates: Sequence[Schedule]) -> Bits:
         """``(n, steps, columns)``: effective bits, and where schedules may forecast, what else there is of genes."""
-        if self._forecasts is not None:
-            return genes_of(candidates, self.layout, self.steps)
-        bits = [schedule.effective for schedule in candidates]
-        return np.array(bits, dtype=np.bool_).reshape(-1, self.steps, len(self.layout))
+        name = "effective" if self._forecasts is None else "genes"
+        genes = [getattr(schedule, name) for schedule in candidates]
+        return np.array(genes, dtype=np.bool_).reshape(-1, self.steps, self._columns)
 
     def write(self, candidate: Schedule) -> str:
         """See :class:`~studies.breeding.space.Space`."""

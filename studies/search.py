@@ -149,12 +149,13 @@ class Search:
         race = (
             Race(uncached, self._on.scale.reference, self._config.race_share, patience) if self._config.race else None
         )
-        stopping = EarlyStopping(race, self._metric, uncached, at_once=self._config.asynchronous)
+        stopping = EarlyStopping(race, uncached, at_once=self._config.asynchronous)
         if race is not None:
             records = {record.genome: record for record in self._on.store.evaluations(self._on.name)}
             for trial in evaluated_trials(self._study):
                 if (record := records.get(trial.user_attrs[attributes.GENOME])) is not None:
-                    stopping.tell(self._generations.of(trial), values_of(trial)[1], record)
+                    scores, cost = record.scores[self._metric], values_of(trial)[1]
+                    stopping.tell(self._generations.of(trial), cost, scores, feasible=record.feasible)
         return stopping
 
     def _evaluate_candidates(self) -> None:
@@ -228,7 +229,7 @@ class Search:
             trial = self._next_trial()
             frozen = frozen_trial(self._on.optuna_storage, trial)
             schedule, generation = self._sampler.candidate(frozen), self._generations.of(frozen)
-            cost = float(self._on.cost.of([schedule])[0])
+            cost = self._on.cost.of(schedule)
             self._seeds_left -= generation == 0
             parts, anchors = self._stopping.parts(generation)
             candidate = Candidate(trial, frozen, schedule, cost, generation, self._on.uncached, parts, anchors)
@@ -265,7 +266,9 @@ class Search:
             return
         evaluation = candidate.evaluation(self._metric)
         if candidate.parts:
-            expected = self._stopping.expected(candidate, evaluation.scores, self._prediction(candidate))
+            expected = self._stopping.expected(
+                candidate.anchors, candidate.cost, evaluation.scores, self._prediction(candidate)
+            )
             if expected is None:
                 self._queue.submit(candidate, self._queue.idle)
                 return
@@ -274,8 +277,9 @@ class Search:
         with uninterrupted():
             self._queue.candidates.remove(candidate)
             genome, origin = candidate.genome, str(candidate.frozen.user_attrs[attributes.ORIGIN])
-            schedule, cost = candidate.schedule, self._on.cost
-            self._finish(candidate, evaluation_record(genome, origin, schedule, evaluation, self._metric, cost))
+            latency_ms = self._on.cost.latency_ms(candidate.cost)
+            record = evaluation_record(genome, origin, candidate.schedule, evaluation, self._metric, latency_ms)
+            self._finish(candidate, record)
 
     def _give_up(self, candidate: Candidate, message: str, traceback: str) -> None:
         tries = f" {candidate.tries} times" if candidate.tries > 1 else ""
@@ -300,7 +304,7 @@ class Search:
         feasible = not record.complete or self._on.bounds.met(record.scores)
         record = replace(record, trial=candidate.trial.number, feasible=feasible)
         self._on.store.save_evaluation(self._on.name, record)
-        share = self._stopping.tell(generation, cost, record)
+        share = self._stopping.tell(generation, cost, record.scores[self._metric], feasible=feasible)
         candidate.tell(record, share, self._on.bounds, self._on.scale.full_cost)
         self._progress.add(generation, record.reward, cost, share=share, whole=record.complete, feasible=feasible)
         self._progress.tick()

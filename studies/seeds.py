@@ -98,7 +98,7 @@ def first_schedules(
     least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():
-        if cost.of([schedule])[0] >= least:
+        if cost.of(schedule) >= least:
             distinct.setdefault(schedule, name)
     if len(distinct) < _FEWEST:
         distinct.setdefault(all_reuse(layout, steps), ALL_REUSE)

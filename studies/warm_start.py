@@ -297,7 +297,7 @@ def _spread(schedules: list[Schedule], cost: Cost, limit: int) -> list[Schedule]
     """At most so many: for each of evenly spread costs the nearest that is left, near ones far apart in the order."""
     if not schedules or limit < 1:
         return []
-    log_cost = np.log(cost.of(schedules))
+    log_cost = np.log(list(map(cost.of, schedules)))
     wanted = np.linspace(log_cost.min(), log_cost.max(), min(limit, len(schedules)))
     apart = np.abs(wanted[:, None] - log_cost)
     chosen = []

@@ -122,7 +122,7 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
     """Aggregates of schedules, 88 for PixArt at 20 steps without skips, and what :func:`group_drift` gives.
 
     Args:
-        genes: ``(n, steps, columns)``: effective bits, or genes as :func:`~ecad_automl.schedules.genes.genes_of` gives
+        genes: ``(n, steps, columns)``: effective bits, or genes as ``Schedule.genes`` gives
             them; the first row of each schedule counts as all computed.
         context: what is known of the transformer.
 

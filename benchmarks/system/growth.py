@@ -42,7 +42,7 @@ def main(steps: int = 20, repeats: int = 3, seed: int = 0, results: Path = RESUL
     context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift)
     schedules = _schedules(layout, steps, max(SIZES), rng)
     cost = mac_cost(layout)
-    costs = cost.of(schedules)
+    costs = np.array([cost.of(schedule) for schedule in schedules])
     compute = np.stack([schedule.effective for schedule in schedules])
     error = np.concatenate([group_drift(part, context).sum(axis=(1, 2)) for part in np.array_split(compute, 10)])
     reward = -np.log1p(20 * error / error.max()) * np.exp(0.1 * rng.normal(size=len(error)))

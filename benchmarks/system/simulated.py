@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from ecad_automl.execution import Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.forecast import staleness
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule, staleness
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["Clock", "Latency", "Problem", "SimulatedWorkers", "virtual_planner"]
 

@@ -11,7 +11,7 @@ from ecad_automl.api.confirmed import confirmed_front, confirmed_runs
 from ecad_automl.errors import StudyError
 from ecad_automl.judging.statistics import half_width
 from ecad_automl.models.generation import GenerationSettings
-from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.heuristics import is_published
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import GenerationView, StudyView

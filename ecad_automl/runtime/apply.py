@@ -16,6 +16,7 @@ from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of, text_modul
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.plan import Plan
 from ecad_automl.runtime.prefix_run import PrefixRun
 from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
@@ -96,9 +97,11 @@ class ScheduleHandle:
             self.remove()
             installed = None
         self._functions.for_parts(parts_of(transformer))
-        self._run.take(schedule, blocks_of(transformer))
+        blocks = blocks_of(transformer)
+        plan = Plan(schedule, blocks)
+        self._run.take(plan, blocks)
         if self._prefix_run is not None:
-            self._prefix_run.take(schedule, transformer)
+            self._prefix_run.take(plan, transformer)
         if installed is None:
             self._instrument = self._install(schedule, transformer)
         else:

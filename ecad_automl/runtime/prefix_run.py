@@ -19,12 +19,12 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ecad_automl.runtime.blocks import Block, Forward
+from ecad_automl.runtime.plan import Plan
 from ecad_automl.runtime.prefixes import Fingerprints, Prefix, Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, flatten
-from ecad_automl.schedules.schedule import Schedule
 
 _CONSTANTS = (bool, int, float, str, type(None))
 
@@ -61,14 +61,11 @@ class PrefixRun:
         self._shares = False  # in this run
         self._call: Call | None = None
 
-    def take(self, schedule: Schedule, transformer: nn.Module) -> None:
-        """From now on, follow runs under that schedule, which the run has taken."""
-        layout = schedule.layout
+    def take(self, plan: Plan, transformer: nn.Module) -> None:
+        """From now on, follow runs by that plan, which the run has taken."""
         self._transformer = transformer
         self._device = next(transformer.parameters()).device
-        self._last_read = schedule.last_read
-        entered = ~schedule.skip * layout.constant_macs
-        self._macs = (entered + schedule.effective @ layout.slot_macs).tolist()
+        self._last_read, self._macs = plan.last_read, plan.macs
         self._rows = [repr(rows).encode() for rows in self._run.keeping]
 
     # As a visitor:

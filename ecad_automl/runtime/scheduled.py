@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,29 +12,14 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
-from ecad_automl.runtime.plan import Action, Planned, keeping, plan_of
+from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
 from ecad_automl.runtime.program import Functions, Program, Step
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, build_like, flatten, rebuild
-from ecad_automl.schedules.schedule import Schedule
 
 _FRESH = (Action.COMPUTE, Action.STORE)
 _TENSOR = object()
-
-
-class _Row(NamedTuple):
-    """What is done with each slot of a block at a step; the actions by themselves too, by which programs are found."""
-
-    actions: tuple[Action, ...]
-    planned: tuple[Planned, ...]
-
-
-class _StepRows(NamedTuple):
-    """What is done at a step in each block, and with the transformer's output."""
-
-    blocks: list[_Row]
-    output: Planned
 
 
 class ScheduledRun:
@@ -53,11 +38,11 @@ class ScheduledRun:
         #: Whether the transformer is not entered in this call.
         self.skipped = False
         self._functions = functions
-        self._plan: list[_StepRows] = []
+        self._plan: list[StepRows] = []
         #: What is done at each step where outputs are kept whether the schedule reads them or not.
-        self.keeping: list[_StepRows] = []
+        self.keeping: list[StepRows] = []
         self._depths = (1, 0)  # how many outputs of each slot are kept then, and of the transformer
-        self._rows = _StepRows([], Planned(Action.COMPUTE))
+        self._rows = StepRows([], Planned(Action.COMPUTE))
         self._step = 0
         self._whole: Entry = (0, 0)  # the transformer's output, after all slots
         self._coefficients = np.zeros((0, 0, 0), dtype=np.float32)
@@ -69,19 +54,15 @@ class ScheduledRun:
         self._outputs: dict[Entry, Any] = {}  # the form of what slots, and the transformer, have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
 
-    def take(self, schedule: Schedule, blocks: tuple[Block, ...]) -> None:
-        """From now on, run under that schedule, with the transformer's blocks in the order of its layout."""
+    def take(self, plan: Plan, blocks: tuple[Block, ...]) -> None:
+        """From now on, run by that plan of the transformer's blocks."""
         self.unrecorded = {block.path: block.whole for block in blocks if block.whole is not None}
-        plan, forecasts = plan_of(schedule), schedule.forecast
         # What is kept for one schedule is kept for all later ones, so that they share.
-        self._depths = (
-            max(self._depths[0], 1 + int(forecasts[:, :-1].any())),
-            max(self._depths[1], int(schedule.skip.any()) + int(forecasts[:, -1].any())),
-        )
-        self._plan = _by_block(plan, blocks)
-        self.keeping = _by_block(keeping(schedule, plan, self._depths), blocks)
-        self._whole = (len(schedule.layout), 0)
-        self._coefficients = schedule.coefficients
+        self._depths = (max(self._depths[0], plan.depths[0]), max(self._depths[1], plan.depths[1]))
+        self._plan = plan.rows
+        self.keeping = plan.keeping(self._depths)
+        self._whole = (plan.slots, 0)
+        self._coefficients = plan.coefficients
         self._tables.clear()
 
     def visit_text(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -181,7 +162,7 @@ class ScheduledRun:
         """Forget all recordings."""
         self._functions.for_parts(parts)
 
-    def _run(self, block: Block, program: Program, row: _Row, tensors: list[torch.Tensor]) -> Any:
+    def _run(self, block: Block, program: Program, row: Row, tensors: list[torch.Tensor]) -> Any:
         step = program.step(row.actions, self._owned(block, tensors))
         for place, number in step.reads:
             for read in self._read((block.first + place, number), row.planned[place]):
@@ -211,7 +192,7 @@ class ScheduledRun:
             return read[0]
         return [forecast(last, before, planned.coefficients) for last, before in zip(*read, strict=True)]
 
-    def _scales(self, block: Block, step: Step, row: _Row, device: torch.device) -> list[Any]:
+    def _scales(self, block: Block, step: Step, row: Row, device: torch.device) -> list[Any]:
         """The coefficients of forecasts as the function of a step takes them."""
         if not step.forecasts:
             return []
@@ -248,13 +229,13 @@ class ScheduledRun:
         return result
 
     def _run_whole(
-        self, block: Block, row: _Row, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, block: Block, row: Row, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run the block's own forward, with something else in the place of slots that are reused."""
         with visited_slots(block, self._slot_visit(block, row)):
             return forward(*args, **kwargs)
 
-    def _slot_visit(self, block: Block, row: _Row) -> Visit:
+    def _slot_visit(self, block: Block, row: Row) -> Visit:
         """What to do in the place of the block's slots."""
 
         def kept(tensor: torch.Tensor) -> torch.Tensor:
@@ -281,11 +262,3 @@ class ScheduledRun:
             return cached
 
         return visit
-
-
-def _by_block(plan: list[list[Planned]], blocks: tuple[Block, ...]) -> list[_StepRows]:
-    rows = []
-    for step in plan:
-        parts = [tuple(step[block.first : block.first + len(block.components)]) for block in blocks]
-        rows.append(_StepRows([_Row(tuple([one.action for one in part]), part) for part in parts], step[-1]))
-    return rows

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ecad_automl.errors import ScheduleError
+
 if TYPE_CHECKING:
     from ecad_automl.schedules.drift import Drift
 
@@ -52,6 +54,20 @@ def forecast_sources(computed: Bits) -> Steps:
         sources[0, step] = np.where(fresh, step - 1, sources[0, step - 1])
         sources[1, step] = np.where(fresh, sources[0, step - 1], sources[1, step - 1])
     return sources
+
+
+def staleness(compute: Bits) -> NDArray[np.intp]:
+    """Age in steps of the output that each slot has at each step.
+
+    Args:
+        compute: ``(steps, slots)`` bool whose first row is all True.
+
+    Returns:
+        ``(steps, slots)`` integers: 0 where recomputed, 1 where the output is that of the step before, and so on.
+    """
+    steps = np.arange(len(compute))[:, None]
+    last = np.maximum.accumulate(np.where(compute, steps, 0), axis=0)
+    return steps - last
 
 
 class Forecasts:
@@ -189,6 +205,61 @@ def damped(weights: NDArray[np.float32], level: NDArray[np.uint8] | int) -> NDAr
     share = np.array(DAMPING, dtype=np.float32)[level][..., None]
     result: NDArray[np.float32] = REUSE + share * (weights - REUSE)
     return result
+
+
+def weights_at(weights: ArrayLike | Forecasts | None, sources: Steps) -> NDArray[np.float32]:
+    """Weights of each row at each step as a schedule is given them, one for one or by what gives them.
+
+    Args:
+        weights: ``(steps, rows, 2)`` numbers, or what gives them.
+        sources: ``(2, steps, rows)``, see :func:`forecast_sources`; the transformer's output is the last row.
+
+    Returns:
+        ``(steps, rows, 2)``.
+
+    Raises:
+        ScheduleError: there are none, or they are not finite or of another shape.
+    """
+    if weights is None:
+        raise ScheduleError("A schedule that forecasts outputs needs the weights to do so; none were given.")
+    steps, rows = sources.shape[1:]
+    if isinstance(weights, Forecasts):
+        if weights.steps != steps or len(weights.group) != rows:
+            raise ScheduleError(
+                f"The weights are for {len(weights.group) - 1} slots and {weights.steps} steps, but the schedule "
+                f"has {rows - 1} and {steps}."
+            )
+        return weights.of_sources(sources)
+    array = np.asarray(weights, dtype=np.float32)
+    if array.shape != (steps, rows, 2) or not np.isfinite(array).all():
+        raise ScheduleError(
+            f"A schedule's weights have the shape {array.shape}, but finite numbers of the shape {(steps, rows, 2)} "
+            "are needed."
+        )
+    return array
+
+
+def shared_weights(
+    forecast: Bits, group: Steps, sources: Steps, weights: NDArray[np.float32]
+) -> tuple[Steps, NDArray[np.float32], tuple[int, int] | None]:
+    """What is forecast, each group with the same sources at a step once.
+
+    Args:
+        forecast: ``(steps, rows)``: where anything is.
+        group: ``(rows,)`` whole numbers.
+        sources: ``(2, steps, rows)``.
+        weights: ``(steps, rows, 2)``.
+
+    Returns:
+        ``(n, 4)`` step, group and the two sources; ``(n, 2)`` weights; and the first step and row whose weights are
+        others than those of its group, None where there is none.
+    """
+    steps, rows = np.nonzero(forecast)
+    keys = np.stack([steps, group[rows], *sources[:, steps, rows]], axis=1)
+    table, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    given = weights[steps, rows]
+    other = np.flatnonzero((given != given[first][inverse.ravel()]).any(axis=1))
+    return table, given[first], (int(steps[other[0]]), int(rows[other[0]])) if len(other) else None
 
 
 def _ratio(value: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:

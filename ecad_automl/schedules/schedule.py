@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedules.forecast import DAMPING, REUSE, Forecasts, damped, forecast_sources
+from ecad_automl.schedules.forecast import (
+    DAMPING,
+    REUSE,
+    Forecasts,
+    damped,
+    forecast_sources,
+    shared_weights,
+    weights_at,
+)
+from ecad_automl.schedules.genes import filled_levels, level_bits
 from ecad_automl.schedules.layout import Layout
 
 Bits = NDArray[np.bool_]
@@ -50,20 +59,6 @@ def effective_compute(compute: Bits, readers: NDArray[np.intp], skip: Bits | Non
             effective[..., step, read] &= needed
             needed &= ~effective[..., step, read]
     return effective
-
-
-def staleness(compute: Bits) -> NDArray[np.intp]:
-    """Age in steps of the output that each slot has at each step.
-
-    Args:
-        compute: ``(steps, slots)`` bool whose first row is all True.
-
-    Returns:
-        ``(steps, slots)`` integers: 0 where recomputed, 1 where the output is that of the step before, and so on.
-    """
-    steps = np.arange(len(compute))[:, None]
-    last = np.maximum.accumulate(np.where(compute, steps, 0), axis=0)
-    return steps - last
 
 
 class Schedule:
@@ -124,29 +119,11 @@ class Schedule:
             kept = [forecast[:, self._group == group].any(axis=1) for group in range(levels.shape[1])]
             levels = np.where(np.stack(kept, axis=1), levels, 0)
             if forecast.any():
-                given[forecast] = self._given_weights(weights)[forecast]
+                given[forecast] = weights_at(weights, self.sources)[forecast]
         self._weights: Weights = _frozen(given)
         self._damping: Levels = _frozen(levels.astype(np.uint8))
         if self._damping.any() and not isinstance(weights, Forecasts):  # whose weights are shared
             self.forecast_table  # noqa: B018 - checks that they are
-
-    def _given_weights(self, weights: ArrayLike | Forecasts | None) -> Weights:
-        if weights is None:
-            raise ScheduleError("A schedule that forecasts outputs needs the weights to do so; none were given.")
-        if isinstance(weights, Forecasts):
-            if weights.steps != self.steps or len(weights.group) != len(self._group):
-                raise ScheduleError(
-                    f"The weights are for {len(weights.group) - 1} slots and {weights.steps} steps, but the schedule "
-                    f"has {len(self.layout)} and {self.steps}."
-                )
-            return weights.of_sources(self.sources)
-        array = np.asarray(weights, dtype=np.float32)
-        if array.shape != (self.steps, len(self._group), 2) or not np.isfinite(array).all():
-            raise ScheduleError(
-                f"A schedule's weights have the shape {array.shape}, but finite numbers of the shape "
-                f"{(self.steps, len(self._group), 2)} are needed."
-            )
-        return array
 
     @classmethod
     def all_compute(cls, layout: Layout, steps: int) -> Schedule:
@@ -222,6 +199,13 @@ class Schedule:
         found: Bits = self._may_forecast & (self._damping[:, self._group] > 0)
         return found
 
+    @cached_property
+    def genes(self) -> Bits:
+        """``(steps, columns)``: the grid of bits by which it is bred, see :mod:`ecad_automl.schedules.genes`."""
+        levels = filled_levels(self._damping, self._may_forecast, self._group)
+        grid: Bits = np.column_stack([self._effective | self._skip[:, None], self._skip, level_bits(levels)])
+        return grid
+
     @property
     def forecast_share(self) -> float:
         """Of the outputs taken from the cache, those of the transformer included, the share that is forecast."""
@@ -234,17 +218,13 @@ class Schedule:
         Raises:
             ScheduleError: slots of one component and sources have different weights.
         """
-        steps, rows = np.nonzero(self.forecast)
-        keys = np.stack([steps, self._group[rows], *self.sources[:, steps, rows]], axis=1)
-        table, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        given = self._weights[steps, rows]
-        other = np.flatnonzero((given != given[first][inverse.ravel()]).any(axis=1))
-        if len(other):
+        table, weights, other = shared_weights(self.forecast, self._group, self.sources, self._weights)
+        if other is not None:
             raise ScheduleError(
-                f"At step {steps[other[0]]} the slot {self.layout.slots[rows[other[0]]].name} has other weights than "
-                "another slot of its component with the same sources; they must be the same."
+                f"At step {other[0]} the slot {self.layout.slots[other[1]].name} has other weights than another slot "
+                "of its component with the same sources; they must be the same."
             )
-        return table, given[first]
+        return table, weights
 
     @cached_property
     def last_read(self) -> NDArray[np.intp]:

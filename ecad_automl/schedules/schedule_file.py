@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from ecad_automl.errors import FileError, ScheduleError
 from ecad_automl.files.json_file import json_text, read_json_object, write_text
-from ecad_automl.schedules.forecast import DAMPING, REUSE
+from ecad_automl.schedules._forecast_entries import MAX_STEPS, digits, forecast_entries, with_forecasts
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 
@@ -27,15 +27,12 @@ SCHEMA_2 = "ecad-automl/schedule/2"
 #: Largest schedule file that is read: 2 MiB. One of 1,000 steps and 200 slots has 0.3 MiB.
 MAX_SCHEDULE_BYTES = 2 * 2**20
 
-# Far beyond any transformer and any scheduler; more would only keep the reader busy.
+# Far beyond any transformer; more would only keep the reader busy.
 _MAX_SLOTS = 10_000
-_MAX_STEPS = 10_000
 
 _PACKAGES = ("ecad-automl", "torch", "diffusers", "transformers", "numpy", "optuna", "lightgbm")
 _WHAT = "schedule file"
 
-_Step = Annotated[int, Field(ge=0, lt=_MAX_STEPS, strict=True)]
-_Weight = Annotated[float, Field(gt=-1e38, lt=1e38, strict=True)]
 _Argument = Annotated[str, StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -110,18 +107,6 @@ class ScheduleMetadata(BaseModel):
     notes: str | None = None
 
 
-class _Forecast(BaseModel):
-    """Forecasts of all slots of one component, or of the transformer, that have the same sources at a step."""
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    step: _Step
-    component: Annotated[str, Field(strict=True)] | None
-    level: int = Field(ge=1, lt=len(DAMPING), strict=True)
-    sources: tuple[_Step, _Step] = Field(alias="from")
-    weights: tuple[_Weight, _Weight]
-
-
 @dataclass(frozen=True)
 class ScheduleFile:
     """What a schedule file holds."""
@@ -162,8 +147,8 @@ def to_document(schedule: Schedule, metadata: ScheduleMetadata | None = None) ->
     """The content of a schedule file as a JSON-ready dictionary, the inverse of :func:`from_document`."""
     more: dict[str, Any] = {}
     if not schedule.is_plain:
-        forecasts = [forecast.model_dump(by_alias=True) for forecast in _forecasts(schedule)]
-        more = {"skip": _row(schedule.skip), "forecasts": forecasts}
+        forecasts = [entry.model_dump(by_alias=True) for entry in forecast_entries(schedule)]
+        more = {"skip": digits(schedule.skip), "forecasts": forecasts}
     return {
         "schema": SCHEMA if schedule.is_plain else SCHEMA_2,
         "metadata": metadata.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if metadata else {},
@@ -190,7 +175,7 @@ def schedule_sha256(schedule: Schedule) -> str:
     slots = [(slot.block, slot.component, slot.reader) for slot in schedule.layout.slots]
     effect: list[Any] = [schedule.layout.transformer, schedule.steps, slots, schedule.to_hex()]
     if not schedule.is_plain:
-        effect += [_row(schedule.skip), [list(forecast.model_dump().values()) for forecast in _forecasts(schedule)]]
+        effect += [digits(schedule.skip), [list(entry.model_dump().values()) for entry in forecast_entries(schedule)]]
     return hashlib.sha256(json.dumps(effect, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
@@ -212,7 +197,7 @@ def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
         layout = Layout.from_dict(data.get("layout", {}))
         schedule = _schedule(layout, steps, data.get("bits"), data.get("view"))
         if data["schema"] == SCHEMA_2:
-            schedule = _with_forecasts(schedule, data.get("skip"), data.get("forecasts", []))
+            schedule = with_forecasts(schedule, data.get("skip"), data.get("forecasts", []))
         _check_hash(schedule, data)
     except ScheduleError as error:
         raise FileError(f"The schedule file {source} is damaged: {error}") from error
@@ -293,10 +278,8 @@ def _schedule(layout: Layout, steps: int, bits: object, view: object) -> Schedul
             f"it has {len(layout)} slots, but at most {_MAX_SLOTS} are read; check that it is the right file."
         )
     view_bits = None if view is None else _bits_of_view(layout, steps, view)
-    if steps > _MAX_STEPS:
-        raise ScheduleError(
-            f"it has {steps} steps, but at most {_MAX_STEPS} are read; check that it is the right file."
-        )
+    if steps > MAX_STEPS:
+        raise ScheduleError(f"it has {steps} steps, but at most {MAX_STEPS} are read; check that it is the right file.")
     from_view = None if view_bits is None else Schedule(layout, view_bits)
     if bits is None:
         assert from_view is not None
@@ -312,74 +295,8 @@ def _schedule(layout: Layout, steps: int, bits: object, view: object) -> Schedul
     return schedule
 
 
-def _forecasts(schedule: Schedule) -> list[_Forecast]:
-    table, weights = schedule.forecast_table
-    components = (*schedule.layout.components, None)
-    return [
-        _Forecast.model_construct(
-            step=step,
-            component=components[column],
-            level=int(schedule.damping[step, column]),
-            sources=(last, before),
-            # The shortest decimals that are read as the same float32.
-            weights=tuple(float(str(weight)) for weight in pair),
-        )
-        for (step, column, last, before), pair in zip(table.tolist(), weights, strict=True)
-    ]
-
-
-def _with_forecasts(schedule: Schedule, skip: object, forecasts: object) -> Schedule:
-    """A schedule of those bits that skips steps and forecasts outputs."""
-    layout, steps = schedule.layout, schedule.steps
-    if not isinstance(skip, str) or len(skip) != steps or set(skip) - {"0", "1"} or skip[0] != "0":
-        raise ScheduleError(
-            f"it has {skip!r:.80} for 'skip', but needs {steps} digits, 1 for a skipped step, of which the first is 0."
-        )
-    if not isinstance(forecasts, list):
-        raise ScheduleError(f"it has {forecasts!r:.60} for 'forecasts', but needs a list of objects.")
-    skipped = np.array([digit == "1" for digit in skip])
-    bare = Schedule(layout, schedule.compute, skipped)
-    group = np.append(layout.component_index, len(layout.components))
-    columns: dict[str | None, int] = {**{name: at for at, name in enumerate(layout.components)}, None: group[-1]}
-    damping = np.zeros((steps, len(columns)), dtype=np.intp)
-    weights = np.tile(REUSE, (steps, len(group), 1))
-    told = np.zeros((steps, len(group)), dtype=np.bool_)
-    for number, entry in enumerate(forecasts):
-        try:
-            forecast = _Forecast.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(("forecasts", str(number), *map(str, first["loc"])))
-            raise ScheduleError(f"it has {first['input']!r:.60} for '{where}' ({first['msg']}); correct it.") from error
-        step, component, level = forecast.step, forecast.component, forecast.level
-        rows = group == columns.get(component, -1)
-        if step < steps:
-            rows &= bare.used[step] & (bare.sources[:, step] == np.array(forecast.sources)[:, None]).all(axis=0)
-        what = "the transformer's output" if component is None else repr(component)
-        where = f"{what} at step {step} from those of the steps {forecast.sources[0]} and {forecast.sources[1]}"
-        if step >= steps or not rows.any():
-            raise ScheduleError(f"it forecasts {where}, but nothing there is used that has these as its last two.")
-        if told[step, rows].any() or damping[step, columns[component]] not in (0, level):
-            raise ScheduleError(
-                f"it forecasts {where} twice, or others of them at another level; delete the wrong one."
-            )
-        damping[step, columns[component]] = level
-        weights[step, rows] = forecast.weights
-        told[step] |= rows
-    found = Schedule(layout, schedule.compute, skipped, damping, weights)
-    if (found.forecast != told).any():
-        step, row = np.argwhere(found.forecast != told)[0]
-        name = layout.slots[row].name if row < len(layout) else "the transformer's output"
-        raise ScheduleError(f"it has no forecast of {name} at step {step}, but of others of its component; add it.")
-    return found
-
-
 def _more(schedule: Schedule) -> str:
     return "" if schedule.is_plain else ", with what it skips and forecasts,"
-
-
-def _row(bits: Bits) -> str:
-    return "".join("1" if bit else "0" for bit in bits)
 
 
 def _view(schedule: Schedule) -> dict[str, list[str]]:
@@ -387,7 +304,7 @@ def _view(schedule: Schedule) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     for index, component in enumerate(schedule.layout.components):
         slots = schedule.layout.component_index == index
-        rows[component] = [_row(row) for row in schedule.effective[:, slots]]
+        rows[component] = [digits(row) for row in schedule.effective[:, slots]]
     return rows
 
 

@@ -9,7 +9,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedules.schedule import Bits, Schedule, staleness
+from ecad_automl.schedules.forecast import staleness
+from ecad_automl.schedules.schedule import Bits, Schedule
 from ecad_automl.views.cells import CELLS, COMPUTED, REUSED, SKIPPED, cells, legend
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView

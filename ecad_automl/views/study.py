@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ecad_automl.errors import StudyError
-from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView

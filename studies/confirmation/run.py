@@ -37,7 +37,7 @@ from studies.confirmation._stored import (
     sample_key,
     uncached_genome,
 )
-from studies.cost import LATENCY_MS, Cost, latency_cost, mac_cost, study_front
+from studies.cost import Cost, latency_cost, mac_cost, study_front
 from studies.interrupt import uninterrupted
 from studies.job import SearchJob, study_identity
 from studies.seeds import UNCACHED
@@ -172,23 +172,21 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
     cost = _study_cost(layout, store, job.study, identity)
 
     def row(run: str, origin: str, count: int, gmacs: float, price: float) -> ConfirmationRecord:
-        latency = price if cost.name == LATENCY_MS else None
-        return ConfirmationRecord(
-            job.sample, run, origin, count, len(job.prompts), len(job.seeds), gmacs, latency_ms=latency
-        )
+        size = len(job.prompts), len(job.seeds)
+        return ConfirmationRecord(job.sample, run, origin, count, *size, gmacs, latency_ms=cost.latency_ms(price))
 
     def of_steps(name: str, run: str, count: int) -> Planned:
         return Planned(row(run, name, count, count * layout.step_macs / 1e9, cost.of_steps(count)))
 
     def scheduled(origin: str, schedule: Schedule) -> Planned:
-        price = float(cost.of([schedule])[0])
+        price = cost.of(schedule)
         return Planned(row(schedule.to_genome(), origin, steps, schedule.gmacs, price), schedule)
 
     planned = [of_steps(UNCACHED, uncached_genome(identity), steps)]
     planned += [scheduled(record.origin, genomes.schedule(record.genome)) for record in front]
     if job.baselines:
         planned += [scheduled(f"fora-{n}", fora(layout, steps, n)) for n in _FORA if n < steps]
-        costs = [float(cost.of([item.schedule])[0]) for item in planned if item.schedule is not None]
+        costs = [cost.of(item.schedule) for item in planned if item.schedule is not None]
         planned += [of_steps(f"{n} steps", f"{n} steps", n) for n in _as_cheap(costs, cost, steps)]
     distinct: dict[str, Planned] = {}
     for item in planned:

@@ -84,7 +84,7 @@ def test_what_is_kept_for_others_is_the_last_outputs(schedule: Schedule, depths:
         max(depths[1], int(schedule.skip.any()) + int(schedule.forecast[:, -1].any())),
     )
     plan = plan_of(schedule)
-    kept = keeping(schedule, plan, depths)
+    kept = keeping(plan, schedule.sources, depths)
     for slot in range(5):
         computed: list[int] = []
         depth: Any = depths[slot == 4]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import EcadError, ScheduleError
-from ecad_automl.schedules.genes import Genomes, actions_of, gene_columns, genes_of, level_bits, levels_of
+from ecad_automl.schedules.genes import actions_of, gene_columns, level_bits, levels_of
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.schedule import Schedule
 from tests.schedules.test_forecast import COLUMNS, LAYOUT, STEPS, drift_of, forecasts, outputs
 
@@ -34,12 +35,12 @@ def test_levels_are_in_gray_code() -> None:
 @given(st.integers(0, 2**32), st.booleans())
 def test_genes_make_the_same_schedule_again(seed: int, plain: bool) -> None:
     schedule = random_schedule(seed, plain)
-    genes = genes_of([schedule], LAYOUT, STEPS)
+    genes = schedule.genes[None]
     assert genes.shape == (1, STEPS, gene_columns(SLOTS, COLUMNS - 1))
     compute, skip, damping = (each[0] for each in actions_of(genes, SLOTS))
     again = Schedule(LAYOUT, compute, skip, damping, FORECASTS)
     assert again == schedule
-    assert np.array_equal(genes_of([again], LAYOUT, STEPS), genes)
+    assert np.array_equal(again.genes[None], genes)
 
 
 @given(st.integers(0, 2**32))
@@ -53,7 +54,7 @@ def test_bits_of_slots_alone_reuse(seed: int) -> None:
 
 def test_a_skipped_step_that_is_run_computes_all() -> None:
     skip = np.arange(STEPS) == 3
-    genes = genes_of([Schedule(LAYOUT, np.ones((STEPS, SLOTS), bool), skip)], LAYOUT, STEPS)
+    genes = Schedule(LAYOUT, np.ones((STEPS, SLOTS), bool), skip).genes[None]
     genes[0, 3, SLOTS] = False
     compute, skipped, _ = actions_of(genes, SLOTS)
     assert compute.all()
@@ -65,7 +66,7 @@ def test_what_begins_to_use_the_cache_is_damped_as_before_or_after() -> None:
     compute[3, 0] = compute[6, 0] = False
     levels = np.zeros((STEPS, COLUMNS), int)
     levels[3, 0], levels[6, 0] = 2, 1
-    genes = genes_of([Schedule(LAYOUT, compute, None, levels, FORECASTS)], LAYOUT, STEPS)
+    genes = Schedule(LAYOUT, compute, None, levels, FORECASTS).genes[None]
     assert actions_of(genes, SLOTS).damping[0, :, 0].tolist() == [2, 2, 2, 2, 2, 2, 1, 1, 1]
 
 

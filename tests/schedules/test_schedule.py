@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.forecast import staleness
 from ecad_automl.schedules.layout import Layout, Slot
-from ecad_automl.schedules.schedule import Schedule, effective_compute, staleness
+from ecad_automl.schedules.schedule import Schedule, effective_compute
 
 Bits = NDArray[np.bool_]
 

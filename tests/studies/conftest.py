@@ -16,9 +16,9 @@ from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.judging.statistics import paired_difference
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.drift import Drift
-from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.forecast import Forecasts, staleness
 from ecad_automl.schedules.layout import Layout, Slot
-from ecad_automl.schedules.schedule import Schedule, staleness
+from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig, Use
 from studies.cost import Cost

@@ -31,10 +31,15 @@ def model_of(layout: Any, seed: int = 0) -> LatencyModel:
     return LatencyModel(layout, tuple(times), 0.02, 40, 0.02, about)
 
 
+def of_all(cost: Cost, schedules: list[Schedule]) -> Any:
+    effective, skip = (np.stack([getattr(each, name) for each in schedules]) for name in ("effective", "skip"))
+    return cost.of_bits(effective, skip)
+
+
 def test_macs_are_those_of_the_schedule_to_the_last_bit(bench: Any) -> None:
     schedules = random_schedules(bench.layout, STEPS, 30)
     cost = mac_cost(bench.layout)
-    assert cost.of(schedules).tolist() == [schedule.gmacs for schedule in schedules]
+    assert of_all(cost, schedules).tolist() == list(map(cost.of, schedules)) == [each.gmacs for each in schedules]
     assert cost.of_steps(5) == Schedule.all_compute(bench.layout, 5).gmacs
     assert cost.prices.tolist() == bench.layout.slot_macs.tolist()
 
@@ -43,14 +48,14 @@ def test_skipped_steps_cost_nothing(bench: Any) -> None:
     steps = 6
     skip = np.arange(steps) % 2 == 1
     schedule = Schedule(bench.layout, np.ones((steps, len(bench.layout)), dtype=bool), skip)
-    assert mac_cost(bench.layout).of([schedule]).tolist() == [schedule.gmacs]
+    assert of_all(mac_cost(bench.layout), [schedule]).tolist() == [schedule.gmacs]
 
 
 def test_latency_is_told_in_milliseconds_for_one_image(bench: Any) -> None:
     model = model_of(bench.layout)
     (schedule,) = random_schedules(bench.layout, STEPS, 1)
     cost = latency_cost(model, images=4)
-    assert cost.of([schedule])[0] == pytest.approx(1000 * model.predict(schedule.effective[None])[0] / 4)
+    assert cost.of(schedule) == pytest.approx(1000 * model.predict(schedule.effective[None])[0] / 4)
     assert cost.of_steps(3) == pytest.approx(1000 * 3 * 0.02 / 4)
 
 
@@ -64,7 +69,7 @@ def test_a_search_minimizes_latency_and_keeps_it_beside_the_macs(bench: Any, cos
     assert status.evaluations == 60
     for trial in bench.complete():
         schedule = Schedule.from_genome(bench.layout, STEPS, trial.user_attrs[attributes.GENOME])
-        assert trial.values[1] == pytest.approx(cost.of([schedule])[0])
+        assert trial.values[1] == pytest.approx(cost.of(schedule))
         assert trial.user_attrs[attributes.SPEEDUP] == pytest.approx(schedule.mac_speedup, abs=1e-3)
         assert trial.user_attrs[attributes.LATENCY_SPEEDUP] == pytest.approx(
             cost.of_steps(STEPS) / trial.values[1], abs=1e-3
@@ -92,7 +97,7 @@ def test_an_interrupted_latency_search_ends_as_if_it_had_not_been(bench: Any, co
 
 def test_seeds_follow_the_prices(bench: Any) -> None:
     macs = mac_cost(bench.layout)
-    upside_down = Cost("latency_ms", 1.0 / macs.prices, macs.of_bits, macs.of_steps)
+    upside_down = Cost("latency_ms", 1.0 / macs.prices, macs.of, macs.of_bits, macs.of_steps)
     drift = bench.evaluator().drift
     config = SearchConfig(step_seeds=0, drift_seeds=10)
     found = [

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedules.genes import genes_of
 from ecad_automl.schedules.schedule import Schedule
 from surrogate import FeatureContext, features_and_drift, group_drift
 from tests.schedules.test_forecast import COLUMNS, LAYOUT, STEPS, drift_of, forecasts, outputs
@@ -35,7 +34,7 @@ def test_plain_schedules_look_as_they_did_and_have_no_skips(seed: int) -> None:
     schedules = [Schedule(LAYOUT, row) for row in compute]
     bits = np.stack([schedule.effective for schedule in schedules])
     before, drift = features_and_drift(bits, PLAIN)
-    after, more = features_and_drift(genes_of(schedules, LAYOUT, STEPS), CONTEXT)
+    after, more = features_and_drift(np.stack([schedule.genes for schedule in schedules]), CONTEXT)
     assert np.array_equal(after[:, : before.shape[1]], before)
     assert not after[:, before.shape[1] :].any()
     assert np.array_equal(more[..., :-1], drift)
@@ -52,7 +51,7 @@ def test_errors_and_drift_are_those_of_the_uses(seed: int) -> None:
         level = schedule.damping[step, FORECASTS.group[row]]
         error[step, row] = CONTEXT.errors[level, row, step, last, max(before, 0)]
         drift[step, row] = CONTEXT.errors[0, row, step, last, max(before, 0)]
-    genes = genes_of([schedule], LAYOUT, STEPS)
+    genes = schedule.genes[None]
     # Slots that another one reads count also where that is reused.
     alone = [group for group in set(CONTEXT.groups) if (LAYOUT.reader_index[CONTEXT.groups == group] < 0).all()]
     found = group_drift(genes, CONTEXT)[0]
@@ -71,7 +70,7 @@ def test_the_more_is_forecast_the_less_are_errors_but_not_the_drift() -> None:
     compute = np.ones((STEPS, len(LAYOUT)), bool)
     compute[3::2] = False
     schedules = [Schedule(LAYOUT, compute, None, np.full((STEPS, COLUMNS), level), FORECASTS) for level in range(4)]
-    features, drift = features_and_drift(genes_of(schedules, LAYOUT, STEPS), CONTEXT)
+    features, drift = features_and_drift(np.stack([schedule.genes for schedule in schedules]), CONTEXT)
     bands = features[:, :6].sum(axis=1)  # over all steps
     assert bands.tolist() == sorted(bands, reverse=True)
     assert bands[0] > 1.5 * bands[-1]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.charts import Chart, compute_chart, front_chart, hypervolume_chart, painted, surrogate_chart

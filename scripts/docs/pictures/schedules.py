@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecad_automl.schedules.schedule import staleness
+from ecad_automl.schedules.forecast import staleness
 from scripts.docs.pictures.study import Study
 from scripts.docs.pictures.style import COLORS, INK, MUTED, drawing
 

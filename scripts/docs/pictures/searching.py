@@ -68,7 +68,7 @@ def front(study: Study, path: Path) -> None:
 def prefilter(study: Study, path: Path) -> None:
     """A generation: the children that were bred, what the surrogate expects of them, and which it chooses."""
     plan = _generation(study)
-    cost = mac_cost(study.stored.layout).of([proposal.candidate for proposal in plan.proposals])
+    cost = np.array([proposal.candidate.gmacs for proposal in plan.proposals])
     expected = np.array([proposal.predicted[PREDICTED_REWARD] for proposal in plan.proposals], dtype=np.float64)
     low, high = _interval(study, plan)
     config = SearchConfig()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecad_automl.schedules.genes import Genomes
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report.data import Images, Report
