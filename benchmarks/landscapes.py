@@ -1,4 +1,4 @@
-"""The problems that searches are compared on: the bundled model, its prompts and noises, its sampler."""
+"""The problems of earlier searches, by the reward ``shapes``; the test beds are in :mod:`benchmarks.search.beds`."""
 
 from __future__ import annotations
 

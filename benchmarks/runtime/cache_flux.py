@@ -26,8 +26,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks.kept import KEPT
-from benchmarks.machine import machine
+from benchmarks.machine import RESULTS, machine
 from benchmarks.runtime.caches import (
     cache_dit_settings,
     calibrate_magcache,
@@ -38,7 +37,7 @@ from benchmarks.runtime.caches import (
     transformer_macs,
 )
 from benchmarks.runtime.transformer_speed import Subject, flux
-from benchmarks.search.step_rivals import shortest_paths, step_schedule
+from benchmarks.search.whole_steps import shortest_paths, step_schedule
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.comparison.latents import latent_distance
 from ecad_automl.latency.timing import Clock, interleaved, time_call
@@ -173,7 +172,7 @@ def best(rows: Sequence[dict[str, Any]], near: float = 2.0) -> list[str]:
     return table(list(chosen.values())).splitlines()
 
 
-def main(rounds: int = 3, results: Path = KEPT.parent) -> None:
+def main(rounds: int = 3, results: Path = RESULTS) -> None:
     """Measure, and write the table."""
     torch.set_num_threads(1)
     keep_freed_memory()

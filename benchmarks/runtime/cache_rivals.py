@@ -3,7 +3,7 @@
 Everything makes the same images of the bundled model, batch by batch: in each round all runs make one batch, in an
 order drawn anew. Measured are the reward, the distance to the uncached image, the MACs that the transformer really
 does, and its processor time against two uncached runs of the same round. The caches are set by their knobs alone;
-schedules of searches are what kept runs of ``benchmarks.search.sample_efficiency`` found, chosen by their rewards.
+schedules of searches are what kept runs of ``earlier searches`` found, chosen by their rewards.
 
     pip install cache-dit
     python -m benchmarks.runtime.cache_rivals
@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks.kept import KEPT, kept_run
+from benchmarks.kept import EARLIER, kept_run
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
 from benchmarks.runtime.cache_report import plot, table
@@ -248,7 +248,7 @@ def _add(kept: dict[str, Any], name: str, found: Mapping[str, Any], uncached: fl
         entry["time_speedups"].append(round(uncached / found["seconds"], 4))
 
 
-def schedules_of(layout: Layout, steps: int, folder: Path = KEPT) -> dict[tuple[str, str], Schedule]:
+def schedules_of(layout: Layout, steps: int, folder: Path = EARLIER) -> dict[tuple[str, str], Schedule]:
     """What is compared with the caches, by series and knob: schedules of kept searches, and FORA."""
     full = steps * layout.step_macs / 1e9
     found: dict[tuple[str, str], Schedule] = {}
@@ -322,7 +322,7 @@ def all_settings(problem: Problem, schedules: Mapping[tuple[str, str], Schedule]
     return found
 
 
-def main(prompts: int = 48, results: Path = KEPT.parent) -> None:
+def main(prompts: int = 48, results: Path = EARLIER.parent) -> None:
     """Make what is missing, and write table and plot."""
     torch.set_num_threads(1)
     keep_freed_memory()

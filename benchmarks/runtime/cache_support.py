@@ -24,8 +24,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.kept import KEPT
-from benchmarks.machine import machine
+from benchmarks.machine import RESULTS, machine
 from benchmarks.runtime.caches import (
     CACHE_DIT,
     DIFFUSERS,
@@ -210,7 +209,7 @@ def compiled_table(graphs: dict[str, str]) -> str:
     )
 
 
-def main(results: Path = KEPT.parent) -> None:
+def main(results: Path = RESULTS) -> None:
     """Try all, and write what came of it."""
     torch.set_num_threads(1)
     diffusers.utils.logging.set_verbosity_error()

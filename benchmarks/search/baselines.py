@@ -52,7 +52,7 @@ def main(
         )
         text = "\n".join(baseline_report.page(all_kept(name, results)))
         (results / f"{KIND}-{name}.md").write_text(text + "\n")
-        Console().print(text, highlight=False)
+        Console().print(text, highlight=False, soft_wrap=True)
 
 
 def all_kept(bed: str, results: Path = RESULTS) -> Mapping[str, Any]:

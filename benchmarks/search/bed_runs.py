@@ -6,8 +6,7 @@ So scripts go on where they were interrupted, and the tables of one are paired w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,12 @@ from rich.progress import track
 from benchmarks.code import made_by, of_other_code
 from benchmarks.machine import RESULTS, machine
 from benchmarks.search.beds import BEDS, Figures, score
+from benchmarks.search.contestant import Contestant, DoesNotRunError
 from benchmarks.search.protocol import TOLERANCE
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.judging.evaluation import Evaluator
 
 __all__ = [
-    "Contestant",
-    "Contestants",
-    "DoesNotRunError",
     "at",
     "figures_of",
     "keep_runs",
@@ -37,36 +34,11 @@ __all__ = [
 _SCORED_BY = "benchmarks.search.beds"
 
 
-class DoesNotRunError(Exception):
-    """A contestant cannot make the images."""
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """What is run.
-
-    Args:
-        method: what it is a setting of.
-        modules: dotted names of the modules that make it.
-        make: makes the images, by caption, then noise, or raises a :class:`DoesNotRunError`.
-        saved: how many times fewer MACs than the uncached run; a function where that is known only afterwards.
-    """
-
-    method: str
-    modules: tuple[str, ...]
-    make: Callable[[], Any]
-    saved: float | Callable[[], float]
-
-
-#: By name.
-Contestants = Mapping[str, Contestant]
-
-
 def keep_runs(
     kind: str,
     bed: str,
     evaluator: Evaluator,
-    contestants: Contestants,
+    contestants: Mapping[str, Contestant],
     *,
     results: Path,
     accept_other_code: bool = False,
@@ -134,6 +106,7 @@ def _run(evaluator: Evaluator, contestant: Contestant) -> dict[str, Any]:
 def _write(path: Path, about: Mapping[str, Any], runs: Mapping[str, Any]) -> None:
     """One line for each run."""
     lines = ",\n".join(f"{json.dumps(name)}:{json.dumps(run, separators=(',', ':'))}" for name, run in runs.items())
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(f'{json.dumps(about)[:-1]}, "runs": {{\n{lines}\n}}}}\n')
     partial.replace(path)

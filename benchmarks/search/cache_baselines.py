@@ -24,9 +24,10 @@ from benchmarks.machine import RESULTS
 from benchmarks.runtime.caches import Setting, calibrate_magcache, helped, installed, transformer_macs
 from benchmarks.search import baseline_report
 from benchmarks.search.baselines import CACHES, KIND, all_kept
-from benchmarks.search.bed_runs import Contestant, DoesNotRunError, figures_of, keep_runs, wanted_beds
+from benchmarks.search.bed_runs import figures_of, keep_runs, wanted_beds
 from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed
 from benchmarks.search.cache_settings import cache_settings
+from benchmarks.search.contestant import Contestant, DoesNotRunError
 from benchmarks.search.protocol import SPEEDUPS, best_within
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.evaluation import Evaluator, generate_batch
@@ -142,7 +143,7 @@ def main(
         _run(name, BEDS[name], captions, results, accept_other_code)
         text = "\n".join(baseline_report.page(all_kept(name, results)))
         (results / f"{KIND}-{name}.md").write_text(text + "\n")
-        Console().print(text, highlight=False)
+        Console().print(text, highlight=False, soft_wrap=True)
 
 
 def _run(name: str, bed: Bed, captions: int, results: Path, accept_other_code: bool) -> None:

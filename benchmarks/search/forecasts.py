@@ -19,8 +19,9 @@ import ecad_automl
 from benchmarks.code import ACCEPT
 from benchmarks.machine import RESULTS
 from benchmarks.search import baselines
-from benchmarks.search.bed_runs import Contestant, at, figures_of, keep_runs, kept_runs_of, wanted_beds
+from benchmarks.search.bed_runs import at, figures_of, keep_runs, kept_runs_of, wanted_beds
 from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed, model_of
+from benchmarks.search.contestant import Contestant
 from benchmarks.search.protocol import SPEEDUPS, best_within, compare, loss_of
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.judging.evaluation import Evaluator

@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from benchmarks.search.bed_runs import Contestant
 from benchmarks.search.beds import Bed, load_bed
+from benchmarks.search.contestant import Contestant
 from benchmarks.search.outputs import output_products
 from benchmarks.search.protocol import SPEEDUPS
-from benchmarks.search.step_rivals import shortest_paths, step_schedule
-from benchmarks.search.whole_steps import computing_only, predicted_paths
+from benchmarks.search.whole_steps import (
+    computing_only,
+    distances,
+    predicted_paths,
+    shortest_paths,
+    step_schedule,
+)
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout
@@ -34,8 +37,7 @@ def known_contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[st
     steps = evaluator.settings.steps
     calibration, _ = load_bed(bed, split="calibration", captions=_CALIBRATION, noises=(0,))
     products = output_products(calibration, bed.calls)
-    power = np.diagonal(products)
-    reused = shortest_paths(power[:, None] + power[None, :] - 2 * products)
+    reused = shortest_paths(distances(products))
     predicted = predicted_paths(products)
     found = {"uncached": Contestant("uncached", (), lambda: evaluator.reference_images, 1.0)}
 

@@ -6,20 +6,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from benchmarks.kept import Point, Run
-from benchmarks.landscapes import LANDSCAPES, load
+from benchmarks.search.beds import BEDS, load_bed
 from benchmarks.search.cells import Cell
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-__all__ = ["OURS", "VARIANTS", "run_ours", "whole_evaluations"]
+__all__ = ["OURS", "REUSE", "VARIANTS", "run_ours", "whole_evaluations"]
 
 OURS = "ecad-automl"
+#: In ECAD's space: cached outputs are only reused, and no step is skipped.
+REUSE = "ecad-automl, reuse alone"
 
 #: Settings of the search that differ from the usual ones.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     OURS: {},
+    REUSE: {},
     "ecad-automl, no surrogate": {"surrogate": False},
     "ecad-automl, no racing": {"race": False},
     "ecad-automl, drift not scaled": {"scaled_drift": False},
@@ -69,19 +74,20 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     config = SearchConfig(evaluations=cell.evaluations, seed=cell.seed, **VARIANTS[cell.search])
-    landscape = LANDSCAPES[cell.landscape]
-    evaluator, layout = load(landscape)
+    bed = BEDS[cell.bed]
+    evaluator, layout = load_bed(bed, split="calibration", captions=bed.captions, noises=bed.noises)
     database = cell.log(work).with_suffix(".db")
     database.parent.mkdir(parents=True, exist_ok=True)
     storage = open_optuna_storage(database)
     with Store.open(database) as store:
-        identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "landscape": cell.landscape}
+        use = "reuse" if cell.search == REUSE else "forecast"
+        identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "bed": cell.bed, "use": use, **cell.made}
         search_study(
             evaluator=evaluator,
             layout=layout,
             store=store,
             optuna_storage=storage,
-            name=cell.landscape,
+            name=cell.bed,
             identity=identity,
             config=config,
             observer=_Follower(progress),
@@ -96,9 +102,10 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
                 g.surrogate_used,
                 round(g.seconds["propose"], 3),
             ]
-            for g in store.generations(cell.landscape)
+            for g in store.generations(cell.bed)
         ]
-    study = optuna.load_study(study_name=cell.landscape, storage=storage)
+        scores = {record.genome: record.scores[bed.reward] for record in store.evaluations(cell.bed)}
+    study = optuna.load_study(study_name=cell.bed, storage=storage)
     foretold = []
     for trial in evaluated_trials(study):
         reward, gmacs = values_of(trial)
@@ -117,8 +124,11 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
                     known[attributes.OPERATOR],
                 ]
             )
-    points = whole_evaluations(study, landscape.images, evaluator.settings.steps)
-    return Run(cell.evaluations, points, {"generations": generations, "foretold": foretold})
+    points = [
+        point._replace(scores=np.ravel(scores[point.genome]).tolist())
+        for point in whole_evaluations(study, evaluator.images_per_evaluation, evaluator.settings.steps)
+    ]
+    return Run(cell.evaluations, points, {"generations": generations, "foretold": foretold}, cell.made)
 
 
 def whole_evaluations(study: Study, images: int, steps: int) -> list[Point]:

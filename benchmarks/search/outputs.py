@@ -14,19 +14,7 @@ if TYPE_CHECKING:
 
     from ecad_automl.judging.evaluation import Evaluator
 
-__all__ = ["LatentError", "output_distance", "output_products"]
-
-
-def output_distance(evaluator: Evaluator) -> NDArray[np.float64]:
-    """How far the transformer's outputs move in an uncached run over all images of an evaluator.
-
-    Returns:
-        ``(steps, steps)``: mean square of the difference between the outputs at two steps.
-    """
-    products = output_products(evaluator)
-    power = np.diagonal(products)
-    distance: NDArray[np.float64] = np.maximum(power[:, None] + power[None, :] - 2 * products, 0.0)
-    return distance
+__all__ = ["LatentError", "output_products"]
 
 
 def output_products(evaluator: Evaluator, calls: int = 1) -> NDArray[np.float64]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.search.bed_runs import Contestant
 from benchmarks.search.beds import Bed, load_bed
+from benchmarks.search.contestant import Contestant
 from benchmarks.search.protocol import SPEEDUPS, TOLERANCE
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.runtime import measure_drift

@@ -1,4 +1,7 @@
-"""Searches that compute or reuse all slots of a step together, over all numbers of computed steps."""
+"""Searches that compute or reuse all slots of a step together, over all numbers of computed steps.
+
+They are told the floor: once a number of steps turns out to be below it, smaller ones are not tried.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,12 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.search.objective import Objective
+from benchmarks.search.objective import Mask, Objective
+from benchmarks.search.whole_steps import distances, shortest_paths, step_schedule
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule
-from studies.drift_seeds import step_paths
 
-__all__ = ["budcache", "dpcache", "shortest_paths", "spread_order", "step_schedule"]
-
-Floats = NDArray[np.float64]
-#: Computed steps, ascending; the first is always 0.
-Mask = tuple[int, ...]
+__all__ = ["budcache", "dpcache", "spread_order"]
 
 #: Settings of BudCache's released search for FLUX: images, temperatures (of the mean square error of latents of about
 #: unit variance), sweeps of hill climbing, and how far a computed step is moved at once.
@@ -37,21 +34,12 @@ def dpcache(objective: Objective, layout: Layout, steps: int, seed: int) -> None
 
     It ends when all are evaluated, be its budget spent or not.
     """
-    paths = shortest_paths(objective.output_distance())
+    paths = shortest_paths(distances(objective.output_products()))
+    floor, least = objective.floor(), 0
     for count in spread_order(1, steps):
-        objective(step_schedule(layout, steps, paths[count - 1]))
-
-
-def shortest_paths(distance: Floats) -> list[Mask]:
-    """Computed steps of least summed distance between outputs that are used and those that would be fresh.
-
-    Args:
-        distance: ``(steps, steps)``, symmetric: between the outputs at two steps.
-
-    Returns:
-        The best mask of 1 computed step, of 2 and so on to all.
-    """
-    return [tuple(int(step) for step in np.flatnonzero(chosen)) for chosen in step_paths(distance)]
+        if count > least:
+            reward, _ = objective(step_schedule(layout, steps, paths[count - 1]))
+            least = max(least, count if reward < floor else 0)
 
 
 def budcache(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
@@ -61,19 +49,21 @@ def budcache(objective: Objective, layout: Layout, steps: int, seed: int) -> Non
     rounds of growing length, so that a front grows with the budget. It ends when a round finds nothing to try.
     """
     rng = np.random.default_rng(seed)
-    ends, between = (steps, 1), spread_order(1, steps)[2:]
-    for count in ends:  # nothing to choose
-        objective(step_schedule(layout, steps, tuple(range(count))))
-    searches = [_MaskSearch(objective, layout, steps, count, rng) for count in between]
+    floor, least = objective.floor(), 0
+    objective(step_schedule(layout, steps, tuple(range(steps))))  # nothing to choose
+    searches = [_MaskSearch(objective, layout, steps, count, rng) for count in spread_order(1, steps)[2:]]
     evaluated: set[Mask] = set()
     moves, sweeps, tried = _FIRST_MOVES, 0, -1
     while (known := sum(len(search.errors) for search in searches)) > tried:
         tried = known
         for search in searches:
+            if search.count <= least:
+                continue
             best = search.improve(moves, sweeps)
             if best not in evaluated:
                 evaluated.add(best)
-                objective(step_schedule(layout, steps, best))
+                reward, _ = objective(step_schedule(layout, steps, best))
+                least = max(least, search.count if reward < floor else 0)
         moves, sweeps = 2 * moves, _SWEEPS
 
 
@@ -151,13 +141,6 @@ class _MaskSearch:
             far = [reused[i] for i in self.rng.integers(len(reused), size=_FAR_MOVES)]
             found += [tuple(sorted({*mask, taken} - {left})) for taken in (*near, *far)]
         return list(dict.fromkeys(found))
-
-
-def step_schedule(layout: Layout, steps: int, mask: Mask) -> Schedule:
-    """The schedule that computes everything in some steps and nothing in the others."""
-    compute = np.zeros((steps, len(layout)), dtype=np.bool_)
-    compute[list(mask)] = True
-    return Schedule(layout, compute)
 
 
 def spread_order(first: int, last: int) -> list[int]:

@@ -1,7 +1,7 @@
 """How well models of the reward rank schedules of equal cost that they have not seen, from few evaluated ones.
 
-The schedules are those that searches have evaluated (see ``sample_efficiency``), so their rewards are real. Each model
-is fitted to a random choice of them and judged on the rest, within the range of interest.
+The schedules are those that earlier searches have evaluated, by the reward ``shapes``, so their rewards are real. Each
+model is fitted to a random choice of them and judged on the rest, within the range of interest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from rich.console import Console
 
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import RESULTS, machine
-from benchmarks.search.sample_efficiency import WORK
 from benchmarks.search.yardstick import Yardstick
 from ecad_automl.schedules.schedule import Schedule
 from surrogate import (
@@ -38,6 +37,7 @@ Floats = NDArray[np.float64]
 #: (features to learn from, log drops, features to predict) -> predicted log drops.
 Fit = Callable[[Floats, Floats, Floats], Floats]
 
+WORK = Path("runs/sample_efficiency")
 #: Evaluated schedules to learn from.
 SIZES = (24, 48, 96, 200)
 BANDS = 8

@@ -1,8 +1,9 @@
 """How good the surrogate was while searches went on: rank correlation at equal cost and coverage of its intervals.
 
-From what ``sample_efficiency`` keeps of this search: of each candidate what had been predicted before it was evaluated.
-Those that the surrogate did not choose tell what it knows; those that it chose are alike, and it was chosen by what it
-overrated, so both are worse there. Candidates of all seeds are taken together, in bands of equal cost.
+From what is kept of earlier searches (``results/sample_efficiency``): of each candidate what had been predicted before
+it was evaluated. Those that the surrogate did not choose tell what it knows; those that it chose are alike, and it was
+chosen by what it overrated, so both are worse there. Candidates of all seeds are taken together, in bands of equal
+cost.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.kept import KEPT, kept_runs
+from benchmarks.kept import EARLIER, kept_runs
 from benchmarks.search.our_search import OURS
-from benchmarks.search.sample_efficiency import WORK
 from benchmarks.search.yardstick import Yardstick
 from surrogate import LogDrop, Prediction, banded_rank_correlation, interval_coverage
 
+WORK = Path("runs/sample_efficiency")
 #: Generations that are taken together.
 SPANS = ((1, 4), (5, 9), (10, 10_000))
 BANDS = 6
@@ -28,12 +29,12 @@ BANDS = 6
 FEWEST = 8
 
 
-def main(landscape: str = "shapes", work: Path = WORK, results: Path = KEPT.parent) -> None:
+def main(landscape: str = "shapes", work: Path = WORK, results: Path = EARLIER.parent) -> None:
     """Write the table."""
     yardstick = Yardstick.of(landscape, work)
     scale = LogDrop(yardstick.uncached, yardstick.uncached - yardstick.short)
-    rows = [row for run in kept_runs(landscape, OURS).values() for row in run.about["foretold"]]
-    seconds = [row for run in kept_runs(landscape, OURS).values() for row in run.about["generations"]]
+    rows = [row for run in kept_runs(landscape, OURS, EARLIER).values() for row in run.about["foretold"]]
+    seconds = [row for run in kept_runs(landscape, OURS, EARLIER).values() for row in run.about["generations"]]
     summary = []
     for first, last in SPANS:
         times = [row[6] for row in seconds if first <= row[0] <= last]

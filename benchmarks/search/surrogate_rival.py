@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.search.bit_rivals import FLIP_RATE, POPULATION, ecad_start
-from benchmarks.search.objective import Evaluate
+from benchmarks.search.objective import Objective
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule, effective_compute
 
@@ -34,14 +34,16 @@ _FOLDS = 5
 _REMEMBERED = 5
 
 
-def surrogate_nsga2(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -> None:
+def surrogate_nsga2(objective: Objective, layout: Layout, steps: int, seed: int) -> None:
     """SSA-NSGA-II on raw bits, from the same population as the plain NSGA-II.
 
-    The surrogate predicts the reward; the cost is computed exactly, which is more than the toolbox would know.
+    The surrogate predicts the reward; the cost is computed exactly, which is more than the toolbox would know. What is
+    predicted to be below the floor is evaluated only where nothing else is left.
     """
+    floor = objective.floor()
     rng = np.random.default_rng(seed)
     bits = ecad_start(layout, steps, POPULATION, seed)
-    objectives = _evaluated(evaluate, layout, steps, bits)
+    objectives = _evaluated(objective, layout, steps, bits)
     regression = Regression(rng)
     regression.judge_by_folds(bits, objectives[:, 0])
     while True:
@@ -52,19 +54,21 @@ def surrogate_nsga2(evaluate: Evaluate, layout: Layout, steps: int, seed: int) -
 
         found, values, crowding = _inner_search(predicted, bits, objectives, int(rng.integers(2**31)))
         fresh = np.array([not (row == bits).all(axis=1).any() for row in found], dtype=np.bool_)
+        if (fresh & (values[:, 0] <= -floor)).any():
+            fresh &= values[:, 0] <= -floor
         if fresh.any():
             chosen = found[fresh][_spread(values[fresh], crowding[fresh], INFILLS, rng)]
         else:  # else it would stand still for ever
             chosen = bits[rng.integers(len(bits), size=INFILLS)]
             chosen = chosen ^ (rng.random(chosen.shape) < FLIP_RATE)
-        results = _evaluated(evaluate, layout, steps, chosen)
+        results = _evaluated(objective, layout, steps, chosen)
         regression.judge(bits, objectives[:, 0], chosen, results[:, 0])
         bits, objectives = np.concatenate([bits, chosen]), np.concatenate([objectives, results])
 
 
-def _evaluated(evaluate: Evaluate, layout: Layout, steps: int, rows: Bits) -> Floats:
+def _evaluated(objective: Objective, layout: Layout, steps: int, rows: Bits) -> Floats:
     """``(n, 2)``: the reward with its sign turned, and the cost."""
-    points = [evaluate(Schedule(layout, row.reshape(steps, len(layout)))) for row in rows]
+    points = [objective(Schedule(layout, row.reshape(steps, len(layout)))) for row in rows]
     return np.array([(-reward, gmacs) for reward, gmacs in points])
 
 

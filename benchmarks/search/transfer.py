@@ -2,7 +2,8 @@
 
 The earlier study is a search on the bundled model as it is, in 20 steps. The new problem has 14 steps of another
 sampler and other guidance. Each search is one study, so that the script can be interrupted and goes on where it
-stopped.
+stopped. Each is charged for all images of its calibration, those from an earlier study too: what they inherit is
+schedules, and they calibrate anew.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
+from benchmarks.code import Made, made_by
 from benchmarks.kept import Point, Run
-from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import RESULTS, machine
+from benchmarks.search.beds import BEDS, load_bed
 from benchmarks.search.efficiency_report import by_images, plot
 from benchmarks.search.our_search import whole_evaluations
 from benchmarks.search.yardstick import Yardstick
+from ecad_automl.bundled import BUNDLED
 
 EARLIER, SCRATCH, SEEDS, FULL = "earlier study", "from scratch", "its front as seeds", "--init"
 OLD, NEW = "shapes", "shapes-euler-14"
+_MADE_BY = "benchmarks.search.transfer"
 #: Budgets in the images of so many whole evaluations.
 MARKS = (6, 12, 24, 36, 50, 60, 80, 100)
 
@@ -40,19 +44,25 @@ class Cell:
         kind: what it starts from; EARLIER is the study that others start from.
         seed: of its randomness.
         evaluations: budget.
+        made: the code that it is run by.
     """
 
     kind: str
     seed: int
     evaluations: int
+    made: Made
 
     def database(self, work: Path) -> Path:
-        """The study's file, the same for every budget."""
-        return work / f"{self.kind.replace(' ', '_').strip('-')}-{self.seed}.db"
+        """The study's file, the same for every budget, another for other code."""
+        return work / f"{self._name}.db"
 
     def points(self, work: Path) -> Path:
         """Reward, GMACs and images paid for of each whole evaluation; there when the search is finished."""
-        return work / f"{self.kind.replace(' ', '_').strip('-')}-{self.seed}-{self.evaluations}.json"
+        return work / f"{self._name}-{self.evaluations}.json"
+
+    @property
+    def _name(self) -> str:
+        return f"{self.kind.replace(' ', '_').strip('-')}-{self.seed}-{self.made['code']}"
 
 
 def main(
@@ -65,8 +75,9 @@ def main(
 ) -> None:
     """Run what is not finished: earlier studies, then searches from scratch and from these; then write the figures."""
     work.mkdir(parents=True, exist_ok=True)
-    sources = [Cell(EARLIER, seed, earlier) for seed in range(seeds)]
-    cells = [Cell(kind, seed, evaluations) for seed in range(seeds) for kind in (SCRATCH, SEEDS, FULL)]
+    made = made_by((_MADE_BY,), BUNDLED[BEDS[NEW].model].weights)
+    sources = [Cell(EARLIER, seed, earlier, made) for seed in range(seeds)]
+    cells = [Cell(kind, seed, evaluations, made) for seed in range(seeds) for kind in (SCRATCH, SEEDS, FULL)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for stage in (sources, cells):
             todo = [cell for cell in stage if not cell.points(work).exists()]
@@ -90,15 +101,20 @@ def _run(cell: Cell, work: Path) -> None:
     from studies.search import search_study
     from studies.warm_start import WarmStart, is_started, read_source
 
-    landscape = LANDSCAPES[OLD if cell.kind == EARLIER else NEW]
-    evaluator, layout = load(landscape)
+    bed = BEDS[OLD if cell.kind == EARLIER else NEW]
+    evaluator, layout = load_bed(bed, split="calibration", captions=bed.captions, noises=bed.noises)
     steps = evaluator.settings.steps
-    identity = {"layout": layout.to_dict(), "generation": evaluator.settings.to_dict(), "prompts": evaluator.prompts}
+    identity = {
+        "layout": layout.to_dict(),
+        "generation": evaluator.settings.to_dict(),
+        "prompts": evaluator.prompts,
+        "use": "forecast",
+    }
     database = cell.database(work)
     optuna_storage = open_optuna_storage(database)
     with Store.open(database) as store:
         if cell.kind in (SEEDS, FULL) and not is_started(store, REWARD):
-            known = read_source(Cell(EARLIER, cell.seed, 0).database(work)).moved(layout, steps)
+            known = read_source(Cell(EARLIER, cell.seed, 0, cell.made).database(work)).moved(layout, steps)
             initial = WarmStart.from_sources([known], mac_cost(layout), 24)
             kept = initial if cell.kind == FULL else WarmStart(initial.sources, initial.seeds)
             kept.save(store, REWARD)
@@ -115,12 +131,12 @@ def _run(cell: Cell, work: Path) -> None:
     import optuna
 
     study = optuna.load_study(study_name=REWARD, storage=optuna_storage)
-    points = [point[:3] for point in whole_evaluations(study, landscape.images, steps)]
+    points = [point[:3] for point in whole_evaluations(study, evaluator.images_per_evaluation, steps)]
     cell.points(work).write_text(json.dumps(points))
 
 
 def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
-    yardstick, images = Yardstick.of(NEW, work), LANDSCAPES[NEW].images
+    yardstick, images = Yardstick.of_bed(NEW, work), BEDS[NEW].captions * len(BEDS[NEW].noises)
     evaluations = cells[0].evaluations
     curves: dict[str, list[NDArray[np.float64]]] = {}
     for cell in cells:
@@ -145,8 +161,9 @@ def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
     results.mkdir(parents=True, exist_ok=True)
     summary = {
         "machine": machine(),
-        "old": repr(LANDSCAPES[OLD]),
-        "new": repr(LANDSCAPES[NEW]),
+        **cells[0].made,
+        "old": repr(BEDS[OLD]),
+        "new": repr(BEDS[NEW]),
         "evaluations": evaluations,
         "images of a whole evaluation": images,
         "hypervolume": {kind: np.round(found, 5).tolist() for kind, found in curves.items()},
@@ -155,7 +172,7 @@ def _report(cells: Sequence[Cell], work: Path, results: Path) -> None:
     (results / "transfer.json").write_text(json.dumps(summary, indent=2) + "\n")
     (results / "transfer.md").write_text("\n".join(lines) + "\n")
     plot(results / "transfer.png", {f"{NEW} after {OLD}": curves}, images, first=4)
-    Console().print("\n".join(lines), highlight=False)
+    Console().print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
 def _needed(curves: Sequence[NDArray[np.float64]], levels: Sequence[float]) -> list[int | None]:

@@ -3,7 +3,8 @@
 As published (Cui et al. 2026, arXiv 2602.22654): the error of skipping the steps between two computed ones depends on
 the computed step before them, since the predictor extrapolates from both; a tensor of these errors over an uncached
 run, and the path of least error for each number of computed steps. The predictor is Taylor's of first order in the
-step number, on the output of the transformer.
+step number, on the output of the transformer. With plain reuse errors depend on one computed step, and the output of
+every slot is reused.
 """
 
 from __future__ import annotations
@@ -15,7 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["computing_only", "path_errors", "predicted_paths"]
+from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.schedule import Schedule
+from studies.drift_seeds import step_paths
+
+__all__ = [
+    "computing_only",
+    "distances",
+    "path_errors",
+    "predicted_paths",
+    "shortest_paths",
+    "step_schedule",
+]
 
 Floats = NDArray[np.float64]
 
@@ -83,6 +95,32 @@ def _traced(before: int, last: int, came_from: Sequence[NDArray[np.intp]], count
         path.append(before)
         before, last = int(table[before, last]), before
     return tuple(reversed(path[:count]))
+
+
+def distances(products: Floats) -> Floats:
+    """Mean squares of the differences between outputs whose mean products are given, both ``(steps, steps)``."""
+    power = np.diagonal(products)
+    found: Floats = np.maximum(power[:, None] + power[None, :] - 2 * products, 0.0)
+    return found
+
+
+def shortest_paths(distance: Floats) -> list[tuple[int, ...]]:
+    """Computed steps of least summed distance between outputs that are used and those that would be fresh.
+
+    Args:
+        distance: ``(steps, steps)``, symmetric: between the outputs at two steps.
+
+    Returns:
+        The best mask of 1 computed step, of 2 and so on to all.
+    """
+    return [tuple(int(step) for step in np.flatnonzero(chosen)) for chosen in step_paths(distance)]
+
+
+def step_schedule(layout: Layout, steps: int, mask: Sequence[int]) -> Schedule:
+    """The schedule that computes everything in some steps and nothing in the others."""
+    compute = np.zeros((steps, len(layout)), dtype=np.bool_)
+    compute[list(mask)] = True
+    return Schedule(layout, compute)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the hypervolumes of a landscape are measured against."""
+"""What the hypervolumes of a test bed, or of a landscape of the earlier reward, are measured against."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.code import digest
 from benchmarks.landscapes import LANDSCAPES, load
+from benchmarks.search.beds import BEDS, load_bed
+from ecad_automl.bundled import BUNDLED
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.schedules.layout import Layout
 
 __all__ = ["Yardstick"]
 
@@ -33,22 +38,36 @@ class Yardstick:
 
     @classmethod
     def of(cls, landscape: str, work: Path) -> Yardstick:
-        """Measured once for each landscape."""
+        """Of a landscape of the earlier reward, measured once."""
         path = work / landscape / "yardstick.json"
         if not path.exists():
-            from studies.seeds import all_reuse, fewer_steps
-
-            evaluator, layout = load(LANDSCAPES[landscape])
-            steps = evaluator.settings.steps
-            found = cls(
-                evaluator.baseline().reward,
-                evaluator.evaluate_steps(min(fewer_steps(steps))).reward,
-                evaluator.evaluate(all_reuse(layout, steps)).reward,
-                steps * layout.step_macs / 1e9,
-            )
             path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(vars(cls._measured(*load(LANDSCAPES[landscape])))))
+        return cls(**json.loads(path.read_text()))
+
+    @classmethod
+    def of_bed(cls, name: str, work: Path) -> Yardstick:
+        """Of a test bed, measured once by each code."""
+        bed = BEDS[name]
+        code = digest((__name__,), BUNDLED[bed.model].weights)
+        path = work / name / f"yardstick-{code}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = cls._measured(*load_bed(bed, split="calibration", captions=bed.captions, noises=bed.noises))
             path.write_text(json.dumps(vars(found)))
         return cls(**json.loads(path.read_text()))
+
+    @classmethod
+    def _measured(cls, evaluator: Evaluator, layout: Layout) -> Yardstick:
+        from studies.seeds import all_reuse, fewer_steps
+
+        steps = evaluator.settings.steps
+        return cls(
+            evaluator.baseline().reward,
+            evaluator.evaluate_steps(min(fewer_steps(steps))).reward,
+            evaluator.evaluate(all_reuse(layout, steps)).reward,
+            steps * layout.step_macs / 1e9,
+        )
 
     def curve(self, points: Sequence[Sequence[float]], *, wide: bool = False) -> NDArray[np.float64]:
         """Normalized hypervolume after each evaluation.

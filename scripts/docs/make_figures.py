@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.kept import kept_run
+from benchmarks.kept import EARLIER, kept_run
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
-from benchmarks.search import baseline_report, baselines, efficiency_report, held_out
+from benchmarks.search import baseline_report, baselines, earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
@@ -69,7 +69,7 @@ def _level() -> dict[str, Any]:
 
 def _seeds_share() -> float:
     """Hypervolume of the seeds of a search, which are the same in all, as a share of the level."""
-    run = kept_run("shapes", OURS, 0)
+    run = kept_run("shapes", OURS, 0, EARLIER)
     assert run is not None
     return float(run.about["generations"][0][2]) / float(_level()["hypervolume"])
 
@@ -80,16 +80,16 @@ def _less_than_whole() -> dict[str, Any]:
 
 
 @cache
-def _held_out_rows() -> list[held_out.Row]:
-    return held_out.rows(_result("held_out-shapes"))
+def _held_out_rows() -> list[earlier_held_out.Row]:
+    return earlier_held_out.rows(_result("held_out-shapes"))
 
 
 def _coverage(captions: int) -> str:
-    found = 100 * held_out.coverage(_result("held_out-shapes"), captions)
+    found = 100 * earlier_held_out.coverage(_result("held_out-shapes"), captions)
     return f"{found.min():.0f} to {found.max():.0f} %"
 
 
-def _beside(search: str, speedup: float) -> held_out.Row:
+def _beside(search: str, speedup: float) -> earlier_held_out.Row:
     (row,) = (row for row in _held_out_rows() if row.at_least == speedup and row.search == search)
     return row
 
@@ -212,7 +212,7 @@ def _caches() -> list[cache_report.Measured]:
 
 #: By name, what stands on a page.
 FIGURES: Mapping[str, Callable[[], str]] = {
-    "held-out-all": lambda: held_out.table(_held_out_rows()),
+    "held-out-all": lambda: earlier_held_out.table(_held_out_rows()),
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
     "beds-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("shapes"))),

@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks.search import bed_runs
 from benchmarks.search.baseline_report import absent
-from benchmarks.search.bed_runs import Contestant, DoesNotRunError, at, figures_of, keep_runs, kept_runs_of
+from benchmarks.search.bed_runs import at, figures_of, keep_runs, kept_runs_of
 from benchmarks.search.beds import Figures
 from benchmarks.search.cache_baselines import chosen
+from benchmarks.search.contestant import Contestant, DoesNotRunError
 
 EVALUATOR: Any = SimpleNamespace(prompts=["a", "b", "c"], seeds=[7, 8], settings=SimpleNamespace(steps=20))
 

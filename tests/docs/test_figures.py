@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, transformer_speed, wall_time
-from benchmarks.search import held_out
+from benchmarks.search import earlier_held_out
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
 from scripts.docs.make_figures import FIGURES, PAGES, written
 
@@ -44,7 +44,7 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
         ("cache_rivals-flux", lambda found: cache_flux.table(found["rows"])),
         ("fuzz", fuzz.table),
         ("growth", lambda found: growth.table(found["processor seconds"])),
-        ("held_out-shapes", lambda found: held_out.table(held_out.rows(found))),
+        ("held_out-shapes", lambda found: earlier_held_out.table(earlier_held_out.rows(found))),
         ("real_workers", lambda found: real_workers.table(found["searches"])),
         ("scale_simulation", lambda found: scale_simulation.table(found["cases"].values())),
         ("transformer_speed-flux-384-cpu", lambda found: transformer_speed.report(found["sections"])),
