@@ -211,6 +211,30 @@ def _caches() -> list[cache_report.Measured]:
     return cache_report.measured(_result("cache_rivals")["runs"])
 
 
+def _cache_losses(series: str, low: float, high: float) -> str:
+    """What settings of a series lose that save between two factors, by what they save."""
+    rows = [row for row in _caches() if row.series == series and low <= row.mac_speedup <= high]
+    told = [f"{-row.reward.mean():.3f} at {row.mac_speedup:.2f}x" for row in rows]
+    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
+
+
+def _best_cache(speedup: float) -> str:
+    """Of all caches the setting that loses least among those that save as much."""
+    rows = [
+        row for row in _caches() if row.series.startswith(("diffusers", "cache-dit")) and row.mac_speedup >= speedup
+    ]
+    best = max(rows, key=lambda row: float(row.reward.mean()))
+    return f"{-best.reward.mean():.3f} at {best.mac_speedup:.2f}x"
+
+
+def _arrived(*starts: str) -> str:
+    """Time saved over MACs saved on the small FLUX, of rows whose names begin so."""
+    rows = [
+        row for row in _result("cache_rivals-flux")["rows"] if row["name"].startswith(starts) and "failed" not in row
+    ]
+    return _range([row["time_speedup"] / row["mac_speedup"] for row in rows], "{:.2f} to {:.2f}")
+
+
 #: By name, what stands on a page.
 FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-all": lambda: earlier_held_out.table(_held_out_rows()),
@@ -224,6 +248,14 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "pairs-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes"))),
     "pairs-euler-14": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes-euler-14"))),
     "pairs-flow-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("flow-shapes"))),
+    "caches-best-3x": partial(_best_cache, 3.0),
+    "caches-search-3x": partial(_cache_losses, OURS, 2.9, 3.5),
+    "caches-search-1.9x": partial(_cache_losses, OURS, 1.84, 1.95),
+    "caches-lite-2": partial(_cache_losses, "diffusers TaylorSeer lite", 1.5, 2.0),
+    "caches-lite-3": partial(_cache_losses, "diffusers TaylorSeer lite", 2.0, 2.5),
+    "caches-lite-4": partial(_cache_losses, "diffusers TaylorSeer lite", 2.5, 3.5),
+    "flux-arrived-schedules": partial(_arrived, "FORA", "whole steps"),
+    "flux-arrived-taylorseer": partial(_arrived, "diffusers TaylorSeer, order"),
     "quality-flow-shapes": _quality,
     "converged": partial(_converged, 56),
     "converged-half": partial(_converged, 14),
