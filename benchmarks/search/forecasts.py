@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 import ecad_automl
-from benchmarks.code import ACCEPT
+from benchmarks.code import ACCEPT, made_by
 from benchmarks.machine import RESULTS
 from benchmarks.search import baselines
 from benchmarks.search.bed_runs import at, figures_of, keep_runs, kept_runs_of, wanted_beds
@@ -57,8 +57,9 @@ def main(
     for name in wanted_beds(bed):
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         contestants = _same_slots(BEDS[name], evaluator, layout)
+        code = made_by((_MADE_BY,), BUNDLED[BEDS[name].model].weights)["code"]  # another study for other code
         for use in get_args(Use):
-            found = _search(BEDS[name], use, evaluations, seed, work / f"{name}-{use}-{seed}.db")
+            found = _search(BEDS[name], use, evaluations, seed, work / f"{name}-{use}-{seed}-{code}.db")
             for speedup in SPEEDUPS:
                 full = evaluator.settings.steps * layout.step_macs / 1e9
                 best = best_within([each.gmacs for each, _ in found], [reward for _, reward in found], full, speedup)

@@ -14,11 +14,14 @@ from benchmarks.search.bed_runs import at, figures_of
 from benchmarks.search.our_search import OURS
 from benchmarks.search.protocol import SPEEDUPS, compare, loss_of, resampled_hypervolume
 
-__all__ = ["FLOORS", "Front", "fronts", "hypervolumes", "page", "plot", "rows"]
+__all__ = ["FLOORS", "Front", "fronts", "hypervolumes", "known_fronts", "page", "plot", "rows"]
 
 Floats = NDArray[np.float64]
 #: Of a search, by saving: ``(captions, noises)`` losses and PSNR, averaged over seeds, and what was saved.
 Front = dict[float, tuple[Floats, Floats, float]]
+
+#: What methods are called in tables, where that is not their name.
+_CALLED = {"steps": "fewer steps"}
 
 #: Losses below which a run counts in the hypervolume.
 FLOORS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
@@ -48,7 +51,7 @@ def fronts(stands: Mapping[str, Any], runs: Mapping[str, Any]) -> dict[str, Fron
     return found
 
 
-def _known_fronts(known: Mapping[str, Any]) -> dict[str, Front]:
+def known_fronts(known: Mapping[str, Any]) -> dict[str, Front]:
     """The same of what needs no search, by method."""
     found: dict[str, Front] = {}
     for method in methods_of(known):
@@ -63,7 +66,7 @@ def _known_fronts(known: Mapping[str, Any]) -> dict[str, Front]:
 def page(stands: Mapping[str, Any], runs: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
     """All of a bed, in Markdown."""
     seeds = {search: len(of) for search, of in stands.items()}
-    searched, others = fronts(stands, runs), _known_fronts(known)
+    searched, others = fronts(stands, runs), known_fronts(known)
     return [*rows(searched, others, seeds), "", *hypervolumes({**searched, **others})]
 
 
@@ -87,8 +90,9 @@ def rows(searched: Mapping[str, Front], others: Mapping[str, Front], seeds: Mapp
                 found = compare(here[OURS][0], losses)
                 beside = f"{found.difference:+.3f} ({found.low:+.3f} to {found.high:+.3f}) | {found.won:.0%}, "
                 beside += f"{found.p:.1g}"
+            called = _CALLED.get(name, name)
             lines.append(
-                f"| {speedup:g}x | {name} | {seeds.get(name, '-')} | {saved:.2f}x | {loss.median:.3f} | "
+                f"| {speedup:g}x | {called} | {seeds.get(name, '-')} | {saved:.2f}x | {loss.median:.3f} | "
                 f"{loss.mean:.3f} ({loss.low:.3f} to {loss.high:.3f}) | {loss.trimmed:.3f} | {loss.worst_tenth:.3f} | "
                 f"{np.median(psnr):.1f} | {beside} |"
             )
@@ -103,7 +107,7 @@ def hypervolumes(fronts: Mapping[str, Front]) -> list[str]:
             [each[0] for each in front.values()], [each[2] for each in front.values()], FLOORS
         )
         cells = [f"{volume:.3f} ({low:.3f} to {high:.3f})" for volume, low, high in found.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {_CALLED.get(name, name)} | {' | '.join(cells)} |")
     return lines
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.kept import EARLIER, kept_run
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
-from benchmarks.search import baseline_report, baselines, earlier_held_out, efficiency_report
+from benchmarks.search import baseline_report, baselines, earlier_held_out, efficiency_report, held_out_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
@@ -182,6 +182,10 @@ def _beds() -> dict[str, Mapping[str, Any]]:
     return {name: baselines.all_kept(bed) for name, bed in beds.items()}
 
 
+def _hypervolumes(bed: str) -> str:
+    return "\n".join(held_out_report.hypervolumes(held_out_report.known_fronts(baselines.all_kept(bed))))
+
+
 def _quality() -> str:
     """What the bundled FLUX model gets right, and what its judge and its autoencoder do."""
     found = json.loads((flow_shapes.WEIGHTS / "quality.json").read_text())
@@ -245,6 +249,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "beds-flow-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("flow-shapes"))),
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
+    "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
+    "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
+    "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
     "pairs-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes"))),
     "pairs-euler-14": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes-euler-14"))),
     "pairs-flow-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("flow-shapes"))),
