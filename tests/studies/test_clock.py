@@ -38,7 +38,7 @@ class Threads(Hanging):
 
 
 def search(database: Path, before: Callable[[Any], None] = lambda _: None) -> Bench:
-    bench = Bench(database)
+    bench = Bench(database, in_file=True)
     evaluator = bench.evaluator(before, seeds=4)
     engine = Threads(Worker(evaluator))
     bench.run(evaluator, executor=lambda: Fleet(engine, 1, evaluation_timeout=3600.0), **SETTINGS)
@@ -66,7 +66,7 @@ def found(bench: Bench) -> dict[str, Any]:
 def test_a_search_whose_clock_jumps_by_days_and_months_finds_the_same(tmp_path: Path) -> None:
     clock, database = tmp_path / "clock", tmp_path / "jumping.db"
     run_in_jumping_time(["-m", "tests.studies.test_clock", database, clock], clock)
-    jumping, steady = Bench(database), search(tmp_path / "steady.db")
+    jumping, steady = Bench(database, in_file=True), search(tmp_path / "steady.db")
     trials = jumping.trials()
     starts = [trial.datetime_start for trial in trials]
     assert max(starts) - min(starts) > timedelta(days=30)

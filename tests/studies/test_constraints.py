@@ -21,7 +21,7 @@ FRESH = Constraint("fresh", True, -0.8)
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = Bench(tmp_path_factory.mktemp("constraints") / "study.db")
+    bench = Bench(tmp_path_factory.mktemp("constraints") / "study.db", in_file=True)
     bench.run(constraints=[FRESH], evaluations=90)
     return bench
 
@@ -45,12 +45,7 @@ def test_trials_carry_the_constraint_as_optuna_knows_it(searched: Bench) -> None
 
 
 def test_the_best_trials_of_optuna_are_feasible(searched: Bench) -> None:
-    import optuna
-
-    from storage import open_optuna_storage
-
-    study = optuna.load_study(study_name="s", storage=open_optuna_storage(searched.database))
-    assert all(is_feasible(trial) for trial in study.best_trials)
+    assert all(is_feasible(trial) for trial in searched.study().best_trials)
 
 
 def test_candidates_that_the_surrogate_chooses_mostly_meet_the_constraint(searched: Bench) -> None:

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 
 from ecad_automl.errors import OptionError, StorageError
 from ecad_automl.latency.calibrate import random_schedules
 from ecad_automl.latency.model import LatencyModel, term_names
 from ecad_automl.schedules.schedule import Schedule
-from storage import Store, open_optuna_storage
+from storage import Store
 from studies import attributes
 from studies import calibration as latency_room
 from studies.calibration import latency_model
@@ -74,8 +73,7 @@ def test_a_search_minimizes_latency_and_keeps_it_beside_the_macs(bench: Any, cos
         assert trial.user_attrs[attributes.LATENCY_SPEEDUP] == pytest.approx(
             cost.of_steps(STEPS) / trial.values[1], abs=1e-3
         )
-    study = optuna.load_study(study_name="s", storage=open_optuna_storage(bench.database))
-    assert study.metric_names == ["reward", "latency_ms"]
+    assert bench.study().metric_names == ["reward", "latency_ms"]
     with Store.open(bench.database) as store:
         records = store.evaluations("s")
         baseline = store.baselines("s")[UNCACHED]

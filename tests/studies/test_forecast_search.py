@@ -34,7 +34,8 @@ def test_seeds_skip_forecast_and_reuse() -> None:
     assert all(schedule.is_plain for schedule in reusing.values())
 
 
-def test_a_search_breeds_all_that_there_is_and_reads_its_schedules_again(bench: Bench) -> None:
+def test_a_search_breeds_all_that_there_is_and_reads_its_schedules_again(bench_in_file: Bench) -> None:
+    bench = bench_in_file
     bench.run(use="forecast", evaluations=60, race=False)
     with Store.open(bench.database, read_only=True) as store:
         read = store.genomes("s")

@@ -17,8 +17,9 @@ from tests.studies.conftest import Bench
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_figures_that_a_kill_kept_from_being_stored_are_those_of_the_undisturbed_search(
-    bench: Bench, asynchronous: bool
+    bench_in_file: Bench, asynchronous: bool
 ) -> None:
+    bench = bench_in_file
     bench.run(evaluations=50, asynchronous=asynchronous, race=False)
     with Store.open(bench.database) as store:
         undisturbed = store.generations("s")
@@ -39,8 +40,9 @@ def test_figures_that_a_kill_kept_from_being_stored_are_those_of_the_undisturbed
     assert [_without_times(record) for record in resumed] == [_without_times(record) for record in undisturbed]
 
 
-def test_a_seed_that_was_cut_off_twice_is_evaluated(bench: Bench) -> None:
+def test_a_seed_that_was_cut_off_twice_is_evaluated(bench_in_file: Bench) -> None:
     """The second kill came when it was marked as cut off, and did not wait again yet."""
+    bench = bench_in_file
     whole = bench.run(study="whole", evaluations=12)
     with pytest.raises(_Killed):
         bench.run(bench.evaluator(_kill_at(5)), evaluations=12)

@@ -30,7 +30,7 @@ def start(database: Path, progress: Path) -> int:
     code = 1
     try:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        bench = Bench(database)
+        bench = Bench(database, in_file=True)
         evaluator = bench.evaluator(lambda _: progress.touch(), seeds=4)
         bench.run(evaluator, evaluations=EVALUATIONS, race=True)
         code = 0
@@ -51,9 +51,9 @@ def evaluated(database: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_fifty_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
-    whole = Bench(tmp_path / "whole.db")
+    whole = Bench(tmp_path / "whole.db", in_file=True)
     whole.run(whole.evaluator(seeds=4), evaluations=EVALUATIONS, race=True)
-    killed, progress = Bench(tmp_path / "killed.db"), tmp_path / "progress"
+    killed, progress = Bench(tmp_path / "killed.db", in_file=True), tmp_path / "progress"
 
     rng = random.Random(0)
     kills, at = 0, Counter[int]()

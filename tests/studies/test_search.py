@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
 from studies.breeding import describe
+from studies.progress import SearchStatus
 from studies.quality import Scale
 from studies.schedule_space import schedule_descriptors
+from tests.studies.conftest import Bench, DriftEvaluator
 
 
 def genomes(trials: list[Any]) -> list[str]:
@@ -27,60 +29,66 @@ def by_generation(trials: list[Any]) -> dict[int, set[str]]:
     return found
 
 
-def test_a_search_spends_its_budget_and_never_evaluates_a_schedule_twice(bench: Any) -> None:
+@dataclass(frozen=True)
+class Searched:
+    """A search that nobody writes to any more."""
+
+    bench: Bench
+    evaluator: DriftEvaluator
+    status: SearchStatus
+    trials: list[Any]
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    bench = Bench(tmp_path_factory.mktemp("searched") / "study.db", in_file=True)
     evaluator = bench.evaluator()
     status = bench.run(evaluator)
-    assert status.evaluations == 60
-    assert len(bench.complete()) == 60
-    assert len(set(genomes(bench.complete()))) == 60
-    assert len(set(evaluator.asked)) == len(evaluator.asked)
+    return Searched(bench, evaluator, status, bench.complete())
 
 
-def test_trials_carry_readable_parameters_values_and_attributes(bench: Any) -> None:
-    bench.run()
-    study = bench.complete()
-    for trial in study:
-        schedule = Schedule.from_genome(bench.layout, 8, trial.user_attrs[attributes.GENOME])
+def test_a_search_spends_its_budget_and_never_evaluates_a_schedule_twice(searched: Searched) -> None:
+    assert searched.status.evaluations == 60
+    assert len(searched.trials) == 60
+    assert len(set(genomes(searched.trials))) == 60
+    assert len(set(searched.evaluator.asked)) == len(searched.evaluator.asked)
+
+
+def test_trials_carry_readable_parameters_values_and_attributes(searched: Searched) -> None:
+    layout = searched.bench.layout
+    for trial in searched.trials:
+        schedule = Schedule.from_genome(layout, 8, trial.user_attrs[attributes.GENOME])
         assert trial.values[1] == schedule.gmacs
         assert trial.user_attrs[attributes.SPEEDUP] == pytest.approx(schedule.mac_speedup, abs=1e-3)
         assert trial.user_attrs[attributes.ORIGIN]
         assert 8 <= len(trial.params) <= 16
-        assert trial.params == pytest.approx(
-            describe(schedule_descriptors(bench.layout, schedule.steps), schedule.effective)
-        )
-    bred = [trial for trial in study if trial.user_attrs[attributes.ORIGIN] == "bred"]
+        assert trial.params == pytest.approx(describe(schedule_descriptors(layout, schedule.steps), schedule.effective))
+    bred = [trial for trial in searched.trials if trial.user_attrs[attributes.ORIGIN] == "bred"]
     assert bred
     assert all(trial.user_attrs[attributes.OPERATOR] for trial in bred)
 
 
-def test_the_study_names_its_objectives_and_directions(bench: Any) -> None:
-    import optuna
-
-    from storage import open_optuna_storage
-
-    bench.run(evaluations=30)
-    study = optuna.load_study(study_name="s", storage=open_optuna_storage(bench.database))
+def test_the_study_names_its_objectives_and_directions(searched: Searched) -> None:
+    study = searched.bench.study()
     assert study.metric_names == ["reward", "gmacs"]
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
 
 
-def test_hypervolume_in_the_status_is_that_of_the_trials(bench: Any) -> None:
+def test_hypervolume_in_the_status_is_that_of_the_trials(searched: Searched) -> None:
     from pymoo.indicators.hv import HV
 
-    status = bench.run()
-    values = np.array([trial.values for trial in bench.complete()])
+    values = np.array([trial.values for trial in searched.trials])
     full, floor = values[values[:, 1].argmax()], -0.1  # what the runs of fewer steps have scored
     oracle = HV(ref_point=np.array([1.0, 1.0]))
     span = full[0] - floor
     points = np.stack([(full[0] - values[:, 0]) / span, values[:, 1] / full[1]], axis=1)
-    assert status.hypervolume == pytest.approx(oracle(points))
+    assert searched.status.hypervolume == pytest.approx(oracle(points))
     assert Scale(full[0], floor, full[1]).hypervolume(values[:, 0], values[:, 1]) == pytest.approx(oracle(points))
 
 
-def test_best_rewards_are_reported_by_speedup(bench: Any) -> None:
-    status = bench.run()
-    for speedup, value in status.best.items():
-        rewards = [t.values[0] for t in bench.complete() if t.user_attrs[attributes.SPEEDUP] >= speedup]
+def test_best_rewards_are_reported_by_speedup(searched: Searched) -> None:
+    for speedup, value in searched.status.best.items():
+        rewards = [t.values[0] for t in searched.trials if t.user_attrs[attributes.SPEEDUP] >= speedup]
         assert value == pytest.approx(max(rewards))  # the uncached run scores 0 here
 
 
@@ -113,9 +121,8 @@ def test_the_surrogate_finds_a_better_front_than_none(bench: Any) -> None:
     assert sum(one for one, _ in pairs) > sum(other for _, other in pairs)
 
 
-def test_generations_leave_their_figures(bench: Any) -> None:
-    bench.run(evaluations=80)
-    with Store.open(bench.database) as store:
+def test_generations_leave_their_figures(searched: Searched) -> None:
+    with Store.open(searched.bench.database) as store:
         records = store.generations("s")
     assert [record.generation for record in records] == list(range(len(records)))
     volumes = [record.hypervolume for record in records]
@@ -124,16 +131,15 @@ def test_generations_leave_their_figures(bench: Any) -> None:
     assert records[-1].rank_correlation is not None
 
 
-def test_a_resumed_study_proposes_what_an_uninterrupted_one_would_have(bench: Any) -> None:
-    bench.run(study="whole", evaluations=70)
-    for budget in (6, 20, 33, 47, 70):
-        bench.run(study="parts", evaluations=budget)
-    assert by_generation(bench.complete("parts")) == by_generation(bench.complete("whole"))
+def test_a_resumed_study_proposes_what_an_uninterrupted_one_would_have(
+    searched: Searched, bench_in_file: Bench
+) -> None:
+    for budget in (6, 20, 33, 47, 60):
+        bench_in_file.run(evaluations=budget)
+    assert by_generation(bench_in_file.complete()) == by_generation(searched.trials)
 
 
-def test_ctrl_c_keeps_what_was_evaluated_and_the_next_run_asks_again(bench: Any) -> None:
-    bench.run(study="whole", evaluations=60)
-
+def test_ctrl_c_keeps_what_was_evaluated_and_the_next_run_asks_again(searched: Searched, bench: Bench) -> None:
     for stop_at in (3, 9, 17):
         count = 0
 
@@ -144,10 +150,10 @@ def test_ctrl_c_keeps_what_was_evaluated_and_the_next_run_asks_again(bench: Any)
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            bench.run(bench.evaluator(interrupt), study="parts")
-        assert not [trial for trial in bench.trials("parts") if trial.state.name == "RUNNING"]
-    bench.run(study="parts", evaluations=60)
-    assert by_generation(bench.complete("parts")) == by_generation(bench.complete("whole"))
+            bench.run(bench.evaluator(interrupt))
+        assert not [trial for trial in bench.trials() if trial.state.name == "RUNNING"]
+    bench.run()
+    assert by_generation(bench.complete()) == by_generation(searched.trials)
 
 
 def test_nothing_evaluated_before_an_interruption_is_evaluated_again(bench: Any) -> None:
@@ -158,15 +164,15 @@ def test_nothing_evaluated_before_an_interruption_is_evaluated_again(bench: Any)
     assert not set(first.asked) & set(second.asked)
 
 
-def test_an_evaluation_that_was_stored_but_not_told_is_not_repeated(bench: Any) -> None:
+def test_an_evaluation_that_was_stored_but_not_told_is_not_repeated(searched: Searched, bench_in_file: Bench) -> None:
     """As after a kill between the two writes."""
-    bench.run(study="whole", evaluations=60)
-    bench.run(study="s", evaluations=40)
-    with Store.open(bench.database) as store:
-        for record in store.evaluations("whole"):
+    bench = bench_in_file
+    bench.run(evaluations=40)
+    with Store.open(searched.bench.database) as whole, Store.open(bench.database) as store:
+        for record in whole.evaluations("s"):
             store.save_evaluation("s", record)
     evaluator = bench.evaluator()
-    bench.run(evaluator, study="s", evaluations=60)
+    bench.run(evaluator)
     assert not evaluator.asked
 
 
@@ -232,10 +238,9 @@ def test_heuristics_that_were_asked_for_are_evaluated_first(bench: Any, heuristi
     assert bool(heuristic) == bool(expected)
 
 
-def test_operators_by_their_gains_make_another_search_than_alike_ones(bench: Any) -> None:
-    bench.run(study="adaptive", evaluations=60)
-    bench.run(study="alike", evaluations=60, adaptive=False)
-    assert by_generation(bench.complete("adaptive")) != by_generation(bench.complete("alike"))
+def test_operators_by_their_gains_make_another_search_than_alike_ones(searched: Searched, bench: Bench) -> None:
+    bench.run(adaptive=False)
+    assert by_generation(bench.complete()) != by_generation(searched.trials)
 
 
 @pytest.mark.parametrize(

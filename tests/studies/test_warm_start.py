@@ -168,7 +168,8 @@ def test_evaluations_of_another_study_change_what_is_proposed(bench: Any) -> Non
     assert with_it != without
 
 
-def test_a_study_has_started_when_it_has_an_uncached_run(bench: Any) -> None:
+def test_a_study_has_started_when_it_has_an_uncached_run(bench_in_file: Any) -> None:
+    bench = bench_in_file
     assert not has_started(bench.database, "s")
     bench.run(evaluations=6)
     assert has_started(bench.database, "s")
