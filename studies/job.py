@@ -23,6 +23,7 @@ from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.calibration import latency_model
 from studies.config import SETTINGS, LatencySettings, SearchConfig, Use
 from studies.cost import Cost, latency_cost, mac_cost
+from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
 from studies.warm_start import Source, WarmStart, is_started
@@ -124,7 +125,8 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         cost = _cost(job, layout, store, observer)
         if known and not is_started(store, job.study):
             WarmStart.from_sources(known, cost, job.init_limit).save(store, job.study)
-        return search_study(
+        executor = _workers(job)
+        prepared = PreparedStudy(
             evaluator=evaluator,
             layout=layout,
             store=store,
@@ -135,9 +137,9 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             cost=cost,
             constraints=[constraint for constraint, _ in job.constraints],
             observer=observer,
-            executor=_workers(job),
-            after_generation=Backups(job.storage, job.backup_every).after_generation,
         )
+        backups = Backups(job.storage, job.backup_every)
+        return search_study(prepared, executor=executor, after_generation=backups.after_generation)
 
 
 def _without_use(identity: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from studies.bounds import Bounds
 from studies.breeding.stale import release_stale
 from studies.calibration import calibrate
 from studies.config import SearchConfig
-from studies.cost import Cost
-from studies.progress import SearchObserver, SearchStatus
+from studies.cost import Cost, mac_cost
+from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
 from studies.seeds import first_schedules, reuse_errors
@@ -37,11 +37,29 @@ REWARD = "reward"
 class PreparedStudy:
     """A study that is claimed, opened and calibrated, its seeds queued; what an earlier run left is asked again.
 
-    The arguments are those of :func:`~studies.search.search_study`. ``uncached`` are ``(prompts, seeds)`` rewards.
+    Args:
+        name: of the study.
+        identity: what its results depend on.
+        store: our tables.
+        optuna_storage: Optuna's, in the same file; nobody else may write to the study meanwhile.
+        evaluator: generates and scores what the calibration needs, and candidates too unless an executor does.
+        layout: the slots of the evaluator's transformer, with MACs.
+        config: the settings.
+        cost: what is minimized; MACs if None.
+        constraints: what schedules must meet to be on the front; the evaluator measures their metrics.
+        observer: is told of progress.
+
+    Attributes:
+        uncached: ``(prompts, seeds)`` rewards.
+
+    Raises:
+        StudyError: the study's name belongs to another study.
+        StorageError: the file cannot be written.
     """
 
     def __init__(
         self,
+        *,
         name: str,
         identity: Mapping[str, Any],
         store: Store,
@@ -49,10 +67,12 @@ class PreparedStudy:
         evaluator: Evaluator,
         layout: Layout,
         config: SearchConfig,
-        cost: Cost,
-        constraints: Sequence[Constraint],
-        observer: SearchObserver,
+        cost: Cost | None = None,
+        constraints: Sequence[Constraint] = (),
+        observer: SearchObserver | None = None,
     ) -> None:
+        cost = cost or mac_cost(layout)
+        self.observer = observer = observer or SilentObserver()
         self.name, self.store, self.optuna_storage = name, store, optuna_storage
         self.evaluator, self.config, self.cost = evaluator, config, cost
         store.claim_study(name, identity)

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import Executor, LocalExecutor, Outcome, Worker
-from ecad_automl.judging.evaluation import Evaluator
-from ecad_automl.rewards import Constraint
-from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import EvaluationRecord, Store
+from storage import EvaluationRecord
 from studies import attributes
 from studies.breeding import Plan
 from studies.breeding.stale import release
 from studies.candidates import Candidate, CandidateQueue, evaluation_record, frozen_trial
-from studies.config import SearchConfig
-from studies.cost import Cost, mac_cost
 from studies.early_stopping import EarlyStopping, Race
 from studies.generations import Generations
 from studies.interrupt import uninterrupted
 from studies.prepared import PreparedStudy
-from studies.progress import SearchObserver, SearchStatus, SilentObserver
+from studies.progress import SearchStatus
 from studies.schedule_space import prediction_of
 from studies.trials import evaluated_trials, values_of
 from surrogate import Prediction
@@ -44,55 +37,33 @@ _GLANCE = 0.02
 
 
 def search_study(
+    prepared: PreparedStudy,
     *,
-    name: str,
-    identity: Mapping[str, Any],
-    store: Store,
-    optuna_storage: BaseStorage,
-    evaluator: Evaluator,
-    layout: Layout,
-    config: SearchConfig,
-    cost: Cost | None = None,
-    constraints: Sequence[Constraint] = (),
-    observer: SearchObserver | None = None,
     executor: Callable[[], Executor] | None = None,
     after_generation: Callable[[int], str | None] | None = None,
 ) -> SearchStatus:
     """Search a study, over any number of calls, until it holds the images of as many whole evaluations as budgeted.
 
     Args:
-        name: of the study.
-        identity: what its results depend on.
-        store: our tables.
-        optuna_storage: Optuna's, in the same file; nobody else may write to the study meanwhile.
-        evaluator: generates and scores what the calibration needs, and candidates too unless an executor does.
-        layout: the slots of the evaluator's transformer, with MACs.
-        config: the settings.
-        cost: what is minimized; MACs if None.
-        constraints: what schedules must meet to be on the front; the evaluator measures their metrics.
-        observer: is told of progress.
-        executor: starts what evaluates candidates, once the calibration is done; None has the evaluator do it.
+        prepared: the study.
+        executor: starts what evaluates candidates; None has the study's evaluator do it.
         after_generation: is called with the number of a generation whose figures are stored, as for a backup; what it
             gives is told.
 
     Raises:
-        StudyError: the study's name belongs to another study, or no new candidates can be bred.
+        StudyError: no new candidates can be bred.
         RewardError: candidate after candidate got no usable score.
         StorageError: the file cannot be written.
         EvaluationError: no worker can be had.
     """
-    observer, cost = observer or SilentObserver(), cost or mac_cost(layout)
-    prepared = PreparedStudy(
-        name, identity, store, optuna_storage, evaluator, layout, config, cost, constraints, observer
-    )
 
     def local() -> Executor:
-        return LocalExecutor(Worker(evaluator))
+        return LocalExecutor(Worker(prepared.evaluator))
 
     with ExitStack() as stack:
         planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))
         workers = stack.enter_context(closing((executor or local)()))
-        return Search(prepared, workers, planner, observer, after_generation).run()
+        return Search(prepared, workers, planner, after_generation).run()
 
 
 class Search:
@@ -110,7 +81,6 @@ class Search:
         prepared: PreparedStudy,
         executor: Executor,
         planner: ThreadPoolExecutor,
-        observer: SearchObserver,
         after_generation: Callable[[int], str | None] | None = None,
     ) -> None:
         self._on = prepared
@@ -118,7 +88,7 @@ class Search:
         self._study, self._sampler, self._config = prepared.study, prepared.sampler, prepared.config
         self._queue = CandidateQueue(executor, prepared.evaluator.batch_size)
         self._planner = planner
-        self._observer = observer
+        self._observer = prepared.observer
         self._after_generation = after_generation or (lambda _: None)
         self._generations = Generations(prepared)
         self._progress = self._generations.progress

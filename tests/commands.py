@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
-__all__ = ["PROMPTS", "run", "run_installed", "search_arguments", "start"]
+from tests.forked import Forked
+
+__all__ = ["PROMPTS", "run", "run_installed", "search_arguments", "start", "start_fresh"]
 
 PROMPTS = ("a large solid red circle at the left", "a small hollow blue square", "a striped cross")
 
@@ -51,23 +55,46 @@ def run(*arguments: object, columns: int = 160) -> int:
     return int(ended.value.code or 0)
 
 
-def start(arguments: Sequence[str], largest_file: int | None = None) -> subprocess.Popen[str]:
+def start(arguments: Sequence[str], largest_file: int | None = None) -> Forked:
     """Start a command in a process of its own; ``largest_file`` (bytes) stands for a disk with that much room."""
+    from ecad_automl.cli import main
 
-    def prepare() -> None:
-        # A background job of a shell ignores Ctrl-C, and hands that on to its children.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    preload()
+
+    def run_it() -> None:
         if largest_file is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+        os.environ.update({"OMP_NUM_THREADS": "1", "COLUMNS": "160"})
+        sys.argv = ["ecad-automl", *arguments]
+        main()
 
+    return Forked(run_it)
+
+
+def preload() -> None:
+    """Import what commands import, so that forks of this process have it."""
+    for module in ("ecad_automl.cli.app", "ecad_automl.models", "ecad_automl.judging.evaluation", "studies.search"):
+        import_module(module)
+    # diffusers and transformers import their classes at their first use.
+    resolve_name("diffusers:PixArtAlphaPipeline")
+    resolve_name("transformers:T5EncoderModel")
+
+
+def start_fresh(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a command in an interpreter of its own, for libraries that a fork must not share, as Ray."""
     return subprocess.Popen(
         [sys.executable, "-m", "ecad_automl.cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160"},
-        preexec_fn=prepare,  # noqa: PLW1509 - it starts no thread
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509 - it starts no thread
     )
+
+
+def _hear_ctrl_c() -> None:
+    # A background job of a shell ignores Ctrl-C, and hands that on to its children.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_installed(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests import commands
+from tests.forked import Forked
 
 # Times vary on shared machines; the promise is the property, not its speed.
 settings.register_profile("ecad", deadline=None)
@@ -35,7 +36,7 @@ def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str,
 
 
 @pytest.fixture
-def start_cli() -> Callable[..., subprocess.Popen[str]]:
+def start_cli() -> Callable[..., Forked]:
     """Start a command in a process of its own; see :func:`tests.commands.start`."""
     return commands.start
 

@@ -68,6 +68,7 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     from storage import Store, open_optuna_storage
     from studies import attributes
     from studies.config import SearchConfig
+    from studies.prepared import PreparedStudy
     from studies.sampler import ScheduleNSGAIISampler
     from studies.search import search_study
     from studies.trials import evaluated_trials, image_share, values_of
@@ -83,14 +84,16 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
         use = "reuse" if cell.search == REUSE else "forecast"
         identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "bed": cell.bed, "use": use, **cell.made}
         search_study(
-            evaluator=evaluator,
-            layout=layout,
-            store=store,
-            optuna_storage=storage,
-            name=cell.bed,
-            identity=identity,
-            config=config,
-            observer=_Follower(progress),
+            PreparedStudy(
+                evaluator=evaluator,
+                layout=layout,
+                store=store,
+                optuna_storage=storage,
+                name=cell.bed,
+                identity=identity,
+                config=config,
+                observer=_Follower(progress),
+            )
         )
         generations = [
             [

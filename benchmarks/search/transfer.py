@@ -97,7 +97,7 @@ def _run(cell: Cell, work: Path) -> None:
     from storage import Store, open_optuna_storage
     from studies.config import SearchConfig
     from studies.cost import mac_cost
-    from studies.prepared import REWARD
+    from studies.prepared import REWARD, PreparedStudy
     from studies.search import search_study
     from studies.warm_start import WarmStart, is_started, read_source
 
@@ -120,13 +120,15 @@ def _run(cell: Cell, work: Path) -> None:
             kept.save(store, REWARD)
         config = SearchConfig(evaluations=cell.evaluations, seed=cell.seed)
         search_study(
-            evaluator=evaluator,
-            layout=layout,
-            store=store,
-            optuna_storage=optuna_storage,
-            name=REWARD,
-            identity=identity,
-            config=config,
+            PreparedStudy(
+                evaluator=evaluator,
+                layout=layout,
+                store=store,
+                optuna_storage=optuna_storage,
+                name=REWARD,
+                identity=identity,
+                config=config,
+            )
         )
     import optuna
 

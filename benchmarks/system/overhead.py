@@ -23,6 +23,7 @@ from benchmarks.system.simulated import Problem
 from ecad_automl.execution import LocalExecutor, Outcome
 from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig
+from studies.prepared import PreparedStudy
 from studies.progress import SearchStatus
 from studies.search import search_study
 from studies.seeds import fewer_steps
@@ -126,14 +127,16 @@ def _without_evaluation(trials: int, blocks: int, steps: int, seed: int) -> tupl
             config = SearchConfig(evaluations=trials, seed=seed)
             optuna_storage = open_optuna_storage(database)
             search_study(
-                evaluator=problem,  # type: ignore[arg-type]
-                layout=problem.layout,
-                store=store,
-                optuna_storage=optuna_storage,
-                name="overhead",
-                identity={},
-                config=config,
-                observer=clock,
+                PreparedStudy(
+                    evaluator=problem,  # type: ignore[arg-type]
+                    layout=problem.layout,
+                    store=store,
+                    optuna_storage=optuna_storage,
+                    name="overhead",
+                    identity={},
+                    config=config,
+                    observer=clock,
+                )
             )
         size = database.stat().st_size
     seconds = np.array(clock.seconds)

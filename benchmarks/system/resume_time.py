@@ -22,6 +22,7 @@ from benchmarks.system.simulated import Problem
 from ecad_automl.execution import Outcome, Task
 from storage import Store, back_up, open_optuna_storage
 from studies.config import SearchConfig
+from studies.prepared import PreparedStudy
 from studies.search import search_study
 
 
@@ -92,13 +93,15 @@ def _seconds(database: Path, problem: Problem, size: int) -> tuple[float, float]
         assert identity is not None
         try:
             search_study(
-                evaluator=problem,  # type: ignore[arg-type]
-                layout=problem.layout,
-                store=store,
-                optuna_storage=storage,
-                name="s",
-                identity=identity,
-                config=SearchConfig(evaluations=size + 1000),
+                PreparedStudy(
+                    evaluator=problem,  # type: ignore[arg-type]
+                    layout=problem.layout,
+                    store=store,
+                    optuna_storage=storage,
+                    name="s",
+                    identity=identity,
+                    config=SearchConfig(evaluations=size + 1000),
+                ),
                 executor=_Stop,
             )
         except _FirstTask:

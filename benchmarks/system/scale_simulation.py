@@ -84,6 +84,7 @@ def _simulate(
     from storage import Store, open_optuna_storage
     from studies import search as module
     from studies.config import SearchConfig
+    from studies.prepared import PreparedStudy
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     blocks, steps = PIXART
@@ -107,13 +108,15 @@ def _simulate(
             store.save_calibration("s", "drift", problem.drift.to_bytes())
             storage = open_optuna_storage(database)
             status = module.search_study(
-                evaluator=problem,  # type: ignore[arg-type]
-                layout=problem.layout,
-                store=store,
-                optuna_storage=storage,
-                name="s",
-                identity={"prompts": problem.prompts},
-                config=config,
+                PreparedStudy(
+                    evaluator=problem,  # type: ignore[arg-type]
+                    layout=problem.layout,
+                    store=store,
+                    optuna_storage=storage,
+                    name="s",
+                    identity={"prompts": problem.prompts},
+                    config=config,
+                ),
                 executor=executor,
             )
             storage.engine.dispose()

@@ -14,7 +14,7 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_reward
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.front import confirmed_of, show_confirmation
-from ecad_automl.cli.options import Column, Device, Json, Moved, Prompts, Split, Storage, Study
+from ecad_automl.cli.options import BatchSize, Column, Device, Json, Moved, Prompts, Split, Storage, Study
 from ecad_automl.cli.output import LiveProgress, messages, step
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.cli.verbosity import quiet_libraries
@@ -42,7 +42,7 @@ def confirm(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take only the first so many prompts.")] = None,
     baselines: Annotated[bool, typer.Option(help="Also score FORA and runs of fewer steps.")] = True,
-    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    batch_size: BatchSize = 8,
     model: Moved = None,
     reward: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ecad_automl.cli.options import Device, Moved, Storage
+from ecad_automl.cli.options import BatchSize, Device, Moved, Storage
 from ecad_automl.cli.output import messages, results
 from ecad_automl.errors import EcadError, EvaluationError, OptionError, StorageError
 from storage import Store
@@ -36,7 +36,7 @@ def dashboard(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
     model: Moved = None,
-    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    batch_size: BatchSize = 8,
     device: Device = None,
 ) -> None:
     """Open a study database in optuna-dashboard; Ctrl-C ends it.

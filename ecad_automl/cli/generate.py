@@ -15,7 +15,7 @@ from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.cli.completion import complete_schedule
-from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
+from ecad_automl.cli.options import BatchSize, Device, Dtype, Json, Model, Out, Prompts, Revision, Seed
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step, write_images
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import PromptError
@@ -28,8 +28,8 @@ def generate(
     model: Model = DEFAULT_MODEL,
     prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given several times.")] = None,
     prompts: Prompts = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    seed: Seed = 0,
+    batch_size: BatchSize = 8,
     out: Out = Path("images"),
     revision: Revision = None,
     dtype: Dtype = None,

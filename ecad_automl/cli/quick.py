@@ -9,9 +9,27 @@ import typer
 from rich.table import Table
 
 from ecad_automl.api.prompts import choose_prompts
-from ecad_automl.api.settings import DEFAULT_MODEL, help_of
+from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
+from ecad_automl.cli.options import (
+    BatchSize,
+    Column,
+    Device,
+    Dtype,
+    GuidanceScale,
+    Height,
+    Json,
+    Limit,
+    Model,
+    Out,
+    Prompts,
+    Revision,
+    Scheduler,
+    Seed,
+    Split,
+    Steps,
+    Width,
+)
 from ecad_automl.cli.output import messages, new_table, print_json, results, step
 from ecad_automl.cli.verbosity import quiet_libraries
 
@@ -30,13 +48,13 @@ def quick(
     images: Annotated[int, typer.Option(help="Uncached images to make.")] = 8,
     check: Annotated[int, typer.Option(help="Score so many of the schedules too, on the same prompts.")] = 0,
     reward: Annotated[str, typer.Option(help="With --check: what scores them, as for search.")] = "fidelity",
-    scheduler: Annotated[str | None, typer.Option(help=help_of("scheduler"))] = None,
-    steps: Annotated[int | None, typer.Option(help=help_of("steps"))] = None,
-    guidance_scale: Annotated[float | None, typer.Option(help=help_of("guidance_scale"))] = None,
-    height: Annotated[int | None, typer.Option(help=help_of("height"))] = None,
-    width: Annotated[int | None, typer.Option(help=help_of("width"))] = None,
-    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    scheduler: Scheduler = None,
+    steps: Steps = None,
+    guidance_scale: GuidanceScale = None,
+    height: Height = None,
+    width: Width = None,
+    batch_size: BatchSize = 8,
+    seed: Seed = 0,
     out: Out = Path("quick"),
     revision: Revision = None,
     dtype: Dtype = None,

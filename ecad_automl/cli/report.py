@@ -13,7 +13,7 @@ from ecad_automl.api.prompts import read_named
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.options import Device, Json, Moved, Prompts, Storage, Study
+from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Prompts, Storage, Study
 from ecad_automl.cli.output import LiveProgress, messages, print_json, print_paths, step
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
@@ -34,7 +34,7 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; report.html or report.md by default.")] = None,
     model: Moved = None,
-    batch_size: Annotated[int, typer.Option(help="Images per pipeline call.")] = 8,
+    batch_size: BatchSize = 8,
     device: Device = None,
     json_output: Json = False,
 ) -> None:

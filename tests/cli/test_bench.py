@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from ecad_automl.models import load_model, model_layout
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, save_schedule
+from tests.forked import Forked
 
 Cli = Callable[..., tuple[int, str, str]]
 SIZE = ("--height", "16", "--width", "16", "--device", "cpu")
@@ -134,7 +134,7 @@ def test_schedules_may_be_compiled(
 
 
 def test_ctrl_c_keeps_the_rounds_that_were_done(
-    start_cli: Callable[..., subprocess.Popen[str]],
+    start_cli: Callable[..., Forked],
     tiny_pixart_folder: Path,
     schedules: Callable[[str], Path],
     tmp_path: Path,

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +15,7 @@ import pytest
 from ecad_automl import load_schedule
 from ecad_automl.hub import schedule_paths
 from storage import ConfirmationRecord, Store
+from tests.forked import Forked
 from tests.storage.test_confirmations import without_table
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -179,7 +179,7 @@ def test_ctrl_c_keeps_every_run_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_a_killed_confirmation_loses_no_run(
-    arguments: list[str], database: Path, run_cli: Cli, start_cli: Callable[..., subprocess.Popen[str]]
+    arguments: list[str], database: Path, run_cli: Cli, start_cli: Callable[..., Forked]
 ) -> None:
     process = start_cli(arguments)
     try:

@@ -15,8 +15,10 @@ import pytest
 from ecad_automl.errors import StorageError
 from storage import Store
 from tests import commands
+from tests.forked import Forked
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Process = Forked | subprocess.Popen[str]
+Start = Callable[..., Forked]
 Arguments = Callable[[Path, int], list[str]]
 
 RAY = ("--executor", "ray", "--workers", "2", "--generational")
@@ -34,7 +36,7 @@ def records(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for(folder: Path, count: int, process: Process) -> None:
     deadline = time.monotonic() + 180
     while len(records(folder)) < count:
         assert time.monotonic() < deadline
@@ -60,7 +62,7 @@ def command_of(process: int) -> str:
         return ""
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: Process) -> str:
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, out + err
     return out + err
@@ -98,15 +100,11 @@ def test_processes_find_bit_for_bit_the_same_though_one_and_then_the_search_is_k
 
 @pytest.mark.slow
 def test_actors_of_ray_find_bit_for_bit_the_same_though_the_head_is_killed(
-    tmp_path: Path,
-    start_cli: Start,
-    search_arguments: Arguments,
-    alone: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, search_arguments: Arguments, alone: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # a minute by default
     pytest.importorskip("ray", reason="the package ray is not installed")
-    process = start_cli([*search_arguments(tmp_path, 26), *RAY])
+    process = commands.start_fresh([*search_arguments(tmp_path, 26), *RAY])
     wait_for(tmp_path, 10, process)
     # All that Ray has started: its head with the scheduler, and the actors.
     for child in list(children(process.pid)):
@@ -114,7 +112,7 @@ def test_actors_of_ray_find_bit_for_bit_the_same_though_the_head_is_killed(
     out, err = process.communicate(timeout=120)
     assert process.returncode not in (0, None), out + err
     before = records(tmp_path)
-    finish(start_cli([*search_arguments(tmp_path, 26), *RAY]))
+    finish(commands.start_fresh([*search_arguments(tmp_path, 26), *RAY]))
     assert before.items() <= records(tmp_path).items()
     assert records(tmp_path) == alone
 

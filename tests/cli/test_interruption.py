@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from storage import Store
+from tests.forked import Forked
 
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Forked]
 Arguments = Callable[[Path, int], list[str]]
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -28,7 +28,7 @@ def evaluated(folder: Path) -> set[str]:
         return {record.genome for record in store.evaluations("tiny", scores=False)}
 
 
-def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for(folder: Path, count: int, process: Forked) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if len(evaluated(folder)) >= count:
@@ -37,7 +37,7 @@ def wait_for(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"{count} evaluations were not reached: {process.communicate()}")
 
 
-def finish(process: subprocess.Popen[str]) -> None:
+def finish(process: Forked) -> None:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
 

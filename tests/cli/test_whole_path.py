@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ from PIL import Image
 from ecad_automl import apply_schedule, load_model, load_schedule
 from ecad_automl.hub import schedule_paths
 from tests.commands import run_installed, search_arguments
+from tests.forked import Forked
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -111,7 +111,7 @@ def test_generate_writes_images_side_by_side(
 
 @pytest.mark.slow
 def test_the_dashboard_serves_the_study_with_named_objectives_and_readable_parameters(
-    searched: Path, start_cli: Callable[..., subprocess.Popen[str]]
+    searched: Path, start_cli: Callable[..., Forked]
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -135,7 +135,7 @@ def test_the_dashboard_serves_the_study_with_named_objectives_and_readable_param
     assert "Traceback" not in out + err
 
 
-def wait_for_json(url: str, process: subprocess.Popen[str]) -> Any:
+def wait_for_json(url: str, process: Forked) -> Any:
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -12,6 +12,7 @@ from ecad_automl.errors import StorageError
 from ecad_automl.rewards import parse_constraint
 from storage import BaselineRecord, Store, check_database, open_optuna_storage, redacted, writer_lock
 from studies.config import SearchConfig
+from studies.prepared import PreparedStudy
 from studies.search import search_study
 from studies.seeds import fewer_steps
 from tests.servers import PostgresServer
@@ -40,14 +41,16 @@ def search(location: str) -> None:
         storage = open_optuna_storage(location)
         config = SearchConfig(evaluations=24, offspring=6, population=10, pool=60, asynchronous=False)
         search_study(
-            evaluator=evaluator,  # type: ignore[arg-type]
-            layout=layout,
-            store=store,
-            optuna_storage=storage,
-            name="s",
-            identity=identity(),
-            config=config,
-            constraints=[FRESH],
+            PreparedStudy(
+                evaluator=evaluator,  # type: ignore[arg-type]
+                layout=layout,
+                store=store,
+                optuna_storage=storage,
+                name="s",
+                identity=identity(),
+                config=config,
+                constraints=[FRESH],
+            )
         )
         storage.engine.dispose()
 

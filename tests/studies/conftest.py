@@ -25,6 +25,7 @@ from storage import BaselineRecord, Store, open_optuna_storage
 from studies.config import SearchConfig, Use
 from studies.cost import Cost
 from studies.forecast_seeds import ForecastSeeds
+from studies.prepared import PreparedStudy
 from studies.progress import SearchStatus
 from studies.search import search_study
 from studies.seeds import fewer_steps
@@ -152,23 +153,25 @@ class Bench:
             for count in fewer_steps(STEPS):
                 store.save_baseline(study, BaselineRecord(f"{count} steps", count, 1.0, floor))
             return search_study(
-                evaluator=evaluator,  # type: ignore[arg-type]
-                layout=self.layout,
-                store=store,
-                optuna_storage=self.optuna_storage,
-                name=study,
-                identity={
-                    "layout": self.layout.to_dict(),
-                    "generation": {"steps": STEPS},
-                    "prompts": list(evaluator.prompts),
-                    "seeds": list(evaluator.seeds),
-                    **({"use": use} if use == "forecast" else {}),
-                    "reward": evaluator.reward.name,
-                },
-                config=config,
-                cost=cost,
-                constraints=constraints,
-                observer=self.observer,
+                PreparedStudy(
+                    evaluator=evaluator,  # type: ignore[arg-type]
+                    layout=self.layout,
+                    store=store,
+                    optuna_storage=self.optuna_storage,
+                    name=study,
+                    identity={
+                        "layout": self.layout.to_dict(),
+                        "generation": {"steps": STEPS},
+                        "prompts": list(evaluator.prompts),
+                        "seeds": list(evaluator.seeds),
+                        **({"use": use} if use == "forecast" else {}),
+                        "reward": evaluator.reward.name,
+                    },
+                    config=config,
+                    cost=cost,
+                    constraints=constraints,
+                    observer=self.observer,
+                ),
                 executor=executor,
             )
 
