@@ -12,7 +12,7 @@ from benchmarks.search.bed_runs import at, figures_of
 from benchmarks.search.beds import Figures
 from benchmarks.search.protocol import SPEEDUPS, compare, loss_of
 
-__all__ = ["noise", "page", "pairs", "rows", "summary"]
+__all__ = ["feature_shares", "methods_of", "noise", "page", "pairs", "rows", "summary"]
 
 #: The order of methods in tables; caches of diffusers and cache-dit follow.
 _METHODS = ("steps", "FORA", "DPCache, reuse", "DPCache", "quick")
@@ -132,6 +132,16 @@ def noise(beds: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{_relative_error(losses[first], losses[second]):.2f} |"
         )
     return lines
+
+
+def feature_shares(runs: Mapping[str, Any]) -> list[float]:
+    """Of each run but the uncached one the share of its loss that is distance in features; the rest is in pixels."""
+    shares = []
+    for run in runs.values():
+        if run["method"] != "uncached" and "failed" not in run:
+            figures = figures_of(run)
+            shares.append(float(1 - (10 ** (-figures.psnr / 20)).mean() / figures.loss.mean()))
+    return shares
 
 
 def _relative_error(first: Any, second: Any) -> float:

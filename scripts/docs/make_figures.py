@@ -182,6 +182,11 @@ def _beds() -> dict[str, Mapping[str, Any]]:
     return {name: baselines.all_kept(bed) for name, bed in beds.items()}
 
 
+def _feature_shares() -> str:
+    shares = [share for runs in _beds().values() for share in baseline_report.feature_shares(runs)]
+    return f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %"
+
+
 def _hypervolumes(bed: str) -> str:
     return "\n".join(held_out_report.hypervolumes(held_out_report.known_fronts(baselines.all_kept(bed))))
 
@@ -249,6 +254,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "beds-flow-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("flow-shapes"))),
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
+    "feature-shares": _feature_shares,
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
