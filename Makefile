@@ -3,7 +3,7 @@ TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_EVALUATIONS ?= 96
-# Processes that run tests.
+# Processes that run tests, each a file at a time, so that what a file builds once is built once.
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
@@ -47,7 +47,7 @@ format: venv
 
 # One thread each: workers that share cores with each other's threads crawl.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --durations=25
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=25
 
 # Scores beside those of the packages that published them, which cannot be installed beside ours.
 test-references: venv
@@ -59,7 +59,7 @@ test-references: venv
 # A schedule beside packages that are no dependencies, which come into a folder of their own.
 test-optional: venv
 	$(BIN)/python -m tests.references.install optional
-	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional $(BIN)/pytest -n $(WORKERS) \
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional $(BIN)/pytest -n $(WORKERS) --dist loadfile \
 	  tests/runtime/combinations tests/latency/test_rivals.py -k "torchao or bitsandbytes or cache_dit"
 
 # Pages come from docs/; a broken link or anchor is an error.

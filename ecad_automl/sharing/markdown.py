@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
@@ -39,9 +40,10 @@ def quote(text: str) -> str:
     return "\n".join(f"> {line}\\" if line and after else f"> {line}" for line, after in _followed(lines))
 
 
-def table(heading: list[str], rows: list[list[str]]) -> str:
-    """A table of Markdown whose bars are escaped."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in [heading, ["---"] * len(heading), *rows])
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]], rules: Sequence[str] | None = None) -> str:
+    """A table of Markdown whose bars are escaped; rules such as ``---:`` say how its columns are aligned."""
+    lines = [heading, rules or ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _followed(lines: list[str]) -> list[tuple[str, str]]:

@@ -122,15 +122,13 @@ def _front(study: StudyView, shown: Sequence[RunView]) -> str:
 
 
 def _runs(study: StudyView, runs: Sequence[RunView]) -> str:
-    headings = [*study.figures(study.uncached), *(["on unseen prompts"] if study.confirmed else [])]
     rows = []
     for run in runs:
-        figures = {**study.figures(run), "origin": _cell(run.origin)}
-        if study.confirmed:
-            found = run.confirmed
-            figures["on unseen prompts"] = "" if found is None else f"{found.difference_text}, {_verdict(found)}"
+        figures = {**study.figures(run, unseen=True), "origin": _cell(run.origin)}
+        if study.confirmed and (found := run.confirmed) is not None:
+            figures["on unseen prompts"] = f"{found.difference_text}, {_verdict(found)}"
         rows.append(list(figures.values()))
-    return _table(headings, rows)
+    return _table(list(study.figures(study.uncached, unseen=True)), rows)
 
 
 def _cell(text: object) -> str:
@@ -143,6 +141,5 @@ def _short(text: str, length: int) -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = table([f"{text}{_GAP}" for text in headings], [[f"{text}{_GAP}" for text in row] for row in rows])
-    heading, rule, *rest = lines.splitlines()
-    return "\n".join([heading, rule.replace("---", ":---"), *rest])  # headings as their columns, to the left
+    heading, *lines = ([f"{text}{_GAP}" for text in row] for row in (headings, *rows))
+    return table(heading, lines, [":---"] * len(heading))  # headings as their columns, to the left

@@ -175,8 +175,10 @@ class StudyView:
             return Schedule.all_compute(self.layout, run.steps)
         return self.genomes.schedule(run.genome)
 
-    def figures(self, run: RunView) -> dict[str, str]:
-        """What tables say of a run, by the headings of their columns."""
+    def figures(self, run: RunView, *, unseen: bool = False) -> dict[str, str]:
+        """What tables say of a run, by the headings of their columns; with ``unseen`` also what was confirmed."""
+        found = run.confirmed
+        confirmed = "" if found is None else f"{found.difference_text}, {found.verdict}"
         timed = {"as fast": f"{run.speedup:.2f}x", "ms": f"{run.cost:.4g}"} if self.timed else {}
         return {
             "trial": "" if run.trial is None else str(run.trial),
@@ -186,6 +188,7 @@ class StudyView:
             "GMACs": f"{run.gmacs:.2f}",
             "reward": f"{run.reward:.4f}",
             "difference to uncached": run.difference_text,
+            **({"on unseen prompts": confirmed} if unseen and self.confirmed else {}),
         }
 
     def file_name(self, run: RunView) -> str:

@@ -53,7 +53,7 @@ def found(bench: Bench) -> dict[str, Any]:
             for each in store.evaluations("s")
         ]
         generations = [(each.generation, each.evaluations, each.hypervolume) for each in store.generations("s")]
-    study = optuna.load_study(study_name="s", storage=f"sqlite:///{bench.database}")
+    study = bench.study()
     return {
         "trials": [(trial.number, trial.state.name, trial.values) for trial in study.trials],
         "records": records,

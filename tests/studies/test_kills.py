@@ -19,7 +19,7 @@ from studies import attributes
 from tests.studies.conftest import Bench
 
 KILLS = 50
-EVALUATIONS = 150
+EVALUATIONS = 100
 
 
 def start(database: Path, progress: Path) -> int:
@@ -51,7 +51,7 @@ def evaluated(database: Path) -> set[str]:
 
 @pytest.mark.slow
 def test_fifty_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
-    whole = Bench(tmp_path / "whole.db", in_file=True)
+    whole = Bench(tmp_path / "whole.db")
     whole.run(whole.evaluator(seeds=4), evaluations=EVALUATIONS, race=True)
     killed, progress = Bench(tmp_path / "killed.db", in_file=True), tmp_path / "progress"
 
@@ -65,7 +65,7 @@ def test_fifty_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
         end = time.monotonic() + (60 if wait_for_progress else rng.random() * 0.5)
         while time.monotonic() < end and not (wait_for_progress and progress.exists()):
             time.sleep(0.001)
-        time.sleep(rng.random() ** 2 * 0.2)
+        time.sleep(rng.random() ** 2 * 0.1)
         before = evaluated(killed.database) if killed.database.exists() and kills else set()
         os.kill(child, signal.SIGKILL)
         assert wait_for(child) == -signal.SIGKILL, "the search was done before it could be killed"
@@ -98,7 +98,6 @@ def test_fifty_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
         assert hypervolumes[0] == hypervolumes[1]
 
     def front(bench: Bench) -> list[tuple[float, ...]]:
-        study = optuna.load_study(study_name="s", storage=f"sqlite:///{bench.database}")
-        return sorted(tuple(trial.values) for trial in study.best_trials)
+        return sorted(tuple(trial.values) for trial in bench.study().best_trials)
 
     assert front(killed) == front(whole)

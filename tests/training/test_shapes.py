@@ -12,11 +12,11 @@ from diffusers import PixArtTransformer2DModel
 from torch import nn
 
 from ecad_automl.shapes import WEIGHTS
+from training.common.progress import learning_rate_factor, train
 from training.shapes import autoencoder as autoencoder_stage
 from training.shapes.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from training.shapes.classifier import train_classifier
 from training.shapes.diffusion import train_diffusion
-from training.shapes.progress import learning_rate_factor, train
 
 
 def toy(folder: Path, before_step: Callable[[int], None] = lambda _: None) -> nn.Module:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
-from diffusers.models.resnet import ResnetBlock2D
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from tokenizers.processors import TemplateProcessing
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5EncoderModel
 
 from ecad_automl.flow_shapes.world import vocabulary
-from training.flow_shapes.render import RESOLUTION
+from training.common import parts
+from training.common.tones import RESOLUTION
 
 __all__ = [
     "LATENT_CHANNELS",
@@ -42,62 +38,17 @@ SHIFT = 3.0
 
 def new_autoencoder() -> AutoencoderKL:
     """An autoencoder from 3 x 64 x 64 pixels to 12 x 16 x 16 latents; residual branches start at zero."""
-    channels = (16, 16, 32)
-    autoencoder = AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * len(channels),
-        up_block_types=("UpDecoderBlock2D",) * len(channels),
-        block_out_channels=channels,
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=4,
-        sample_size=RESOLUTION,
-        scaling_factor=1.0,
-        shift_factor=0.0,
-        force_upcast=False,
-        mid_block_add_attention=False,
-    )
-    for module in autoencoder.modules():
-        if isinstance(module, ResnetBlock2D):
-            torch.nn.init.zeros_(module.conv2.weight)
-    return autoencoder
+    return parts.autoencoder(LATENT_CHANNELS, shift_factor=0.0)
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer over the world's vocabulary that ends each caption with ``</s>``; both encoders use it."""
-    words = {word: index for index, word in enumerate(["<pad>", "</s>", "<unk>", *vocabulary()])}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = WhitespaceSplit()
-    tokenizer.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", words["</s>"])])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_max_length=MAX_TOKENS,
-        padding_side="right",
-    )
+    return parts.tokenizer(vocabulary(), MAX_TOKENS)
 
 
 def new_text_encoder(vocabulary_size: int, *, layers: int = 2) -> T5EncoderModel:
     """A T5 encoder ``(n, 20) -> (n, 20, 128)``, trained together with the transformer."""
-    return T5EncoderModel(
-        T5Config(
-            vocab_size=vocabulary_size,
-            d_model=WIDTH,
-            d_kv=HEAD_WIDTH,
-            d_ff=2 * WIDTH,
-            num_layers=layers,
-            num_heads=HEADS,
-            relative_attention_num_buckets=16,
-            relative_attention_max_distance=32,
-            dropout_rate=0.0,
-            feed_forward_proj="gated-gelu",
-            pad_token_id=0,
-            eos_token_id=1,
-        )
-    )
+    return parts.text_encoder(vocabulary_size, WIDTH, HEADS, layers)
 
 
 def new_pooled_text_encoder(vocabulary_size: int) -> CLIPTextModel:
@@ -134,11 +85,7 @@ def new_transformer(
         guidance_embeds=False,
         axes_dims_rope=(8, 12, 12),
     )
-    for module in transformer.modules():
-        if isinstance(module, torch.nn.Linear):
-            torch.nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                torch.nn.init.zeros_(module.bias)
+    parts.initialize(transformer)
     modulations = [block.norm.linear for block in transformer.single_transformer_blocks]
     for block in transformer.transformer_blocks:
         modulations += [block.norm1.linear, block.norm1_context.linear]

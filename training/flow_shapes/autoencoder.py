@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from ecad_automl.flow_shapes.world import random_scene
 from ecad_automl.shapes import WEIGHTS as FIRST_MODEL
+from training.common import autoencoding
+from training.common.autoencoding import descend, drop_variance
+from training.common.progress import train
 from training.flow_shapes.architecture import new_autoencoder
 from training.flow_shapes.render import render
-from training.shapes.progress import train
 
 __all__ = ["half_whiten", "refine_decoder", "render_batch", "train_autoencoder"]
 
@@ -21,9 +23,6 @@ _BATCH = 16
 _LEARNING_RATE = 2e-3
 _DECAY_SHARE = 0.5
 _LATENT_NOISE = 0.05
-#: Brightness, red against green, yellow against blue: the color axes weigh twice, or small objects lose their color.
-_OPPONENT = ((0.577, 0.577, 0.577), (1.414, -1.414, 0.0), (0.816, 0.816, -1.633))
-_FLOOR = 1e-4
 
 
 def render_batch(count: int, rng: np.random.Generator) -> Tensor:
@@ -82,11 +81,11 @@ def train_autoencoder(folder: Path, *, steps: int, seed: int = 0, batch: int = _
         pictures = render_batch(batch, np.random.default_rng([seed, 1, number]))
         with torch.autocast("cpu", torch.bfloat16):
             decoded = reconstruct(pictures)
-        return _descend(decoded.float() - pictures, reconstruct, optimizer)
+        return descend(decoded.float() - pictures, reconstruct, optimizer)
 
     checkpoint = folder / "autoencoder.pt"
     train("autoencoder", checkpoint, {"model": model}, [optimizer], steps, step, decay_share=_DECAY_SHARE)
-    _drop_variance(model)
+    drop_variance(model)
     return model.eval().requires_grad_(False)
 
 
@@ -118,53 +117,10 @@ def _begin_with(model: AutoencoderKL, first: AutoencoderKL) -> None:
             value[:, :known] = old
 
 
-def _descend(error: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """One optimizer step against an error ``(n, 3, h, w)`` of the reconstruction; figures to show."""
-    colors = torch.einsum("nchw,dc->ndhw", error, torch.tensor(_OPPONENT))
-    loss = colors.square().mean() + 0.1 * colors.abs().mean()
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimizer.step()
-    return {"loss": loss.detach(), "psnr": -10 * torch.log10(error.detach().square().mean() / 4)}
-
-
-@torch.no_grad()
-def _drop_variance(model: AutoencoderKL) -> None:
-    """Make the posterior a point: zero weights and the lowest log-variance that diffusers does not clamp."""
-    assert model.quant_conv is not None and model.quant_conv.bias is not None
-    channels = model.config.latent_channels
-    model.quant_conv.weight[channels:] = 0.0
-    model.quant_conv.bias[channels:] = -30.0
-
-
-@torch.no_grad()
 def half_whiten(model: AutoencoderKL, *, pictures: int = 1024, seed: int = 0) -> None:
-    """Fold a linear map of the latent channels into the model's 1 x 1 convolutions, in place.
-
-    With channel covariance ``U diag(v) U^T``, latents become ``U diag(v^-1/4) U^T (z - mean)``: the spread of the
-    channels is halved on a log scale, so that diffusion sees every channel but spends most on those that carry most.
-    ``scaling_factor`` then brings the overall variance to one.
-    """
-    assert model.quant_conv is not None and model.post_quant_conv is not None
+    """Half whiten the latents of random training scenes, see :func:`~training.common.autoencoding.half_whiten`."""
     rng = np.random.default_rng([seed, 2])
-    chunks = [model.encode(render_batch(64, rng)).latent_dist.mean for _ in range(max(1, pictures // 64))]
-    latents = torch.cat(chunks).permute(0, 2, 3, 1).flatten(0, 2).double()
-    mean = latents.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov((latents - mean).T))
-    values = values.clamp_min(values.max() * _FLOOR)
-    forward = vectors @ torch.diag(values**-0.25) @ vectors.T
-    backward = vectors @ torch.diag(values**0.25) @ vectors.T
-
-    channels = len(mean)
-    weight, bias = model.quant_conv.weight, model.quant_conv.bias
-    weight[:channels, :, 0, 0] = (forward @ weight[:channels, :, 0, 0].double()).to(weight.dtype)
-    bias[:channels] = (forward @ (bias[:channels].double() - mean)).to(bias.dtype)
-    weight, bias = model.post_quant_conv.weight, model.post_quant_conv.bias
-    head = weight[:, :, 0, 0].double()
-    bias += (head @ mean).to(bias.dtype)
-    weight[:, :, 0, 0] = (head @ backward).to(weight.dtype)
-    model.register_to_config(scaling_factor=float(1.0 / ((latents - mean) @ forward.T).std()))
+    autoencoding.half_whiten(model, (render_batch(64, rng) for _ in range(max(1, pictures // 64))))
 
 
 def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int = 0, batch: int = _BATCH) -> None:
@@ -186,7 +142,7 @@ def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int 
             latents = model.encode(pictures).latent_dist.mean
         with torch.autocast("cpu", torch.bfloat16):
             decoded = decoder(latents)
-        return _descend(decoded.float() - pictures, decoder, optimizer)
+        return descend(decoded.float() - pictures, decoder, optimizer)
 
     train("decoder", folder / "decoder.pt", {"decoder": decoder}, [optimizer], steps, step, decay_share=0.7)
     decoder.eval().requires_grad_(False)

@@ -12,8 +12,10 @@ from torch.nn import functional
 from ecad_automl.flow_shapes.classifier import AttributeClassifier
 from ecad_automl.flow_shapes.world import ATTRIBUTES, random_scene
 from ecad_automl.shapes.world import Split
-from training.flow_shapes.render import RESOLUTION, render
-from training.shapes.progress import train
+from training.common.classifying import accuracies, accuracy, calibrate, logits_of
+from training.common.progress import train
+from training.common.tones import RESOLUTION
+from training.flow_shapes.render import render
 
 __all__ = ["held_out_accuracy", "labelled_batch", "train_classifier"]
 
@@ -59,34 +61,12 @@ def train_classifier(folder: Path, *, steps: int, seed: int = 0) -> AttributeCla
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
-        return {"loss": loss.detach(), "accuracy": torch.tensor(_accuracy(logits, labels))}
+        return {"loss": loss.detach(), "accuracy": torch.tensor(accuracy(logits, labels))}
 
     train("classifier", folder / "classifier.pt", {"model": model}, [optimizer], steps, step, decay_share=0.6)
     model.eval()
-    _calibrate(model, seed)
+    calibrate(model, *labelled_batch(2048, np.random.default_rng([seed, 6]), "calibration"))
     return model
-
-
-def _accuracy(logits: list[Tensor], labels: Tensor) -> float:
-    right = torch.stack([head.argmax(-1) for head in logits], dim=1) == labels
-    return float(right[labels >= 0].float().mean())
-
-
-@torch.no_grad()
-def _logits(model: AttributeClassifier, pictures: Tensor) -> list[Tensor]:
-    return [torch.cat(parts) for parts in zip(*(model(part) for part in torch.split(pictures, 256)), strict=True)]
-
-
-@torch.no_grad()
-def _calibrate(model: AttributeClassifier, seed: int) -> None:
-    """Choose each head's temperature by the likelihood of calibration renders, on a grid from 0.2 to 4."""
-    pictures, labels = labelled_batch(2048, np.random.default_rng([seed, 6]), "calibration")
-    model.temperatures.fill_(1.0)
-    logits = _logits(model, pictures)
-    grid = torch.logspace(-0.7, 0.6, 66)
-    for i in range(len(ATTRIBUTES)):
-        losses = torch.stack([functional.cross_entropy(logits[i] / t, labels[:, i], ignore_index=-1) for t in grid])
-        model.temperatures[i] = grid[int(losses.argmin())]
 
 
 @torch.no_grad()
@@ -95,9 +75,7 @@ def held_out_accuracy(model: AttributeClassifier, *, pictures: int = 2048, seed:
     rng = np.random.default_rng([seed, 7])
     scenes = [random_scene(rng, "held-out") for _ in range(pictures)]
     labels = torch.tensor([scene.attributes() for scene in scenes])
-    logits = _logits(model, torch.from_numpy(render(scenes, rng)))
+    logits = logits_of(model, torch.from_numpy(render(scenes, rng)))
     right = torch.stack([head.argmax(-1) for head in logits], dim=1) == labels
-    shares = {"all": _accuracy(logits, labels), "whole pictures": float((right | (labels < 0)).all(1).float().mean())}
-    for i, name in enumerate(ATTRIBUTES):
-        shares[name] = _accuracy([logits[i]], labels[:, i : i + 1])
-    return shares
+    whole = float((right | (labels < 0)).all(1).float().mean())
+    return {"whole pictures": whole, **accuracies(logits, labels, ATTRIBUTES)}

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, PreTrainedTokenizerFast, T5EncoderModel
 
-from ecad_automl.errors import EcadError
 from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.flow_shapes.world import Scene, random_caption, random_scene
+from training.common import latents
+from training.common.optimizing import LEARNING_RATE, muon_and_adamw, update_average
+from training.common.progress import train
 from training.flow_shapes.architecture import (
     LATENT_SIZE,
     MAX_TOKENS,
@@ -27,7 +30,6 @@ from training.flow_shapes.architecture import (
     new_transformer,
 )
 from training.flow_shapes.render import render
-from training.shapes.progress import progress_bar, train
 
 __all__ = [
     "ATTENTION",
@@ -38,17 +40,13 @@ __all__ = [
     "noise_levels",
     "pack",
     "train_diffusion",
-    "update_average",
 ]
 
 _BATCH = 64
-_LEARNING_RATE = 1e-3
-_WEIGHT_DECAY = 0.01
 _CAPTION_DROPOUT = 0.1
 _EMA = 0.998
 #: Plain products are as fast for so few tokens, but their compiled gradients were not finite on a processor with AMX.
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
-_ENCODE_BATCH = 128
 #: Most noise levels follow a logit-normal distribution, shifted towards much noise, where the scene is decided.
 _LOGIT_MEAN, _LOGIT_SPREAD = 0.7, 1.2
 _UNIFORM_SHARE = 0.125
@@ -70,58 +68,22 @@ def _image_ids() -> Tensor:
     return ids.reshape(-1, 3)
 
 
-class LatentSet:
-    """Scenes and their packed latents, computed once and kept in a file: ``(n, 64, 48)`` float16."""
+class LatentSet(latents.LatentSet[Scene]):
+    """Scenes and their packed latents, ``(n, 64, 48)`` float16."""
 
-    def __init__(self, scenes: list[Scene], latents: Tensor) -> None:
-        self.scenes = scenes
-        self.latents = latents
+    @staticmethod
+    def _scene(rng: np.random.Generator) -> Scene:
+        return random_scene(rng, "train")
 
-    @classmethod
-    def load_or_make(cls, path: Path, autoencoder: AutoencoderKL, count: int, seed: int) -> LatentSet:
-        """Read the file, or render and encode ``count`` training scenes and write it; a longer file is cut short."""
-        fingerprint = _fingerprint(autoencoder)
-        chunks = _stored_chunks(path, fingerprint)
-        wanted = -(-count // _ENCODE_BATCH)
-        scenes: list[Scene] = []
-        with progress_bar("latents") as bar, torch.no_grad():
-            task = bar.add_task("", total=wanted, figures="")
-            for index in range(wanted):
-                rng = np.random.default_rng([seed, 3, index])
-                batch = [random_scene(rng, "train") for _ in range(_ENCODE_BATCH)]
-                scenes += batch
-                if index >= len(chunks):
-                    pictures = torch.from_numpy(render(batch, rng)) * 2 - 1
-                    with torch.autocast("cpu", torch.bfloat16):
-                        latents = autoencoder.encode(pictures).latent_dist.mean
-                    chunks.append(pack(latents.float() * autoencoder.config.scaling_factor).half())
-                    if index % 100 == 99 or index == wanted - 1:
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        partial = path.with_suffix(".partial")
-                        torch.save({"autoencoder": fingerprint, "latents": torch.cat(chunks)}, partial)
-                        partial.replace(path)
-                bar.update(task, completed=index + 1)
-        return cls(scenes, torch.cat(chunks[:wanted]))
+    @staticmethod
+    def _render(scenes: Sequence[Scene], rng: np.random.Generator) -> NDArray[np.float32]:
+        return render(scenes, rng)
 
-
-def _fingerprint(autoencoder: AutoencoderKL) -> str:
-    """Of the half that makes latents; another decoder reads the same ones."""
-    assert autoencoder.quant_conv is not None
-    digest = hashlib.blake2b(str(autoencoder.config.scaling_factor).encode(), digest_size=8)
-    for part in (autoencoder.encoder, autoencoder.quant_conv):
-        for value in part.state_dict().values():
-            digest.update(np.ascontiguousarray(value.cpu()).tobytes())
-    return digest.hexdigest()
-
-
-def _stored_chunks(path: Path, fingerprint: str) -> list[Tensor]:
-    """Latents that this very autoencoder made earlier."""
-    if not path.exists():
-        return []
-    stored = read_tensor_file(path)
-    if not isinstance(stored, dict) or stored.get("autoencoder") != fingerprint:
-        return []
-    return list(torch.split(stored["latents"], _ENCODE_BATCH))
+    @staticmethod
+    def _encode(autoencoder: AutoencoderKL, pictures: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            found: Tensor = autoencoder.encode(pictures).latent_dist.mean
+        return pack(found.float() * autoencoder.config.scaling_factor)
 
 
 class TextToVelocity(nn.Module):
@@ -288,7 +250,7 @@ def run_decay(diffusion: Diffusion, plateau: Path, checkpoint: Path, steps: int)
 
 def _train(diffusion: Diffusion, label: str, checkpoint: Path, steps: int, decay: int) -> None:
     for group in (group for optimizer in diffusion.optimizers for group in optimizer.param_groups):
-        group["lr"] = _LEARNING_RATE  # an earlier stage may have left another
+        group["lr"] = LEARNING_RATE  # an earlier stage may have left another
     modules = {"model": diffusion.model, "average": diffusion.average}
     train(label, checkpoint, modules, diffusion.optimizers, steps, diffusion.step, decay_share=decay / max(1, steps))
 
@@ -297,12 +259,8 @@ def _steps_done(checkpoint: Path) -> int:
     return int(read_tensor_file(checkpoint)["step"])
 
 
-def new_optimizers(model: TextToVelocity, learning_rate: float = _LEARNING_RATE) -> list[torch.optim.Optimizer]:
+def new_optimizers(model: TextToVelocity, learning_rate: float = LEARNING_RATE) -> list[torch.optim.Optimizer]:
     """Muon for the trained matrices of the blocks, AdamW for the rest and for what modulates them, at one rate."""
-    if not hasattr(torch.optim, "Muon"):
-        raise EcadError(
-            f"Training needs torch.optim.Muon, which PyTorch {torch.__version__} lacks; install 2.9 or newer."
-        )
     transformer = model.transformer
     blocks = [
         *model.text_encoder_2.encoder.block,
@@ -315,14 +273,4 @@ def new_optimizers(model: TextToVelocity, learning_rate: float = _LEARNING_RATE)
         for name, module in block.named_modules()
         if isinstance(module, nn.Linear) and module.weight.requires_grad and not name.startswith("norm")
     ]
-    inside = {id(weight) for weight in matrices}
-    rest = [parameter for parameter in model.parameters() if parameter.requires_grad and id(parameter) not in inside]
-    muon = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=_WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(rest, lr=learning_rate, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))]
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the average towards the model's weights, in place."""
-    targets, sources = ([p.detach() for p in module.parameters()] for module in (average, model))
-    torch._foreach_lerp_(targets, sources, 1 - decay)
+    return muon_and_adamw(model, matrices, learning_rate)

@@ -15,6 +15,8 @@ from diffusers import FluxTransformer2DModel
 from torch import Tensor
 from torch.nn.attention import sdpa_kernel
 
+from training.common.optimizing import update_average
+from training.common.progress import train
 from training.flow_shapes.architecture import new_tokenizer
 from training.flow_shapes.diffusion import (
     ATTENTION,
@@ -23,9 +25,7 @@ from training.flow_shapes.diffusion import (
     draw_batch,
     new_optimizers,
     noise_levels,
-    update_average,
 )
-from training.shapes.progress import train
 
 __all__ = ["distil_guidance", "with_guidance_embedding", "without_guidance_embedding"]
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ecad_automl.flow_shapes.classifier import AttributeClassifier, attributes_right, whole_pictures_right
 from ecad_automl.flow_shapes.world import ATTRIBUTES, prompts, random_scene
+from training.common.tones import RESOLUTION
 from training.flow_shapes.architecture import MAX_TOKENS
-from training.flow_shapes.render import RESOLUTION, render
+from training.flow_shapes.render import render
 
 __all__ = ["GUIDANCE", "STEPS", "draw", "grid", "measure_autoencoder", "measure_convergence", "measure_quality"]
 

@@ -9,24 +9,12 @@ from numpy.typing import NDArray
 
 from ecad_automl.flow_shapes.world import BACKGROUNDS, LAYOUTS, SHAPES, Group, Scene
 from ecad_automl.shapes.world import COLORS, SIZES, TEXTURES
+from training.common.tones import RESOLUTION, TONES, jittered
 
 Floats = NDArray[np.float32]
 Point = tuple[float, float]
 
-RESOLUTION = 64
-_RGB = {
-    "red": (0.86, 0.12, 0.14),
-    "orange": (0.98, 0.55, 0.08),
-    "yellow": (0.98, 0.90, 0.15),
-    "green": (0.13, 0.65, 0.22),
-    "blue": (0.12, 0.28, 0.86),
-    "purple": (0.55, 0.16, 0.70),
-    "white": (0.97, 0.97, 0.97),
-    "gray": (0.55, 0.55, 0.55),
-    "black": (0.06, 0.06, 0.06),
-    "pink": (0.98, 0.76, 0.80),
-    "mint": (0.70, 0.95, 0.80),
-}
+_RGB = {**TONES, "mint": (0.70, 0.95, 0.80)}
 _RADIUS = {"small": 7.0, "large": 11.5}
 #: Width of one dark and one light stripe, and of an outline, in pixels.
 _STRIPE_PERIOD = {"small": 5.6, "large": 6.5}
@@ -56,7 +44,6 @@ _JITTER_ALONE = 4.0
 _JITTER_GROUP = 1.0
 _JITTER_OBJECT = 0.5
 _JITTER_RADIUS = 0.05
-_JITTER_TONE = 0.03
 
 #: Convex shapes of radius one as half planes ``(normal x, normal y, offset)``: y points down.
 _SQUARE = ((1.0, 0.0, 0.89), (-1.0, 0.0, 0.89), (0.0, 1.0, 0.89), (0.0, -1.0, 0.89))
@@ -112,9 +99,7 @@ def _centers(scene: Scene, rng: np.random.Generator) -> list[list[Point]]:
 
 
 def _tone(name: str, rng: np.random.Generator) -> Floats:
-    rgb = np.asarray(_RGB[name]) + rng.uniform(-_JITTER_TONE, _JITTER_TONE, 3)
-    tone: Floats = np.clip(rgb, 0.0, 1.0).astype(np.float32)
-    return tone
+    return jittered(_RGB[name], rng)
 
 
 def _paint(picture: Floats, group: Group, color: Floats, radius: float, center: Point) -> None:

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, PixArtAlphaPipeline
 
 from ecad_automl.shapes import WEIGHTS
 from ecad_automl.shapes.classifier import AttributeClassifier
+from training.common.tidy import tidy
 from training.shapes.architecture import new_scheduler
 from training.shapes.autoencoder import half_whiten, refine_decoder, train_autoencoder
 from training.shapes.classifier import held_out_accuracy, train_classifier
@@ -55,24 +56,13 @@ def main(
         scheduler=new_scheduler(),
     )
     pipe.save_pretrained(out, safe_serialization=True)
-    _tidy(out)
+    tidy(out)
     quality = {"classifier accuracy on held-out renders": held_out_accuracy(classifier)["all"]}
     quality["autoencoder on held-out renders"] = measure_autoencoder(out)
     quality |= measure_quality(out)
     quality = {name: round(share, 4) for name, share in quality.items()}
     (out / "quality.json").write_text(json.dumps(quality, indent=2) + "\n")
     typer.echo(json.dumps(quality, indent=2))
-
-
-def _tidy(folder: Path) -> None:
-    """Make the files the same wherever and with whatever versions they were written."""
-    # transformers 5 calls the class TokenizersBackend, which earlier versions do not know; the old name works in all.
-    index = folder / "model_index.json"
-    index.write_text(index.read_text().replace("TokenizersBackend", "PreTrainedTokenizerFast"))
-    for path in (index, *folder.glob("*/*config.json")):
-        config = json.loads(path.read_text())
-        if config.pop("_name_or_path", None) is not None:
-            path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":

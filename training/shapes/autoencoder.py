@@ -10,8 +10,10 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from ecad_automl.shapes.world import random_scene
+from training.common import autoencoding
+from training.common.autoencoding import descend, drop_variance
+from training.common.progress import train
 from training.shapes.architecture import new_autoencoder
-from training.shapes.progress import train
 from training.shapes.render import render, scatter
 
 _BATCH = 24
@@ -20,8 +22,6 @@ _REFINE_LEARNING_RATE = 1e-3
 _SCATTER_SHARE = 0.7
 _SCATTER_OBJECTS = 8
 _LATENT_NOISE = 0.05
-#: Brightness, red against green, yellow against blue: the color axes weigh twice, or small objects lose their color.
-_OPPONENT = ((0.577, 0.577, 0.577), (1.414, -1.414, 0.0), (0.816, 0.816, -1.633))
 
 
 def render_batch(count: int, rng: np.random.Generator) -> Tensor:
@@ -70,65 +70,17 @@ def train_autoencoder(folder: Path, *, steps: int, seed: int = 0, compiled: bool
             pictures = render_batch(_BATCH, rng)
         pictures = pictures.to(memory_format=torch.channels_last)
         error = reconstruct(pictures) - pictures
-        return _descend(error, model, optimizer)
+        return descend(error, model, optimizer)
 
     train("autoencoder", folder / "autoencoder.pt", {"model": model}, [optimizer], steps, step, decay_share=0.5)
-    _drop_variance(model)
+    drop_variance(model)
     return model.eval().requires_grad_(False).to(memory_format=torch.contiguous_format)
 
 
-def _descend(error: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """One optimizer step against an error ``(n, 3, h, w)`` of the reconstruction; figures to show."""
-    colors = torch.einsum("nchw,dc->ndhw", error, torch.tensor(_OPPONENT))
-    loss = colors.square().mean() + 0.1 * colors.abs().mean()
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
-    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimizer.step()
-    return {"loss": loss.detach(), "psnr": -10 * torch.log10(error.detach().square().mean() / 4)}
-
-
-@torch.no_grad()
-def _drop_variance(model: AutoencoderKL) -> None:
-    """Make the posterior a point: zero weights and the lowest log-variance that diffusers does not clamp."""
-    assert model.quant_conv is not None and model.quant_conv.bias is not None
-    channels = model.config.latent_channels
-    model.quant_conv.weight[channels:] = 0.0
-    model.quant_conv.bias[channels:] = -30.0
-
-
-@torch.no_grad()
 def half_whiten(model: AutoencoderKL, *, pictures: int = 1024, seed: int = 0) -> None:
-    """Fold a linear map of the latent channels into the model's 1 x 1 convolutions, in place.
-
-    With channel covariance ``U diag(v) U^T``, latents become ``U diag(v^-1/4) U^T (z - mean)``: the spread of the
-    channels is halved on a log scale, so that diffusion sees every channel but spends most on those that carry most.
-    ``scaling_factor`` then brings the overall variance to one.
-    """
+    """Half whiten the latents of random training scenes, see :func:`~training.common.autoencoding.half_whiten`."""
     rng = np.random.default_rng([seed, 2])
-    chunks = [model.encode(render_batch(64, rng)).latent_dist.mean for _ in range(pictures // 64)]
-    latents = torch.cat(chunks).permute(0, 2, 3, 1).flatten(0, 2).double()
-    mean = latents.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov((latents - mean).T))
-    values = values.clamp_min(values.max() * 1e-4)
-    forward = vectors @ torch.diag(values**-0.25) @ vectors.T
-    backward = vectors @ torch.diag(values**0.25) @ vectors.T
-
-    channels = len(mean)
-    assert model.quant_conv is not None and model.post_quant_conv is not None
-    weight, bias = model.quant_conv.weight, model.quant_conv.bias
-    assert bias is not None
-    head = weight[:channels, :, 0, 0].double()
-    weight[:channels, :, 0, 0] = (forward @ head).to(weight.dtype)
-    bias[:channels] = (forward @ (bias[:channels].double() - mean)).to(bias.dtype)
-    weight, bias = model.post_quant_conv.weight, model.post_quant_conv.bias
-    assert bias is not None
-    head = weight[:, :, 0, 0].double()
-    bias += (head @ mean).to(bias.dtype)
-    weight[:, :, 0, 0] = (head @ backward).to(weight.dtype)
-
-    spread = ((latents - mean) @ forward.T).std()
-    model.register_to_config(scaling_factor=float(1.0 / spread))
+    autoencoding.half_whiten(model, (render_batch(64, rng) for _ in range(pictures // 64)))
 
 
 def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int = 0, compiled: bool = True) -> None:
@@ -151,7 +103,7 @@ def refine_decoder(folder: Path, model: AutoencoderKL, *, steps: int, seed: int 
         with torch.no_grad():
             latents = model.encode(pictures).latent_dist.mean
         error = decode(latents + _LATENT_NOISE * latents.std() * torch.randn_like(latents)) - pictures
-        return _descend(error, decoder, optimizer)
+        return descend(error, decoder, optimizer)
 
     train("decoder", folder / "decoder.pt", {"decoder": decoder}, [optimizer], steps, step, decay_share=0.7)
     decoder.eval().requires_grad_(False)

@@ -3,79 +3,44 @@
 from __future__ import annotations
 
 import copy
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, PixArtTransformer2DModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
-from ecad_automl.errors import EcadError
-from ecad_automl.files.tensor_file import read_tensor_file
 from ecad_automl.shapes.world import Scene, random_caption, random_scene
+from training.common import latents
+from training.common.optimizing import muon_and_adamw, update_average
+from training.common.progress import train
 from training.shapes.architecture import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
-from training.shapes.progress import progress_bar, train
 from training.shapes.render import render
 
 _BATCH = 64
-_LEARNING_RATE = 1e-3
-_WEIGHT_DECAY = 0.01
 _CAPTION_DROPOUT = 0.1
 _DECAY_SHARE = 0.35
 _EMA = 0.998
-_ENCODE_BATCH = 128
 
 
-class LatentSet:
-    """Scenes and their latents, computed once and kept in a file: ``(n, 8, 16, 16)`` float16."""
+class LatentSet(latents.LatentSet[Scene]):
+    """Scenes and their latents, ``(n, 8, 16, 16)`` float16."""
 
-    def __init__(self, scenes: list[Scene], latents: Tensor) -> None:
-        self.scenes = scenes
-        self.latents = latents
+    @staticmethod
+    def _scene(rng: np.random.Generator) -> Scene:
+        return random_scene(rng, "train")
 
-    @classmethod
-    def load_or_make(cls, path: Path, autoencoder: AutoencoderKL, count: int, seed: int) -> LatentSet:
-        """Read the file, or render and encode ``count`` training scenes and write it; a longer file is cut short."""
-        fingerprint = _fingerprint(autoencoder)
-        chunks = _stored_chunks(path, fingerprint)
-        wanted = -(-count // _ENCODE_BATCH)
-        scenes: list[Scene] = []
-        with progress_bar("latents") as bar, torch.no_grad():
-            task = bar.add_task("", total=wanted, figures="")
-            for index in range(wanted):
-                rng = np.random.default_rng([seed, 3, index])
-                batch = [random_scene(rng, "train") for _ in range(_ENCODE_BATCH)]
-                scenes += batch
-                if index >= len(chunks):
-                    pictures = torch.from_numpy(render(batch, rng)) * 2 - 1
-                    latents = autoencoder.encode(pictures).latent_dist.mean * autoencoder.config.scaling_factor
-                    chunks.append(latents.half())
-                if index % 100 == 99 or index == wanted - 1:
-                    torch.save({"autoencoder": fingerprint, "latents": torch.cat(chunks)}, path)
-                bar.update(task, completed=index + 1)
-        return cls(scenes, torch.cat(chunks[:wanted]))
+    @staticmethod
+    def _render(scenes: Sequence[Scene], rng: np.random.Generator) -> NDArray[np.float32]:
+        return render(scenes, rng)
 
-
-def _fingerprint(autoencoder: AutoencoderKL) -> str:
-    """Of the half that makes latents; another decoder reads the same ones."""
-    assert autoencoder.quant_conv is not None
-    digest = hashlib.blake2b(str(autoencoder.config.scaling_factor).encode(), digest_size=8)
-    for part in (autoencoder.encoder, autoencoder.quant_conv):
-        for value in part.state_dict().values():
-            digest.update(np.ascontiguousarray(value.cpu()).tobytes())
-    return digest.hexdigest()
-
-
-def _stored_chunks(path: Path, fingerprint: str) -> list[Tensor]:
-    """Latents that this very autoencoder made earlier."""
-    if not path.exists():
-        return []
-    stored = read_tensor_file(path)
-    if not isinstance(stored, dict) or stored.get("autoencoder") != fingerprint:
-        return []
-    return list(torch.split(stored["latents"], _ENCODE_BATCH))
+    @staticmethod
+    def _encode(autoencoder: AutoencoderKL, pictures: Tensor) -> Tensor:
+        scaled: Tensor = autoencoder.encode(pictures).latent_dist.mean * autoencoder.config.scaling_factor
+        return scaled
 
 
 class TextToLatent(nn.Module):
@@ -156,7 +121,7 @@ def train_diffusion(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
-        _update_average(average, model, min(_EMA, (1 + number) / (10 + number)))
+        update_average(average, model, min(_EMA, (1 + number) / (10 + number)))
         return {"loss": loss.detach()}
 
     parts = {"model": model, "average": average}
@@ -175,16 +140,9 @@ def _trained(folder: Path) -> TextToLatent:
 
 def _optimizers(model: TextToLatent) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for the rest, at one learning rate."""
-    if not hasattr(torch.optim, "Muon"):
-        raise EcadError(
-            f"Training needs torch.optim.Muon, which PyTorch {torch.__version__} lacks; install 2.9 or newer."
-        )
     blocks = [*model.text_encoder.encoder.block, *model.transformer.transformer_blocks]
     matrices = [module.weight for block in blocks for module in block.modules() if isinstance(module, nn.Linear)]
-    inside = {id(weight) for weight in matrices}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in inside]
-    muon = torch.optim.Muon(matrices, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(rest, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, betas=(0.9, 0.98))]
+    return muon_and_adamw(model, matrices)
 
 
 def _draw(
@@ -197,9 +155,3 @@ def _draw(
     ]
     encoded = tokenizer(captions, padding="max_length", return_tensors="pt")
     return data.latents[indices].float(), encoded.input_ids, encoded.attention_mask
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    targets, sources = ([p.detach() for p in module.parameters()] for module in (average, model))
-    torch._foreach_lerp_(targets, sources, 1 - decay)

@@ -18,25 +18,13 @@ from ecad_automl.shapes.world import (
     SceneObject,
     random_object,
 )
+from training.common.tones import RESOLUTION, TONES, jittered
 
-__all__ = ["RESOLUTION", "render", "scatter"]
+__all__ = ["render", "scatter"]
 
 Floats = NDArray[np.float32]
 
-RESOLUTION = 64
-_RGB = {
-    "red": (0.86, 0.12, 0.14),
-    "orange": (0.98, 0.55, 0.08),
-    "yellow": (0.98, 0.90, 0.15),
-    "green": (0.13, 0.65, 0.22),
-    "blue": (0.12, 0.28, 0.86),
-    "purple": (0.55, 0.16, 0.70),
-    "white": (0.97, 0.97, 0.97),
-    "gray": (0.55, 0.55, 0.55),
-    "black": (0.06, 0.06, 0.06),
-    "pink": (0.98, 0.76, 0.80),
-    "teal": (0.10, 0.50, 0.50),
-}
+_RGB = {**TONES, "teal": (0.10, 0.50, 0.50)}
 _RADIUS = {"small": 8.0, "large": 13.0}
 _CENTERS = {
     "left": ((17.0, 32.0),),
@@ -49,7 +37,6 @@ _CENTERS = {
 }
 _JITTER_PIXELS = 2.0
 _JITTER_RADIUS = 0.8
-_JITTER_TONE = 0.03
 _STRIPE_PERIOD = 6.0
 _OUTLINE_WIDTH = 3.0
 
@@ -102,9 +89,7 @@ def _paint(picture: Floats, thing: SceneObject, x: float, y: float, rng: np.rand
 
 
 def _tone(name: str, rng: np.random.Generator) -> Floats:
-    rgb = np.asarray(_RGB[name]) + rng.uniform(-_JITTER_TONE, _JITTER_TONE, 3)
-    tone: Floats = np.clip(rgb, 0.0, 1.0).astype(np.float32)
-    return tone
+    return jittered(_RGB[name], rng)
 
 
 def _coverage(thing: SceneObject, x: Floats, y: Floats, rng: np.random.Generator) -> Floats:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from ecad_automl.sharing.markdown import fenced
+from ecad_automl.sharing.markdown import fenced, table
 from ecad_automl.views.plots import (
     image_grid,
     plot_confirmation,
@@ -16,7 +16,6 @@ from ecad_automl.views.plots import (
     plot_surrogate,
 )
 from ecad_automl.views.report.data import Images, Report, usual_choice
-from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import export_command, exported_file, python_snippet
 
@@ -40,7 +39,7 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
     confirmed, chosen = study.confirmed, usual_choice(study.front)
     parts = [
         f"# {_plain(study.name)}: caching schedules",
-        _table(
+        table(
             ("", ""), [(_plain(label), _plain(text.replace("\n", ", "))) for label, text in study_facts(study).items()]
         ),
     ]
@@ -71,35 +70,10 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
 
 
 def _front_table(study: StudyView) -> str:
-    heads = ["schedule", "origin", "speedup in time" if study.timed else "speedup in MACs"]
-    heads += ["ms per image"] if study.timed else []
-    heads += ["GMACs per image", "difference in the search"]
-    heads += ["difference, confirmed", "survives"] if study.confirmed else []
-
-    def row(name: str, origin: str, run: RunView) -> list[str]:
-        cells = [_plain(name), _plain(origin), f"{run.speedup:.2f}x"]
-        cells += [f"{run.cost:.4g}"] if study.timed else []
-        cells += [f"{run.gmacs:.4g}", run.difference_text]
-        return cells + (_confirmed_cells(run.confirmed) if study.confirmed else [])
-
-    rows = [
-        row("" if run.trial is None else f"trial {run.trial}", run.origin, run)
-        for run in (*study.front, *study.heuristics)
-    ]
-    rows += [row(run.origin, "uncached", run) for run in study.shorter]
-    return _table(heads, rows, {"schedule", "origin", "survives"})
-
-
-def _confirmed_cells(confirmed: Confirmed | None) -> list[str]:
-    if confirmed is None:
-        return ["", ""]
-    return [confirmed.difference_text, _plain("yes" if confirmed.survives else f"no: {confirmed.beaten_by}")]
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: Collection[str] = ("",)) -> str:
-    """A table; columns whose heading is not among those of texts are aligned to the right."""
-    rules = ["---" if head in texts else "---:" for head in heads]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, rules, *rows))
+    heads = list(study.figures(study.uncached, unseen=True))
+    rules = ["---" if head in ("origin", "on unseen prompts") else "---:" for head in heads]
+    runs = (*study.front, *study.heuristics, *study.shorter, study.uncached)
+    return table(heads, [list(map(_plain, study.figures(run, unseen=True).values())) for run in runs], rules)
 
 
 def _picture(caption: str, path: str) -> str:
