@@ -1,8 +1,9 @@
-"""A running search as people see it: in a terminal, in a notebook, and where output is kept in a file."""
+"""Work that goes on as people see it: in a terminal, in a notebook, and where output is kept in a file."""
 
 from __future__ import annotations
 
 import logging
+import time
 from html import escape
 from importlib import import_module
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ecad_automl.api.terminal import redraws, say, warn
@@ -20,40 +22,74 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("ecad_automl.api")
 
 
-class LiveStatus:
-    """A table that follows the search; where output is neither a terminal nor a notebook, a line now and then.
+class _Followed:
+    """What is drawn anew in its place while work goes on, where the console can do that.
 
     On a quiet console nothing is shown, and messages are logged.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, drawn: Live | Progress) -> None:
         self._console = console
-        self._live = None
-        if redraws(console) and not console.quiet:
-            self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._in_notebook = console.is_jupyter and not console.quiet
-        self._shown: Any = None
-        self._printed = -1
+        self._redraws = redraws(console) and not console.quiet
+        self._drawn = drawn
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
+        if self._redraws:
+            self._drawn.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._live.stop()
+        self._drawn.stop()
 
     def message(self, text: str) -> None:
         """Print a line that stays."""
         warn(self._console, text)
 
+
+class LiveProgress(_Followed):
+    """Follows what is done of a known number of parts.
+
+    Args:
+        console: where to show it.
+        pause: seconds between two lines, where output is no terminal; the last part always gets one.
+    """
+
+    def __init__(self, console: Console, pause: float = 0.0) -> None:
+        self._pause = pause
+        self._last = -float("inf")
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=None)
+        super().__init__(console, self._bar)
+
+    def update(self, done: int, total: int, text: str) -> None:
+        """Show how many parts are done, and what the text says of the present one."""
+        _LOGGER.info("%d of %d done: %s", done, total, text)
+        if self._redraws:
+            self._bar.update(self._task, completed=done, total=total, description=text)
+        elif done >= total or time.monotonic() - self._last >= self._pause:
+            self._last = time.monotonic()
+            say(self._console, f"{done}/{total} {text}")
+
+
+class LiveStatus(_Followed):
+    """A table that follows the search; where output is neither a terminal nor a notebook, a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._in_notebook = console.is_jupyter and not console.quiet
+        self._shown: Any = None
+        self._printed = -1
+        super().__init__(console, self._live)
+
     def update(self, status: SearchStatus) -> None:
         """Show the status."""
         _LOGGER.info("%s", _line(status))
-        if self._live:
+        if self._redraws:
             self._live.update(_table(status))
         elif self._in_notebook:
             self._show(status)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.prompts import read_named
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
-from ecad_automl.cli.output import LiveProgress, messages, print_json, print_paths, results, step
+from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EcadError, OptionError
 from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.prompts import choose_prompts, held_out_prompts
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
@@ -15,7 +16,7 @@ from ecad_automl.cli.completion import complete_reward
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.front import confirmed_of, show_confirmation
 from ecad_automl.cli.options import BatchSize, Column, Device, Json, Moved, Prompts, Split, Storage, Study
-from ecad_automl.cli.output import LiveProgress, messages, step
+from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError

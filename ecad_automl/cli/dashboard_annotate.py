@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say, warn
-from ecad_automl.cli.output import LiveProgress
 from ecad_automl.cli.study_model import study_images
 from ecad_automl.errors import StorageError, StudyError
 from ecad_automl.views.charts import compute_chart, front_chart, hypervolume_chart, painted, spread, surrogate_chart

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.prompts import choose_prompts
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
-from ecad_automl.cli.output import LiveProgress, messages, new_table, print_json, results, step, write_images
+from ecad_automl.cli.output import messages, new_table, print_json, results, step, write_images
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, FileError, OptionError
 

@@ -10,18 +10,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.status import Status
 from rich.table import Table
 
-from ecad_automl.api.terminal import PlainConsole, redraws, say
+from ecad_automl.api.terminal import PlainConsole, say
 from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 
@@ -101,45 +99,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-class LiveProgress:
-    """Follows what is done of a known number of parts.
-
-    Args:
-        console: where to show it.
-        pause: seconds between two lines, where output is no terminal; the last part always gets one.
-    """
-
-    def __init__(self, console: Console, pause: float = 0.0) -> None:
-        self._console = console
-        self._pause = pause
-        self._last = -float("inf")
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, transient=True,
-        )  # fmt: skip
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Self:
-        if redraws(self._console):
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def message(self, text: str) -> None:
-        """Print a line that stays."""
-        say(self._console, text, style="yellow")
-
-    def update(self, done: int, total: int, text: str) -> None:
-        """Show how many parts are done, and what the text says of the present one."""
-        _LOGGER.info("%d of %d done: %s", done, total, text)
-        if redraws(self._console):
-            self._bar.update(self._task, completed=done, total=total, description=text)
-        elif done >= total or time.monotonic() - self._last >= self._pause:
-            self._last = time.monotonic()
-            say(self._console, f"{done}/{total} {text}")

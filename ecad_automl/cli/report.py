@@ -9,12 +9,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.prompts import read_named
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Prompts, Storage, Study
-from ecad_automl.cli.output import LiveProgress, messages, print_json, print_paths, step
+from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, Report
