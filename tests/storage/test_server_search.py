@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from storage import EvaluationRecord, Store, redacted
-from tests.commands import search_arguments, start
+from tests.commands import search_arguments, start_fresh
 from tests.servers import PASSWORD, PostgresServer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -64,7 +64,7 @@ def test_searches_on_a_server_survive_kills_and_its_crash_and_all_commands_read_
     def search(storage: str, study: str, evaluations: int = BUDGET) -> tuple[int, str, str]:
         return run_cli(*arguments(storage, study, tmp_path, tiny_pixart_folder, evaluations))
 
-    driver = start(arguments(url, "one", tmp_path, tiny_pixart_folder, 10_000))
+    driver = start_fresh(arguments(url, "one", tmp_path, tiny_pixart_folder, 10_000))
     try:
         wait_for(url, "one", 4, driver)
         code, _, err = search(url, "one")
