@@ -7,13 +7,12 @@ names exactly one scene, so that a picture can be judged attribute by attribute.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from ecad_automl.errors import PromptError
-from ecad_automl.shapes.world import COLORS, SIZES, TEXTURES, Split
+from ecad_automl.shapes.world import COLORS, SIZES, TEXTURES, Split, distinct_captions, split_of
 
 SHAPES = ("circle", "square", "triangle", "diamond")
 BACKGROUNDS = ("white", "gray", "black", "pink", "mint")
@@ -56,7 +55,6 @@ _MOST_LARGE = 2
 _MOST_IN_A_PAIR = 3
 _MOST_OBJECTS = 5
 _LAYOUT_SHARES = (0.2, 0.3, 0.3, 0.2)
-_SPLITS: tuple[Split, ...] = ("train", "calibration", "held-out")
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,7 @@ class Scene:
 
     def split(self) -> Split:
         """Which split the scene belongs to, fixed by a hash of what it shows: 90 % train, 5 % and 5 % the others."""
-        digest = hashlib.blake2b(self.caption().encode(), digest_size=8).digest()
-        bucket = int.from_bytes(digest, "big") % 20
-        return "calibration" if bucket == 0 else "held-out" if bucket == 1 else "train"
+        return split_of(self.caption())
 
     def fits(self) -> bool:
         """Whether the world has the scene: there is room for all objects, and what is said of them can be seen.
@@ -214,11 +210,7 @@ def random_caption(rng: np.random.Generator, scene: Scene) -> str:
 
 def prompts(split: Split, count: int, seed: int = 0) -> list[str]:
     """``count`` distinct captions of a split, the same for the same seed; the first ones do not depend on ``count``."""
-    rng = np.random.default_rng([seed, _SPLITS.index(split)])
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found.setdefault(random_caption(rng, random_scene(rng, split)))
-    return list(found)
+    return distinct_captions(lambda rng: random_caption(rng, random_scene(rng, split)), split, count, seed)
 
 
 def vocabulary() -> list[str]:

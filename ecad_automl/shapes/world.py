@@ -8,8 +8,9 @@ can be judged attribute by attribute.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -44,6 +45,21 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 
 Split = Literal["train", "calibration", "held-out"]
+
+
+def split_of(caption: str) -> Split:
+    """The split of a scene with that caption, by a hash of it: 90 % train, 5 % and 5 % the others."""
+    bucket = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=8).digest(), "big") % 20
+    return "calibration" if bucket == 0 else "held-out" if bucket == 1 else "train"
+
+
+def distinct_captions(draw: Callable[[np.random.Generator], str], split: Split, count: int, seed: int) -> list[str]:
+    """So many captions, drawn until they are distinct; the first ones do not depend on how many."""
+    rng = np.random.default_rng([seed, get_args(Split).index(split)])
+    found: dict[str, None] = {}
+    while len(found) < count:
+        found.setdefault(draw(rng))
+    return list(found)
 
 
 @dataclass(frozen=True)
@@ -94,9 +110,7 @@ class Scene:
 
     def split(self) -> Split:
         """Which split the scene belongs to, fixed by a hash of what it shows: 90 % train, 5 % and 5 % the others."""
-        digest = hashlib.blake2b(self.caption().encode(), digest_size=8).digest()
-        bucket = int.from_bytes(digest, "big") % 20
-        return "calibration" if bucket == 0 else "held-out" if bucket == 1 else "train"
+        return split_of(self.caption())
 
 
 def parse_caption(caption: str) -> Scene:
@@ -161,11 +175,7 @@ def random_caption(rng: np.random.Generator, scene: Scene) -> str:
 
 def prompts(split: Split, count: int, seed: int = 0) -> list[str]:
     """``count`` distinct captions of a split, the same for the same seed; the first ones do not depend on ``count``."""
-    rng = np.random.default_rng([seed, ("train", "calibration", "held-out").index(split)])
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found.setdefault(random_caption(rng, random_scene(rng, split)))
-    return list(found)
+    return distinct_captions(lambda rng: random_caption(rng, random_scene(rng, split)), split, count, seed)
 
 
 def vocabulary() -> list[str]:
