@@ -29,12 +29,12 @@ def fresh_dynamo() -> Iterator[None]:
 @pytest.mark.parametrize("name", ["pixart-guided", "flux", "sd3-guided", "sana-guided", "wan-guided"])
 def test_blocks_are_traced_once_for_each_combination_without_breaks(name: str) -> None:
     case = CASES[name]()
-    schedule = case.random_schedule(1)
+    schedule = case.random_schedule(1, steps=3)
     with apply_schedule(case.pipe, schedule):
-        expected = case.generate()
+        expected = case.generate(steps=3)
     with apply_schedule(case.pipe, schedule, compile={"backend": "eager"}) as handle:
-        images = case.generate()
-        assert torch.equal(case.generate(), images)
+        images = case.generate(steps=3)
+        assert torch.equal(case.generate(steps=3), images)
         functions = len(handle._functions)
     assert_close(images, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert counters["graph_break"] == {}
@@ -80,14 +80,14 @@ def test_nothing_is_read_of_what_graphs_gave_in_an_earlier_call(name: str) -> No
             output.fill_(torch.nan)
         given.clear()
 
-    with apply_schedule(case.pipe, schedule, compile={"backend": "eager"}):
+    with apply_schedule(case.pipe, schedule):
         expected = case.generate(steps=6)
     with (
         mock.patch("torch.compiler.cudagraph_mark_step_begin", overwrite),
         apply_schedule(case.pipe, schedule, compile={"backend": backend, "mode": "reduce-overhead"}),
     ):
         for _ in range(2):
-            assert torch.equal(case.generate(steps=6), expected)
+            assert_close(case.generate(steps=6), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert given
 
 
