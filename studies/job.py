@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         kept = store.identity(job.study)
         if job.use is None and kept is not None:
             identity = {**identity, "use": kept["use"]} if "use" in kept else _without_use(identity)
+        identity = as_stored(identity, kept)
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
             store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)
@@ -144,6 +145,23 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
 
 def _without_use(identity: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in identity.items() if name != "use"}
+
+
+def as_stored(identity: dict[str, Any], kept: Mapping[str, Any] | None) -> dict[str, Any]:
+    """An identity with the layout of a stored one, where that differs only by not telling of guidance branches."""
+    if kept is None or kept.get("layout") != _without_branches(identity["layout"]):
+        return identity
+    return {**identity, "layout": kept["layout"]}
+
+
+def _without_branches(layout: dict[str, Any]) -> dict[str, Any]:
+    """A layout as it was written before it told of guidance branches."""
+
+    def less(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if key != name}
+
+    slots = [less(slot, "conditional") for slot in layout["slots"]]
+    return {**less(layout, "conditional"), "sample": less(layout["sample"], "calls"), "slots": slots}
 
 
 def _workers(job: SearchJob) -> Callable[[], Executor] | None:

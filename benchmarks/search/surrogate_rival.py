@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from benchmarks.search.bit_rivals import FLIP_RATE, POPULATION, ecad_start
 from benchmarks.search.objective import Objective
+from ecad_automl.schedules.effect import effective_compute
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule, effective_compute
+from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["INFILLS", "Regression", "surrogate_nsga2"]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +17,7 @@ from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule
-from ecad_automl.views.cells import CELLS, cells, legend
+from ecad_automl.views.cells import CELLS, cells, guidance_cells, legend
 
 _CACHED_BYTES = 2  # of an element in float16 or bfloat16
 
@@ -39,6 +40,9 @@ def describe(
     console = results()
     say(console, name, style="bold")
     console.print(_facts(file.schedule, file.metadata))
+    guidance = guidance_cells(file.schedule)
+    if guidance is not None:
+        console.print(Text("\nguidance\n", style="bold") + _row("", guidance), soft_wrap=True)
     for index, component in enumerate(file.schedule.layout.components):
         console.print(_heatmap(file.schedule, index, component), soft_wrap=True)
     marks = ", ".join(f"{CELLS[cell].mark} {CELLS[cell].name}" for cell in reversed(legend(file.schedule)))
@@ -67,6 +71,11 @@ def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> di
         "computed": float(schedule.effective.mean()),
         "skipped": np.flatnonzero(schedule.skip).tolist(),
         "forecast": schedule.forecast_share,
+        "guidance": {
+            "both": int(schedule.guidance.both.sum()),
+            "kept": np.flatnonzero(schedule.guidance.kept).tolist(),
+            "none": np.flatnonzero(schedule.guidance.alone & ~schedule.guidance.kept).tolist(),
+        },
         "components": _computed(schedule),
         "objectives": {
             key: {name: getattr(measured, name) for name in Measured.model_fields}
@@ -118,6 +127,8 @@ def _facts(schedule: Schedule, metadata: ScheduleMetadata) -> Table:
         rows["skipped"] = f"{int(schedule.skip.sum())} of {schedule.steps} steps"
     if schedule.forecast.any():
         rows["forecast"] = f"{schedule.forecast_share:.1%} of what is used from the cache"
+    if not schedule.guidance.is_full:
+        rows["guidance"] = schedule.guidance.told
     for objective, measured in (metadata.objectives or {}).items():
         interval = "" if measured.low is None else f" [{measured.low:.4f}, {measured.high:.4f}]"
         rows[objective] = f"{measured.value:.4f}{interval}"
@@ -142,6 +153,11 @@ def _heatmap(schedule: Schedule, index: int, component: str) -> Text:
     text = Text(f"\n{component}\n", style="bold")
     for slot, row in zip(slots, cells(schedule)[:, slots].T, strict=True):
         block = schedule.layout.slots[slot].block.rsplit(".", 1)[-1]
-        text.append(f"{block:>4} ", style="dim")
-        text.append("".join(CELLS[cell].mark for cell in row) + "\n", style="not bold")
+        text.append_text(_row(block, row))
+    return text
+
+
+def _row(block: str, row: NDArray[np.uint8]) -> Text:
+    text = Text(f"{block:>4} ", style="dim")
+    text.append("".join(CELLS[cell].mark for cell in row) + "\n", style="not bold not dim")
     return text

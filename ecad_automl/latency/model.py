@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EvaluationError, StorageError
+from ecad_automl.schedules.effect import effective_compute
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Bits, Schedule, effective_compute
+from ecad_automl.schedules.schedule import Bits, Schedule
 
 Floats = NDArray[np.float64]
 

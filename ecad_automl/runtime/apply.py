@@ -14,6 +14,7 @@ from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
 from ecad_automl.hub import load_pretrained
 from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of, text_modules
 from ecad_automl.runtime.cache import OutputCache
+from ecad_automl.runtime.guided import check_guidance
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.plan import Plan
@@ -93,13 +94,15 @@ class ScheduleHandle:
         difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
         if difference is not None:
             raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
+        if not schedule.guidance.is_full:
+            check_guidance(self._pipe)
         if installed is not None and self._stands_in(schedule) != self._stands_in(self._schedule):
             self.remove()
             installed = None
         self._functions.for_parts(parts_of(transformer))
         blocks = blocks_of(transformer)
         plan = Plan(schedule, blocks)
-        self._run.take(plan, blocks)
+        self._run.take(plan, blocks, transformer)
         if self._prefix_run is not None:
             self._prefix_run.take(plan, transformer)
         if installed is None:
@@ -121,7 +124,7 @@ class ScheduleHandle:
 
     def _stands_in(self, schedule: Schedule) -> bool:
         """Whether there are transformer calls whose forward is not run."""
-        return self._prefix_run is not None or bool(schedule.skip.any())
+        return self._prefix_run is not None or bool(schedule.skip.any()) or not schedule.guidance.is_full
 
     @property
     def schedule(self) -> Schedule:
@@ -206,7 +209,8 @@ def apply_schedule(
         puts another schedule in its place.
 
     Raises:
-        UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled.
+        UnsupportedModelError: the transformer cannot be run under a schedule, or not with its blocks compiled; or not
+            under one that leaves out guidance branches.
         FileError, HubError: the schedule's file cannot be read or had.
         OptionError: there is no such mode of compiling, or prefixes are given beside one.
         ScheduleError: the schedule is for another transformer. At the first transformer call of a run also where the

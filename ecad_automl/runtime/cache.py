@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -39,14 +39,14 @@ class _ByBranch(Generic[Key, Value]):
     """What is kept in a run, each guidance branch for itself."""
 
     def __init__(self) -> None:
-        self._contexts: dict[ContextKey, dict[Key, Value]] = {}
+        self._contexts: dict[Hashable, dict[Key, Value]] = {}
         self._entries: dict[Key, Value] = {}  # of the branch that a transformer call is of
 
-    def begin(self, context: ContextKey) -> None:
+    def begin(self, context: Hashable) -> None:
         """Keep and read in that guidance branch from now on."""
         self._entries = self._contexts.setdefault(context, {})
 
-    def drop(self, context: ContextKey) -> None:
+    def drop(self, context: Hashable) -> None:
         """Free what a guidance branch has."""
         self._contexts.pop(context, None)
 

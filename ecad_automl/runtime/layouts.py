@@ -15,6 +15,7 @@ from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.patching import replaced, without_progress_bar
 from ecad_automl.runtime.blocks import slots_of, text_modules
 from ecad_automl.runtime.families import Family, Sample, family_of
+from ecad_automl.runtime.guided import Halves
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
 from ecad_automl.schedules.layout import Layout
@@ -98,9 +99,10 @@ def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
         ) from error
     transformer.eval()
     inputs = family.inputs(transformer.config, sample)
-    return count_layout(
-        transformer, slots_of(transformer), [((), inputs)], sample.to_dict(), text=list(text_modules(transformer))
-    )
+    told = sample.to_dict()
+    if family.one_batch is None and sample.branches > 1:  # counted in one batch, but each is called
+        told["calls"] = sample.branches
+    return count_layout(transformer, slots_of(transformer), [((), inputs)], told, text=list(text_modules(transformer)))
 
 
 def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
@@ -134,13 +136,16 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
     sample = _sample_of(transformer, call, seen)
     text = list(text_modules(transformer))
     twin = _meta_twin(transformer)
+    how = family_of(transformer).one_batch
+    is_guided = how is not None and len(seen) == 1 and sample["branches"] == 2  # one of them may be computed alone
+    alone = Halves(how, transformer).of_call(*seen[0]) if how is not None and is_guided else None
     try:
         with torch.device("meta"):
-            on_meta = tree_map_only(torch.Tensor, lambda x: x.to("meta"), seen)
-            return count_layout(twin, slots, on_meta, sample, text=text)
+            on_meta = tree_map_only(torch.Tensor, lambda x: x.to("meta"), (seen, alone))
+            return count_layout(twin, slots, on_meta[0], sample, text=text, conditional=on_meta[1])
     except (RuntimeError, NotImplementedError, TypeError):
         # The forward reads a value of a tensor, as lengths of texts in a mask, which the meta device has not.
-        return count_layout(transformer, slots, seen, sample, text=text, fused_attention=True)
+        return count_layout(transformer, slots, seen, sample, text=text, fused_attention=True, conditional=alone)
 
 
 class _StepDone(Exception):  # noqa: N818 - no error

@@ -25,6 +25,7 @@ def count_layout(
     *,
     text: Sequence[str] = (),
     fused_attention: bool = False,
+    conditional: tuple[tuple[Any, ...], Mapping[str, Any]] | None = None,
 ) -> Layout:
     """Count the MACs of one step of a transformer, and of each slot in it.
 
@@ -39,6 +40,8 @@ def count_layout(
         text: paths of modules that see nothing but the text.
         fused_attention: whether to let PyTorch choose a fused kernel, which needs less memory than the plain matrix
             products and is counted alike on CPU and CUDA, but not on every device.
+        conditional: the arguments of a forward of the conditional guidance branch alone, where that is not the first of
+            two calls.
 
     Returns:
         The layout, with the counts of each slot, and all other MACs as ``constant_macs``.
@@ -46,25 +49,57 @@ def count_layout(
     Raises:
         ScheduleError: the forward does not run a slot.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION)
     elements: Counter[str] = Counter()
     attention = nullcontext() if fused_attention else sdpa_kernel(SDPBackend.MATH)
-    with torch.no_grad(), attention, _output_sizes(transformer, slots, elements), counter:
-        for args, kwargs in calls:
-            transformer(*args, **kwargs)
+    with torch.no_grad(), attention:
+        with _output_sizes(transformer, slots, elements):
+            by_call = [_counts(transformer, call, slots, text) for call in calls]
+        alone = None if conditional is None else _counts(transformer, conditional, slots, text)
+    if len(by_call) == 2:
+        alone = by_call[0]
+    total = [sum(parts) for parts in zip(*(macs for macs, _ in by_call), strict=True)]
+    of_text = [sum(parts) for parts in zip(*(macs for _, macs in by_call), strict=True)]
+    parts: list[tuple[int, int] | None] = [None] * len(total)
+    if alone is not None:
+        parts = [
+            None if (2 * macs, 2 * within) == (whole, whole_within) else (macs, within)
+            for macs, within, whole, whole_within in zip(*alone, total, of_text, strict=True)
+        ]
+    counted = tuple(
+        replace(slot, macs=macs, text_macs=within, elements=elements[slot.name], conditional=part)
+        for slot, macs, within, part in zip(slots, total, of_text, parts, strict=False)
+    )
+    told = {**sample, **({"calls": len(by_call)} if len(by_call) > 1 else {})}
+    return Layout(type(transformer).__name__, counted, total[-1], told, of_text[-1], parts[-1])
+
+
+#: MACs of each slot, and last of all else; and those of them that are on the text.
+_Counts = tuple[list[int], list[int]]
+
+
+def _counts(
+    transformer: nn.Module,
+    call: tuple[tuple[Any, ...], Mapping[str, Any]],
+    slots: Sequence[Slot],
+    text: Sequence[str],
+) -> _Counts:
+    """What is counted in one call.
+
+    Raises:
+        ScheduleError: a slot was not run.
+    """
     root = type(transformer).__name__
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        transformer(*call[0], **call[1])
     macs = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
     text_macs = {path: macs.get(f"{root}.{path}", 0) for path in text}
-
-    counted = []
+    counted, of_text = [], []
     for slot in slots:
         if f"{root}.{slot.name}" not in macs:
             raise ScheduleError(f"No MACs were counted for the slot {slot.name!r}; the forward of {root} skips it.")
-        within = sum(text_macs.pop(path) for path in text if path.startswith(f"{slot.name}."))
-        found = replace(slot, macs=macs[f"{root}.{slot.name}"], text_macs=within, elements=elements[slot.name])
-        counted.append(found)
-    constant = macs[root] - sum(slot.macs for slot in counted)
-    return Layout(root, tuple(counted), constant, dict(sample), sum(text_macs.values()))
+        of_text.append(sum(text_macs.pop(path) for path in text if path.startswith(f"{slot.name}.")))
+        counted.append(macs[f"{root}.{slot.name}"])
+    return [*counted, macs[root] - sum(counted)], [*of_text, sum(text_macs.values())]
 
 
 def _cpu_attention_flops(query: Any, key: Any, value: Any, *_args: Any, **_kwargs: Any) -> int:

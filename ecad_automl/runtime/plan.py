@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.runtime.blocks import Block
+from ecad_automl.runtime.guided import Branch
+from ecad_automl.schedules.guidance import read_by
 from ecad_automl.schedules.schedule import Schedule
 
 
@@ -36,12 +38,17 @@ class Planned(NamedTuple):
         frees: of those, the ones that nobody reads any more; and, where the output is kept though nobody reads it, the
             step whose output it takes the place of.
         coefficients: by how much each source counts in a forecast.
+        halves: for each source, whether only the conditional half of what is kept is used.
+
+    Where only the conditional half of a batch of both guidance branches is computed, and kept beside the other half of
+    what was kept before, that is the source.
     """
 
     action: Action
     sources: tuple[int, ...] = ()
     frees: tuple[int, ...] = ()
     coefficients: tuple[float, ...] = ()
+    halves: tuple[bool, ...] = ()
 
 
 class Row(NamedTuple):
@@ -66,12 +73,12 @@ class Plan:
         blocks: the transformer's, in the order of the schedule's layout.
 
     Attributes:
-        rows: what is done at each step.
         slots: how many there are, the transformer's output aside.
         depths: how many outputs of each slot, and of the transformer, are read later at most.
         coefficients: ``(steps, slots + 1, 2)``, see :attr:`Schedule.coefficients`.
-        last_read: ``(steps, slots + 1)``, see :attr:`Schedule.last_read`.
+        last_read: ``(steps, slots + 2)``, see :attr:`Schedule.last_read`; the last is of differences of guidance.
         macs: of each step, for one image.
+        guidance: what is done about it.
     """
 
     def __init__(self, schedule: Schedule, blocks: tuple[Block, ...]) -> None:
@@ -81,12 +88,20 @@ class Plan:
             1 + int(forecast[:, :-1].any()),
             int(schedule.skip.any()) + int(forecast[:, -1].any()),
         )
+        self.guidance = schedule.guidance
         self.coefficients = schedule.coefficients
-        self.last_read = schedule.last_read
-        self.macs: list[int] = (~schedule.skip * layout.constant_macs + schedule.effective @ layout.slot_macs).tolist()
+        self.last_read = np.column_stack([schedule.last_read, schedule.guidance.last_read])
+        self.macs: list[int] = schedule.macs_by_step.tolist()
         self._sources, self._blocks = schedule.sources, blocks
         self._planned = plan_of(schedule)
-        self.rows = self._by_block(self._planned)
+        together = self._by_block(self._planned)
+        #: What is done at each step in calls of each kind.
+        self.rows = dict.fromkeys(Branch, together)
+        if not schedule.guidance.is_full:
+            self.rows |= {
+                branch: self._by_block(plan_of(schedule, branch))
+                for branch in (Branch.CONDITIONAL, Branch.UNCONDITIONAL)
+            }
 
     def keeping(self, depths: tuple[int, int]) -> list[StepRows]:
         """What is done at each step where so many outputs of each slot, and of the transformer, are kept."""
@@ -100,32 +115,76 @@ class Plan:
         return rows
 
 
-def actions(schedule: Schedule) -> NDArray[np.uint8]:
-    """``(steps, slots + 1)`` values of :class:`Action`; the last column is of the transformer's output."""
-    fresh = np.where(schedule.last_read >= 0, Action.STORE, Action.COMPUTE)
-    cached = np.where(schedule.forecast, Action.FORECAST, np.where(schedule.used, Action.REUSE, Action.SKIP))
-    computed = np.column_stack([schedule.effective, ~schedule.skip])
-    result: NDArray[np.uint8] = np.where(computed, fresh, cached).astype(np.uint8)
-    return result
+def plan_of(schedule: Schedule, branch: Branch = Branch.TOGETHER) -> list[list[Planned]]:
+    """For each step what is done with each slot of the layout and, last, with the transformer's output.
 
-
-def plan_of(schedule: Schedule) -> list[list[Planned]]:
-    """For each step what is done with each slot of the layout and, last, with the transformer's output."""
-    sources, last_read, coefficients = (
-        array.tolist() for array in (schedule.sources, schedule.last_read, schedule.coefficients)
-    )
+    Args:
+        schedule: whose plan it is.
+        branch: of which calls. Those of the conditional guidance branch alone leave nothing beside what other branches
+            have; those of the other one use what they have kept last where only the conditional one was computed since.
+    """
+    does = _does(schedule, branch)
+    last_read = read_by(does.used, does.forecast, does.sources)
+    full = np.ones_like(does.used)
+    if branch is Branch.TOGETHER:
+        last_read = schedule.last_read
+        full[:, :-1] = ~schedule.guidance.alone[:, None] | schedule.taken_over
+    fresh = np.where(last_read >= 0, Action.STORE, Action.COMPUTE)
+    cached = np.where(does.forecast, Action.FORECAST, np.where(does.used, Action.REUSE, Action.SKIP))
+    action_rows = np.where(does.computed, fresh, cached)
+    coefficients, alone = schedule.coefficients.tolist(), schedule.guidance.alone
     plan = []
-    for step, row in enumerate(actions(schedule).tolist()):
+    for step, row in enumerate(action_rows.tolist()):
         planned = []
+        halves = branch is Branch.TOGETHER and alone[step]
         for slot, value in enumerate(row):
             action = Action(value)
-            count = {Action.REUSE: 1, Action.FORECAST: 2}.get(action, 0)
-            used = tuple(sources[number][step][slot] for number in range(count))
-            frees = tuple(source for source in used if last_read[source][slot] == step)
+            merges = halves and action is Action.STORE and full[step, slot]
+            count = {Action.REUSE: 1, Action.FORECAST: 2, Action.STORE: int(merges and slot < len(row) - 1)}.get(
+                action, 0
+            )
+            used = tuple(does.sources[:count, step, slot].tolist())
+            frees = tuple(source for source in dict.fromkeys(used) if last_read[source, slot] == step)
             scales = tuple(coefficients[step][slot]) if action is Action.FORECAST else ()
-            planned.append(Planned(action, used, frees, scales))
+            halved = tuple(bool(full[source, slot]) for source in used) if halves and action in _USED else ()
+            planned.append(Planned(action, used, frees, scales, halved if any(halved) else ()))
         plan.append(planned)
     return plan
+
+
+_USED = (Action.REUSE, Action.FORECAST)
+
+
+class _Does(NamedTuple):
+    """What is done in the calls of a branch: ``(steps, slots + 1)``, see :class:`Schedule` of the same names."""
+
+    computed: NDArray[np.bool_]
+    used: NDArray[np.bool_]
+    forecast: NDArray[np.bool_]
+    sources: NDArray[np.intp]
+
+
+def _does(schedule: Schedule, branch: Branch) -> _Does:
+    computed = np.column_stack([schedule.effective, ~schedule.skip])
+    if branch is not Branch.UNCONDITIONAL:
+        return _Does(computed, schedule.used, schedule.forecast, schedule.sources)
+    # In each step that is not skipped there is an output, be it made of the conditional one.
+    here = np.repeat(schedule.guidance.both[:, None], computed.shape[1], axis=1)
+    here[:, -1] = True
+    return _Does(
+        computed & here,
+        schedule.used & here,
+        schedule.forecast & here,
+        _own_sources(schedule.sources, computed & here),
+    )
+
+
+def _own_sources(sources: NDArray[np.intp], computed: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Where a source was not computed in a branch, what this had kept then."""
+    steps = np.arange(len(computed))[:, None]
+    last = np.maximum.accumulate(np.where(computed, steps, -1), axis=0)
+    rows = np.arange(computed.shape[1])
+    return np.where(sources >= 0, last[sources, rows], -1)
 
 
 def keeping(plan: list[list[Planned]], sources: NDArray[np.intp], depths: tuple[int, int]) -> list[list[Planned]]:

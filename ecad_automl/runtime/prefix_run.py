@@ -66,7 +66,11 @@ class PrefixRun:
         self._transformer = transformer
         self._device = next(transformer.parameters()).device
         self._last_read, self._macs = plan.last_read, plan.macs
-        self._rows = [repr(rows).encode() for rows in self._run.keeping]
+        told = f"{self._run.guided.depth}" if self._run.guided.acts else ""
+        self._rows = [f"{rows!r}{told}".encode() for rows in self._run.keeping]
+        #: From there on runs share nothing: outputs are made of those of other calls.
+        alone = plan.guidance.alone
+        self._until = int(alone.argmax()) if alone.any() else len(alone)
 
     # As a visitor:
 
@@ -131,11 +135,12 @@ class PrefixRun:
             return self._compute(call, branch, forward, args, kwargs)
         branch.last = prefix
         self.skipped = True
+        self._run.guided.note(prefix.result)
         return _cloned(prefix.result)
 
     def _advance(self, call: Call, branch: _Branch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Make the key that of this call; False where it cannot be told, or where its step is known not to fit."""
-        if branch.calls != call.step:  # an earlier call did not come here
+        if branch.calls != call.step or call.step >= self._until:  # an earlier call did not come here
             return False
         branch.calls += 1
         if torch.is_grad_enabled() or torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"):

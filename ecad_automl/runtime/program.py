@@ -132,7 +132,10 @@ class Program:
 
     def run(self, step: Step, block: nn.Module, arguments: Sequence[Any]) -> tuple[torch.Tensor, ...]:
         """Run a step of this program on a block, with such arguments as its graph takes."""
-        kind = (self._spec, *(tensor.stride() for tensor in arguments)) if self._functions.compiles else None
+        kind = None
+        if self._functions.compiles:
+            # A tensor that is given twice makes another graph, too.
+            kind = (self._spec, len({id(tensor) for tensor in arguments}), *(tensor.stride() for tensor in arguments))
         function = self._made.get((id(step), kind))
         if function is None:
             function = self._made[id(step), kind] = self._functions.of(step, kind)

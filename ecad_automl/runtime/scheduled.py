@@ -7,16 +7,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
+from ecad_automl.runtime.guided import Branch, GuidedCalls, Halves
 from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
 from ecad_automl.runtime.program import Functions, Program, Step
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call, ContextKey
-from ecad_automl.runtime.structure import Arguments, OpaqueValueError, Signature, build_like, flatten, rebuild
+from ecad_automl.runtime.structure import (
+    Arguments,
+    OpaqueValueError,
+    Signature,
+    build_like,
+    flatten,
+    rebuild,
+    with_batch,
+)
 
 _FRESH = (Action.COMPUTE, Action.STORE)
 _TENSOR = object()
@@ -26,7 +36,8 @@ class ScheduledRun:
     """Computes each slot, or uses what is cached of it, as the schedule says; likewise the transformer as a whole.
 
     The first time a block gets arguments of some shape, all its slots are computed, so the block is recorded then;
-    afterwards its program runs, without what nobody reads. A block that cannot be recorded, or of whose class nothing
+    afterwards its program runs, without what nobody reads. Half of a batch of both guidance branches is not computed
+    whole, so there a block is run once more to record it. A block that cannot be recorded, or of whose class nothing
     is known, always runs whole, with only the slots stood in for.
     """
 
@@ -38,7 +49,7 @@ class ScheduledRun:
         #: Whether the transformer is not entered in this call.
         self.skipped = False
         self._functions = functions
-        self._plan: list[StepRows] = []
+        self._plan: dict[Branch, list[StepRows]] = {}
         #: What is done at each step where outputs are kept whether the schedule reads them or not.
         self.keeping: list[StepRows] = []
         self._depths = (1, 0)  # how many outputs of each slot are kept then, and of the transformer
@@ -53,9 +64,15 @@ class ScheduledRun:
         self._arguments = Arguments()
         self._outputs: dict[Entry, Any] = {}  # the form of what slots, and the transformer, have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
+        #: What is done about guidance.
+        self.guided = GuidedCalls(cache)
+        self._entered = False  # whether this call came to our forward
+        self._keeps = False  # whether everything is kept in it
+        self._tries = False  # whether a block is run only to record it: nothing is kept or freed
 
-    def take(self, plan: Plan, blocks: tuple[Block, ...]) -> None:
+    def take(self, plan: Plan, blocks: tuple[Block, ...], transformer: nn.Module) -> None:
         """From now on, run by that plan of the transformer's blocks."""
+        self.guided.take(plan.guidance, (plan.slots + 1, 0), transformer)
         self.unrecorded = {block.path: block.whole for block in blocks if block.whole is not None}
         # What is kept for one schedule is kept for all later ones, so that they share.
         self._depths = (max(self._depths[0], plan.depths[0]), max(self._depths[1], plan.depths[1]))
@@ -82,22 +99,26 @@ class ScheduledRun:
 
     def keep(self, step: int, *, everything: bool) -> None:
         """From the next block on, keep all outputs, or those that the schedule reads."""
-        self._rows = (self.keeping if everything else self._plan)[step]
+        self._keeps = everything
+        self._rows = (self.keeping if everything else self._plan[self.guided.branch])[step]
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         if self._functions.overwrites:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        self.guided.begin(call)
         self.keep(call.step, everything=False)
         self._step = call.step
-        self.skipped = bool(self._rows.output.sources)
+        self._entered = False
+        self.skipped = bool(self._rows.output.sources) or self.guided.answered
         self._given = []
         self.cache.begin(call.context)
-        self._text.begin(call.context)
+        # Half of a text lies elsewhere, and is worked on once by itself.
+        self._text.begin((*call.context, self.guided.halved))
 
     def visit(self, index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a block."""
-        if self.skipped:
+        if self.skipped or (self.guided.halved and not self._entered):
             raise self._bypassed()
         self._before, self._given = self._given, []
         row = self._rows.blocks[index]
@@ -114,10 +135,15 @@ class ScheduledRun:
         except OpaqueValueError as error:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
-        if spec not in self._functions.blocks[block.path] and all(action in _FRESH for action in row.actions):
-            result = self._record(index, block, spec, forward, args, kwargs)
-            if not self._functions.compiles:
-                return result
+        if spec not in self._functions.blocks[block.path]:
+            if all(action in _FRESH for action in row.actions):
+                result = self._record(index, block, spec, forward, args, kwargs)
+                if not self._functions.compiles:
+                    return result
+            elif self.guided.halved:  # it may never be computed whole
+                self._tries = True
+                self._record(index, block, spec, forward, args, kwargs)
+                self._tries = False
         program = self._functions.blocks[block.path].get(spec)
         if not isinstance(program, Program):
             if program is not None:
@@ -128,13 +154,14 @@ class ScheduledRun:
     def forward(self, _index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a transformer call: of a skipped one in the form of the last one that was not."""
         planned = self._rows.output
-        if self.skipped:
+        self._entered = True
+        if planned.sources:
             if not all((*self._whole, source) in self.cache for source in planned.sources):
                 raise self._bypassed()
             parts, tree = self._outputs[self._whole]
             tensors = iter(self._used(self._whole, planned))
             return tree_unflatten([next(tensors).clone() if part is _TENSOR else part for part in parts], tree)
-        result = forward(*args, **kwargs)
+        result = self.guided.forward(forward, args, kwargs, keep=self._keeps)
         if self._rows.output.action is Action.STORE:
             parts, tree = tree_flatten(result)
             # In memory of their own, since pipelines may write to what they are given.
@@ -147,14 +174,17 @@ class ScheduledRun:
         """The transformer call has come to its end."""
         self._given, self._before = [], []
         self._arguments.forget()
-        if call.step == len(self._plan) - 1:
+        if call.step == len(self.keeping) - 1:
             self.cache.drop(call.context)
-            self._text.drop(call.context)
+            for halved in (False, True):
+                self._text.drop((*call.context, halved))
 
     def drop(self) -> None:
         """Forget all outputs."""
         self.cache.clear()
         self._text.clear()
+        self.guided.drop()
+        self._tries = False
         self._given, self._before = [], []
         self._arguments.forget()
 
@@ -169,21 +199,51 @@ class ScheduledRun:
                 tensors += read
         outputs = program.run(step, block.module, [*tensors, *self._scales(block, step, row, tensors[-1].device)])
         if self._noted.get(block.path) is not program:
-            self._noted[block.path] = program
-            self._outputs |= {(block.first + place, number): spec for (place, number), spec in program.outputs.items()}
+            self._noted[block.path] = program  # of a spec that tells the size of the batch
+            for (place, number), spec in program.outputs.items():
+                self._note((block.first + place, number), spec)
         at = len(step.results)
         self._given = [tensor for tensor, fresh in zip(outputs, step.results, strict=False) if fresh]
         for (place, number), count in step.stores:
-            kept = outputs[at : at + count]
+            kept = list(outputs[at : at + count])
             if self._functions.overwrites:
-                kept = tuple(map(torch.clone, kept))
-            self.cache.store((block.first + place, number, self._step), kept, row.planned[place].frees)
+                kept = list(map(torch.clone, kept))
+            self._store((block.first + place, number), kept, row.planned[place])
             at += count
         return rebuild(program.result, outputs)
 
     def _read(self, entry: Entry, planned: Planned) -> list[list[torch.Tensor]]:
         """The tensors of each output that is used."""
-        return [self.cache.read((*entry, source), last=source in planned.frees) for source in planned.sources]
+        sources, found = planned.sources, []
+        for number, source in enumerate(sources):
+            last = source in planned.frees and source not in sources[number + 1 :] and not self._tries
+            tensors = self.cache.read((*entry, source), last=last)
+            if planned.halves and planned.halves[number]:
+                tensors = [self._halves.conditional(tensor) for tensor in tensors]
+            found.append(tensors)
+        return found
+
+    def _store(self, entry: Entry, tensors: list[torch.Tensor], planned: Planned) -> None:
+        """Keep an output, where it is of half of a batch beside the other half of what was kept before."""
+        if self._tries:
+            return
+        if planned.sources:
+            both = self._read(entry, planned)[0]
+            tensors = [self._halves.beside(*pair) for pair in zip(tensors, both, strict=True)]
+        self.cache.store((*entry, self._step), tensors, planned.frees)
+
+    def _note(self, entry: Entry, spec: Any) -> None:
+        """Remember the form of a slot's output, as it is where a batch is whole."""
+        self._outputs[entry] = with_batch(spec, lambda size: 2 * size) if self.guided.halved else spec
+
+    def _form(self, entry: Entry) -> Any:
+        spec = self._outputs[entry]
+        return with_batch(spec, lambda size: size // 2) if self.guided.halved else spec
+
+    @property
+    def _halves(self) -> Halves:
+        assert self.guided.halves is not None
+        return self.guided.halves
 
     def _used(self, entry: Entry, planned: Planned) -> list[torch.Tensor]:
         """The tensors that stand for an output: those that are cached, or forecasts of memory of their own."""
@@ -248,12 +308,13 @@ class ScheduledRun:
             planned = row.planned[place]
             if planned.action in _FRESH:
                 output: Output = compute(*args, **kwargs)
-                self._outputs[entry], tensors = flatten(output)
+                spec, tensors = flatten(output)
+                self._note(entry, spec)
                 self._noted.pop(block.path, None)
                 if planned.action is Action.STORE:
-                    self.cache.store((*entry, self._step), map(kept, tensors), planned.frees)
+                    self._store(entry, list(map(kept, tensors)), planned)
                 return output
-            spec = self._outputs[entry]
+            spec = self._form(entry)
             if planned.action is Action.SKIP:
                 # Nobody reads it: zeros of its shape, which take no memory.
                 blank: Output = build_like(spec, lambda shape, **kind: torch.zeros(1, **kind).expand(shape))

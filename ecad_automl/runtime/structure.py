@@ -115,6 +115,18 @@ def build_like(spec: Any, make: Callable[..., torch.Tensor]) -> Any:
     return _rebuild(spec, lambda tensor: make(tensor[1], dtype=tensor[2], device=tensor[3]))
 
 
+def with_batch(spec: Any, size: Callable[[int], int]) -> Any:
+    """A spec whose tensors have another first dimension."""
+    kind, content = spec[0], spec[1]
+    if kind is torch.Tensor:
+        return kind, torch.Size((size(content[0]), *content[1:])), *spec[2:]
+    if kind is dict:
+        return kind, tuple((key, with_batch(part, size)) for key, part in content)
+    if kind in (tuple, list):
+        return kind, tuple(with_batch(part, size) for part in content)
+    return spec
+
+
 def _rebuild(spec: Any, make: Callable[[Any], Any]) -> Any:
     kind, content = spec[0], spec[1]
     if kind is torch.Tensor:

@@ -12,7 +12,7 @@ from ecad_automl.errors import ScheduleError, StorageError
 from ecad_automl.files.arrays import read_arrays
 from ecad_automl.schedules.layout import Layout
 
-_ARRAYS = ("distance", "magnitude", "output", "output_magnitude", "response")
+_ARRAYS = ("distance", "magnitude", "output", "output_magnitude", "response", "guidance", "guidance_magnitude")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,9 @@ class Drift:
             the scheduler alone, see
             :func:`~ecad_automl.runtime.scheduler_response.scheduler_response`; None where not known.
         no_response: why there is no response; empty where there is one, and in drifts of earlier versions.
+        guidance: ``(steps, steps)`` float32: the distance of the differences of both guidance branches at two steps;
+            None where there are not two, and in drifts of earlier versions.
+        guidance_magnitude: ``(steps,)`` float32: root of its mean square at each step; None likewise.
 
     Raises:
         ScheduleError: the shapes do not fit each other.
@@ -46,6 +49,8 @@ class Drift:
     output_magnitude: NDArray[np.float32] | None = None
     response: NDArray[np.float32] | None = None
     no_response: str = ""
+    guidance: NDArray[np.float32] | None = None
+    guidance_magnitude: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         steps = self.magnitude.shape[-1]
@@ -54,7 +59,8 @@ class Drift:
                 f"A drift of {len(self.slots)} slots has distances of the shape {self.distance.shape} and magnitudes "
                 f"of {self.magnitude.shape}; (slots, steps, steps) and (slots, steps) are needed."
             )
-        for name, shape in (("output", (steps, steps)), ("output_magnitude", (steps,)), ("response", (steps,))):
+        square, line = (steps, steps), (steps,)
+        for name, shape in zip(_ARRAYS[2:], (square, line, line, square, line), strict=True):
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise ScheduleError(f"A drift over {steps} steps has the {name} {array.shape}; {shape} is needed.")

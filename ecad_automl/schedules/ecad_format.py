@@ -206,9 +206,9 @@ def _step_macs(schedule: Schedule, config: Mapping[str, Any]) -> NDArray[np.int6
 def _check_plain(schedule: Schedule) -> None:
     if not schedule.is_plain:
         raise ScheduleError(
-            f"The schedule skips steps ({schedule.skip.sum()}) or forecasts outputs ({schedule.forecast.sum()}), but "
-            "the ECAD authors' files and counts know only computing and reusing. Give one that does no more, as "
-            "`--use reuse` searches for."
+            f"The schedule skips steps ({schedule.skip.sum()}), forecasts outputs ({schedule.forecast.sum()}) or "
+            f"leaves out a guidance branch ({schedule.guidance.alone.sum()}), but the ECAD authors' files and counts "
+            "know only computing and reusing. Give one that does no more, as `--use reuse` searches for."
         )
 
 

@@ -119,21 +119,32 @@ class Forecasts:
         ``w = e + (G_SS + r tr(G_SS)/2 I)^-1 (G_St - G_SS e)`` with the weights ``e`` of plain reuse and a small ridge
         ``r``. Those of plain reuse also where the steps are in another order.
         """
-        gram = self._group_gram
-        found = np.empty((*gram.shape, self.steps, 2), dtype=np.float32)
-        found[...] = REUSE
-        power = np.diagonal(gram, axis1=1, axis2=2)
-        first, second = power[:, :, None], power[:, None, :]  # of s1 and of s0
-        ridge = _RIDGE * (first + second) / 2
-        determinant = (first + ridge) * (second + ridge) - gram**2
-        ordered = np.tri(self.steps, k=-1, dtype=np.bool_) & (determinant > 0)
-        for step in range(2, self.steps):
-            missed1 = gram[:, step, :, None] - first  # G_St - G_SS e
-            missed0 = gram[:, step, None, :] - gram
-            w1 = 1.0 + _ratio((second + ridge) * missed1 - gram * missed0, determinant)
-            w0 = _ratio((first + ridge) * missed0 - gram * missed1, determinant)
-            usable = ordered & (np.arange(self.steps) < step)[:, None]
-            found[:, step] = np.where(usable[..., None], np.stack([w1, w0], axis=-1).round(_DIGITS), REUSE)
+        return _least_squares(self._group_gram)
+
+    def of_guidance(self, sources: Steps) -> NDArray[np.float32]:
+        """Weights of the difference of both guidance branches at each step.
+
+        Args:
+            sources: ``(2, steps)``: the last two steps with a difference; -1 where there is none.
+
+        Returns:
+            ``(steps, 2)``: those of plain reuse where there are not two, or where the drift does not tell of it.
+        """
+        if self._guidance is None:
+            return np.tile(REUSE, (self.steps, 1))
+        found = self._guidance[np.arange(self.steps), sources[0], sources[1]]
+        return np.where((sources[1] >= 0)[:, None], found, REUSE)
+
+    @cached_property
+    def _guidance(self) -> NDArray[np.float32] | None:
+        """``(steps, steps, steps, 2)``: as :attr:`weights`, of the difference of both guidance branches."""
+        distance, size = self._drift.guidance, self._drift.guidance_magnitude
+        if distance is None or size is None:
+            return None
+        power = size.astype(np.float64) ** 2
+        power /= power.mean() or 1.0
+        gram = (power[:, None] + power[None, :]) * (1.0 - distance / 2) / 2
+        found: NDArray[np.float32] = _least_squares(gram[None])[0]
         return found
 
     def error(self, level: int, rows: Steps | slice = slice(None)) -> NDArray[np.float32]:
@@ -198,6 +209,26 @@ class Forecasts:
         """
         found = self.weights[self.group, np.arange(self.steps)[:, None], sources[0], sources[1]]
         return np.where((sources[1] >= 0)[..., None], found, REUSE)
+
+
+def _least_squares(gram: Floats) -> NDArray[np.float32]:
+    """``(n, steps, steps, steps, 2)`` weights of ``n`` Gram matrices, see :attr:`Forecasts.weights`."""
+    steps = gram.shape[1]
+    found = np.empty((*gram.shape, steps, 2), dtype=np.float32)
+    found[...] = REUSE
+    power = np.diagonal(gram, axis1=1, axis2=2)
+    first, second = power[:, :, None], power[:, None, :]  # of s1 and of s0
+    ridge = _RIDGE * (first + second) / 2
+    determinant = (first + ridge) * (second + ridge) - gram**2
+    ordered = np.tri(steps, k=-1, dtype=np.bool_) & (determinant > 0)
+    for step in range(2, steps):
+        missed1 = gram[:, step, :, None] - first  # G_St - G_SS e
+        missed0 = gram[:, step, None, :] - gram
+        w1 = 1.0 + _ratio((second + ridge) * missed1 - gram * missed0, determinant)
+        w0 = _ratio((first + ridge) * missed0 - gram * missed1, determinant)
+        usable = ordered & (np.arange(steps) < step)[:, None]
+        found[:, step] = np.where(usable[..., None], np.stack([w1, w0], axis=-1).round(_DIGITS), REUSE)
+    return found
 
 
 def damped(weights: NDArray[np.float32], level: NDArray[np.uint8] | int) -> NDArray[np.float32]:

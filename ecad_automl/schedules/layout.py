@@ -27,6 +27,8 @@ class Slot:
             only here, or in what follows, are equal.
         text_macs: those of them that are spent on the text alone, which is the same in every step.
         elements: of the output, for one image at the layout's sample.
+        conditional: what of ``macs`` and ``text_macs`` the branch with the prompt takes alone, where there are two
+            guidance branches; half of them if None.
     """
 
     block: str
@@ -35,6 +37,7 @@ class Slot:
     macs: int = field(default=0, compare=False)
     text_macs: int = field(default=0, compare=False)
     elements: int = field(default=0, compare=False)
+    conditional: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -51,7 +54,9 @@ class Layout:
         slots: all slots; slots of one block are adjacent.
         constant_macs: MACs of one forward that no schedule avoids, for one image at ``sample``.
         text_macs: those of them that are spent on the text alone, which is the same in every step.
-        sample: what the MACs were counted for (latent or token counts, guidance branches), for people to read.
+        sample: what the MACs were counted for (latent or token counts, guidance branches), for people to read; of these
+            ``calls`` is in how many calls of the transformer a step is made, 1 where it is not told.
+        conditional: what of ``constant_macs`` and ``text_macs`` the branch with the prompt takes alone; half if None.
     """
 
     transformer: str
@@ -59,6 +64,7 @@ class Layout:
     constant_macs: int = field(default=0, compare=False)
     sample: Mapping[str, int] = field(default_factory=dict, compare=False)
     text_macs: int = field(default=0, compare=False)
+    conditional: tuple[int, int] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         names = [slot.name for slot in self.slots]
@@ -82,8 +88,23 @@ class Layout:
         counts = [(slot.macs, slot.text_macs, slot.elements) for slot in self.slots]
         if any(not 0 <= count < 2**63 for row in ((self.constant_macs, self.text_macs), *counts) for count in row):
             raise ScheduleError(f"The layout of {self.transformer} has MACs that are negative or beyond 63 bits.")
+        parts = (
+            (part, whole)
+            for each in self._counted
+            for part, whole in zip(each.conditional or (), self._counts(each), strict=False)
+        )
+        if any(not 0 <= part <= whole for part, whole in parts):
+            raise ScheduleError(f"The layout of {self.transformer} has more MACs for one guidance branch than in all.")
         if any(text > macs for macs, text in ((self.constant_macs, self.text_macs), *(row[:2] for row in counts))):
             raise ScheduleError(f"The layout of {self.transformer} has more MACs for the text than in all.")
+
+    @property
+    def _counted(self) -> tuple[Slot | Layout, ...]:
+        return (*self.slots, self)
+
+    @staticmethod
+    def _counts(each: Layout | Slot) -> tuple[int, int]:
+        return (each.macs if isinstance(each, Slot) else each.constant_macs), each.text_macs
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -132,6 +153,17 @@ class Layout:
         """``(slots,)``: elements of each slot's output, for one image."""
         return np.array([slot.elements for slot in self.slots], dtype=np.int64)
 
+    @cached_property
+    def conditional_macs(self) -> NDArray[np.int64]:
+        """``(slots + 1, 2)``: MACs of each slot, and last of all else, in the conditional branch alone; on the text."""
+        parts = [each.conditional or tuple(count // 2 for count in self._counts(each)) for each in self._counted]
+        return np.array(parts, dtype=np.int64)
+
+    @property
+    def calls(self) -> int:
+        """In how many calls of the transformer a step is made: two where each guidance branch has its own."""
+        return self.sample.get("calls", 1)
+
     @property
     def step_macs(self) -> int:
         """MACs of one forward with everything computed, for one image."""
@@ -157,7 +189,11 @@ class Layout:
             "sample": dict(self.sample),
             "constant_macs": self.constant_macs,
             "text_macs": self.text_macs,
-            "slots": [asdict(slot) for slot in self.slots],
+            **({} if self.conditional is None else {"conditional": list(self.conditional)}),
+            "slots": [
+                {name: value for name, value in asdict(slot).items() if name != "conditional" or value is not None}
+                for slot in self.slots
+            ],
         }
 
     @classmethod
@@ -173,15 +209,25 @@ class Layout:
                     str(s["block"]),
                     str(s["component"]),
                     s.get("reader"),
-                    *(int(s.get(name, 0)) for name in ("macs", "text_macs", "elements")),
+                    macs=int(s.get("macs", 0)),
+                    text_macs=int(s.get("text_macs", 0)),
+                    elements=int(s.get("elements", 0)),
+                    conditional=_pair(s.get("conditional")),
                 )
                 for s in data["slots"]
             )
             sample = {str(k): int(v) for k, v in data.get("sample", {}).items()}
             constant, text = (int(data.get(name, 0)) for name in ("constant_macs", "text_macs"))
-            return cls(str(data["transformer"]), slots, constant, sample, text)
+            return cls(str(data["transformer"]), slots, constant, sample, text, _pair(data.get("conditional")))
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ScheduleError(
                 f"The layout cannot be read ({type(error).__name__}: {error}); it needs 'transformer' and 'slots', "
                 "each slot with 'block' and 'component'."
             ) from error
+
+
+def _pair(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    macs, text = value
+    return int(macs), int(text)

@@ -3,6 +3,7 @@
 The definition of computing and reusing is ECAD's (arXiv 2506.15682): a slot's cache entry is overwritten only when the
 slot is recomputed, and an empty entry forces a recompute. Beyond it, what is used may be forecast from the last two
 computed outputs instead of the last one alone, and the transformer is not entered at all in a step that is skipped.
+Where there is classifier-free guidance, a step may compute one of its two branches alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules._macs import macs_by_step, repeated_text_macs
+from ecad_automl.schedules.effect import bits_of_hex, checked, effective_compute, hex_of
 from ecad_automl.schedules.forecast import (
     DAMPING,
     REUSE,
@@ -24,41 +27,12 @@ from ecad_automl.schedules.forecast import (
     weights_at,
 )
 from ecad_automl.schedules.genes import filled_levels, level_bits
+from ecad_automl.schedules.guidance import NONE, Guidance, read_by, taken_over
 from ecad_automl.schedules.layout import Layout
 
 Bits = NDArray[np.bool_]
 Weights = NDArray[np.float32]
 Levels = NDArray[np.uint8]
-
-_LEVEL_DIGITS = frozenset(map(str, range(len(DAMPING))))
-
-
-def effective_compute(compute: Bits, readers: NDArray[np.intp], skip: Bits | None = None) -> Bits:
-    """What a run under ``compute`` really computes.
-
-    The first step computes everything, since all entries are empty; a skipped step computes nothing; and a recompute
-    whose output nobody reads before the next recompute of the same slot is dead work, and dropped.
-
-    Args:
-        compute: ``(..., steps, slots)`` bool, True for recompute.
-        readers: ``(slots,)``: index of the one slot that reads each slot's output, or -1 for the residual stream.
-        skip: ``(..., steps)`` bool, True where the transformer is not entered; the first step is run all the same.
-
-    Returns:
-        ``(..., steps, slots)`` bool.
-    """
-    effective = compute.copy() if skip is None else compute & ~skip[..., None]
-    effective[..., 0, :] = True
-    # Readers of readers do not occur in any transformer, so one pass over the slots that have a reader is enough.
-    read = np.flatnonzero(readers >= 0)
-    if len(read):
-        reads = effective[..., readers[read]]
-        needed = np.zeros(reads[..., 0, :].shape, dtype=np.bool_)
-        for step in range(compute.shape[-2] - 1, -1, -1):
-            needed |= reads[..., step, :]
-            effective[..., step, read] &= needed
-            needed &= ~effective[..., step, read]
-    return effective
 
 
 class Schedule:
@@ -78,13 +52,17 @@ class Schedule:
         weights: ``(steps, slots + 1, 2)`` numbers ``w1, w0``, the last row that of the transformer's output, or what
             gives them. Slots of one component that have the same two sources share their weights. Needed where
             anything is forecast.
+        guidance: ``(steps,)`` what is done about guidance, see :mod:`ecad_automl.schedules.guidance`; both branches are
+            computed in every step if None.
+        guidance_weights: ``(steps, 2)`` numbers ``w1, w0``, needed where the difference of the branches is forecast;
+            ``weights`` that give others give these too.
 
     Raises:
         ScheduleError: a shape does not fit the layout, there are no steps, values are not of their kind, or weights are
             missing.
     """
 
-    __slots__ = ("__dict__", "_compute", "_damping", "_effective", "_layout", "_skip", "_weights")
+    __slots__ = ("__dict__", "_compute", "_damping", "_effective", "_guidance", "_layout", "_skip", "_weights")
 
     def __init__(
         self,
@@ -93,6 +71,8 @@ class Schedule:
         skip: ArrayLike | None = None,
         damping: ArrayLike | None = None,
         weights: ArrayLike | Forecasts | None = None,
+        guidance: ArrayLike | None = None,
+        guidance_weights: ArrayLike | None = None,
     ) -> None:
         try:
             array = np.asarray(compute)
@@ -106,13 +86,18 @@ class Schedule:
         if array.dtype != np.bool_ and not np.isin(array, (0, 1)).all():
             raise ScheduleError("A schedule's bits must be 0 (reuse) or 1 (recompute); other values were found.")
         steps = len(array)
-        skipped = _checked(skip, (steps,), 1, "skipped steps")
+        skipped = checked(skip, (steps,), 1, "skipped steps")
         skipped[0] = False
-        levels = _checked(damping, (steps, len(layout.components) + 1), len(DAMPING) - 1, "levels of damping")
+        levels = checked(damping, (steps, len(layout.components) + 1), len(DAMPING) - 1, "levels of damping")
         self._layout = layout
         self._compute = _frozen(array.astype(np.bool_))
         self._skip: Bits = _frozen(skipped.astype(np.bool_))
-        self._effective: Bits = _frozen(effective_compute(self._compute, layout.reader_index, self._skip))
+        self._guidance = Guidance.of(
+            guidance, self._skip, weights if isinstance(weights, Forecasts) else guidance_weights
+        )
+        self._effective: Bits = _frozen(
+            effective_compute(self._compute, layout.reader_index, self._skip, self._guidance.actions)
+        )
         given = np.tile(REUSE, (steps, len(layout) + 1, 1))
         if levels.any():
             forecast = self._may_forecast & (levels[:, self._group] > 0)
@@ -156,6 +141,11 @@ class Schedule:
         return self._damping
 
     @property
+    def guidance(self) -> Guidance:
+        """What is done about guidance."""
+        return self._guidance
+
+    @property
     def weights(self) -> Weights:
         """``(steps, slots + 1, 2)``: undamped weights, those of plain reuse where nothing is forecast; read-only."""
         return self._weights
@@ -167,8 +157,8 @@ class Schedule:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it only computes and reuses, as in ECAD: no step is skipped and nothing is forecast."""
-        return not self._skip.any() and not self._damping.any()
+        """Whether it only computes and reuses, as in ECAD: no step is skipped, nothing forecast, no branch left out."""
+        return not self._skip.any() and not self._damping.any() and self._guidance.is_full
 
     @cached_property
     def _group(self) -> NDArray[np.intp]:
@@ -177,8 +167,14 @@ class Schedule:
 
     @cached_property
     def sources(self) -> NDArray[np.intp]:
-        """``(2, steps, slots + 1)``: see :func:`~ecad_automl.schedules.forecast.forecast_sources`."""
-        return forecast_sources(np.column_stack([self._effective, ~self._skip]))
+        """``(2, steps, slots + 1)``: see :func:`~ecad_automl.schedules.forecast.forecast_sources`.
+
+        From the first step with both guidance branches on, nothing is made of what was computed before it.
+        """
+        found = forecast_sources(self._computed)
+        begin = self._guidance.begin()
+        found[:, begin + 1 :][found[:, begin + 1 :] < begin] = -1
+        return found
 
     @cached_property
     def used(self) -> Bits:
@@ -232,36 +228,53 @@ class Schedule:
 
         An output is held from the step that computes it until then.
         """
-        last = np.full(self.used.shape, -1, dtype=np.intp)
-        for use, source in zip((self.used, self.forecast), self.sources, strict=True):
-            for step in range(self.steps):
-                rows = np.flatnonzero(use[step])
-                last[source[step, rows], rows] = np.maximum(last[source[step, rows], rows], step)
+        last = read_by(self.used, self.forecast, self.sources)
+        for step, row in np.argwhere(self.taken_over)[::-1]:
+            source = self.sources[0, step, row]
+            last[source, row] = max(last[source, row], step)
         return last
+
+    @cached_property
+    def taken_over(self) -> Bits:
+        """``(steps, slots)``: see :func:`~ecad_automl.schedules.guidance.taken_over`."""
+        both = self._guidance.both[:, None]
+        read = read_by(self.used & both, self.forecast & both, self.sources)[:, :-1] >= 0
+        return taken_over(self._effective, self.sources[:, :, :-1], self._guidance, read)
 
     @property
     def steps(self) -> int:
         """Number of denoising steps."""
         return int(self._compute.shape[0])
 
+    @cached_property
+    def _computed(self) -> Bits:
+        """``(steps, slots + 1)``: what is computed, the transformer's output included."""
+        computed: Bits = np.column_stack([self._effective, ~self._skip])
+        return computed
+
+    @cached_property
+    def macs_by_step(self) -> NDArray[np.int64]:
+        """``(steps,)``: multiply-accumulates of the transformer, for one image at the layout's sample."""
+        return macs_by_step(self.layout, self._computed, self._guidance.alone)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the transformer over a whole run, for one image at the layout's sample."""
-        entered = int((~self._skip).sum())
-        return entered * self.layout.constant_macs + int(self.effective.sum(axis=0) @ self.layout.slot_macs)
+        return int(self.macs_by_step.sum())
 
     @property
     def run_macs(self) -> int:
         """:attr:`macs` less those on the text, which a run under the schedule does once and not in every step."""
-        again = (self.effective.sum(axis=0) - 1) @ self.layout.slot_text_macs
-        return self.macs - (int((~self._skip).sum()) - 1) * self.layout.text_macs - int(again)
+        return self.macs - repeated_text_macs(self.layout, self._computed, self._guidance.alone)
 
     @property
     def cache_elements(self) -> int:
         """Elements of the slots' outputs held between two steps, for one image, where they are most; 0 if not known."""
         steps = np.arange(self.steps)
         held = (steps[:, None, None] <= steps[None, :, None]) & (steps[None, :, None] < self.last_read[:, None, :-1])
-        return int((held.sum(axis=0) @ self.layout.slot_elements).max())
+        halved = self._guidance.alone[:, None] & ~self.taken_over
+        elements = np.where(halved, self.layout.slot_elements // 2, self.layout.slot_elements)
+        return int((held * elements[:, None]).sum(axis=(0, 2)).max())
 
     @property
     def gmacs(self) -> float:
@@ -272,7 +285,9 @@ class Schedule:
     def mac_fraction(self) -> float:
         """MACs as a share of those of the all-compute run; the share of computed slots where MACs are not known."""
         full = self.steps * self.layout.step_macs
-        return self.macs / full if full else float(self.effective.mean())
+        if full:
+            return self.macs / full
+        return float((self.effective.mean(axis=1) * np.where(self._guidance.alone, 0.5, 1.0)).mean())
 
     @property
     def mac_speedup(self) -> float:
@@ -293,21 +308,25 @@ class Schedule:
             raise ScheduleError(f"A schedule cannot be resampled to {steps} steps; at least 1 is needed.")
         rows = np.minimum((np.arange(steps) + 0.5) * self.steps / steps, self.steps - 1).astype(np.intp)
         damping = None if weights is None else self._damping[rows]
-        return Schedule(self.layout, self.effective[rows], self._skip[rows], damping, weights)
+        actions = self._guidance.moved(rows, forecasts=weights is not None)
+        return Schedule(self.layout, self.effective[rows], self._skip[rows], damping, weights, actions)
 
     def to_hex(self) -> str:
         """The effective bits, row by row, as hexadecimal digits."""
-        return _hex(self._effective)
+        return hex_of(self._effective)
 
     def to_genome(self) -> str:
         """The effect as text, but for the weights.
 
         It is the bits as :meth:`to_hex` gives them, and where the schedule is not plain, after slashes, the skipped
-        steps as hexadecimal digits and the levels of damping, row by row, as one digit each.
+        steps as hexadecimal digits and the levels of damping, row by row, as one digit each; and where a guidance
+        branch is left out anywhere, what is done about guidance, a digit for each step.
         """
         if self.is_plain:
             return self.to_hex()
-        return "/".join((self.to_hex(), _hex(self._skip), "".join(map(str, self._damping.ravel()))))
+        guidance = [] if self._guidance.is_full else [self._guidance.actions]
+        digits = ("".join(map(str, values.ravel())) for values in (self._damping, *guidance))
+        return "/".join((self.to_hex(), hex_of(self._skip), *digits))
 
     @classmethod
     def from_genome(cls, layout: Layout, steps: int, text: str, weights: Forecasts | None = None) -> Schedule:
@@ -323,17 +342,24 @@ class Schedule:
             ScheduleError: the text is not of the form and length that layout and steps ask for, or weights are missing.
         """
         bits, *more = text.split("/") if isinstance(text, str) else (text,)
-        compute = _from_hex("bits", bits, max(steps, 0) * len(layout)).reshape(-1, len(layout))
+        compute = bits_of_hex("bits", bits, max(steps, 0) * len(layout)).reshape(-1, len(layout))
         if not more:
             return cls(layout, compute)
         columns = len(layout.components) + 1
-        if len(more) != 2 or len(more[1]) != steps * columns or set(more[1]) - _LEVEL_DIGITS:
+        digits = [np.array(list(part)) for part in more[1:]]
+        sizes = [len(part) for part in digits]
+        if sizes not in ([steps * columns], [steps * columns, steps]) or any(
+            not np.isin(part, list(map(str, range(most + 1)))).all()
+            for part, most in zip(digits, (len(DAMPING) - 1, NONE), strict=False)
+        ):
             raise ScheduleError(
                 f"A schedule's text has {'/'.join(more)!r:.80} after its bits; {steps} bits of skipped steps and, "
-                f"after a slash, {steps * columns} digits of damping from 0 to {len(DAMPING) - 1} are needed."
+                f"after a slash, {steps * columns} digits of damping from 0 to {len(DAMPING) - 1} are needed, and for "
+                f"guidance, if any, {steps} digits from 0 to {NONE}."
             )
-        levels = np.array([int(digit) for digit in more[1]]).reshape(steps, columns)
-        return cls(layout, compute, _from_hex("skipped steps", more[0], steps), levels, weights)
+        levels, *guidance = (part.astype(np.intp) for part in digits)
+        skip = bits_of_hex("skipped steps", more[0], steps)
+        return cls(layout, compute, skip, levels.reshape(steps, columns), weights, *guidance)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):
@@ -344,10 +370,11 @@ class Schedule:
             and np.array_equal(self._skip, other._skip)
             and np.array_equal(self._damping, other._damping)
             and np.array_equal(self._weights, other._weights)
+            and self._guidance.equals(other._guidance)
         )
 
     def __hash__(self) -> int:
-        effect = (self._effective.tobytes(), self._skip.tobytes(), self._damping.tobytes())
+        effect = tuple(each.tobytes() for each in (self._effective, self._skip, self._damping, self._guidance.actions))
         return hash((self.layout.transformer, self._effective.shape, *effect))
 
     def __repr__(self) -> str:
@@ -356,10 +383,13 @@ class Schedule:
             parts.append(f"skipped={int(self._skip.sum())}")
         if self._damping.any():
             parts.append(f"forecast={self.forecast_share:.2f}")
+        if not self._guidance.is_full:
+            parts.append(f"guided={int(self._guidance.both.sum())}")
         return f"Schedule({', '.join(parts)}, mac_fraction={self.mac_fraction:.3f})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arrays = (self._compute, self._skip, self._damping, self._weights)
+        guidance = (self._guidance.actions, self._guidance.weights)
+        arrays = (self._compute, self._skip, self._damping, self._weights, *guidance)
         return Schedule, (self._layout, *map(np.array, arrays))
 
 
@@ -367,32 +397,3 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array = np.ascontiguousarray(array)
     array.setflags(write=False)
     return array
-
-
-def _checked(values: ArrayLike | None, shape: tuple[int, ...], most: int, what: str) -> NDArray[np.int64]:
-    """Whole numbers from 0 to ``most`` of that shape; zeros for None."""
-    if values is None:
-        return np.zeros(shape, dtype=np.int64)
-    array = np.asarray(values)
-    if array.shape != shape or not np.isin(array, np.arange(most + 1)).all():
-        raise ScheduleError(
-            f"A schedule's {what} have the shape {array.shape}, but whole numbers from 0 to {most} of the shape "
-            f"{shape} are needed."
-        )
-    return array.astype(np.int64)
-
-
-def _hex(bits: Bits) -> str:
-    return np.packbits(bits.ravel()).tobytes().hex()
-
-
-def _from_hex(what: str, text: str, count: int) -> Bits:
-    try:
-        data = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
-    except (ValueError, TypeError) as error:
-        raise ScheduleError(f"A schedule's {what} are not hexadecimal: {error}.") from error
-    if len(data) != -(-count // 8):
-        raise ScheduleError(
-            f"A schedule's {what} have {len(text)} hexadecimal digits, but layout and steps need {2 * -(-count // 8)}."
-        )
-    return np.unpackbits(data, count=count).astype(np.bool_)

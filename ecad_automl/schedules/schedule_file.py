@@ -16,7 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from ecad_automl.errors import FileError, ScheduleError
 from ecad_automl.files.json_file import json_text, read_json_object, write_text
-from ecad_automl.schedules._forecast_entries import MAX_STEPS, digits, forecast_entries, with_forecasts
+from ecad_automl.schedules._forecast_entries import (
+    MAX_STEPS,
+    digits,
+    forecast_entries,
+    guidance_entries,
+    guidance_text,
+    with_forecasts,
+)
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 
@@ -149,6 +156,9 @@ def to_document(schedule: Schedule, metadata: ScheduleMetadata | None = None) ->
     if not schedule.is_plain:
         forecasts = [entry.model_dump(by_alias=True) for entry in forecast_entries(schedule)]
         more = {"skip": digits(schedule.skip), "forecasts": forecasts}
+    if not schedule.guidance.is_full:
+        more["guidance"] = guidance_text(schedule.guidance)
+        more["guidance_forecasts"] = [entry.model_dump(by_alias=True) for entry in guidance_entries(schedule.guidance)]
     return {
         "schema": SCHEMA if schedule.is_plain else SCHEMA_2,
         "metadata": metadata.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if metadata else {},
@@ -166,8 +176,10 @@ def schedule_sha256(schedule: Schedule) -> str:
 
     It is of the JSON text, without spaces and in ASCII, of a list of four: the class name of the transformer, the
     number of steps, a list of block, component and reader (or null) for each slot, and :meth:`Schedule.to_hex`. Where
-    steps are skipped or outputs forecast, two more follow, as they are in the file: the skipped steps, and for each
-    forecast a list of step, component, level, sources and weights. It tells a damaged or changed file, not who made it.
+    steps are skipped, outputs forecast or guidance branches left out, two more follow, as they are in the file: the
+    skipped steps, and for each forecast a list of step, component, level, sources and weights; and in the last case two
+    more: what is done about guidance, and for each forecast of a difference a list of step, level, sources and weights.
+    It tells a damaged or changed file, not who made it.
 
     Returns:
         64 hexadecimal digits.
@@ -176,6 +188,9 @@ def schedule_sha256(schedule: Schedule) -> str:
     effect: list[Any] = [schedule.layout.transformer, schedule.steps, slots, schedule.to_hex()]
     if not schedule.is_plain:
         effect += [digits(schedule.skip), [list(entry.model_dump().values()) for entry in forecast_entries(schedule)]]
+    if not schedule.guidance.is_full:
+        entries = [list(entry.model_dump().values()) for entry in guidance_entries(schedule.guidance)]
+        effect += [guidance_text(schedule.guidance), entries]
     return hashlib.sha256(json.dumps(effect, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
@@ -197,7 +212,11 @@ def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
         layout = Layout.from_dict(data.get("layout", {}))
         schedule = _schedule(layout, steps, data.get("bits"), data.get("view"))
         if data["schema"] == SCHEMA_2:
-            schedule = with_forecasts(schedule, data.get("skip"), data.get("forecasts", []))
+            schedule = with_forecasts(
+                schedule,
+                *(data.get("skip"), data.get("forecasts", [])),
+                *(data.get("guidance"), data.get("guidance_forecasts")),
+            )
         _check_hash(schedule, data)
     except ScheduleError as error:
         raise FileError(f"The schedule file {source} is damaged: {error}") from error

@@ -24,7 +24,8 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int, weights: Forec
     that was resampled.
 
     Steps are skipped at the same shares of the run, unless computations were moved to them. What is forecast is so
-    with new weights, at the damping of the same component and share of the run; without these it is reused.
+    with new weights, at the damping of the same component and share of the run; without these it is reused. What is
+    done about guidance moves in the same way.
 
     Between equal layouts and step counts the schedule stays as it is.
 
@@ -40,21 +41,23 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int, weights: Forec
     if steps < 1:
         raise ScheduleError(f"A schedule cannot be moved to {steps} steps; at least 1 is needed.")
     if layout == schedule.layout and steps == schedule.steps:
-        return Schedule(layout, schedule.effective, schedule.skip, schedule.damping, schedule.weights)
+        same = (schedule.guidance.actions, schedule.guidance.weights)
+        return Schedule(layout, schedule.effective, schedule.skip, schedule.damping, schedule.weights, *same)
     source = counterparts(schedule.layout, layout)
     rows = _at_shares(schedule.effective, steps)
     at = np.minimum((np.arange(steps) + 0.5) * schedule.steps / steps, schedule.steps - 1).astype(np.intp)
     skip = schedule.skip[at] & ~rows.any(axis=1)
     compute = np.where(source >= 0, rows[:, source], ~skip[:, None])
+    guidance = schedule.guidance.moved(at, forecasts=weights is not None)
     if weights is None:
-        return Schedule(layout, compute, skip)
+        return Schedule(layout, compute, skip, guidance=guidance)
     theirs = schedule.layout.components
     levels = np.zeros((steps, len(layout.components) + 1), dtype=np.intp)
     levels[:, -1] = schedule.damping[at, -1]
     for column, component in enumerate(layout.components):
         if component in theirs:
             levels[:, column] = schedule.damping[at, theirs.index(component)]
-    return Schedule(layout, compute, skip, levels, weights)
+    return Schedule(layout, compute, skip, levels, weights, guidance)
 
 
 def _at_shares(compute: Bits, steps: int) -> Bits:

@@ -33,8 +33,9 @@ CELLS = (
     Cell("forecast", "#A84300", "3"),
     Cell("computed", "#0072B2", "█"),
     Cell("skipped", "#FFFFFF", "/"),
+    Cell("without guidance", "#882255", "o"),
 )
-REUSED, COMPUTED, SKIPPED = 0, 4, 5
+REUSED, COMPUTED, SKIPPED, UNGUIDED = 0, 4, 5, 6
 
 
 def cells(schedule: Schedule) -> NDArray[np.uint8]:
@@ -48,7 +49,22 @@ def cells(schedule: Schedule) -> NDArray[np.uint8]:
     return np.where(schedule.skip[:, None], SKIPPED, found).astype(np.uint8)
 
 
+def guidance_cells(schedule: Schedule) -> NDArray[np.uint8] | None:
+    """``(steps,)``: as :func:`cells`, what is done about the guidance branch without the prompt.
+
+    It is computed, made of the last difference of both, of a forecast of it, or left out. None where it is computed
+    wherever the transformer is entered.
+    """
+    guidance = schedule.guidance
+    if guidance.is_full:
+        return None
+    found = np.where(guidance.both, COMPUTED, np.where(guidance.kept, guidance.levels, UNGUIDED))
+    return np.where(schedule.skip, SKIPPED, found).astype(np.uint8)
+
+
 def legend(schedule: Schedule) -> tuple[int, ...]:
     """The cells that a legend explains: reused and computed ones, and what else occurs."""
-    found: NDArray[np.uint8] = np.unique(np.append(cells(schedule).ravel(), (REUSED, COMPUTED)))
+    guidance = guidance_cells(schedule)
+    occur = [cells(schedule).ravel(), np.array((REUSED, COMPUTED)), *([] if guidance is None else [guidance])]
+    found: NDArray[np.uint8] = np.unique(np.concatenate(occur))
     return tuple(found.tolist())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.schedules.forecast import staleness
 from ecad_automl.schedules.schedule import Bits, Schedule
-from ecad_automl.views.cells import CELLS, COMPUTED, REUSED, SKIPPED, cells, legend
+from ecad_automl.views.cells import CELLS, COMPUTED, REUSED, SKIPPED, UNGUIDED, cells, guidance_cells, legend
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView
 
@@ -20,7 +20,7 @@ BLUE = "#2a85c8"
 ORANGE = "#d9730d"
 
 #: Of cells: as in pictures, but forecasts are told apart on dark pages too.
-_COLORS = {1: "#e9bd6b", 2: ORANGE, 3: "#a84300", COMPUTED: BLUE}
+_COLORS = {1: "#e9bd6b", 2: ORANGE, 3: "#a84300", COMPUTED: BLUE, UNGUIDED: "#cc79a7"}
 
 _WIDTH = 200
 _TALLEST = 260
@@ -47,6 +47,9 @@ def schedule_html(schedule: Schedule, heading: str = "") -> str:
     )
     panels, rows = [], []
     drawn, more = cells(schedule), not schedule.is_plain
+    guidance = guidance_cells(schedule)
+    if guidance is not None:
+        panels.append(_panel("guidance", guidance[:, None]))
     for index, component in enumerate(layout.components):
         slots = layout.component_index == index
         bits = schedule.effective[:, slots]
@@ -60,6 +63,8 @@ def schedule_html(schedule: Schedule, heading: str = "") -> str:
     key = _key(schedule) if more else ""
     forecast_head = '<th scope="col">forecast</th>' if more else ""
     skipped = f"<div>{int(schedule.skip.sum())} steps skipped</div>" if schedule.skip.any() else ""
+    if guidance is not None:
+        skipped += f"<div>{escape(schedule.guidance.told)}</div>"
     return (
         f'<div style="color:inherit"><div><strong>{escape(shown)}</strong></div>'
         f'<div style="display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start">{"".join(panels)}</div>'

@@ -39,7 +39,7 @@ from studies.confirmation._stored import (
 )
 from studies.cost import Cost, latency_cost, mac_cost, study_front
 from studies.interrupt import uninterrupted
-from studies.job import SearchJob, study_identity
+from studies.job import SearchJob, as_stored, study_identity
 from studies.seeds import UNCACHED
 
 #: The attribute of the Optuna study that holds what was confirmed: those of finished trials cannot be written.
@@ -221,7 +221,7 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     """Another model, or the same called in another way, would confirm something else."""
     stored = store.identity(job.study) or {}
     searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
-    given = study_identity(searched, model_layout(model))
+    given = as_stored(study_identity(searched, model_layout(model)), stored)
     # A folder may have been moved; what is in it is told by its revision. The others change no score.
     same = ("model", "cost", "constraints", "use")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecad_automl.runtime.guided import Branch
 from ecad_automl.runtime.plan import Action, Planned, keeping, plan_of
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 
@@ -74,6 +76,23 @@ def test_every_use_finds_the_last_outputs_and_nothing_else_is_kept(schedule: Sch
                 assert entry.coefficients == pytest.approx(schedule.coefficients[step, slot])
         for step, (_, held) in enumerate(seen):
             later = {source for entry, _ in seen[step + 1 :] for source in entry.sources}
+            assert held == {source for source in later if source <= step}
+
+
+@given(schedules(), st.integers(0, 2**32), st.sampled_from(Branch))
+def test_every_branch_finds_what_it_uses_and_keeps_nothing_else(schedule: Schedule, seed: int, branch: Branch) -> None:
+    steps = schedule.steps
+    actions = np.random.default_rng(seed).choice([BOTH, KEEP, NONE], steps)
+    guided = Schedule(LAYOUT, schedule.compute, schedule.skip, guidance=actions)
+    plan = plan_of(guided, branch)
+    for slot in range(5):
+        seen = walk(plan, slot)
+        for step, (entry, held) in enumerate(seen):
+            alone = bool(guided.guidance.alone[step])
+            if branch is Branch.UNCONDITIONAL and alone and slot < 4:
+                assert entry.action is Action.SKIP
+            assert bool(entry.halves) <= (branch is Branch.TOGETHER and alone and entry.action is Action.REUSE)
+            later = {source for after, _ in seen[step + 1 :] for source in after.sources}
             assert held == {source for source in later if source <= step}
 
 

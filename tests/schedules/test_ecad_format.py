@@ -161,7 +161,7 @@ def test_written_files_keep_every_bit(doubles: int, singles: int, steps: int, se
 def test_a_schedule_that_skips_or_forecasts_has_no_form_there(tmp_path: Path) -> None:
     layout = ecad_layout(28, 0)
     schedule = Schedule(layout, np.ones((3, len(layout))), [0, 0, 1])
-    with pytest.raises(ScheduleError, match=r"skips steps \(1\) .* `--use reuse`"):
+    with pytest.raises(ScheduleError, match=r"skips steps \(1\), .* `--use reuse`"):
         write_ecad(tmp_path / "a.json", schedule, name="a")
     with pytest.raises(ScheduleError, match="know only computing and reusing"):
         ecad_macs(schedule)

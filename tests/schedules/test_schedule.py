@@ -12,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.effect import effective_compute
 from ecad_automl.schedules.forecast import staleness
 from ecad_automl.schedules.layout import Layout, Slot
-from ecad_automl.schedules.schedule import Schedule, effective_compute
+from ecad_automl.schedules.schedule import Schedule
 
 Bits = NDArray[np.bool_]
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata
@@ -56,6 +59,17 @@ def forecasting(seed: int = 0, steps: int = 6) -> Schedule:
     levels[3, -1] = 2
     weights = np.tile(rng.normal(size=(steps, 1, 2)), (1, len(LAYOUT) + 1, 1))
     return Schedule(LAYOUT, compute, skip, levels, weights)
+
+
+def guided(seed: int = 0, steps: int = 6) -> Schedule:
+    """One that leaves out guidance branches too, on a layout that tells of their MACs."""
+    told = forecasting(seed, steps)
+    slots = tuple(replace(slot, macs=9, conditional=(5, 0)) for slot in LAYOUT.slots)
+    layout = Layout(LAYOUT.transformer, slots, 7, conditional=(4, 0))
+    actions = [BOTH, BOTH, KEEP + 2, BOTH, KEEP, NONE]
+    weights = np.tile([1.5, -0.5], (steps, 1))
+    skip = told.skip & (np.arange(steps) == 3)
+    return Schedule(layout, told.compute, skip, guidance=actions, guidance_weights=weights)
 
 
 def every(interval: int, steps: int = 6) -> Schedule:

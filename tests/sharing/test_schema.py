@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema
@@ -11,7 +12,7 @@ from ecad_automl.errors import FileError
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, schedule_sha256, to_document
 from ecad_automl.schedules.schema import schedule_schema
-from tests.sharing.examples import METADATA, METADATAS, every, forecasting, schedules
+from tests.sharing.examples import METADATA, METADATAS, every, forecasting, guided, schedules
 
 VALIDATOR = jsonschema.Draft202012Validator(schedule_schema())
 
@@ -31,9 +32,10 @@ def test_whatever_is_written_is_accepted_and_read_again(schedule: Schedule, meta
     assert (file.schedule, file.metadata) == (schedule, metadata)
 
 
+@pytest.mark.parametrize("make", [forecasting, guided])
 @pytest.mark.parametrize("seed", range(20))
-def test_so_are_skipped_steps_and_forecasts(seed: int) -> None:
-    schedule = forecasting(seed)
+def test_so_are_skipped_steps_forecasts_and_guidance(make: Callable[[int], Schedule], seed: int) -> None:
+    schedule = make(seed)
     document = json.loads(json.dumps(to_document(schedule, METADATA)))
     assert document["schema"] == "ecad-automl/schedule/2"
     VALIDATOR.validate(document)
@@ -123,7 +125,7 @@ def test_the_schema_tells_of_metadata_what_the_reader_s_model_does() -> None:
 
 
 def test_every_field_that_is_written_is_told_in_the_schema() -> None:
-    document, schema = to_document(forecasting(), METADATA), schedule_schema()
+    document, schema = to_document(guided(), METADATA), schedule_schema()
     assert set(document) == set(schema["properties"])
     assert set(document["layout"]) == set(schema["$defs"]["Layout"]["properties"])
     assert set(document["layout"]["slots"][0]) == set(schema["$defs"]["Slot"]["properties"])

@@ -6,7 +6,7 @@ import numpy as np
 
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.cells import CELLS, COMPUTED, REUSED, SKIPPED, cells, legend
+from ecad_automl.views.cells import CELLS, COMPUTED, REUSED, SKIPPED, UNGUIDED, cells, guidance_cells, legend
 
 # What eyes without one kind of cones see of linear red, green and blue (Viénot, Brettel and Mollon, 1999).
 PROTANOPE = np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]])
@@ -44,6 +44,18 @@ def test_each_cell_tells_what_is_done() -> None:
 def test_a_plain_schedule_needs_two_colors() -> None:
     plain = Schedule(example().layout, np.ones((3, 4)))
     assert legend(plain) == (REUSED, COMPUTED)
+
+
+def test_guidance_has_a_row_of_its_own_where_a_branch_is_left_out() -> None:
+    weights = np.tile([1.5, -0.5], (6, 1))
+    guided = Schedule(example().layout, np.ones((6, 4)), [0, 0, 0, 1, 0, 0], None, None, [0, 0, 1, 0, 4, 5], weights)
+    found = guidance_cells(guided)
+    assert found is not None
+    assert found.tolist() == [COMPUTED, COMPUTED, REUSED, SKIPPED, 3, UNGUIDED]
+    assert [CELLS[cell].name for cell in legend(guided)] == [
+        *("reused", "forecast", "computed", "skipped", "without guidance")
+    ]
+    assert guidance_cells(example()) is None
 
 
 def linear(color: str) -> np.ndarray:

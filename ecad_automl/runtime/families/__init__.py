@@ -8,9 +8,9 @@ from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.runtime.families._generic import generic_family
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, InputBuilder, Sample, empty
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, InputBuilder, OneBatch, Sample, empty
 
-__all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "InputBuilder", "Sample", "empty", "family_of"]
+__all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "InputBuilder", "OneBatch", "Sample", "empty", "family_of"]
 
 #: The modules of this package that describe a family each, as ``FAMILY``.
 _MODULES = (

@@ -93,6 +93,24 @@ def empty(*shape: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
+class OneBatch:
+    """How pipelines put both guidance branches into one batch of the transformer, each image twice.
+
+    Args:
+        conditional_first: whether the branch with the prompt is the first half of the batch and not the second.
+        shared: arguments of the transformer that are not by image, so that no half of them is taken.
+        lists: whether images and texts come in lists, one of each, and not in one tensor.
+        padded: where they come in lists: what the transformer pads the length of a text to a multiple of, and then all
+            texts of a batch to that of the longest.
+    """
+
+    conditional_first: bool = False
+    shared: tuple[str, ...] = ()
+    lists: bool = False
+    padded: int = 1
+
+
+@dataclass(frozen=True)
 class Family:
     """A transformer class.
 
@@ -105,6 +123,7 @@ class Family:
         counted: of the pipelines, those whose inputs are what ``inputs`` makes.
         guided_branches: images in the transformer's batch for one image with guidance on: 2 where the unconditional
             branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
+        one_batch: how its pipelines put both guidance branches into one batch; None where each has a call of its own.
         text: paths of modules outside of the components that see nothing but the text.
         joins_text: whether a transformer joins the text with something else anew in every step, so that nothing in
             its components sees the same tensor twice; None where none does.
@@ -122,6 +141,7 @@ class Family:
     inputs: InputBuilder | None = None
     counted: tuple[str, ...] = ()
     guided_branches: int = 1
+    one_batch: OneBatch | None = None
     text: tuple[str, ...] = ()
     joins_text: Callable[[Any], bool] | None = None
     refused_pipelines: Mapping[str, str] = field(default_factory=dict)

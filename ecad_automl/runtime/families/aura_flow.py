@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch
 
 FAMILY = Family(
     transformer="AuraFlowTransformer2DModel",
@@ -13,4 +13,5 @@ FAMILY = Family(
         BlockGroup("single_transformer_blocks", (Component("attn", "ff"), Component("ff"))),
     ),
     pipelines=("AuraFlowPipeline",),
+    one_batch=OneBatch(),
 )

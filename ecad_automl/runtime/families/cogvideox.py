@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch
 
 FAMILY = Family(
     transformer="CogVideoXTransformer3DModel",
@@ -10,4 +10,5 @@ FAMILY = Family(
     groups=(BlockGroup("transformer_blocks", (Component("attn1"), Component("ff"))),),
     pipelines=("CogVideoXPipeline", "CogVideoXImageToVideoPipeline", "CogVideoXFunControlPipeline"),
     refused_pipelines={"CogVideoXVideoToVideoPipeline": "its runs begin at a step that its scheduler does not tell"},
+    one_batch=OneBatch(shared=("image_rotary_emb",)),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch
 
 FAMILY = Family(
     transformer="HunyuanDiT2DModel",
@@ -11,4 +11,5 @@ FAMILY = Family(
     # Later blocks read what the first half gives.
     groups=(BlockGroup("blocks", (Component("attn1"), Component("attn2"), Component("ff")), chain=False),),
     pipelines=("HunyuanDiTPipeline",),
+    one_batch=OneBatch(shared=("image_rotary_emb",)),
 )

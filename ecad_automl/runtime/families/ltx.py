@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch
 
 FAMILY = Family(
     transformer="LTXVideoTransformer3DModel",
@@ -15,4 +15,5 @@ FAMILY = Family(
     text=("caption_projection",),
     pipelines=("LTXPipeline", "LTXImageToVideoPipeline", "LTXConditionPipeline"),
     refused_pipelines={"LTXI2VLongMultiPromptPipeline": "it denoises several windows in one call and leaves out steps"},
+    one_batch=OneBatch(),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, Sample, empty
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch, Sample, empty
 
 
 def _inputs(config: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
@@ -40,4 +40,5 @@ FAMILY = Family(
     counted=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
     guided_branches=2,
     inputs=_inputs,
+    one_batch=OneBatch(),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch
 
 FAMILY = Family(
     transformer="SanaTransformer2DModel",
@@ -15,4 +15,5 @@ FAMILY = Family(
     ),
     text=("caption_projection", "caption_norm"),
     pipelines=("SanaPipeline", "SanaSprintPipeline"),
+    one_batch=OneBatch(),
 )

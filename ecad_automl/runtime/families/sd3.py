@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, Sample, empty
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch, Sample, empty
 
 _CLIP_TOKENS = 77
 
@@ -37,4 +37,5 @@ FAMILY = Family(
     counted=("StableDiffusion3Pipeline",),
     guided_branches=2,
     inputs=_inputs,
+    one_batch=OneBatch(),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecad_automl.runtime.families._spec import BlockGroup, Component, Family
+from ecad_automl.runtime.families._spec import BlockGroup, Component, Family, OneBatch
 
 
 def _why_not(pipe: Any) -> str | None:
@@ -28,4 +28,5 @@ FAMILY = Family(
     ),
     pipelines=("ZImagePipeline",),
     why_not=_why_not,
+    one_batch=OneBatch(conditional_first=True, lists=True, padded=32),
 )

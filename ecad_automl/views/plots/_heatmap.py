@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.cells import CELLS, COMPUTED, SKIPPED, cells, legend
+from ecad_automl.views.cells import CELLS, COMPUTED, SKIPPED, cells, guidance_cells, legend
 from ecad_automl.views.plots.figure import figure
 
 #: Rows of all components up to which their panels stand below each other; more would make a strip that nobody can see
@@ -30,15 +30,25 @@ def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
     layout = schedule.layout
     members = [np.flatnonzero(layout.component_index == index) for index in range(len(layout.components))]
     columns = 1 if len(layout) <= _STACKED else min(_COLUMNS, len(members))
+    guidance = guidance_cells(schedule)
     heights = [max(map(len, members[first : first + columns])) for first in range(0, len(members), columns)]
+    if guidance is not None:
+        heights = [max(1, max(heights) // 8), *heights]
     width, row = (max(4.0, 1.2 + 0.22 * schedule.steps), 0.16) if columns == 1 else (_WIDE, 0.1)
     with figure(path, width, 1.4 + row * sum(heights) + 0.3 * len(heights)) as drawn:
         panels = drawn.subplots(len(heights), columns, sharex=True, squeeze=False, height_ratios=heights)
         colors = ListedColormap([cell.color for cell in CELLS])
         drawn_cells = cells(schedule)
         skipped = np.flatnonzero(schedule.skip)
-        for axes, component, slots in zip(panels.flat, layout.components, members, strict=False):
-            bits = drawn_cells[:, slots].T
+        named = [
+            (component, drawn_cells[:, slots].T) for component, slots in zip(layout.components, members, strict=True)
+        ]
+        if guidance is not None:  # a row on top
+            named = [("guidance", guidance[None]), *[("", guidance[None, :0])] * (columns - 1), *named]
+        for axes, (component, bits) in zip(panels.flat, named, strict=False):
+            if not bits.size:
+                axes.remove()
+                continue
             # Edges of cells are drawn many times faster than lines of a grid.
             down, right = (np.arange(count + 1) - 0.5 for count in bits.shape)
             axes.pcolormesh(
@@ -54,12 +64,16 @@ def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
             for step in skipped:
                 axes.axvspan(step - 0.5, step + 0.5, **_HATCHED)
             axes.set_ylim(down[-1], down[0])
-            axes.set_ylabel(f"{component}\nblock" if columns == 1 else "block", fontsize=8)
             axes.tick_params(labelsize=8)
-            axes.set_title(f"{component}: {(bits == COMPUTED).mean():.0%} computed", fontsize=8, loc="left")
             axes.xaxis.get_major_locator().set_params(integer=True)
+            if component == "guidance":
+                axes.set_yticks([])
+                axes.set_title(f"guidance: both branches in {(bits == COMPUTED).mean():.0%}", fontsize=8, loc="left")
+                continue
+            axes.set_ylabel(f"{component}\nblock" if columns == 1 else "block", fontsize=8)
+            axes.set_title(f"{component}: {(bits == COMPUTED).mean():.0%} computed", fontsize=8, loc="left")
             axes.yaxis.get_major_locator().set_params(integer=True)
-        for axes in panels.flat[len(members) :]:
+        for axes in panels.flat[len(named) :]:
             axes.remove()
         for axes in panels[-1]:
             axes.set_xlabel("denoising step", fontsize=9)

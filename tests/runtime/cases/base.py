@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from ecad_automl.runtime import layout_of, layout_of_call
-from ecad_automl.runtime.families import family_of
+from ecad_automl.runtime.families import OneBatch, family_of
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
@@ -69,6 +70,26 @@ class Case:
         damping = rng.integers(0, 2, (steps, len(self.layout.components) + 1)) * rng.integers(1, 4)
         weights = np.tile([1.4, -0.4], (steps, len(self.layout) + 1, 1)) + 0.03 * np.arange(steps)[:, None, None]
         return Schedule(self.layout, bits, skip, damping, weights)
+
+    def random_guidance(self, seed: int, steps: int = 7, share: float = 0.5, *, forecasts: bool = True) -> Schedule:
+        """A schedule that does everything about guidance there is, beside what others do.
+
+        Guidance begins at the second step, if the seed is odd.
+        """
+        rng = np.random.default_rng(seed)
+        plain = self.random_schedule(seed, steps, share) if not forecasts else self.random_forecasts(seed, steps, share)
+        actions = rng.permutation(np.resize([BOTH, KEEP, KEEP + 2, NONE], steps))
+        actions[:4] = [BOTH, BOTH, NONE, KEEP + 3] if seed % 2 == 0 else [NONE, BOTH, BOTH, KEEP + 3]
+        actions[-1] = BOTH
+        skip = plain.skip & (np.arange(steps) > 3)
+        guidance_weights = np.tile([1.5, -0.6], (steps, 1))
+        weights = plain.weights if not forecasts else np.tile([1.4, -0.4], (steps, len(self.layout) + 1, 1))
+        return Schedule(self.layout, plain.compute, skip, plain.damping, weights, actions, guidance_weights)
+
+    @property
+    def one_batch(self) -> OneBatch | None:
+        """How both guidance branches lie in a batch."""
+        return family_of(self.pipe.transformer).one_batch
 
 
 def embedded_inputs(images: int, prefix: str = "", tokens: int = TOKENS) -> dict[str, Any]:

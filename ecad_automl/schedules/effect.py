@@ -1,0 +1,97 @@
+"""What a run under given bits really does."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.guidance import BOTH, effective_guidance
+
+Bits = NDArray[np.bool_]
+
+
+def effective_compute(
+    compute: Bits, readers: NDArray[np.intp], skip: Bits | None = None, guidance: NDArray[np.uint8] | None = None
+) -> Bits:
+    """What a run under ``compute`` really computes.
+
+    The first step computes everything, since all entries are empty, and so does the first with both guidance branches;
+    a skipped step computes nothing; and a recompute whose output nobody reads before the next recompute of the same
+    slot is dead work, and dropped.
+
+    Args:
+        compute: ``(..., steps, slots)`` bool, True for recompute.
+        readers: ``(slots,)``: index of the one slot that reads each slot's output, or -1 for the residual stream.
+        skip: ``(..., steps)`` bool, True where the transformer is not entered; the first step is run all the same.
+        guidance: ``(..., steps)``: what is done about guidance, see
+            :func:`~ecad_automl.schedules.guidance.effective_guidance`; both branches are computed everywhere if None.
+
+    Returns:
+        ``(..., steps, slots)`` bool.
+    """
+    effective = compute.copy() if skip is None else compute & ~skip[..., None]
+    effective[..., 0, :] = True
+    both: Bits | None = None
+    if guidance is not None and guidance.any():
+        run = np.ones(guidance.shape, dtype=np.bool_) if skip is None else ~skip
+        run[..., 0] = True
+        both = run & (effective_guidance(guidance, ~run) == BOTH)
+        first = both & (np.cumsum(both, axis=-1) == 1)
+        effective |= first[..., None]
+    # Readers of readers do not occur in any transformer, so one pass over the slots that have a reader is enough.
+    read = np.flatnonzero(readers >= 0)
+    if len(read):
+        reads = effective[..., readers[read]]
+        needed = np.zeros(reads[..., 0, :].shape, dtype=np.bool_)
+        other = needed.copy()  # by the branch without the prompt, in steps that compute it
+        for step in range(compute.shape[-2] - 1, -1, -1):
+            needed |= reads[..., step, :]
+            if both is None:
+                effective[..., step, read] &= needed
+            else:
+                here = both[..., step, None]
+                other |= reads[..., step, :] & here
+                effective[..., step, read] &= needed | (here & other)
+                other &= ~(effective[..., step, read] & here)
+            needed &= ~effective[..., step, read]
+    return effective
+
+
+def checked(values: ArrayLike | None, shape: tuple[int, ...], most: int, what: str) -> NDArray[np.int64]:
+    """Whole numbers from 0 to ``most`` of that shape; zeros for None.
+
+    Raises:
+        ScheduleError: they are not.
+    """
+    if values is None:
+        return np.zeros(shape, dtype=np.int64)
+    array = np.asarray(values)
+    if array.shape != shape or not np.isin(array, np.arange(most + 1)).all():
+        raise ScheduleError(
+            f"A schedule's {what} have the shape {array.shape}, but whole numbers from 0 to {most} of the shape "
+            f"{shape} are needed."
+        )
+    return array.astype(np.int64)
+
+
+def hex_of(bits: Bits) -> str:
+    """Bits as hexadecimal digits."""
+    return np.packbits(bits.ravel()).tobytes().hex()
+
+
+def bits_of_hex(what: str, text: str, count: int) -> Bits:
+    """The inverse of :func:`hex_of`.
+
+    Raises:
+        ScheduleError: the text is not of hexadecimal digits, or of another number of bits.
+    """
+    try:
+        data = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+    except (ValueError, TypeError) as error:
+        raise ScheduleError(f"A schedule's {what} are not hexadecimal: {error}.") from error
+    if len(data) != -(-count // 8):
+        raise ScheduleError(
+            f"A schedule's {what} have {len(text)} hexadecimal digits, but layout and steps need {2 * -(-count // 8)}."
+        )
+    return np.unpackbits(data, count=count).astype(np.bool_)
