@@ -6,7 +6,15 @@ from storage.faults import BUSY_SECONDS, storage_faults
 from storage.location import backup_path, database_path, is_server, may_exist, optuna_url, redacted, split_study
 from storage.lock import WriterLock, writer_lock
 from storage.optuna_storage import open_optuna_storage, open_served_storage, optuna_storage
-from storage.records import DRIFT, BaselineRecord, ConfirmationRecord, EvaluationRecord, GenerationRecord, Scores
+from storage.records import (
+    DRIFT,
+    BaselineRecord,
+    ConfirmationRecord,
+    EvaluationRecord,
+    GenerationRecord,
+    Scores,
+    drift_of,
+)
 from storage.store import Store
 
 __all__ = [
@@ -25,6 +33,7 @@ __all__ = [
     "backup_path",
     "check_database",
     "database_path",
+    "drift_of",
     "is_server",
     "may_exist",
     "open_optuna_storage",

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EcadError, StorageError
-from ecad_automl.schedules.genomes import Genomes
+from ecad_automl.schedules.genomes import Genomes, mac_fraction_of, write_genome
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage._check_rows import Finding, Rows, TrialRow
-from storage.records import DRIFT, unpack_scores
+from storage.records import DRIFT, drift_of, unpack_scores
 
 #: The attributes that are looked at, under the names that a search gives them.
 ATTRIBUTES = {
@@ -66,6 +66,7 @@ class _Evaluated:
     row: Mapping[str, Any]
     schedule: Schedule
     values: tuple[Any, Any]  # that Optuna was told
+    mac_fraction: float  # of the uncached run
 
 
 def check_study(rows: Rows, name: str) -> tuple[CheckedStudy, list[Finding]]:
@@ -113,7 +114,9 @@ def check_study(rows: Rows, name: str) -> tuple[CheckedStudy, list[Finding]]:
         for text in faults:
             say("evaluation", f"{where} {text}.", row["trial"])
         cost = row["latency_ms"] if identity.by_latency else schedule.gmacs
-        evaluated[row["genome"]] = _Evaluated(row, schedule, (row["reward"], cost))
+        evaluated[row["genome"]] = _Evaluated(
+            row, schedule, (row["reward"], cost), mac_fraction_of(schedule, identity.genomes.steps)
+        )
     if kept and name not in rows.optuna_studies():
         say("study", f"Optuna's tables have no study {name!r}, of which there are evaluations.")
     for trial in trials:
@@ -131,8 +134,8 @@ def _identity(rows: Rows, name: str) -> _Identity | str:
         layout = Layout.from_dict(data["layout"])
         steps = int(data["generation"]["steps"])
         images = len(data["prompts"]) * len(data["seeds"])
-        drifts = [row["data"] for row in rows.of("ecad_calibration", name) if row["name"] == DRIFT]
-        genomes = Genomes(layout, steps, lambda: bytes(drifts[0]) if drifts else None)
+        kept = {row["name"]: bytes(row["data"]) for row in rows.of("ecad_calibration", name)}
+        genomes = Genomes(layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)))
         found = _Identity(genomes, images, str(data["reward"]), "cost" in data)
     except (EcadError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         return f"{type(error).__name__}: {error}".rstrip(".")
@@ -144,7 +147,11 @@ def _schedule(genome: object, identity: _Identity) -> Schedule | str:
         schedule = identity.genomes.schedule(str(genome))
     except EcadError as error:
         return f"has no genome of the study's slots and steps ({str(error).rstrip('.')})"
-    return schedule if schedule.to_genome() == genome else "has a genome that is not that of its effect"
+    return (
+        schedule
+        if write_genome(schedule, identity.genomes.steps) == genome
+        else "has a genome that is not that of its effect"
+    )
 
 
 # Scores
@@ -229,8 +236,8 @@ def _trial_faults(trial: TrialRow, evaluated: Mapping[str, _Evaluated]) -> Itera
             yield f"has the {what} {told.get(index)!r:.40}, but its evaluation has {found.values[index]!r:.40}"
     drop = found.row["reward_drop"]
     for name, value, room in (
-        ("speedup", found.schedule.mac_speedup, 1e-3),
-        ("fraction", found.schedule.mac_fraction, 1e-5),
+        ("speedup", 1 / found.mac_fraction, 1e-3),
+        ("fraction", found.mac_fraction, 1e-5),
         ("difference", -drop if _is_number(drop) else None, 1e-9),
         ("feasible", found.row.get("feasible", 1), 0.0),
     ):

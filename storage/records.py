@@ -23,6 +23,12 @@ SCHEMA_VERSION = 1
 #: What the drift of a study is kept under, among its calibration.
 DRIFT = "drift"
 
+
+def drift_of(steps: int) -> str:
+    """What the drift of runs of another number of steps than the study's is kept under."""
+    return f"{DRIFT} of {steps} steps"
+
+
 #: By a record's type hint; metrics and times by name are kept as bytes and as JSON.
 _KINDS: Mapping[Any, type] = {
     **{hint: kind for kind in (int, float, str) for hint in (kind, kind | None)},

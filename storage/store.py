@@ -28,6 +28,7 @@ from storage.records import (
     EvaluationRecord,
     GenerationRecord,
     check_version,
+    drift_of,
     from_row,
     json_value,
     now,
@@ -211,8 +212,12 @@ class Store:
                 f"({type(error).__name__}: {error}); restore the file."
             ) from error
         # The file may be closed by the time that a schedule is read.
-        drift = self.calibration(study, DRIFT)
-        return Genomes(layout, steps, lambda: drift)
+        kept = {
+            row["name"]: bytes(row["data"])
+            for row in self._get("ecad_calibration", ["name", "data"], {"study": study})
+            if str(row["name"]).startswith(DRIFT)
+        }
+        return Genomes(layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)))
 
     def calibration(self, study: str, name: str) -> bytes | None:
         """The bytes kept under a name, or None."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from ecad_automl.errors import StorageError
 from ecad_automl.judging.evaluation import Evaluation, Evaluator
@@ -15,9 +16,10 @@ from ecad_automl.latency.model import LatencyModel
 from ecad_automl.models import LoadedModel
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import DRIFT, BaselineRecord, EvaluationRecord, Store
+from storage import DRIFT, BaselineRecord, EvaluationRecord, Store, drift_of
 from studies.candidates import evaluation_record, measured
 from studies.config import LatencySettings
 from studies.cost import Cost
@@ -33,11 +35,31 @@ _TELL_EVERY = 5
 
 
 def calibrate(
-    evaluator: Evaluator, layout: Layout, store: Store, study: str, cost: Cost, *, progress: Callable[[str], object]
-) -> tuple[Drift, Scale]:
+    evaluator: Evaluator,
+    layout: Layout,
+    store: Store,
+    study: str,
+    cost: Cost,
+    *,
+    progress: Callable[[str], object],
+    counts: Sequence[int] = (),
+) -> tuple[dict[int, Drift], Scale]:
     """The drift of every slot, and the scale of rewards: measured, or read from the store, with all to compare with.
 
     The uncached images are always generated, since candidates are compared with them; everything else only once.
+
+    Args:
+        evaluator: generates and scores.
+        layout: the slots.
+        store: keeps what is found.
+        study: under this name.
+        cost: what is minimized.
+        progress: is told what is done.
+        counts: numbers of steps of shorter runs whose drift is wanted too, from their own images; they are evaluations
+            like others.
+
+    Returns:
+        The drift by number of steps, and the scale.
     """
     steps = evaluator.settings.steps
     progress("uncached images")
@@ -58,12 +80,24 @@ def calibrate(
         drift = Drift.from_bytes(stored)
         drift.check_fits(layout)
 
+    drifts = {steps: drift}
     for count in fewer_steps(steps):
         name = f"{count} steps"
-        if name not in baselines:
+        kept = store.calibration(study, drift_of(count)) if count in counts else None
+        if kept is not None:
+            drifts[count] = Drift.from_bytes(kept)
+        if name not in baselines or (count in counts and kept is None):
             progress(f"uncached run of {name}")
-            run = evaluator.evaluate_steps(count)
-            store.save_baseline(study, _baseline(name, count, layout, run, metric, cost))
+            runs: list[Evaluation] = []
+            run = partial(_evaluate_steps, evaluator, count, runs)
+            if count in counts:
+                drifts[count] = measure_drift(evaluator.pipe, run, steps=count)
+                _keep(store, study, name, Schedule.all_compute(layout, count), runs[0], metric, cost, steps)
+                store.save_calibration(study, drift_of(count), drifts[count].to_bytes())
+            else:
+                run()
+            if name not in baselines:
+                store.save_baseline(study, _baseline(name, count, layout, runs[0], metric, cost))
     shorter = [record.reward for record in store.baselines(study).values()]
     floor = worst_of_interest(uncached.reward, shorter, -math.inf)
     if floor == -math.inf:
@@ -73,14 +107,25 @@ def calibrate(
             progress("cheapest schedule")
             record = _keep(store, study, ALL_REUSE, schedule, evaluator.evaluate(schedule), metric, cost)
         floor = record.reward
-    return drift, Scale(uncached.reward, floor, cost.of_steps(steps))
+    return drifts, Scale(uncached.reward, floor, cost.of_steps(steps))
+
+
+def _evaluate_steps(evaluator: Evaluator, count: int, found: list[Evaluation]) -> None:
+    found.append(evaluator.evaluate_steps(count))
 
 
 def _keep(
-    store: Store, study: str, origin: str, schedule: Schedule, evaluation: Evaluation, metric: str, cost: Cost
+    store: Store,
+    study: str,
+    origin: str,
+    schedule: Schedule,
+    evaluation: Evaluation,
+    metric: str,
+    cost: Cost,
+    steps: int | None = None,
 ) -> EvaluationRecord:
     """Store a calibration run as an evaluation, so that its seed trial need not repeat it."""
-    genome = schedule.to_genome()
+    genome = write_genome(schedule, steps or schedule.steps)
     found = store.evaluation(study, genome)
     if found is None:
         found = evaluation_record(genome, origin, schedule, evaluation, metric, cost.latency_ms(cost.of(schedule)))

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ecad_automl.execution import Executor, Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
+from ecad_automl.schedules.genomes import mac_fraction_of
 from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
@@ -47,6 +48,7 @@ class Candidate:
         tries: times that one of its tasks has failed.
         seconds: wall time of all its tasks.
         failure: why it was given up; what still comes of it is for nothing.
+        steps: of the uncached run that it is compared with; its own if 0.
     """
 
     trial: Trial
@@ -62,6 +64,7 @@ class Candidate:
     tries: int = 0
     seconds: float = 0.0
     failure: Failure | None = None
+    steps: int = 0
 
     @property
     def genome(self) -> str:
@@ -96,8 +99,9 @@ class Candidate:
         trial = self.trial
         if attributes.GENERATION not in self.frozen.user_attrs:  # a seed
             trial.set_user_attr(attributes.GENERATION, self.generation)
-            trial.set_user_attr(attributes.SPEEDUP, round(self.schedule.mac_speedup, 4))
-            trial.set_user_attr(attributes.MAC_FRACTION, round(self.schedule.mac_fraction, 6))
+            fraction = mac_fraction_of(self.schedule, self.steps or self.schedule.steps)
+            trial.set_user_attr(attributes.SPEEDUP, round(1 / fraction, 4))
+            trial.set_user_attr(attributes.MAC_FRACTION, round(fraction, 6))
         values = [record.reward, self.cost]
         if not record.complete:
             trial.set_user_attr(attributes.EXPECTED_VALUES, values)

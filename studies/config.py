@@ -93,6 +93,8 @@ class SearchConfig(BreedingConfig):
             of steps.
         drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
             of interest are left out.
+        steps_from: share of the steps, from which on shorter runs are searched too: those that the calibration makes.
+            None searches runs of all steps alone. A study holds to what it began with.
         heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         race: whether the evaluation of a bred candidate is stopped after the most telling of its images where its
             expected gain for each remaining one is too little.
@@ -111,6 +113,7 @@ class SearchConfig(BreedingConfig):
     scaled_drift: bool = True
     step_seeds: int = 10
     drift_seeds: int = 4
+    steps_from: float | None = None
     heuristics: Heuristics = "fora"
     race: bool = True
     race_share: float = 1.0
@@ -124,6 +127,8 @@ class SearchConfig(BreedingConfig):
                 f"The budget of {self.evaluations} evaluations is below the offspring of one generation, "
                 f"{self.offspring}; raise the evaluations or lower the offspring."
             )
+        if self.steps_from is not None and not 0 < self.steps_from <= 1:
+            raise OptionError(f"Steps from {self.steps_from} were asked for; a share above 0, at most 1, is needed.")
         if self.heuristics not in get_args(Heuristics):
             known = ", ".join(get_args(Heuristics))
             raise OptionError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, OptionError
 from ecad_automl.execution import Execution, Executor, WorkerSetup
 from ecad_automl.files.paths import expand_home
 from ecad_automl.judging.evaluation import Evaluator
@@ -26,6 +26,7 @@ from studies.cost import Cost, latency_cost, mac_cost
 from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
+from studies.seeds import fewer_steps
 from studies.warm_start import Source, WarmStart, is_started
 
 #: What a split of the prompts is kept under.
@@ -117,6 +118,8 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         kept = store.identity(job.study)
         if job.use is None and kept is not None:
             identity = {**identity, "use": kept["use"]} if "use" in kept else _without_use(identity)
+        if job.config.steps_from is None and kept is not None and "step_counts" in kept:
+            identity = {**identity, "step_counts": kept["step_counts"]}
         identity = as_stored(identity, kept)
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
@@ -215,6 +218,18 @@ def _cost(job: SearchJob, layout: Layout, store: Store, observer: SearchObserver
     return latency_cost(model, job.latency.batch_size)
 
 
+def _step_counts(job: SearchJob) -> list[int]:
+    """The shorter runs that are searched.
+
+    Raises:
+        OptionError: latency is minimized, whose model is of one number of steps.
+    """
+    if job.latency is not None:
+        raise OptionError("Shorter runs are searched by MACs alone; leave out either steps_from or the latency.")
+    steps, share = job.model.settings.steps, job.config.steps_from or 1.0
+    return [count for count in fewer_steps(steps) if count >= share * steps]
+
+
 def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     """All that the results of a study depend on, as JSON values: a study goes on only with the same.
 
@@ -245,5 +260,7 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         **constraints,
         # Studies that reuse alone say nothing of it either.
         **({} if job.use == "reuse" else {"use": "forecast"}),
+        # Nor do studies of runs of all steps alone.
+        **({} if job.config.steps_from is None else {"step_counts": _step_counts(job)}),
         **({"reward_weights": digests} if digests else {}),
     }

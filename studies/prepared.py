@@ -14,6 +14,7 @@ from optuna.study import Study
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
@@ -23,10 +24,11 @@ from studies.breeding.stale import release_stale
 from studies.calibration import calibrate
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
+from studies.plan_space import PlanSpace
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
-from studies.seeds import first_schedules, reuse_errors
+from studies.seeds import first_schedules, least_of_interest, reuse_errors, shorter_schedules
 from studies.trials import evaluated_trials, image_share
 from studies.warm_start import WarmStart
 
@@ -89,7 +91,9 @@ class PreparedStudy:
             observer.update(replace(begin, text=text))
 
         progress("uncached run")
-        drift, self.scale = calibrate(evaluator, layout, store, name, cost, progress=progress)
+        counts = identity.get("step_counts", ())
+        drifts, self.scale = calibrate(evaluator, layout, store, name, cost, progress=progress, counts=counts)
+        drift = drifts[evaluator.settings.steps]
         if drift.no_response:
             observer.message(
                 f"All steps count alike in the drift, which seeds and surrogate go by: {drift.no_response}"
@@ -100,20 +104,27 @@ class PreparedStudy:
         forecasts = Forecasts(drift, layout.component_index) if identity.get("use") == "forecast" else None
         start = WarmStart.load(store, name, layout, steps, forecasts)
         study.set_user_attr(attributes.SOURCES, list(start.sources))
-        space = ScheduleSpace(
-            layout,
-            steps,
-            cost,
-            self.scale,
-            reuse_errors(drift, config),
-            forecasts,
-            evaluated=start.evaluated,
-            log_drop=start.log_drop,
-            margins=bounds.uncached_margins,
-            seed=config.seed,
-        )
+        more: dict[str, Any] = {
+            "evaluated": start.evaluated,
+            "log_drop": start.log_drop,
+            "margins": bounds.uncached_margins,
+            "seed": config.seed,
+        }
+        seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasts)
+        space = ScheduleSpace(layout, steps, cost, self.scale, reuse_errors(drift, config), forecasts, **more)
+        if counts:
+            by_count = (
+                {}
+                if forecasts is None
+                else {count: Forecasts(of, layout.component_index) for count, of in drifts.items()} | {steps: forecasts}
+            )
+            errors = {count: reuse_errors(of, config) for count, of in drifts.items()}
+            space = PlanSpace(layout, steps, cost, self.scale, errors, by_count, **more)
+            shorter = {count: of for count, of in drifts.items() if count != steps}
+            least = least_of_interest(cost, steps)
+            seeds |= shorter_schedules(layout, shorter, config, cost, by_count, least)
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
-        _enqueue_seeds(study, first_schedules(layout, drift, config, cost, start.seeds, forecasts))
+        _enqueue_seeds(study, seeds, steps)
 
 
 def _open_study(storage: BaseStorage, name: str, cost: str) -> Study:
@@ -132,13 +143,13 @@ def _open_study(storage: BaseStorage, name: str, cost: str) -> Study:
     return study
 
 
-def _enqueue_seeds(study: Study, seeds: Mapping[str, Schedule]) -> None:
+def _enqueue_seeds(study: Study, seeds: Mapping[str, Schedule], steps: int) -> None:
     """Queue the seeds that the study does not hold yet, in order."""
     # One that was cut off is waiting again, unless a kill came between its end and that.
     trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(attributes.INTERRUPTED)]
     known = {trial.user_attrs.get(attributes.GENOME) for trial in trials}
     for origin, schedule in seeds.items():
-        genome = schedule.to_genome()
+        genome = write_genome(schedule, steps)
         if genome not in known:
             found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}
             study.enqueue_trial({}, user_attrs=found)

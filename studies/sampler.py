@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from ecad_automl.schedules.genomes import mac_fraction_of
 from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from studies.bounds import Bounds
@@ -27,6 +28,7 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
 
     def __init__(self, space: ScheduleSpace, config: BreedingConfig, bounds: Bounds) -> None:
         super().__init__(space, config)
+        self._steps = space.steps
         self._bounds = bounds
         self._held: set[Schedule] | None = None
 
@@ -37,6 +39,7 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
         most of what a search computes.
         """
         schedule, found = self._next_candidate(study, generation)
+        fraction = mac_fraction_of(schedule, self._steps)
         template = create_trial(
             state=TrialState.RUNNING,
             params=self._describe(schedule),
@@ -44,8 +47,8 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
             user_attrs={
                 **found,
                 attributes.GENERATION: generation,
-                attributes.SPEEDUP: round(schedule.mac_speedup, 4),
-                attributes.MAC_FRACTION: round(schedule.mac_fraction, 6),
+                attributes.SPEEDUP: round(1 / fraction, 4),
+                attributes.MAC_FRACTION: round(fraction, 6),
             },
             system_attrs={self._get_generation_key(): generation},
         )

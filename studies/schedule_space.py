@@ -222,10 +222,14 @@ class ScheduleSpace:
             for surrogate in constraints:
                 feasible *= surrogate.predict(genes).probability_above(0.0)
             expected = reward.predict(genes).stretched(accuracy[0].stretch)
-            compute, skip, _ = actions_of(genes, len(self.layout))
-            return Expected(expected, self._cost.of_bits(compute, skip), feasible)
+            return Expected(expected, self._costs(genes), feasible)
 
         return predict
+
+    def _costs(self, genes: Bits) -> Floats:
+        """``(n,)``."""
+        compute, skip, _ = actions_of(genes, len(self.layout))
+        return self._cost.of_bits(compute, skip)
 
     def predictions(self, expected: Expected) -> dict[str, Floats]:
         """See :class:`~studies.breeding.space.Space`."""

@@ -203,6 +203,7 @@ class Search:
             self._seeds_left -= generation == 0
             parts, anchors = self._stopping.parts(generation)
             candidate = Candidate(trial, frozen, schedule, cost, generation, self._on.uncached, parts, anchors)
+            candidate.steps = self._on.evaluator.settings.steps
             record = self._on.store.evaluation(self._on.name, candidate.genome)
             if record is None:
                 self._queue.candidates.append(candidate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +96,7 @@ def first_schedules(
     if reusing_slots:
         bits = mixed_drift_seeds(reuse_errors(drift, config), cost.prices, layout.component_index, reusing_slots)
         named |= {f"drift-{index}": Schedule(layout, row) for index, row in enumerate(bits, start=1)}
-    least = _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
+    least = least_of_interest(cost, steps)
     distinct: dict[Schedule, str] = {}
     for name, schedule in named.items():
         if cost.of(schedule) >= least:
@@ -103,6 +104,36 @@ def first_schedules(
     if len(distinct) < _FEWEST:
         distinct.setdefault(all_reuse(layout, steps), ALL_REUSE)
     return {name: schedule for schedule, name in distinct.items()}
+
+
+#: Of shorter runs: how many seeds that skip steps there are of each number, and how many others.
+_SHORTER_STEP_SEEDS, _SHORTER_DRIFT_SEEDS = 2, 1
+
+
+def shorter_schedules(
+    layout: Layout,
+    drifts: Mapping[int, Drift],
+    config: SearchConfig,
+    cost: Cost,
+    forecasts: Mapping[int, Forecasts],
+    least: float,
+) -> dict[str, Schedule]:
+    """Named seeds of runs of fewer steps: each uncached, and a few others of each that cost no less than ``least``."""
+    named: dict[str, Schedule] = {}
+    few = replace(config, heuristics="none", step_seeds=_SHORTER_STEP_SEEDS, drift_seeds=_SHORTER_DRIFT_SEEDS)
+    for count, drift in sorted(drifts.items(), reverse=True):
+        found = first_schedules(layout, drift, few, cost, None, forecasts.get(count))
+        for name, schedule in found.items():
+            if name == UNCACHED:
+                named[f"{count} steps"] = schedule
+            elif cost.of(schedule) >= least:
+                named[f"{count}-steps-{name}"] = schedule
+    return named
+
+
+def least_of_interest(cost: Cost, steps: int) -> float:
+    """What seeds must cost at least."""
+    return _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
 
 
 def _forecasting(forecasts: Forecasts, layout: Layout, config: SearchConfig, cost: Cost) -> dict[str, Schedule]:

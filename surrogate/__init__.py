@@ -13,7 +13,7 @@ from surrogate._model import FEWEST_SAMPLES, Surrogate, TableSurrogate
 from surrogate._prediction import LogDrop, LossScale, Prediction
 from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate._uncertainty import interval_stretch
-from surrogate.features import FeatureContext, features_and_drift, group_drift
+from surrogate.features import FeatureContext, Plans, features_and_drift, group_drift
 from surrogate.hypervolume import (
     Reference,
     Staircase,
@@ -42,6 +42,7 @@ __all__ = [
     "GrowingFront",
     "LogDrop",
     "LossScale",
+    "Plans",
     "Prediction",
     "Prior",
     "Reference",

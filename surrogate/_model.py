@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import StudyError
-from ecad_automl.schedules.genes import actions_of
 from surrogate._prediction import LogDrop, Prediction
 from surrogate._trend import DriftTrend, Prior, fit_drift_trend
 from surrogate.ensemble import Ensemble
-from surrogate.features import Bits, FeatureContext, features_and_drift
+from surrogate.features import Bits, FeatureContext, computes, features_and_drift
 
 Floats = NDArray[np.float64]
 
@@ -68,8 +67,7 @@ class Surrogate:
         if weight.shape != y.shape or not ((weight > 0) & (weight <= 1)).all():
             raise StudyError(f"The surrogate got weights {weight}; it needs {len(y)}, each above 0 and at most 1.")
         x, drift = features_and_drift(genes, self._context)
-        computed = actions_of(genes, len(self._context.slot_macs)).compute
-        uncached = float(y[computed.sum(axis=(1, 2)).argmax()])
+        uncached = float(y[computes(genes, self._context).argmax()])
         self._scale = LogDrop(uncached, max(uncached - float(y.min()), 0.0) if self._unit is None else self._unit)
         target = self._scale.of(y)
         # The trends of the folds are close to that of all, so they are found from there in a few iterations.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedules.genes import actions_of, gene_columns
+from ecad_automl.schedules.genes import actions_of, counts_of, gene_columns, plan_rows
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -26,6 +26,21 @@ THIRDS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class Plans:
+    """What is known of runs of fewer steps, where schedules may have these too.
+
+    Args:
+        counts: ``(k,)`` numbers of steps, rising; the last is that of the context that this is of.
+        contexts: of runs of so many steps, without plans of their own.
+        errors: ``(k,)``: what having fewer steps is expected to do, on the scale of the sum of drift over slots.
+    """
+
+    counts: Integers
+    contexts: tuple[FeatureContext, ...]
+    errors: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureContext:
     """What is known of a transformer before any schedule is evaluated.
 
@@ -37,6 +52,8 @@ class FeatureContext:
             ``s`` at step ``n`` from the one at step ``m``, weighted by what it does.
         errors: what takes the place of the drift where schedules forecast outputs and skip steps, see
             :meth:`~ecad_automl.schedules.forecast.Forecasts.expected_errors`; None where none do.
+        plans: of runs of fewer steps; genes then have a column that says which rows are there, see
+            :func:`~ecad_automl.schedules.genes.spread`. None where all schedules have the same steps.
 
     Raises:
         ScheduleError: the arrays do not belong together.
@@ -47,6 +64,7 @@ class FeatureContext:
     slot_macs: NDArray[np.int64]
     drift: Floats
     errors: NDArray[np.float32] | None = None
+    plans: Plans | None = None
 
     def __post_init__(self) -> None:
         slots = len(self.block_index)
@@ -135,7 +153,8 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
         - share of computes of each component in each third of the run;
         - the share of MACs, the longest reuse, the share of fully reused steps, and the highest error of a step;
         - where steps may be skipped, the errors of the outputs that are used for them, by single steps (or bands) and
-          in all, the highest of a step, their drift in all, and the share of skipped steps in each third of the run.
+          in all, the highest of a step, their drift in all, and the share of skipped steps in each third of the run;
+        - where runs may have fewer steps, their share, and what having fewer is expected to do.
 
     Raises:
         ScheduleError: the genes do not fit the context.
@@ -146,7 +165,7 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
     whole_run = [
         (computed @ context.mac_shares).mean(axis=1),
         uses.stale.max(axis=(1, 2)),
-        ((computed.sum(axis=2) == 0) & ~uses.skip).mean(axis=1),
+        ((computed.sum(axis=2) == 0) & ~uses.skip & uses.there).mean(axis=1),
         uses.error.sum(axis=2).max(axis=1),
     ]
     columns = [
@@ -160,7 +179,15 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
             [uses.skip_error.sum(axis=1), uses.skip_error.max(axis=1), uses.skip_drift.sum(axis=1)], axis=1
         )
         columns += [uses.skip_error @ fine, of_skips, uses.skip @ (thirds / thirds.sum(axis=0))]
+    if context.plans is not None:
+        columns.append(np.stack([uses.there.mean(axis=1), uses.shortened.sum(axis=1)], axis=1))
     return np.concatenate(columns, axis=1), _grouped(uses, context)
+
+
+def computes(genes: Bits, context: FeatureContext) -> NDArray[np.intp]:
+    """``(n,)``: how much each schedule computes, in slots."""
+    found: NDArray[np.intp] = _uses(genes, context).compute.sum(axis=(1, 2))
+    return found
 
 
 def group_drift(genes: Bits, context: FeatureContext) -> Floats:
@@ -175,7 +202,7 @@ def group_drift(genes: Bits, context: FeatureContext) -> Floats:
 
     Returns:
         ``(n, steps, groups)``: drift, summed over the slots of each of ``context.groups``; where steps may be skipped,
-        that of the transformer's output is one group more.
+        that of the transformer's output is one group more, and where runs may have fewer steps, that is another.
 
     Raises:
         ScheduleError: the genes do not fit the context.
@@ -190,7 +217,10 @@ def _bands(steps: int, bands: int) -> Floats:
 
 def _grouped(uses: _Uses, context: FeatureContext) -> Floats:
     sums: Floats = uses.drift @ np.eye(int(context.groups.max()) + 1)[context.groups]
-    return sums if context.errors is None else np.concatenate([sums, uses.skip_drift[:, :, None]], axis=2)
+    more = [] if context.errors is None else [uses.skip_drift]
+    if context.plans is not None:
+        more.append(uses.shortened)
+    return np.concatenate([sums, *(each[:, :, None] for each in more)], axis=2)
 
 
 class _Uses(NamedTuple):
@@ -204,6 +234,8 @@ class _Uses(NamedTuple):
         error: ``(n, steps, slots)``: the same, or of its forecast.
         skip_drift: ``(n, steps)``: of the transformer's output where it is used, on the scale of the sum over slots.
         skip_error: ``(n, steps)``: the same, or of its forecast.
+        there: ``(n, steps)`` bool: which steps there are; what is not there computes and uses nothing.
+        shortened: ``(n, steps)``: what having fewer steps is expected to do, on the scale of ``skip_drift``.
     """
 
     compute: Bits
@@ -213,9 +245,32 @@ class _Uses(NamedTuple):
     error: Floats
     skip_drift: Floats
     skip_error: Floats
+    there: Bits
+    shortened: Floats
+
+
+def _plan_uses(genes: Bits, context: FeatureContext, plans: Plans) -> _Uses:
+    """Of schedules of several numbers of steps, at the rows that each has."""
+    count, steps, slots = len(genes), context.steps, len(context.block_index)
+    wide, narrow = (count, steps, slots), (count, steps)
+    found = _Uses(
+        *(np.zeros(wide, bool), np.zeros(narrow, bool), np.zeros(wide, np.int64), np.zeros(wide), np.zeros(wide)),
+        *(np.zeros(narrow), np.zeros(narrow), np.zeros(narrow, bool), np.zeros(narrow)),
+    )
+    places = counts_of(genes, np.asarray(plans.counts))
+    for place, (own, of_own) in enumerate(zip(plans.counts, plans.contexts, strict=True)):
+        mine, rows = np.flatnonzero(places == place), plan_rows(int(own), steps)
+        if len(mine):
+            at = np.ix_(mine, rows)
+            for whole, part in zip(found, _uses(genes[mine][:, rows, :-1], of_own), strict=True):
+                whole[at] = part
+            found.shortened[at] = plans.errors[place] / own
+    return found
 
 
 def _uses(genes: Bits, context: FeatureContext) -> _Uses:
+    if context.plans is not None:
+        return _plan_uses(genes, context, context.plans)
     slots, steps = len(context.block_index), context.steps
     wide = gene_columns(slots, int(context.component_index.max()) + 1)
     if genes.shape[1] != steps or genes.shape[2] not in ((slots,) if context.errors is None else (slots, wide)):
@@ -244,7 +299,8 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
             for levels in (damping[:, :, -1:], np.zeros_like(damping[:, :, -1:]))
         )
         skip_error, skip_drift = (np.where(skip, each[:, :, 0], 0.0) * np.sqrt(slots) for each in (of_output, of_reuse))
-    return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error)
+    there, none = np.ones_like(skip), np.zeros(skip.shape)
+    return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error, there, none)
 
 
 def _forecast_error(compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.float32]) -> Floats:

@@ -12,6 +12,7 @@ from ecad_automl.api.export import export_run
 from ecad_automl.api.stored import read_study
 from ecad_automl.errors import EcadError, FileError
 from ecad_automl.hub import save_index
+from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule
 from ecad_automl.views.run import RunView
@@ -195,7 +196,10 @@ class Front(Sequence[FrontPoint]):
         # Confirmed figures may be newer than this front.
         now = {run.genome: run for run in read_study(self._storage, self.study).runs}
         try:
-            paths = [export_run(self._study, now[point.schedule.to_genome()], Path(folder)) for point in chosen]
+            paths = [
+                export_run(self._study, now[write_genome(point.schedule, self._study.uncached.steps)], Path(folder))
+                for point in chosen
+            ]
         except OSError as error:
             raise FileError(
                 f"The folder {folder} cannot be written ({error.strerror}); choose another place."

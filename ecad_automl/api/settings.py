@@ -149,6 +149,15 @@ class SearchTable(_Table):
             "default forecast, or what the study began with."
         ),
     ] = None
+    steps_from: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Search runs of fewer steps too: those of the calibration from this share of the steps on, as "
+            "with 0.5; by default none, or what the study began with.",
+        ),
+    ] = SearchConfig.steps_from
     race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (
         SearchConfig.race
     )

@@ -60,6 +60,12 @@ def read_study(storage: str | Path, name: str | None, sample: str | None = None)
         )
 
 
+def _with_steps(origin: str, steps: int, of: int) -> str:
+    """What made a schedule, marked where it has other steps than the uncached run."""
+    told = steps == of or origin.startswith((f"{steps} steps", f"{steps}-steps"))
+    return origin if told else f"{origin}, {steps} steps"
+
+
 def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str, dict[str, Any]]:
     """The name and identity of a study; without a name, of the only one of the file.
 
@@ -90,7 +96,7 @@ def _view(
     trials: Mapping[int, Mapping[str, Any]],
 ) -> StudyView:
     cost = study_cost(identity)
-    full, steps, timed = baselines[_UNCACHED], int(identity["generation"]["steps"]), "cost" in identity
+    full, timed = baselines[_UNCACHED], "cost" in identity
     on_front = {record.genome for record in study_front(evaluations, identity)}
     prompts = len(identity["prompts"])
     trial_of = {record.genome: record.trial for record in evaluations if record.trial is not None}
@@ -117,10 +123,10 @@ def _view(
             record,
             record.genome,
             kind=Kind.FRONT if record.genome in on_front else _kind(record),
-            origin=record.origin,
+            origin=_with_steps(record.origin, genomes.steps_of(record.genome), full.steps),
             trial=record.trial,
             genome=record.genome,
-            steps=steps,
+            steps=genomes.steps_of(record.genome),
             complete=record.complete,
             feasible=record.feasible,
             created=record.created,
@@ -136,7 +142,7 @@ def _view(
             kind=Kind.STEPS if schedule is None else Kind.HEURISTIC if is_published(origin) else Kind.EVALUATED,
             origin=origin,
             genome=None if schedule is None else key,
-            steps=int(key.split(maxsplit=1)[0]) if schedule is None else steps,
+            steps=int(key.split(maxsplit=1)[0]) if schedule is None else schedule.steps,
             reward=math.nan,
             difference=math.nan,
             gmacs=gmacs,

@@ -250,7 +250,9 @@ class Evaluator:
             self._prefixes = Prefixes(limit)
         if self._handle is None:
             self._handle = apply_schedule(self.pipe, schedule, prefixes=self._prefixes)
-        with self._handle.switch(schedule):
+        with self._handle.switch(schedule) as run:
+            if schedule.steps != settings.steps:
+                settings = replace(settings, steps=run.arguments["num_inference_steps"])
             return self._images(settings, images)
 
     def _images(self, settings: GenerationSettings, images: Sequence[int]) -> Tensor:

@@ -50,6 +50,40 @@ def actions_of(genes: Bits, slots: int) -> Actions:
     return Actions(compute & ~skip[..., None], skip, levels_of(genes[..., slots + 1 :]))
 
 
+def plan_rows(count: int, steps: int) -> NDArray[np.intp]:
+    """``(count,)``: the rows of a grid of ``steps`` at which a run of fewer has its own, at the same shares of it."""
+    return np.arange(count) * steps // count
+
+
+def spread(genes: Bits, steps: int) -> Bits:
+    """Grids of schedules of one number of steps as grids of a larger one.
+
+    Args:
+        genes: ``(n, count, columns)``.
+        steps: rows to have.
+
+    Returns:
+        ``(n, steps, columns + 1)``: each row lasts to the next one, and a last column says which rows are not there.
+    """
+    count = genes.shape[1]
+    rows = plan_rows(count, steps)
+    absent = np.ones(steps, dtype=np.bool_)
+    absent[rows] = False
+    lasting = genes[:, np.searchsorted(rows, np.arange(steps), side="right") - 1]
+    column = np.broadcast_to(absent[None, :, None], (len(genes), steps, 1))
+    return np.concatenate([lasting, column], axis=2)
+
+
+def counts_of(genes: Bits, counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """``(n,)``: places in ``counts`` of the numbers of steps that grids as of :func:`spread` have, or are nearest to.
+
+    The first row is always there.
+    """
+    there = 1 + (~genes[:, 1:, -1]).sum(axis=1)
+    places: NDArray[np.intp] = np.abs(there[:, None] - counts).argmin(axis=1)
+    return places
+
+
 def level_bits(levels: NDArray[np.integer[Any]]) -> Bits:
     """``(..., 2 k)``: the Gray code of ``(..., k)`` levels of damping."""
     bits = np.stack([levels >= 2, (levels == 1) | (levels == 2)], axis=-1)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
+
+_AFTER_STEPS = ":"
+
+
+def write_genome(schedule: Schedule, steps: int) -> str:
+    """The text by which a study of so many steps knows a schedule; of another number it begins with that."""
+    genome = schedule.to_genome()
+    return genome if schedule.steps == steps else f"{schedule.steps}{_AFTER_STEPS}{genome}"
+
+
+def mac_fraction_of(schedule: Schedule, steps: int) -> float:
+    """MACs as a share of those of an uncached run of so many steps."""
+    return schedule.mac_fraction * schedule.steps / steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,26 +33,48 @@ class Genomes:
         layout: the slots.
         steps: of a run.
         load: gives the drift of the study as bytes, None where it has none; called where a schedule forecasts.
+        load_other: the same of runs of other numbers of steps.
+        known: weights of forecasts by number of steps, where they are at hand.
     """
 
     layout: Layout
     steps: int
     load: Callable[[], bytes | None] = lambda: None
+    load_other: Callable[[int], bytes | None] = lambda _: None
+    known: dict[int, Forecasts] = field(default_factory=dict, repr=False)
 
-    @cached_property
-    def _forecasts(self) -> Forecasts:
-        data = self.load()
-        if data is None:
-            raise ScheduleError("A schedule that forecasts outputs needs the drift of its study, which is not there.")
-        drift = Drift.from_bytes(data)
-        drift.check_fits(self.layout)
-        return Forecasts(drift, self.layout.component_index)
+    def _forecasts(self, steps: int) -> Forecasts:
+        if steps not in self.known:
+            data = self.load() if steps == self.steps else self.load_other(steps)
+            if data is None:
+                raise ScheduleError(
+                    f"A schedule of {steps} steps that forecasts outputs needs the drift of its study in as many, "
+                    "which is not there."
+                )
+            drift = Drift.from_bytes(data)
+            drift.check_fits(self.layout)
+            self.known[steps] = Forecasts(drift, self.layout.component_index)
+        return self.known[steps]
+
+    def steps_of(self, genome: str) -> int:
+        """Denoising steps of the schedule of a genome that was written."""
+        told = genome.rpartition(_AFTER_STEPS)[0]
+        return int(told) if told else self.steps
 
     def schedule(self, genome: str) -> Schedule:
-        """The schedule of a genome, see :meth:`~ecad_automl.schedules.schedule.Schedule.from_genome`.
+        """The schedule of a genome, as :func:`write_genome` gives it.
 
         Raises:
             EcadError: it is none of this study, or the study's drift is missing or damaged.
         """
-        weights = self._forecasts if "/" in genome else None
-        return Schedule.from_genome(self.layout, self.steps, genome, weights)
+        before, told, bits = genome.rpartition(_AFTER_STEPS)
+        steps = self.steps
+        if told:
+            if not (before.isascii() and before.isdigit() and len(before) < 6) or int(before) in (0, self.steps):
+                raise ScheduleError(
+                    f"A schedule's text begins with {before!r:.20}; only another number of steps than {self.steps} can "
+                    "stand there."
+                )
+            steps = int(before)
+        weights = self._forecasts(steps) if "/" in bits else None
+        return Schedule.from_genome(self.layout, steps, bits, weights)

@@ -17,6 +17,7 @@ from ecad_automl.judging.comparison import ComparisonObserver
 from ecad_automl.judging.evaluation import Evaluator, check_prompts
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.rewards import PairedReward, Reward
+from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
@@ -180,7 +181,8 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
 
     def scheduled(origin: str, schedule: Schedule) -> Planned:
         price = cost.of(schedule)
-        return Planned(row(schedule.to_genome(), origin, steps, schedule.gmacs, price), schedule)
+        genome = write_genome(schedule, steps)
+        return Planned(row(genome, origin, schedule.steps, schedule.gmacs, price), schedule)
 
     planned = [of_steps(UNCACHED, uncached_genome(identity), steps)]
     planned += [scheduled(record.origin, genomes.schedule(record.genome)) for record in front]
@@ -223,7 +225,7 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
     given = as_stored(study_identity(searched, model_layout(model)), stored)
     # A folder may have been moved; what is in it is told by its revision. The others change no score.
-    same = ("model", "cost", "constraints", "use")
+    same = ("model", "cost", "constraints", "use", "step_counts")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
     if found:
         raise StudyError(

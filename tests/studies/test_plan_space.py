@@ -1,0 +1,167 @@
+"""Schedules of several numbers of steps in one search."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ecad_automl.errors import OptionError, ScheduleError
+from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.genes import counts_of, plan_rows, spread
+from ecad_automl.schedules.genomes import Genomes, mac_fraction_of, write_genome
+from ecad_automl.schedules.schedule import Schedule
+from studies.config import SearchConfig
+from studies.cost import mac_cost
+from studies.plan_space import PlanSpace
+from studies.quality import Scale
+from studies.seeds import first_schedules, shorter_schedules
+from surrogate import FeatureContext, Surrogate, features_and_drift, group_drift
+from tests.studies.conftest import small_layout
+
+LAYOUT = small_layout()
+COUNTS = (4, 5, 6, 8)
+STEPS = COUNTS[-1]
+
+
+def drift(steps: int) -> Drift:
+    pace = np.random.default_rng(0).uniform(0.02, 0.3, (len(LAYOUT), 1, 1)) * STEPS / steps
+    apart = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
+    distance = (1 - np.exp(-pace * apart)).astype(np.float32)
+    return Drift(tuple(slot.name for slot in LAYOUT.slots), distance, np.ones((len(LAYOUT), steps), np.float32))
+
+
+DRIFTS = {count: drift(count) for count in COUNTS}
+FORECASTS = {count: Forecasts(of, LAYOUT.component_index) for count, of in DRIFTS.items()}
+
+
+def space(*, forecasts: bool = True) -> PlanSpace:
+    cost = mac_cost(LAYOUT)
+    errors = {count: of.distance.astype(np.float64) for count, of in DRIFTS.items()}
+    return PlanSpace(
+        LAYOUT, STEPS, cost, Scale(0.0, -1.0, cost.of_steps(STEPS)), errors, FORECASTS if forecasts else {}
+    )
+
+
+SPACES = {True: space(), False: space(forecasts=False)}
+
+
+@st.composite
+def schedules(draw: st.DrawFn, forecasts: bool = True) -> Schedule:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    steps = draw(st.sampled_from(COUNTS))
+    compute = rng.random((steps, len(LAYOUT))) < rng.random()
+    if not forecasts:
+        return Schedule(LAYOUT, compute)
+    levels = rng.integers(0, 4, (steps, len(LAYOUT.components) + 1))
+    return Schedule(LAYOUT, compute, rng.random(steps) < 0.2, levels, FORECASTS[steps])
+
+
+@pytest.mark.parametrize("steps", [8, 20, 50])
+def test_rows_of_any_number_of_steps_are_found_again(steps: int) -> None:
+    counts = np.arange(1, steps + 1)
+    for count in counts:
+        genes = np.random.default_rng(0).random((3, count, 5)) < 0.5
+        grid = spread(genes, steps)
+        assert plan_rows(count, steps)[0] == 0
+        assert (counts[counts_of(grid, counts)] == count).all()
+        assert (grid[:, plan_rows(count, steps), :-1] == genes).all()
+
+
+@pytest.mark.parametrize("forecasts", [True, False])
+@given(st.data())
+@settings(deadline=None, max_examples=50)
+def test_genes_and_genomes_give_the_schedule_back(forecasts: bool, data: st.DataObject) -> None:
+    searched = SPACES[forecasts]
+    schedule = data.draw(schedules(forecasts))
+    genes = searched.genes([schedule])
+    assert searched.candidate(genes[0]) == schedule
+    genome = searched.write(schedule)
+    assert genome.startswith(f"{schedule.steps}:") == (schedule.steps != STEPS)
+    assert searched.read(genome) == schedule
+    assert searched._costs(genes)[0] == pytest.approx(schedule.gmacs)
+    assert 0 < mac_fraction_of(schedule, STEPS) <= 1
+    for name, descriptor in searched.descriptors.items():
+        assert descriptor.low <= descriptor.of(genes[0]) <= descriptor.high, name
+    assert searched.descriptors["steps"].of(genes[0]) == schedule.steps / STEPS
+
+
+@pytest.mark.parametrize("text", ["x:00", ":00", "8:00", "0:00", "9999999:00"])
+def test_other_beginnings_of_genomes_are_refused(text: str) -> None:
+    with pytest.raises(ScheduleError, match="begins with"):
+        Genomes(LAYOUT, STEPS).schedule(text)
+
+
+def test_forecasts_need_the_drift_of_their_number_of_steps() -> None:
+    schedule = next(each for each in FORECASTS if each != STEPS)
+    made = Schedule(LAYOUT, np.eye(4, len(LAYOUT)), None, np.full((4, 4), 3), FORECASTS[4])
+    genome = write_genome(made, STEPS)
+    with pytest.raises(ScheduleError, match="4 steps that forecasts outputs needs the drift"):
+        Genomes(LAYOUT, STEPS, DRIFTS[STEPS].to_bytes).schedule(genome)
+    read = Genomes(LAYOUT, STEPS, load_other=lambda count: DRIFTS[count].to_bytes())
+    assert read.schedule(genome) == made
+    assert read.steps_of(genome) == schedule == 4
+
+
+def test_children_have_all_numbers_of_steps() -> None:
+    searched = SPACES[True]
+    rng = np.random.default_rng(0)
+    parents = searched.genes([Schedule.all_compute(LAYOUT, STEPS), Schedule.all_compute(LAYOUT, 5)])
+    children, names = searched.breed(parents, 300, None, rng)
+    assert {searched.candidate(child).steps for child in children} == set(COUNTS)
+    assert any("steps" in name.split("+") for name in names)
+
+
+def test_without_shorter_runs_features_are_those_of_one_number_of_steps() -> None:
+    searched = SPACES[True]
+    plain = FeatureContext(
+        *(LAYOUT.block_index, LAYOUT.component_index, LAYOUT.slot_macs, DRIFTS[STEPS].distance.astype(np.float64)),
+        FORECASTS[STEPS].expected_errors(),
+    )
+    rng = np.random.default_rng(1)
+    whole = [Schedule(LAYOUT, rng.random((STEPS, len(LAYOUT))) < 0.5, rng.random(STEPS) < 0.2) for _ in range(5)]
+    x, by_group = features_and_drift(searched.genes(whole), searched._context)
+    expected, groups = features_and_drift(np.stack([each.genes for each in whole]), plain)
+    np.testing.assert_allclose(x[:, :-2], expected)
+    np.testing.assert_allclose(by_group[:, :, :-1], groups)
+    assert (x[:, -2:] == [1.0, 0.0]).all()
+
+
+def test_the_fewer_steps_the_more_a_run_is_expected_to_lose() -> None:
+    searched = SPACES[True]
+    genes = searched.genes([Schedule.all_compute(LAYOUT, count) for count in COUNTS])
+    found = group_drift(genes, searched._context).sum(axis=(1, 2))
+    assert (np.diff(found) < 0).all()
+    assert found[-1] == 0
+
+
+def test_a_surrogate_learns_what_fewer_steps_do() -> None:
+    searched = SPACES[True]
+    rng = np.random.default_rng(2)
+    known = [Schedule(LAYOUT, rng.random((count, len(LAYOUT))) < 0.7) for count in COUNTS * 10]
+    known += [Schedule.all_compute(LAYOUT, count) for count in COUNTS]
+    genes = searched.genes(known)
+    loss = group_drift(genes, searched._context).sum(axis=(1, 2))
+    found = Surrogate(searched._context).fit(genes, -loss).predict(searched.genes(known[-len(COUNTS) :]))
+    assert (np.diff(found.reward) > 0).all()
+
+
+def test_seeds_are_of_every_number_of_steps() -> None:
+    cost = mac_cost(LAYOUT)
+    shorter = {count: of for count, of in DRIFTS.items() if count != STEPS}
+    found = shorter_schedules(LAYOUT, shorter, SearchConfig(), cost, FORECASTS, 0.0)
+    assert {schedule.steps for schedule in found.values()} == set(shorter)
+    for count in shorter:
+        assert found[f"{count} steps"] == Schedule.all_compute(LAYOUT, count)
+        assert any(schedule.skip.any() for schedule in found.values() if schedule.steps == count)
+    dear = shorter_schedules(LAYOUT, shorter, SearchConfig(), cost, FORECASTS, cost.of_steps(5))
+    assert all(cost.of(each) >= cost.of_steps(5) or name.endswith(" steps") for name, each in dear.items())
+    assert not set(found.values()) & set(first_schedules(LAYOUT, DRIFTS[STEPS], SearchConfig(), cost).values())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_of_the_steps_is_one(share: float) -> None:
+    with pytest.raises(OptionError, match="a share above 0"):
+        SearchConfig(steps_from=share)
