@@ -325,9 +325,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "report-chosen": partial(
         _at, "report_time", "milliseconds until a chosen schedule is drawn", "median", text="{:.0f}"
     ),
-    "resume-1000": partial(_at, "resume_time", "trials", "1000", "wall"),
-    "resume-5000": partial(_at, "resume_time", "trials", "5000", "wall"),
-    "resume-10000": partial(_at, "resume_time", "trials", "10000", "wall"),
+    "resume-1000": partial(_at, "resume_time", "trials", "1000", "processor"),
+    "resume-5000": partial(_at, "resume_time", "trials", "5000", "processor"),
+    "resume-10000": partial(_at, "resume_time", "trials", "10000", "processor"),
     "weights-float32": partial(_worker_memory, "processes", "float32", "weights_mb"),
     "workers-float32": partial(_worker_memory, "processes", "float32", "weights_in_memory_mb"),
     "actors-float32": partial(_worker_memory, "ray", "float32", "weights_in_memory_mb"),
