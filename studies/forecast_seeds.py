@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.forecast import DAMPING, Forecasts
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 from studies.drift_seeds import MOST
@@ -16,9 +17,13 @@ from studies.forecast_paths import best_paths, shared_out
 Floats = NDArray[np.float64]
 
 
-#: Levels of damping where one step stands between two computed ones, two do, and more.
-_BY_SPAN = (3, 2, 1)
+#: Mean squares, over that of the outputs, of the errors that computed outputs are taken to bear.
+_NOISES = np.geomspace(1e-6, 1.0, 25)
 
+#: How large such errors are after uses that are expected to move the latents by a share ``a``: ``18 a^2.5``, since a
+#: transformer makes more of large errors than of small ones. Chosen on captions of searches of the two bundled models,
+#: with samplers of first and second order and all savings from 1.3x to 4x; half and twice as much are nearly as good.
+_NOISE_FACTOR, _NOISE_POWER = 18.0, 2.5
 
 #: Schedules of a quick front cost at least this share of the MACs: below it, images of the bundled models fall apart.
 _LEAST = 0.2
@@ -28,9 +33,10 @@ class ForecastSeeds:
     """Makes schedules whose uses have the least summed error that is expected before any image is made.
 
     The drift knows of errors along the uncached run. Under a schedule what is computed already bears the errors of the
-    uses before it, and a forecast carries their trend on, the further the more steps there are to the next computed
-    one: undamped, schedules that save more than twofold collapse, with all the less error by the drift. So forecasts
-    are damped by the number of steps in a row that use the cache (``benchmarks/search/baselines.py``).
+    uses before it, and a forecast carries these on, the more the further it extrapolates: undamped, schedules that save
+    more than twofold collapse, with all the less error by the drift. So steps and levels of damping are chosen for
+    outputs that bear errors of the size which that choice leads to. Errors of steps add up in one direction, so this
+    size is that of their sum, not the sum of their squares: many small uses count for little, a few large ones damp.
 
     Args:
         forecasts: of an uncached run.
@@ -39,13 +45,14 @@ class ForecastSeeds:
 
     def __init__(self, forecasts: Forecasts, layout: Layout) -> None:
         self._forecasts, self._layout = forecasts, layout
-        self._errors = forecasts.expected_errors()
+        self._errors, self._carried = forecasts.expected_errors(), forecasts.carried_noise()
 
     def skipping(self) -> list[Schedule]:
         """The best choice of 1 step to run whole, of 2 and so on to all; the others are skipped."""
-        _, chosen = best_paths(self._errors[:, -1].min(axis=0)[None])
+        error = self._errors[:, -1] + _NOISES[:, None, None, None, None].astype(np.float32) * self._carried[:, -1]
+        _, chosen = best_paths(error.min(axis=1))
         everything = np.ones((self._forecasts.steps, len(self._layout)), dtype=np.bool_)
-        return [self._schedule(everything, ~run) for run in chosen[0]]
+        return [self._settled([(everything, ~run) for run in runs]) for runs in chosen.transpose(1, 0, 2)]
 
     def using(self, prices: ArrayLike, count: int, groups: ArrayLike | None = None) -> list[Schedule]:
         """Schedules that skip no step but forecast slots.
@@ -60,19 +67,22 @@ class ForecastSeeds:
         """
         steps, component = self._forecasts.steps, self._layout.component_index
         group = np.arange(len(self._layout)) if groups is None else np.asarray(groups)
-        error = np.zeros((group.max() + 1, steps, steps, steps), dtype=np.float32)
-        for one, kind in np.unique(np.stack([group, component]), axis=1).T:
-            members = np.flatnonzero((group == one) & (component == kind))
-            error[one] += self._errors[:, members].sum(axis=1).min(axis=0)
-        least, chosen = best_paths(error)
         price = np.asarray(prices, dtype=np.float64)
         price = np.maximum(price, 1e-3 * price.max()) if price.any() else np.ones(len(group))
         targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * price.sum() * steps
-        found = []
-        for counts in shared_out(least, np.bincount(group, weights=price), targets):
-            compute = chosen[group, counts[group] - 1].T
-            found.append(self._schedule(compute, np.zeros(steps, dtype=np.bool_)))
-        return list(dict.fromkeys(found))
+        no_skip = np.zeros(steps, dtype=np.bool_)
+        choices: list[list[tuple[Bits, Bits]]] = [[] for _ in targets]  # of each target, by noise
+        for noise in _NOISES.astype(np.float32):
+            error = np.zeros((group.max() + 1, steps, steps, steps), dtype=np.float32)
+            for one, kind in np.unique(np.stack([group, component]), axis=1).T:
+                members = np.flatnonzero((group == one) & (component == kind))
+                of_levels = self._errors[:, members].sum(axis=1) + noise * len(members) * self._carried[:, kind]
+                error[one] += of_levels.min(axis=0)
+            least, chosen = best_paths(error)
+            shared = shared_out(least, np.bincount(group, weights=price), targets)
+            for counts, choice in zip(shared, choices, strict=True):
+                choice.append((chosen[group, counts[group] - 1].T, no_skip))
+        return list(dict.fromkeys(self._settled(choice) for choice in choices))
 
     def predicted_error(self, schedule: Schedule) -> float:
         """The summed error to expect of a schedule: of the transformer's output, by the scheduler's response.
@@ -80,28 +90,51 @@ class ForecastSeeds:
         Errors of slots partly add up: they count as their sum over the root of the number of slots, at which schedules
         that skip and schedules that use slots look as good as they are on the bundled model.
         """
+        own, carried = self._by_step(schedule)
+        for noise in _NOISES:
+            error = own + noise * carried
+            if self._noise_after(error) <= noise:
+                break
+        return float(error.sum())
+
+    def _settled(self, choices: Sequence[tuple[Bits, Bits]]) -> Schedule:
+        """Of the best choices of what to compute and which steps to skip, by noise, the first with so little of it."""
+        for noise, (compute, skip) in zip(_NOISES, choices, strict=True):
+            schedule = self._damped(compute, skip, noise)
+            own, carried = self._by_step(schedule)
+            if self._noise_after(own + noise * carried) <= noise:
+                break
+        return schedule
+
+    def _noise_after(self, error: Floats) -> float:
+        """The noise that errors ``(steps,)`` are expected to lead to."""
+        moved = np.sqrt(error * self._forecasts.step_weights(1.0)).mean()
+        return float(_NOISE_FACTOR * moved**_NOISE_POWER)
+
+    def _damped(self, compute: Bits, skip: Bits, noise: float) -> Schedule:
+        """With the level of least error for each step and component."""
+        plain = Schedule(self._layout, compute, skip)
+        steps, columns = len(compute), len(self._layout.components) + 1
+        error = np.zeros((len(DAMPING), steps, columns))
+        rows = np.append(self._layout.component_index, columns - 1)
+        used, row = np.nonzero(plain.used)
+        last, before = _sources(plain, used, row)
+        for level, of_level in enumerate(error):
+            own = self._errors[level, row, used, last, before]
+            np.add.at(of_level, (used, rows[row]), own + noise * self._carried[level, rows[row], used, last, before])
+        return Schedule(self._layout, compute, skip, error.argmin(axis=0), self._forecasts)
+
+    def _by_step(self, schedule: Schedule) -> tuple[Floats, Floats]:
+        """Errors of a schedule's uses ``(steps,)`` without noise, and how much of it they carry."""
         steps, rows = np.nonzero(schedule.used)
         last, before = _sources(schedule, steps, rows)
-        levels = schedule.damping[steps, self._column[rows]]
-        error = self._errors[levels, rows, steps, last, before].astype(np.float64)
-        return float(np.where(rows == len(self._layout), error, error / np.sqrt(len(self._layout))).sum())
-
-    @property
-    def _column(self) -> NDArray[np.intp]:
-        """``(slots + 1,)``: of the damping."""
-        return np.append(self._layout.component_index, len(self._layout.components))
-
-    def _schedule(self, compute: Bits, skip: Bits) -> Schedule:
-        """With forecasts that are damped by how many uses there are in a row; slots of a component go by their mean."""
-        undamped = Schedule(self._layout, compute, skip)
-        used = undamped.used
-        span = _spans_of(used)
-        columns = [self._column == column for column in range(len(self._layout.components) + 1)]
-        total = np.stack([(span * used)[:, mine].sum(axis=1) for mine in columns], axis=1)
-        count = np.stack([used[:, mine].sum(axis=1) for mine in columns], axis=1)
-        mean = np.rint(total / np.maximum(count, 1)).astype(np.intp)
-        levels = np.array(_BY_SPAN)[mean.clip(1, len(_BY_SPAN)) - 1]
-        return Schedule(self._layout, compute, skip, levels, self._forecasts)
+        group = np.append(self._layout.component_index, len(self._layout.components))[rows]
+        level = schedule.damping[steps, group]
+        share = np.where(rows == len(self._layout), 1.0, 1.0 / np.sqrt(len(self._layout)))
+        found = np.zeros((2, self._forecasts.steps))
+        np.add.at(found[0], steps, share * self._errors[level, rows, steps, last, before])
+        np.add.at(found[1], steps, share * self._carried[level, group, steps, last, before])
+        return found[0], found[1]
 
 
 def quick_schedules(seeds: ForecastSeeds, layout: Layout, count: int = 8) -> list[tuple[Schedule, float]]:
@@ -125,17 +158,6 @@ def quick_schedules(seeds: ForecastSeeds, layout: Layout, count: int = 8) -> lis
             best = tried[schedule]
             front.append((schedule, best))
     return front[::-1]
-
-
-def _spans_of(used: Bits) -> NDArray[np.intp]:
-    """``(steps, rows)``: in how many steps in a row, this one among them, the cache is used; 0 where it is not."""
-    ahead = np.zeros(used.shape, dtype=np.intp)
-    behind = np.zeros(used.shape, dtype=np.intp)
-    for step in range(len(used)):
-        ahead[step] = np.where(used[step], 1 + (ahead[step - 1] if step else 0), 0)
-    for step in reversed(range(len(used))):
-        behind[step] = np.where(used[step], 1 + (behind[step + 1] if step + 1 < len(used) else 0), 0)
-    return np.where(used, ahead + behind - 1, 0)
 
 
 def _sources(

@@ -16,6 +16,9 @@ from ecad_automl.errors import EvaluationError
 #: Latents that the scheduler is run on: many enough for what it does to single values to average out.
 _SHAPE = (1, 4, 8, 8)
 
+#: Below this share there is no signal to speak of.
+_NO_SIGNAL = 1e-6
+
 #: What schedulers of diffusers raise that do not step from latents and outputs alone: they lack a method, want other
 #: arguments or shapes, or look up what a pipeline sets.
 _NOT_ALONE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -26,8 +29,10 @@ def scheduler_response(
 ) -> NDArray[np.float64]:
     """How far the last latents move for a unit change of the transformer's output at each step.
 
-    A copy of the scheduler steps through a run on outputs that are all zero, and again with one step's output changed
-    by 1. How the transformer would react to the changed latents is left out.
+    A copy of the scheduler steps through a run with a transformer that takes the latents' signal for the clean image,
+    and again with one step's output changed by 1. So an error grows as the signal does: what is wrong where there is
+    mostly noise is not mended later, but becomes part of the image. A transformer that predicts noise then predicts
+    none, whatever the latents; one that predicts velocity reacts to them.
 
     Args:
         scheduler: of a diffusers pipeline; it does not change.
@@ -63,8 +68,27 @@ def _last_latents(
     # Those that draw noise must draw the same with and without the change.
     draws = {"generator": generator} if "generator" in inspect.signature(runner.step).parameters else {}
     for step, timestep in enumerate(runner.timesteps[:steps]):
+        seen = latents
         if hasattr(runner, "scale_model_input"):
-            runner.scale_model_input(latents, timestep)
-        output = torch.full_like(latents, 1.0 if step == changed else 0.0)
+            seen = runner.scale_model_input(latents, timestep)
+        output = _taking_signal_for_image(runner, seen, timestep) + (1.0 if step == changed else 0.0)
         latents = runner.step(output, timestep, latents, return_dict=False, **draws)[0]
     return latents
+
+
+def _taking_signal_for_image(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
+    """The output of a transformer for which the clean image is the latents over the share of signal in them."""
+    config = scheduler.config
+    kind = config.get("prediction_type", "epsilon")
+    if "FlowMatch" in type(scheduler).__name__ or kind == "flow_prediction":
+        # Velocity is noise less image, with 1 - t parts of image and t of noise; at t = 1 there is nothing to react to.
+        signal = 1.0 - float(timestep) / float(config.num_train_timesteps)
+        return latents.div(-signal) if signal > _NO_SIGNAL else torch.zeros_like(latents)
+    if kind == "epsilon":
+        return torch.zeros_like(latents)
+    signal = float(scheduler.alphas_cumprod[round(float(timestep))]) ** 0.5
+    if signal <= _NO_SIGNAL:
+        return torch.zeros_like(latents)
+    # v = a e - s x0, Salimans and Ho 2022, arXiv 2202.00512
+    share = 1.0 / signal if kind == "sample" else -((1.0 - signal**2) ** 0.5) / signal
+    return latents.mul(share)

@@ -33,7 +33,7 @@ REUSE.setflags(write=False)
 
 #: Of the mean square of the two outputs, added to both where weights are solved for: where the two are alike it draws
 #: the weights towards plain reuse.
-_RIDGE = 1e-3
+_RIDGE = 1e-5
 #: Digits of a weight after the point, in memory as in files: schedules are then equal where their files are.
 _DIGITS = 4
 
@@ -178,6 +178,28 @@ class Forecasts:
         slots *= self._drift.step_weights(0.5).astype(np.float32)[:, None, None]
         output *= self._drift.step_weights(1.0).astype(np.float32)[:, None, None]
         return found
+
+    def carried_noise(self) -> NDArray[np.float32]:
+        """What uses make of errors in the outputs that they are from, beside reuse, which hands them on as they are.
+
+        A share ``g`` of a forecast adds ``g^2 ((w1 - 1)^2 P[s1] + w0^2 P[s0])`` for each unit of the mean square of
+        errors over that of the outputs, in the measure of :meth:`expected_errors`.
+
+        Returns:
+            ``(levels, groups, steps, steps, steps)``, see :meth:`error`; the transformer's output is the last group.
+        """
+        power = np.stack([self._power[self.group == group].mean(axis=0) for group in range(len(self.weights))])
+        first, second = power[:, None, :, None], power[:, None, None, :]
+        scale = _ratio(np.ones_like(self.weights[..., 0]), (power[:, :, None, None] + first) / 2)
+        added = ((self.weights[..., 0] - 1.0) ** 2 * first + self.weights[..., 1] ** 2 * second) * scale
+        added[:-1] *= self._drift.step_weights(0.5)[:, None, None]
+        added[-1] *= self._drift.step_weights(1.0)[:, None, None]
+        found: NDArray[np.float32] = (np.square(DAMPING)[:, None, None, None, None] * added).astype(np.float32)
+        return found
+
+    def step_weights(self, power: float) -> Floats:
+        """Those of the drift, see :meth:`~ecad_automl.schedules.drift.Drift.step_weights`."""
+        return self._drift.step_weights(power)
 
     def _errors(self, levels: Sequence[int], rows: Steps | slice) -> NDArray[np.float32]:
         """``(levels, rows, steps, steps, steps)``, see :meth:`error`."""

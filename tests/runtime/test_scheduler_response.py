@@ -15,10 +15,11 @@ def ask(count: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (count,), {}
 
 
-def test_euler_on_flow_moves_the_latents_by_its_step_of_sigma() -> None:
+def test_euler_on_flow_moves_the_image_by_its_step_over_the_signal_there_is() -> None:
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     scheduler.set_timesteps(6)
-    expected = np.abs(np.diff(scheduler.sigmas.double().numpy()))
+    sigma = scheduler.sigmas.double().numpy()
+    expected = np.abs(np.diff(sigma)) / (1 - sigma[1:])
     assert_allclose(scheduler_response(scheduler, 6, ask(6)), expected, rtol=1e-4)
 
 
@@ -33,6 +34,23 @@ def test_ddim_carries_errors_on_as_its_formula_says() -> None:
     grows, takes = np.sqrt(kept / alpha[at]), np.sqrt(1 - kept) - np.sqrt(kept * (1 - alpha[at]) / alpha[at])
     expected = [abs(takes[step]) * np.prod(grows[step + 1 :]) for step in range(5)]
     assert_allclose(scheduler_response(scheduler, 5, ask(5)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["sample", "v_prediction"])
+def test_an_error_of_the_clean_image_weighs_the_same_whatever_the_transformer_predicts(kind: str) -> None:
+    """An image that is off by d is noise that is off by -a/s d, and velocity by -d/s."""
+
+    def response(prediction: str) -> np.ndarray:
+        scheduler = diffusers.DDIMScheduler(clip_sample=False, timestep_spacing="trailing", prediction_type=prediction)
+        return scheduler_response(scheduler, 5, ask(5))
+
+    scheduler = diffusers.DDIMScheduler(timestep_spacing="trailing")
+    scheduler.set_timesteps(5)
+    alpha = scheduler.alphas_cumprod.double().numpy()[scheduler.timesteps.numpy()]
+    a, s = np.sqrt(alpha), np.sqrt(1 - alpha)
+    of_image = {"epsilon": -a / s, "sample": np.ones(5), "v_prediction": -1 / s}
+    found = response(kind) * np.abs(of_image[kind])
+    assert_allclose(found[:-1], (response("epsilon") * np.abs(of_image["epsilon"]))[:-1], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
