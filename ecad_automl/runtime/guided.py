@@ -77,6 +77,12 @@ class Halves:
             return first + second
         return [torch.cat(pair) for pair in zip(first, second, strict=True)]
 
+    def are_both(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a call is of both branches: its images come twice. This reads tensors."""
+        images = args[0] if args else next(iter(kwargs.values()))
+        first, second = images[: len(images) // 2], images[len(images) // 2 :]
+        return len(first) == len(second) > 0 and _are_equal(first, second)
+
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Check that a call is of both branches: its images come twice.
 
@@ -85,18 +91,17 @@ class Halves:
         Raises:
             ScheduleError: it is not.
         """
-        images = args[0] if args else next(iter(kwargs.values()))
-        first, second = images[: len(images) // 2], images[len(images) // 2 :]
-        if len(first) != len(second) or not first_equal(first, second):
+        if not self.are_both(args, kwargs):
             raise ScheduleError(
                 "The schedule says in which steps there is guidance, but this run has none: its images do not come "
                 "twice in a batch. Call the pipeline with a guidance_scale above 1, or use a schedule without."
             )
         if self._how.lists:
-            self._check_lengths(*args, *kwargs.values(), count=len(images))
+            self._check_lengths(*args, *kwargs.values())
 
-    def _check_lengths(self, *values: Any, count: int) -> None:
+    def _check_lengths(self, images: Any, *values: Any) -> None:
         """The conditional half by itself must be padded as it is in the batch."""
+        count = len(images)
         for value in values:
             if isinstance(value, list) and len(value) == count:
                 lengths = [-(-len(text) // self._how.padded) for text in value]
@@ -129,7 +134,13 @@ class Halves:
         return value
 
 
-def first_equal(first: Any, second: Any) -> bool:
+def is_second(context: ContextKey) -> bool:
+    """Whether calls of a guidance branch are of the one without the prompt, by its name or place in a step."""
+    name, number = context
+    return name in _SECOND if name is not None else number == 1
+
+
+def _are_equal(first: Any, second: Any) -> bool:
     """Whether two halves of a batch, or of a list, are the same."""
     return all(map(torch.equal, tensors_in(first), tensors_in(second)))
 
@@ -228,7 +239,7 @@ class GuidedCalls:
                     "a schedule that says where there is guidance is not for such calls, as of skip-layer guidance."
                 )
             return Branch.TOGETHER
-        second = (name in _SECOND) if name is not None else number == 1
+        second = is_second(call.context)
         if number > 1 or (name is not None and number):
             raise CacheStateError(
                 f"The transformer is called for {self._told(call.context)} guidance branches in a step; a schedule "

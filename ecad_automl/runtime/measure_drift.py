@@ -16,6 +16,8 @@ from ecad_automl.errors import CacheStateError, EvaluationError, ScheduleError
 from ecad_automl.patching import replaced
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, slots_of, visited_slots
 from ecad_automl.runtime.cache import Output, tensors_in
+from ecad_automl.runtime.families import family_of
+from ecad_automl.runtime.guided import Halves, is_second
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.scheduler_response import scheduler_response
 from ecad_automl.runtime.steps import Call, ContextKey
@@ -54,25 +56,33 @@ def measure_drift(
         raise ScheduleError(f"Drift cannot be measured with steps={steps} and probes={probes}; both must be above 0.")
     slots = slots_of(transformer_of(pipe))
     transformer = transformer_of(pipe)
-    recorder = _Recorder(len(slots), steps, probes, seed)
+    how = family_of(transformer).one_batch
+    recorder = _Recorder(len(slots), steps, probes, seed, None if how is None else Halves(how, transformer))
     # PyTorch calls hooks in the order in which they were registered: this one comes before the end of the call.
     watched = transformer.register_forward_hook(recorder.watch)
     try:
-        with Instrument(pipe, recorder, steps, "The drift measurement"), torch.no_grad(), _timesteps(pipe) as asked:
+        with (
+            Instrument(pipe, recorder, steps, "The drift measurement"),
+            transformer.register_forward_pre_hook(recorder.given, with_kwargs=True),  # after its own
+            torch.no_grad(),
+            _timesteps(pipe) as asked,
+        ):
             run()
     finally:
         watched.remove()
-    if recorder.broken_off or not recorder.weight.all():
+    if recorder.broken_off or not recorder.weight[:-1].all():
         raise CacheStateError(
             f"Drift was to be measured over {steps} steps, but a run of the pipeline was broken off or none was made; "
             "the function given must call the pipeline and let it finish."
         )
-    weight = recorder.weight
+    weight = np.maximum(recorder.weight, 1.0)
+    moved, power = recorder.moved / weight[:, None, None], recorder.power / weight[:, None]
     return Drift.from_moments(
         tuple(slot.name for slot in slots),
-        recorder.moved / weight[:, None, None],
-        recorder.power / weight[:, None],
+        moved[:-1],
+        power[:-1],
         *_response(pipe.scheduler, steps, asked),
+        guidance=(moved[-1], power[-1]) if recorder.weight[-1] else None,
     )
 
 
@@ -102,27 +112,33 @@ def _timesteps(pipe: DiffusionPipeline) -> Iterator[list[_Arguments]]:
 
 
 class _Recorder:
-    """Computes every slot and keeps some elements of its outputs, and of the transformer's, whose row is the last.
+    """Computes every slot and keeps some elements of its outputs, of the transformer's, and of guidance.
+
+    The row after the slots is of the transformer's output, the last of the difference of both guidance branches.
 
     Attributes:
-        moved: ``(slots + 1, steps, steps)``: weighted sum over runs of the mean of ``(x[m] - x[n])^2``.
-        power: ``(slots + 1, steps)``: weighted sum over runs of the mean of ``x[m]^2``.
-        weight: ``(slots + 1,)``: sum of the weights; a run weighs as many as its outputs have elements.
+        moved: ``(slots + 2, steps, steps)``: weighted sum over runs of the mean of ``(x[m] - x[n])^2``.
+        power: ``(slots + 2, steps)``: weighted sum over runs of the mean of ``x[m]^2``.
+        weight: ``(slots + 2,)``: sum of the weights; a run weighs as many as its outputs have elements.
         broken_off: whether a run was.
     """
 
     skipped = False
 
-    def __init__(self, slots: int, steps: int, probes: int, seed: int) -> None:
-        self.moved = np.zeros((slots + 1, steps, steps))
-        self.power = np.zeros((slots + 1, steps))
-        self.weight = np.zeros(slots + 1)
+    def __init__(self, slots: int, steps: int, probes: int, seed: int, halves: Halves | None) -> None:
+        self.moved = np.zeros((slots + 2, steps, steps))
+        self.power = np.zeros((slots + 2, steps))
+        self.weight = np.zeros(slots + 2)
+        self._halves = halves
+        self._guided = False  # whether both branches lie in this run's batches
+        self._conditional: list[torch.Tensor] = []  # what the last call of that branch alone has given
         self.broken_off = False
         self._slots, self._steps, self._probes, self._seed = slots, steps, probes, seed
         self._runs = 0
         # Of each guidance branch: for each slot, the elements kept at each step so far.
         self._kept: dict[ContextKey, list[list[torch.Tensor]]] = {}
         self._context: ContextKey = (None, 0)
+        self._new_run = False
         # Of the run: which elements of each tensor, by slot and the tensors' sizes.
         self._positions: dict[tuple[int, tuple[int, ...]], list[torch.Tensor]] = {}
 
@@ -130,8 +146,10 @@ class _Recorder:
         if call.new_run:
             self._runs += 1
             self._positions.clear()
+            self._conditional = []
+            self._new_run = True
         if call.step == 0:
-            self._kept[call.context] = [[] for _ in range(self._slots + 1)]
+            self._kept[call.context] = [[] for _ in range(self._slots + 2)]
         self._context = call.context
 
     def visit(self, _index: int, block: Block, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -148,10 +166,25 @@ class _Recorder:
             self._keep(slot, tensors)
         return result
 
+    def given(self, _module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Look whether the first batch of a run is of both guidance branches."""
+        if self._new_run and self._halves is not None:
+            self._guided = self._halves.are_both(args, kwargs)
+        self._new_run = False
+
     def watch(self, _module: object, _args: object, output: Any) -> None:
-        """Keep some elements of the transformer's output."""
+        """Keep some elements of the transformer's output, and of the difference of both branches."""
         first = output[0]
-        self._keep(self._slots, list(first) if isinstance(first, (list, tuple)) else [first])
+        tensors = list(first) if isinstance(first, (list, tuple)) else [first]
+        self._keep(self._slots, tensors)
+        if self._halves is not None:
+            pair = self._halves.split(tensors) if self._guided else ([], [])
+        elif is_second(self._context):
+            pair = self._conditional, tensors
+        else:
+            self._conditional, pair = [tensor.clone() for tensor in tensors], ([], [])
+        if pair[0]:
+            self._keep(self._slots + 1, [one.float() - two.float() for one, two in zip(*pair, strict=True)])
 
     def _keep(self, index: int, tensors: list[torch.Tensor]) -> None:
         """Keep some elements of a slot's output at a step."""

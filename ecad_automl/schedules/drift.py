@@ -78,6 +78,7 @@ class Drift:
         power: NDArray[np.float64],
         response: NDArray[np.float64] | None = None,
         no_response: str = "",
+        guidance: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> Drift:
         """The drift from mean squares.
 
@@ -88,9 +89,16 @@ class Drift:
             power: ``(slots, steps)``, or one row more: ``E x[m]^2``.
             response: ``(steps,)``, see the class.
             no_response: see the class.
+            guidance: ``(steps, steps)`` and ``(steps,)``: the same of the difference of both guidance branches.
         """
+        if guidance is not None:
+            moved = np.concatenate([moved, guidance[0][None]])
+            power = np.concatenate([power, guidance[1][None]])
         scale = (power[:, :, None] + power[:, None, :]) / 2
         distance = np.divide(moved, scale, out=np.zeros_like(moved), where=scale > 0).astype(np.float32)
+        of_guidance = () if guidance is None else (distance[-1], np.sqrt(power[-1]).astype(np.float32))
+        if guidance is not None:
+            distance, power = distance[:-1], power[:-1]
         count = len(slots)
         return cls(
             slots,
@@ -100,6 +108,7 @@ class Drift:
             np.sqrt(power[count]).astype(np.float32) if len(power) > count else None,
             None if response is None else response.astype(np.float32),
             no_response,
+            *of_guidance,
         )
 
     def expected_error(self) -> NDArray[np.float64]:

@@ -10,6 +10,10 @@ from numpy.testing import assert_allclose
 
 from ecad_automl.errors import CacheStateError, ScheduleError
 from ecad_automl.runtime import apply_schedule, measure_drift
+from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.guidance import BOTH, KEEP
+from ecad_automl.schedules.schedule import Schedule
+from tests.runtime.cases import CASES
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case
@@ -147,3 +151,50 @@ def test_a_pipeline_under_a_schedule_cannot_be_measured(pixart: Case) -> None:
 def test_nonsense_numbers_are_refused(pixart: Case, numbers: dict[str, int]) -> None:
     with pytest.raises(ScheduleError, match="must be above 0"):
         measure_drift(pixart.pipe, pixart.generate, **numbers)
+
+
+@pytest.mark.parametrize("name", ["pixart-guided", "dit-guided", "zimage-guided", "flux-true-cfg", "lumina2-guided"])
+def test_the_difference_of_guidance_branches_is_measured(name: str) -> None:
+    case = CASES[name]()
+    given: list[list[torch.Tensor]] = []
+
+    def note(_module: object, _args: object, output: Any) -> None:
+        first = output[0]
+        given.append([tensor.clone() for tensor in (first if isinstance(first, list) else [first])])
+
+    with case.pipe.transformer.register_forward_hook(note):
+        drift = measure_drift(case.pipe, lambda: case.generate(images=2), steps=4, probes=10**6)
+    differences = []
+    for step in range(4):
+        calls = given[step * case.calls_per_step :][: case.calls_per_step]
+        if case.calls_per_step == 2:
+            difference = calls[0][0] - calls[1][0]
+        else:
+            halves = torch.cat(calls[0]).chunk(2)
+            difference = halves[0] - halves[1]
+            if case.one_batch is not None and not case.one_batch.conditional_first:
+                difference = -difference
+        differences.append(difference.double().flatten().numpy())
+    x = np.stack(differences)
+    power = (x**2).mean(axis=1)
+    moved = ((x[:, None] - x[None]) ** 2).mean(axis=2) / ((power[:, None] + power) / 2)
+    assert drift.guidance is not None
+    assert drift.guidance_magnitude is not None
+    np.testing.assert_allclose(drift.guidance, moved, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(drift.guidance_magnitude, np.sqrt(power), rtol=1e-4)
+    weights = Forecasts(drift, case.layout.component_index)
+    schedule = Schedule(
+        case.layout, np.ones((4, len(case.layout))), None, None, weights, guidance=[BOTH, BOTH, KEEP + 3, BOTH]
+    )
+    best = np.linalg.lstsq(x[[1, 0]].T, x[2], rcond=None)[0]
+    missed = x[2] - best @ x[[1, 0]]
+    ours = x[2] - schedule.guidance.weights[2] @ x[[1, 0]]
+    assert (ours**2).mean() < 1.1 * (missed**2).mean() + 0.05 * power[2]  # weights are drawn to reuse
+
+
+@pytest.mark.parametrize("name", ["pixart-unguided", "flux"])
+def test_without_guidance_there_is_no_difference(name: str) -> None:
+    case = CASES[name]()
+    drift = measure_drift(case.pipe, lambda: case.generate(steps=3, images=2), steps=3)
+    assert drift.guidance is None
+    assert drift.guidance_magnitude is None
