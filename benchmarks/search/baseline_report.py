@@ -12,7 +12,7 @@ from benchmarks.search.bed_runs import at, figures_of
 from benchmarks.search.beds import Figures
 from benchmarks.search.protocol import SPEEDUPS, compare, loss_of
 
-__all__ = ["feature_shares", "methods_of", "noise", "page", "pairs", "rows", "summary"]
+__all__ = ["absent", "feature_shares", "methods_of", "noise", "page", "pairs", "rows", "summary"]
 
 #: The order of methods in tables; caches of diffusers and cache-dit follow.
 _METHODS = ("steps", "FORA", "DPCache, reuse", "DPCache", "quick")

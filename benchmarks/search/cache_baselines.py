@@ -37,8 +37,6 @@ __all__ = ["SWEEP", "CacheRun", "chosen"]
 
 #: The kind of kept runs on captions of searches.
 SWEEP = "cache_sweep"
-#: The saving whose runs are made first, then those next to it: they take long.
-_FIRST = 2.0
 _MODULES = ("benchmarks.search.cache_settings", "benchmarks.runtime.caches")
 
 
@@ -177,8 +175,10 @@ def _run(name: str, bed: Bed, captions: int, results: Path, accept_other_code: b
         saved: float | None = held(everything)[key].get("saved")
         return saved
 
-    for speedup in sorted(SPEEDUPS, key=lambda each: abs(each - _FIRST)):
-        chosen(sweep, speedup, taken)
+    for method in dict.fromkeys(run["method"] for run in sweep.values()):  # each is whole before the next begins
+        of_method = {key: run for key, run in sweep.items() if run["method"] == method}
+        for speedup in SPEEDUPS:
+            chosen(of_method, speedup, taken)
     held(())  # what an earlier sweep has chosen goes
 
 

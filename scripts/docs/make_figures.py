@@ -188,6 +188,11 @@ def _feature_shares() -> str:
     return f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %"
 
 
+def _bed_table(bed: str) -> str:
+    runs = baselines.all_kept(bed)
+    return "\n".join([*baseline_report.rows(runs), *baseline_report.absent(runs)])
+
+
 def _hypervolumes(bed: str) -> str:
     return "\n".join(held_out_report.hypervolumes(held_out_report.known_fronts(baselines.all_kept(bed))))
 
@@ -250,9 +255,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-all": lambda: earlier_held_out.table(_held_out_rows()),
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
-    "beds-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("shapes"))),
-    "beds-euler-14": lambda: "\n".join(baseline_report.rows(baselines.all_kept("shapes-euler-14"))),
-    "beds-flow-shapes": lambda: "\n".join(baseline_report.rows(baselines.all_kept("flow-shapes"))),
+    "beds-shapes": partial(_bed_table, "shapes"),
+    "beds-euler-14": partial(_bed_table, "shapes-euler-14"),
+    "beds-flow-shapes": partial(_bed_table, "flow-shapes"),
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
     "feature-shares": _feature_shares,
