@@ -120,9 +120,8 @@ class PreparedStudy:
             )
             errors = {count: reuse_errors(of, config) for count, of in drifts.items()}
             space = PlanSpace(layout, steps, cost, self.scale, errors, by_count, **more)
-            shorter = {count: of for count, of in drifts.items() if count != steps}
-            least = least_of_interest(cost, steps)
-            seeds |= shorter_schedules(layout, shorter, config, cost, by_count, least)
+            shorter = [count for count in drifts if count != steps]
+            seeds |= shorter_schedules(layout, shorter, cost, by_count, least_of_interest(cost, steps))
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)
 

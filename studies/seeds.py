@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,28 +105,30 @@ def first_schedules(
     return {name: schedule for schedule, name in distinct.items()}
 
 
-#: Of shorter runs: how many seeds that skip steps there are of each number, and how many others.
-_SHORTER_STEP_SEEDS, _SHORTER_DRIFT_SEEDS = 2, 1
+#: Of a shorter run, the share of its steps that its one seed beside the uncached run does not skip.
+_RUN_SHARE = 0.8
 
 
 def shorter_schedules(
-    layout: Layout,
-    drifts: Mapping[int, Drift],
-    config: SearchConfig,
-    cost: Cost,
-    forecasts: Mapping[int, Forecasts],
-    least: float,
+    layout: Layout, counts: Collection[int], cost: Cost, forecasts: Mapping[int, Forecasts], least: float
 ) -> dict[str, Schedule]:
-    """Named seeds of runs of fewer steps: each uncached, and a few others of each that cost no less than ``least``."""
+    """Named seeds of runs of fewer steps: each uncached, which needs no new image, and one that skips a few steps.
+
+    Args:
+        layout: the slots.
+        counts: numbers of steps.
+        cost: what is minimized.
+        forecasts: by number of steps; without them no step is skipped.
+        least: what costs less, and would need images, is left out.
+    """
     named: dict[str, Schedule] = {}
-    few = replace(config, heuristics="none", step_seeds=_SHORTER_STEP_SEEDS, drift_seeds=_SHORTER_DRIFT_SEEDS)
-    for count, drift in sorted(drifts.items(), reverse=True):
-        found = first_schedules(layout, drift, few, cost, None, forecasts.get(count))
-        for name, schedule in found.items():
-            if name == UNCACHED:
-                named[f"{count} steps"] = schedule
-            elif cost.of(schedule) >= least:
-                named[f"{count}-steps-{name}"] = schedule
+    for count in sorted(counts, reverse=True):
+        named[f"{count} steps"] = Schedule.all_compute(layout, count)
+        run = max(1, round(_RUN_SHARE * count))
+        if count in forecasts and run < count:
+            skipping = ForecastSeeds(forecasts[count], layout).skipping()[run - 1]
+            if cost.of(skipping) >= least:
+                named[f"{count}-steps-skip-{count - run}"] = skipping
     return named
 
 

@@ -150,14 +150,15 @@ def test_a_surrogate_learns_what_fewer_steps_do() -> None:
 
 def test_seeds_are_of_every_number_of_steps() -> None:
     cost = mac_cost(LAYOUT)
-    shorter = {count: of for count, of in DRIFTS.items() if count != STEPS}
-    found = shorter_schedules(LAYOUT, shorter, SearchConfig(), cost, FORECASTS, 0.0)
+    shorter = COUNTS[:-1]
+    found = shorter_schedules(LAYOUT, shorter, cost, FORECASTS, 0.0)
     assert {schedule.steps for schedule in found.values()} == set(shorter)
     for count in shorter:
         assert found[f"{count} steps"] == Schedule.all_compute(LAYOUT, count)
-        assert any(schedule.skip.any() for schedule in found.values() if schedule.steps == count)
-    dear = shorter_schedules(LAYOUT, shorter, SearchConfig(), cost, FORECASTS, cost.of_steps(5))
-    assert all(cost.of(each) >= cost.of_steps(5) or name.endswith(" steps") for name, each in dear.items())
+        assert found[f"{count}-steps-skip-1"].skip.sum() == 1
+    dear = shorter_schedules(LAYOUT, shorter, cost, FORECASTS, cost.of_steps(5))
+    assert [name for name in dear if "skip" in name] == ["6-steps-skip-1"]
+    assert not any("skip" in name for name in shorter_schedules(LAYOUT, shorter, cost, {}, 0.0))
     assert not set(found.values()) & set(first_schedules(LAYOUT, DRIFTS[STEPS], SearchConfig(), cost).values())
 
 
