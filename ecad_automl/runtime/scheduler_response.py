@@ -29,10 +29,12 @@ def scheduler_response(
 ) -> NDArray[np.float64]:
     """How far the last latents move for a unit change of the transformer's output at each step.
 
-    A copy of the scheduler steps through a run with a transformer that takes the latents' signal for the clean image,
-    and again with one step's output changed by 1. So an error grows as the signal does: what is wrong where there is
-    mostly noise is not mended later, but becomes part of the image. A transformer that predicts noise then predicts
-    none, whatever the latents; one that predicts velocity reacts to them.
+    A copy of the scheduler steps through a run with a simple transformer, and again with one step's output changed by
+    1. The transformer reacts to the changed latents. Where signal and noise keep their sum of squares it is the one
+    that is best for latents of independent normal values of variance 1, to which pipelines scale theirs; an error
+    counts the same whether noise, velocity or the image is predicted. In flow matching it takes the signal for the
+    image, so that an early error becomes part of it: with the other one, quick schedules of ``flow-shapes`` change what
+    a few images show.
 
     Args:
         scheduler: of a diffusers pipeline; it does not change.
@@ -71,24 +73,20 @@ def _last_latents(
         seen = latents
         if hasattr(runner, "scale_model_input"):
             seen = runner.scale_model_input(latents, timestep)
-        output = _taking_signal_for_image(runner, seen, timestep) + (1.0 if step == changed else 0.0)
+        output = _output_of_simple(runner, seen, timestep) + (1.0 if step == changed else 0.0)
         latents = runner.step(output, timestep, latents, return_dict=False, **draws)[0]
     return latents
 
 
-def _taking_signal_for_image(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
-    """The output of a transformer for which the clean image is the latents over the share of signal in them."""
-    config = scheduler.config
-    kind = config.get("prediction_type", "epsilon")
+def _output_of_simple(scheduler: Any, latents: Tensor, timestep: Tensor) -> Tensor:
+    """What a simple transformer predicts from latents as it gets them."""
+    kind = scheduler.config.get("prediction_type", "epsilon")
     if "FlowMatch" in type(scheduler).__name__ or kind == "flow_prediction":
-        # Velocity is noise less image, with 1 - t parts of image and t of noise; at t = 1 there is nothing to react to.
-        signal = 1.0 - float(timestep) / float(config.num_train_timesteps)
-        return latents.div(-signal) if signal > _NO_SIGNAL else torch.zeros_like(latents)
-    if kind == "epsilon":
+        # Noise less image, where latents are 1 - t parts of image and t of noise; there is nothing to take at t = 1.
+        signal = 1.0 - float(timestep) / float(scheduler.config.num_train_timesteps)
+        return latents.mul(-1.0 / signal if signal > _NO_SIGNAL else 0.0)
+    if not hasattr(scheduler, "alphas_cumprod"):
         return torch.zeros_like(latents)
-    signal = float(scheduler.alphas_cumprod[round(float(timestep))]) ** 0.5
-    if signal <= _NO_SIGNAL:
-        return torch.zeros_like(latents)
-    # v = a e - s x0, Salimans and Ho 2022, arXiv 2202.00512
-    share = 1.0 / signal if kind == "sample" else -((1.0 - signal**2) ** 0.5) / signal
-    return latents.mul(share)
+    # The best guess at the image is a x, at the noise s x, and at v = a e - s x0 (arXiv 2202.00512) therefore nothing.
+    power = float(scheduler.alphas_cumprod[round(float(timestep))])
+    return latents.mul({"epsilon": (1.0 - power) ** 0.5, "sample": power**0.5}.get(kind, 0.0))

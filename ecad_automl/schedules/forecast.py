@@ -33,7 +33,7 @@ REUSE.setflags(write=False)
 
 #: Of the mean square of the two outputs, added to both where weights are solved for: where the two are alike it draws
 #: the weights towards plain reuse.
-_RIDGE = 1e-5
+_RIDGE = 1e-4
 #: Digits of a weight after the point, in memory as in files: schedules are then equal where their files are.
 _DIGITS = 4
 

@@ -32,6 +32,7 @@ def test_ddim_carries_errors_on_as_its_formula_says() -> None:
     kept = np.array([alpha[t] if t >= 0 else float(scheduler.final_alpha_cumprod) for t in after])
     # x' = sqrt(a'/a) x + (sqrt(1 - a') - sqrt(a' (1 - a) / a)) e, equation 12 of DDIM without noise
     grows, takes = np.sqrt(kept / alpha[at]), np.sqrt(1 - kept) - np.sqrt(kept * (1 - alpha[at]) / alpha[at])
+    grows = grows + takes * np.sqrt(1 - alpha[at])  # e = s x is the best guess for latents of variance 1
     expected = [abs(takes[step]) * np.prod(grows[step + 1 :]) for step in range(5)]
     assert_allclose(scheduler_response(scheduler, 5, ask(5)), expected, rtol=1e-4)
 

@@ -53,7 +53,7 @@ class TestWeights:
         for row in range(len(LAYOUT) + 1):
             for step, last, before in ((4, 3, 2), (7, 5, 2), (8, 6, 5)):
                 own, sources = x[row, step], x[row, [last, before]].T
-                ridge = np.sqrt(1e-5 * (sources**2).sum() / 2) * np.eye(2)
+                ridge = np.sqrt(1e-4 * (sources**2).sum() / 2) * np.eye(2)
                 system = np.concatenate([sources, ridge])
                 beyond_reuse = np.concatenate([own - sources[:, 0], np.zeros(2)])
                 expected = np.array([1.0, 0.0]) + np.linalg.lstsq(system, beyond_reuse, rcond=None)[0]
