@@ -90,7 +90,7 @@ class SearchConfig(BreedingConfig):
         scaled_drift: whether the drift of slots is scaled to what it does to the output and the last latents; False
             takes it as it is.
         step_seeds: number of schedules at the start that compute whole steps, those of least drift for as many numbers
-            of steps.
+            of steps; twice as many where the others are skipped and forecast.
         drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
             of interest are left out.
         steps_from: share of the steps, from which on shorter runs are searched too: those that the calibration makes.

@@ -138,12 +138,13 @@ def least_of_interest(cost: Cost, steps: int) -> float:
 
 
 def _forecasting(forecasts: Forecasts, layout: Layout, config: SearchConfig, cost: Cost) -> dict[str, Schedule]:
-    """As many that skip steps as are configured to compute whole ones, and the others by component and by slot."""
+    """Twice as many that skip steps as are configured to compute whole ones, and others by component and by slot."""
     seeds = ForecastSeeds(forecasts, layout)
     named: dict[str, Schedule] = {}
     if config.step_seeds:
         by_count = seeds.skipping()
-        for count in _spread_counts(forecasts.steps, config.step_seeds):
+        # These are the best that is known before any image: of their cost few bred ones are better.
+        for count in _spread_counts(forecasts.steps, 2 * config.step_seeds):
             named[f"skip-{forecasts.steps - count}"] = by_count[count - 1]
     by_component = -(-config.drift_seeds // 2)
     for groups, wanted in ((layout.component_index, by_component), (None, config.drift_seeds - by_component)):

@@ -22,7 +22,15 @@ import numpy as np
 from benchmarks.kept import EARLIER, kept_run
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
-from benchmarks.search import baseline_report, baselines, earlier_held_out, efficiency_report, held_out_report
+from benchmarks.search import (
+    baseline_report,
+    baselines,
+    earlier_held_out,
+    efficiency_report,
+    forecasts,
+    held_out_report,
+)
+from benchmarks.search.bed_runs import kept_runs_of
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
@@ -261,6 +269,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
     "feature-shares": _feature_shares,
+    "forecast-levels": lambda: "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, "shapes"))),
+    "forecast-searches": lambda: "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), {})),
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
