@@ -97,11 +97,16 @@ def main(
     about = {"machine": machine(), "model": model, "device": device, "images": images, "rounds": rounds}
     name = f"step_kinds-{model}-{torch.device(device).type}" + (f"-{compile}" if compile else "")
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, "compile": compile, "rows": rows}, indent=2) + "\n")
+    Console().print("\n".join(table(rows)), highlight=False)
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Kinds of steps, in Markdown."""
     lines = ["| step | ms | of a computed one | MiB cached | MiB on the GPU |", "|---|---|---|---|---|"]
     for row in rows:
         kind, *figures = row.values()
         lines.append(f"| {kind} | {figures[0]:.3f} | {figures[1]:.2%} | {figures[2]:.2f} | {figures[3]:.0f} |")
-    Console().print("\n".join(lines), highlight=False)
+    return lines
 
 
 def _timed(

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.kept import EARLIER, kept_run
 from benchmarks.machine import RESULTS
-from benchmarks.runtime import cache_flux, cache_report, cache_support, transformer_speed, wall_time
+from benchmarks.runtime import cache_flux, cache_report, cache_support, step_kinds, transformer_speed, wall_time
 from benchmarks.search import (
     baseline_report,
     baselines,
@@ -269,6 +269,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
     "feature-shares": _feature_shares,
+    "step-kinds": lambda: "\n".join(step_kinds.table(_result("step_kinds-pixart-384-cpu")["rows"])),
     "forecast-levels": lambda: "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, "shapes"))),
     "forecast-searches": lambda: "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), {})),
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
