@@ -51,7 +51,7 @@ function showDetails(state, actions) {
       element("button", { type: "button", onclick: () => actions.compare("a", schedule.index) }, "Compare as A"),
       element("button", { type: "button", onclick: () => actions.compare("b", schedule.index) }, "Compare as B"),
     ),
-    element("h4", {}, "Computed and reused"),
+    element("h4", {}, "What each step does"),
     heatmaps(scheduleCells(schedule.index), state.components, { label: schedule.title }),
   );
   const usage = usageOf(schedule);
