@@ -230,7 +230,10 @@ def test_revisions_are_such_as_git_has(revision: str) -> None:
     assert parse_reference("owner/name@refs/pr/1") is not None
 
 
-def test_text_of_others_does_not_command_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_of_others_does_not_command_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     hostile = "a\x1b]0;title\x07\x1b[2J\x9b31m\u202eb [bold]c[/] :smile:"
     assert printable(hostile) == "a\ufffd]0;title\ufffd\ufffd[2J\ufffd31m\ufffdb [bold]c[/] :smile:"
     console = PlainConsole(force_terminal=True, width=200)
