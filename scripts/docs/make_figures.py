@@ -331,6 +331,12 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "dashboard-next-answer": partial(_answer, "ours", "again"),
     "dashboard-nothing-new": partial(_answer, "ours", "nothing new after ten seconds"),
     "dashboard-nothing-new-optuna": partial(_answer, "with Optuna's own storage", "nothing new after ten seconds"),
+    "dashboard-study-first": partial(
+        _at, "dashboard_time", "with notes", "pages", "study", "seconds", "first", text="{:.0f}"
+    ),
+    "dashboard-study-again": partial(
+        _at, "dashboard_time", "with notes", "pages", "study", "seconds", "again", text="{:.0f}"
+    ),
     "dashboard-load": partial(_at, "dashboard_time", "load average", text="{:.0f}"),
     "dashboard-notes": partial(
         _at, "dashboard_time", "writing notes and pictures", "first", "computing seconds", text="{:.0f}"
