@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import cache, partial
 from itertools import chain
 
 import numpy as np
@@ -22,7 +24,7 @@ _NOISES = np.geomspace(1e-6, 1.0, 25)
 
 #: How large such errors are after uses that are expected to move the latents by a share ``a``: ``18 a^2.5``, since a
 #: transformer makes more of large errors than of small ones. Chosen on captions of searches of the two bundled models,
-#: with samplers of first and second order and all savings from 1.3x to 4x; half and twice as much are nearly as good.
+#: with samplers of first and second order and savings from 1.3x to 4x.
 _NOISE_FACTOR, _NOISE_POWER = 18.0, 2.5
 
 #: Schedules of a quick front cost at least this share of the MACs: below it, images of the bundled models fall apart.
@@ -52,7 +54,11 @@ class ForecastSeeds:
         error = self._errors[:, -1] + _NOISES[:, None, None, None, None].astype(np.float32) * self._carried[:, -1]
         _, chosen = best_paths(error.min(axis=1))
         everything = np.ones((self._forecasts.steps, len(self._layout)), dtype=np.bool_)
-        return [self._settled([(everything, ~run) for run in runs]) for runs in chosen.transpose(1, 0, 2)]
+
+        def choice(place: int, count: int) -> tuple[Bits, Bits]:
+            return everything, ~chosen[place, count]
+
+        return [self._settled(partial(choice, count=count)) for count in range(self._forecasts.steps)]
 
     def using(self, prices: ArrayLike, count: int, groups: ArrayLike | None = None) -> list[Schedule]:
         """Schedules that skip no step but forecast slots.
@@ -71,18 +77,23 @@ class ForecastSeeds:
         price = np.maximum(price, 1e-3 * price.max()) if price.any() else np.ones(len(group))
         targets = np.geomspace(max(MOST, 1 / steps), 1 / steps, count) * price.sum() * steps
         no_skip = np.zeros(steps, dtype=np.bool_)
-        choices: list[list[tuple[Bits, Bits]]] = [[] for _ in targets]  # of each target, by noise
-        for noise in _NOISES.astype(np.float32):
+
+        @cache
+        def best(place: int) -> tuple[Bits, NDArray[np.intp]]:
             error = np.zeros((group.max() + 1, steps, steps, steps), dtype=np.float32)
+            noise = np.float32(_NOISES[place])
             for one, kind in np.unique(np.stack([group, component]), axis=1).T:
                 members = np.flatnonzero((group == one) & (component == kind))
                 of_levels = self._errors[:, members].sum(axis=1) + noise * len(members) * self._carried[:, kind]
                 error[one] += of_levels.min(axis=0)
             least, chosen = best_paths(error)
-            shared = shared_out(least, np.bincount(group, weights=price), targets)
-            for counts, choice in zip(shared, choices, strict=True):
-                choice.append((chosen[group, counts[group] - 1].T, no_skip))
-        return list(dict.fromkeys(self._settled(choice) for choice in choices))
+            return chosen, shared_out(least, np.bincount(group, weights=price), targets)
+
+        def choice(place: int, target: int) -> tuple[Bits, Bits]:
+            chosen, shared = best(place)
+            return chosen[group, shared[target][group] - 1].T, no_skip
+
+        return list(dict.fromkeys(self._settled(partial(choice, target=target)) for target in range(len(targets))))
 
     def predicted_error(self, schedule: Schedule) -> float:
         """The summed error to expect of a schedule: of the transformer's output, by the scheduler's response.
@@ -97,14 +108,21 @@ class ForecastSeeds:
                 break
         return float(error.sum())
 
-    def _settled(self, choices: Sequence[tuple[Bits, Bits]]) -> Schedule:
-        """Of the best choices of what to compute and which steps to skip, by noise, the first with so little of it."""
-        for noise, (compute, skip) in zip(_NOISES, choices, strict=True):
-            schedule = self._damped(compute, skip, noise)
-            own, carried = self._by_step(schedule)
-            if self._noise_after(own + noise * carried) <= noise:
-                break
-        return schedule
+    def _settled(self, choice: Callable[[int], tuple[Bits, Bits]]) -> Schedule:
+        """What is best for errors of the size that it leads to.
+
+        Args:
+            choice: what to compute and which steps to skip, the best for one of the noises.
+        """
+
+        def made(place: int) -> Schedule:
+            return self._damped(*choice(place), _NOISES[place])
+
+        def is_enough(place: int) -> bool:
+            own, carried = self._by_step(made(place))
+            return bool(self._noise_after(own + _NOISES[place] * carried) <= _NOISES[place])
+
+        return made(min(bisect_left(range(len(_NOISES)), True, key=is_enough), len(_NOISES) - 1))
 
     def _noise_after(self, error: Floats) -> float:
         """The noise that errors ``(steps,)`` are expected to lead to."""
