@@ -33,8 +33,8 @@ def scheduler_response(
     1. The transformer reacts to the changed latents. Where signal and noise keep their sum of squares it is the one
     that is best for latents of independent normal values of variance 1, to which pipelines scale theirs; an error
     counts the same whether noise, velocity or the image is predicted. In flow matching it takes the signal for the
-    image, so that an early error becomes part of it: with the other one, quick schedules of ``flow-shapes`` change what
-    a few images show.
+    image, so that an early error becomes part of it. That is a choice by trial on captions of searches of the bundled
+    models, not a derivation.
 
     Args:
         scheduler: of a diffusers pipeline; it does not change.

@@ -271,7 +271,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "feature-shares": _feature_shares,
     "step-kinds": lambda: "\n".join(step_kinds.table(_result("step_kinds-pixart-384-cpu")["rows"])),
     "forecast-levels": lambda: "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, "shapes"))),
-    "forecast-searches": lambda: "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), {})),
+    "forecast-searches": lambda: "\n".join(
+        forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), baselines.all_kept("shapes"))
+    ),
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
