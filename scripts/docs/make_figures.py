@@ -22,19 +22,12 @@ import numpy as np
 from benchmarks.kept import EARLIER, kept_run
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, cache_support, step_kinds, transformer_speed, wall_time
-from benchmarks.search import (
-    baseline_report,
-    baselines,
-    earlier_held_out,
-    efficiency_report,
-    forecasts,
-    held_out_report,
-)
-from benchmarks.search.bed_runs import kept_runs_of
+from benchmarks.search import earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation
 from ecad_automl import flow_shapes
+from scripts.docs.bed_figures import BED_FIGURES
 
 __all__ = ["FIGURES", "PAGES", "main", "written"]
 
@@ -185,26 +178,6 @@ def _range(values: Sequence[float], text: str = "{:.0f} to {:.0f}") -> str:
     return text.format(min(values), max(values))
 
 
-def _beds() -> dict[str, Mapping[str, Any]]:
-    """What needs no search, by what a test bed is called on pages."""
-    beds = {"`shapes`": "shapes", "`shapes`, Euler, 14 steps": "shapes-euler-14", "`flow-shapes`": "flow-shapes"}
-    return {name: baselines.all_kept(bed) for name, bed in beds.items()}
-
-
-def _feature_shares() -> str:
-    shares = [share for runs in _beds().values() for share in baseline_report.feature_shares(runs)]
-    return f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %"
-
-
-def _bed_table(bed: str) -> str:
-    runs = baselines.all_kept(bed)
-    return "\n".join([*baseline_report.rows(runs), *baseline_report.absent(runs)])
-
-
-def _hypervolumes(bed: str) -> str:
-    return "\n".join(held_out_report.hypervolumes(held_out_report.known_fronts(baselines.all_kept(bed))))
-
-
 def _quality() -> str:
     """What the bundled FLUX model gets right, and what its judge and its autoencoder do."""
     found = json.loads((flow_shapes.WEIGHTS / "quality.json").read_text())
@@ -263,23 +236,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-all": lambda: earlier_held_out.table(_held_out_rows()),
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
-    "beds-shapes": partial(_bed_table, "shapes"),
-    "beds-euler-14": partial(_bed_table, "shapes-euler-14"),
-    "beds-flow-shapes": partial(_bed_table, "flow-shapes"),
-    "quick": lambda: "\n".join(baseline_report.summary(_beds())),
-    "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
-    "feature-shares": _feature_shares,
+    **BED_FIGURES,
     "step-kinds": lambda: "\n".join(step_kinds.table(_result("step_kinds-pixart-384-cpu")["rows"])),
-    "forecast-levels": lambda: "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, "shapes"))),
-    "forecast-searches": lambda: "\n".join(
-        forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), baselines.all_kept("shapes"))
-    ),
-    "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
-    "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
-    "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
-    "pairs-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes"))),
-    "pairs-euler-14": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes-euler-14"))),
-    "pairs-flow-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("flow-shapes"))),
     "caches-best-3x": partial(_best_cache, 3.0),
     "caches-search-3x": partial(_cache_losses, OURS, 2.9, 3.5),
     "caches-search-1.9x": partial(_cache_losses, OURS, 1.84, 1.95),

@@ -1,0 +1,53 @@
+"""Figures of the test beds: what needs no search, and the searches beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from benchmarks.search import baseline_report, baselines, forecasts, held_out_report
+from benchmarks.search.bed_runs import kept_runs_of
+
+__all__ = ["BED_FIGURES"]
+
+
+def _beds() -> dict[str, Mapping[str, Any]]:
+    """What needs no search, by what a test bed is called on pages."""
+    beds = {"`shapes`": "shapes", "`shapes`, Euler, 14 steps": "shapes-euler-14", "`flow-shapes`": "flow-shapes"}
+    return {name: baselines.all_kept(bed) for name, bed in beds.items()}
+
+
+def _feature_shares() -> str:
+    shares = [share for runs in _beds().values() for share in baseline_report.feature_shares(runs)]
+    return f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %"
+
+
+def _bed_table(bed: str) -> str:
+    runs = baselines.all_kept(bed)
+    return "\n".join([*baseline_report.rows(runs), *baseline_report.absent(runs)])
+
+
+def _hypervolumes(bed: str) -> str:
+    return "\n".join(held_out_report.hypervolumes(held_out_report.known_fronts(baselines.all_kept(bed))))
+
+
+#: By name, what stands on a page.
+BED_FIGURES: Mapping[str, Callable[[], str]] = {
+    "beds-shapes": partial(_bed_table, "shapes"),
+    "beds-euler-14": partial(_bed_table, "shapes-euler-14"),
+    "beds-flow-shapes": partial(_bed_table, "flow-shapes"),
+    "quick": lambda: "\n".join(baseline_report.summary(_beds())),
+    "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
+    "feature-shares": _feature_shares,
+    "forecast-levels": lambda: "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, "shapes"))),
+    "forecast-searches": lambda: "\n".join(
+        forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), baselines.all_kept("shapes"))
+    ),
+    "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
+    "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
+    "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
+    "pairs-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes"))),
+    "pairs-euler-14": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("shapes-euler-14"))),
+    "pairs-flow-shapes": lambda: "\n".join(baseline_report.pairs(baselines.all_kept("flow-shapes"))),
+}
