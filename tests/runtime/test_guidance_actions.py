@@ -88,7 +88,8 @@ def test_blocks_are_traced_once_for_each_combination(name: str) -> None:
         functions = len(handle._functions)
     assert_close(images, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert counters["graph_break"] == {}
-    # What is guarded of an output in the memory of a larger one may differ once for each kind of block.
+    # The first block of each kind is given what the model makes, which may be a view of a larger tensor, and in other
+    # steps what was kept, which is none: torch traces that function once more.
     kinds = len({name.rpartition(".")[0] for name in schedule.layout.blocks})
     assert functions <= counters["stats"]["unique_graphs"] <= functions + kinds
     torch._dynamo.reset()
