@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import StorageError
 from ecad_automl.latency.model import LatencyModel
+from ecad_automl.schedules.effect import forecast_slots
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 from storage import EvaluationRecord
@@ -27,8 +28,16 @@ LATENCY_MS = "latency_ms"
 class OfBits(Protocol):
     """Costs from bits."""
 
-    def __call__(self, effective: Bits, skip: Bits | None = None, /) -> Floats:
-        """``(n,)`` costs from ``(n, steps, slots)`` effective bits and ``(n, steps)`` skipped steps, none if None."""
+    def __call__(
+        self, effective: Bits, skip: Bits | None = None, damping: NDArray[np.uint8] | None = None, /
+    ) -> Floats:
+        """``(n,)`` costs.
+
+        Args:
+            effective: ``(n, steps, slots)`` bits.
+            skip: ``(n, steps)`` bool: skipped steps; none if None.
+            damping: ``(n, steps, components + 1)`` levels of damping; plain reuse if None.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +66,7 @@ class Cost:
 def mac_cost(layout: Layout) -> Cost:
     """MACs of the transformer for one image, in 10^9: equal to ``Schedule.gmacs``."""
 
-    def of_bits(effective: Bits, skip: Bits | None = None, /) -> Floats:
+    def of_bits(effective: Bits, skip: Bits | None = None, _damping: NDArray[np.uint8] | None = None, /) -> Floats:
         entered = effective.shape[1] - (0 if skip is None else skip.sum(axis=1))
         macs = entered * layout.constant_macs + effective.sum(axis=1) @ layout.slot_macs
         gmacs: Floats = macs / 1e9
@@ -69,13 +78,24 @@ def mac_cost(layout: Layout) -> Cost:
 def latency_cost(model: LatencyModel, images: int) -> Cost:
     """Time of the transformer for one image, in milliseconds."""
 
-    def of_bits(effective: Bits, skip: Bits | None = None, /) -> Floats:
-        return 1000 * model.predict(effective, skip) / images
+    scale = 1000 / images
+
+    def of_bits(effective: Bits, skip: Bits | None = None, damping: NDArray[np.uint8] | None = None, /) -> Floats:
+        forecast = None
+        if damping is not None:
+            levels = damping[..., model.layout.component_index]
+            forecast = forecast_slots(effective, model.layout.reader_index, levels, skip)
+        return scale * model.predict(effective, skip, forecast)
+
+    def of(schedule: Schedule) -> float:
+        actions = schedule.effective, schedule.skip, schedule.forecast[:, :-1], schedule.guidance.alone
+        effective, skip, forecast, alone = (each[None] for each in actions)
+        return float(scale * model.predict(effective, skip, forecast, alone)[0])
 
     return Cost(
         LATENCY_MS,
         model.slot_prices,
-        lambda schedule: float(of_bits(schedule.effective[None], schedule.skip[None])[0]),
+        of,
         of_bits,
         lambda steps: 1000 * model.uncached(steps) / images,
     )

@@ -24,6 +24,7 @@ from benchmarks.runtime.transformer_speed import MODELS
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.latency.timing import clock_of, interleaved
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
+from ecad_automl.schedules.guidance import BOTH, KEEP
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
@@ -41,11 +42,21 @@ def kinds(layout: Layout) -> dict[str, Schedule]:
     weights = np.tile([1.5, -0.5], (STEPS, len(layout) + 1, 1))
     return {
         "computed": Schedule.all_compute(layout, STEPS),
+        **_one_branch(layout),
         "reused": Schedule(layout, compute),
         "forecast": Schedule(layout, compute, None, levels, weights),
         "skipped, reused": Schedule(layout, compute, skip),
         "skipped, forecast": Schedule(layout, compute, skip, levels, weights),
     }
+
+
+def _one_branch(layout: Layout) -> dict[str, Schedule]:
+    """The conditional guidance branch alone, beside the last difference of both; where there are two."""
+    if layout.sample.get("branches") != 2:
+        return {}
+    guidance = np.where(np.arange(STEPS) < 2, BOTH, KEEP)
+    everything = np.ones((STEPS, len(layout)), dtype=np.bool_)
+    return {"computed, one guidance branch": Schedule(layout, everything, guidance=guidance)}
 
 
 def main(

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecad_automl.errors import EvaluationError
+from ecad_automl.errors import EvaluationError, UnsupportedModelError
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import Calls, device_name
 from ecad_automl.latency.model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
 from ecad_automl.latency.timing import Clock
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
+from ecad_automl.runtime.guided import check_guidance
+from ecad_automl.schedules.forecast import DAMPING
+from ecad_automl.schedules.guidance import NONE
 from ecad_automl.schedules.heuristics import random_bands
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
@@ -38,6 +41,8 @@ def calibrate_latency(
     clock: Clock | None = None,
 ) -> LatencyModel:
     """Time random schedules, each between two uncached runs, and fit a model to them.
+
+    Where there are two guidance branches, the last of them computes all of the conditional one, and nothing else.
 
     Of each only the ratio to its two neighbors is taken, times the median uncached run: a machine that is slower for a
     while then changes little. On a noisy machine several passes are made, and the median of the ratios is taken.
@@ -72,6 +77,8 @@ def calibrate_latency(
             return calls.time(batch_size, steps).transformer
 
     schedules = random_schedules(layout, steps, count)
+    if _has_two_branches(model, layout):
+        schedules[-1] = Schedule(layout, schedules[0].compute, guidance=np.full(steps, NONE))
     for schedule in (None, *schedules[:1]):
         for _ in range(_WARMUP):
             seconds(schedule)
@@ -108,16 +115,34 @@ def _ratios(cached: Sequence[float], uncached: Sequence[float]) -> Floats:
     return ratios
 
 
+def _has_two_branches(model: LoadedModel, layout: Layout) -> bool:
+    """Whether one guidance branch may be computed alone."""
+    try:
+        check_guidance(model.pipe)
+    except UnsupportedModelError:
+        return False
+    return layout.sample.get("branches") == 2
+
+
 def random_schedules(layout: Layout, steps: int, count: int, *, seed: int = 0) -> list[Schedule]:
     """All-compute, the first step alone, and random ones of five patterns in turn.
 
     The patterns: all bits on their own, whole steps, components at steps of their own, bands of blocks, and whole
-    blocks; whole steps with a few bits flipped. The same seed gives the same first ones, however many there are.
+    blocks; whole steps with a few bits flipped. One in three forecasts what it can, the others reuse. The same seed
+    gives the same first ones, however many there are.
     """
     rng = np.random.default_rng(seed)
     extremes = [Schedule(layout, np.full((steps, len(layout)), value)) for value in (True, False)]
     drawn = [_random(layout, steps, index % 5, rng) for index in range(max(0, count - 2))]
-    return [*extremes, *drawn][:count]
+    return [_forecasting(one) if index % 3 == 2 else one for index, one in enumerate([*extremes, *drawn])][:count]
+
+
+def _forecasting(schedule: Schedule) -> Schedule:
+    """The same with forecasts by the line through the last two outputs."""
+    rows, columns = len(schedule.layout) + 1, len(schedule.layout.components) + 1
+    levels = np.full((schedule.steps, columns), len(DAMPING) - 1)
+    weights = np.tile([2.0, -1.0], (schedule.steps, rows, 1))
+    return Schedule(schedule.layout, schedule.compute, None, levels, weights)
 
 
 def _random(layout: Layout, steps: int, pattern: int, rng: np.random.Generator) -> Schedule:

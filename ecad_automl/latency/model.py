@@ -1,8 +1,9 @@
 """Predicts how long the transformer takes under any schedule, from a few dozen schedules that were timed.
 
 The time of a run is taken as a sum: something for each step, for each step that computes anything, for each block that
-computes anything or nothing in such a step, and for each slot that is computed or reused. All terms are times, so none
-is negative: Lawson and Hanson's non-negative least squares.
+computes anything or nothing in such a step, for each slot that is computed or reused, and for each forecast beyond a
+reuse. All terms are times, so none is negative: Lawson and Hanson's non-negative least squares. A skipped step takes no
+time, and one that computes the conditional guidance branch alone takes a share of a step, the same for all terms.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from ecad_automl.schedules.schedule import Bits, Schedule
 
 Floats = NDArray[np.float64]
 
-SCHEMA = "ecad-automl/latency/1"
+SCHEMA = "ecad-automl/latency/2"
+#: Of models that knew neither forecasts nor guidance.
+_BEFORE = "ecad-automl/latency/1"
 
 #: Fewest timed schedules that a model is fitted to.
 FEWEST_SCHEDULES = 12
@@ -42,18 +45,27 @@ def term_names(layout: Layout) -> tuple[str, ...]:
         *(f"reused block of {group}" for group in groups),
         *(f"computed {group}.{component}" for group, component in kinds),
         *(f"reused {group}.{component}" for group, component in kinds),
+        "forecast",
     )
 
 
-def latency_terms(layout: Layout, compute: Bits, skip: Bits | None = None) -> Floats:
+def latency_terms(
+    layout: Layout,
+    compute: Bits,
+    skip: Bits | None = None,
+    forecast: Bits | None = None,
+    alone: Bits | None = None,
+    share: float = 1.0,
+) -> Floats:
     """How often each thing that takes time happens in a run.
-
-    Skipped steps take none. A forecast counts as a reuse: it reads two outputs in place of one.
 
     Args:
         layout: the slots.
         compute: ``(n, steps, slots)`` bool.
-        skip: ``(n, steps)`` bool, True where the transformer is not entered; none are if None.
+        skip: ``(n, steps)`` bool, True where the transformer is not entered, which takes no time; none are if None.
+        forecast: ``(n, steps, slots)`` bool, True where the output that is used is a forecast; none are if None.
+        alone: ``(n, steps)`` bool, True where the conditional guidance branch is computed alone; none are if None.
+        share: of what happens in a step, how much counts in those.
 
     Returns:
         ``(n, len(term_names(layout)))``:
@@ -61,13 +73,15 @@ def latency_terms(layout: Layout, compute: Bits, skip: Bits | None = None) -> Fl
         - all steps that are run, and those in which any slot is computed;
         - by list of blocks, in such steps: blocks in which a slot is computed, and blocks in which none is;
         - by list and component: computed slots, each by its MACs over the mean ones of its kind; and, in blocks in
-          which another slot is computed, slots whose cached output is used.
+          which another slot is computed, slots whose cached output is used;
+        - forecasts, each by the elements of its slot over the mean ones.
     """
     effective = effective_compute(np.asarray(compute, dtype=np.bool_), layout.reader_index, skip)
-    count, steps, _ = effective.shape
-    run = np.full(count, steps, dtype=np.float64)
+    weight = np.ones(effective.shape[:2])
+    if alone is not None:
+        weight[alone] = share
     if skip is not None:
-        run -= skip[:, 1:].sum(axis=1)  # the first step is run all the same
+        weight[:, 1:][skip[:, 1:]] = 0.0  # the first step is run all the same
     readers = layout.reader_index
     read = (readers < 0) | effective[..., readers]
     starts = np.flatnonzero(np.diff(layout.block_index, prepend=-1))
@@ -78,17 +92,28 @@ def latency_terms(layout: Layout, compute: Bits, skip: Bits | None = None) -> Fl
 
     block_group = _members([_group(block) for block in layout.blocks], _groups(layout))
     slot_kind = _members([(_group(s.block), s.component) for s in layout.slots], _kinds(layout))
+    elements = (
+        layout.slot_elements / layout.slot_elements.mean() if layout.slot_elements.any() else np.ones(len(layout))
+    )
+    forecasts = np.zeros(len(weight)) if forecast is None else _summed(forecast, weight) @ elements
     return np.concatenate(
         [
-            run[:, None],
-            step_active.sum(axis=1, dtype=np.float64)[:, None],
-            active.sum(axis=1) @ block_group,
-            idle.sum(axis=1) @ block_group,
-            (effective.sum(axis=1) * _relative_macs(layout, slot_kind)) @ slot_kind,
-            reused.sum(axis=1) @ slot_kind,
+            weight.sum(axis=1)[:, None],
+            (step_active * weight).sum(axis=1)[:, None],
+            _summed(active, weight) @ block_group,
+            _summed(idle, weight) @ block_group,
+            (_summed(effective, weight) * _relative_macs(layout, slot_kind)) @ slot_kind,
+            _summed(reused, weight) @ slot_kind,
+            forecasts[:, None],
         ],
         axis=1,
     )
+
+
+def _summed(happens: Bits, weight: Floats) -> Floats:
+    """``(n, k)``: of ``(n, steps, k)``, over steps, each counted by ``(n, steps)`` weights."""
+    found: Floats = np.einsum("nsk,ns->nk", happens, weight)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +127,11 @@ class LatencyModel:
         samples: number of timed schedules.
         uncached_step: seconds of a step of the plain pipeline, under no schedule.
         about: what was timed, on what; JSON values.
+        alone: what a step takes that computes the conditional guidance branch alone, as a share of a whole one; 1 where
+            it was not measured.
 
     Raises:
-        StorageError: the coefficients are not those of the layout.
+        StorageError: the coefficients are not those of the layout, or the share is not between 0 and 1.
     """
 
     layout: Layout
@@ -113,6 +140,7 @@ class LatencyModel:
     samples: int
     uncached_step: float
     about: Mapping[str, Any] = field(default_factory=dict)
+    alone: float = 1.0
 
     def __post_init__(self) -> None:
         expected = len(term_names(self.layout))
@@ -122,18 +150,28 @@ class LatencyModel:
                 f"A latency model of {self.layout.transformer} needs {expected} times that are not negative, but has "
                 f"{list(self.coefficients)!r:.80}; calibrate it anew."
             )
+        if not 0 <= self.alone <= 1:
+            raise StorageError(
+                f"In a latency model of {self.layout.transformer} one guidance branch takes {self.alone} of a step; a "
+                "share from 0 to 1 is needed; calibrate it anew."
+            )
 
-    def predict(self, compute: Bits, skip: Bits | None = None) -> Floats:
+    def predict(
+        self, compute: Bits, skip: Bits | None = None, forecast: Bits | None = None, alone: Bits | None = None
+    ) -> Floats:
         """Seconds of runs.
 
         Args:
             compute: ``(n, steps, slots)`` bool; any number of steps.
-            skip: ``(n, steps)`` bool, True where the transformer is not entered; none are if None.
+            skip: ``(n, steps)`` bool, see :func:`latency_terms`.
+            forecast: ``(n, steps, slots)`` bool, see :func:`latency_terms`.
+            alone: ``(n, steps)`` bool, see :func:`latency_terms`.
 
         Returns:
             ``(n,)``.
         """
-        seconds: Floats = latency_terms(self.layout, compute, skip) @ np.array(self.coefficients)
+        terms = latency_terms(self.layout, compute, skip, forecast, alone, self.alone)
+        seconds: Floats = terms @ np.array(self.coefficients)
         return seconds
 
     def uncached(self, steps: int) -> float:
@@ -145,7 +183,7 @@ class LatencyModel:
         """``(slots,)``: seconds that one computation of each slot takes beyond its reuse in a block that is active."""
         kinds = _kinds(self.layout)
         slot_kind = _members([(_group(s.block), s.component) for s in self.layout.slots], kinds)
-        computed, reused = np.array(self.coefficients[-2 * len(kinds) :]).reshape(2, -1)
+        computed, reused = np.array(self.coefficients[-2 * len(kinds) - 1 : -1]).reshape(2, -1)
         prices = _relative_macs(self.layout, slot_kind) * (slot_kind @ computed) - slot_kind @ reused
         mean = float(np.maximum(prices, 0.0).mean())
         floored: Floats = np.maximum(prices, _LEAST_PRICE * mean) if mean else np.ones(len(prices))
@@ -160,6 +198,7 @@ class LatencyModel:
             "error": self.error,
             "samples": self.samples,
             "uncached_step": self.uncached_step,
+            "alone": self.alone,
             "about": dict(self.about),
         }
 
@@ -173,11 +212,16 @@ class LatencyModel:
         names = term_names(layout)
         try:
             seconds = {str(name): float(value) for name, value in data["seconds"].items()}
-            if data["schema"] != SCHEMA or set(seconds) != set(names):
-                raise ValueError(f"it is a {data['schema']!r} of {data['transformer']}")  # noqa: TRY301
+            schema, alone = data["schema"], 1.0
+            if schema == _BEFORE:
+                seconds["forecast"] = 0.0
+            else:
+                alone = float(data["alone"])
+            if schema not in (SCHEMA, _BEFORE) or set(seconds) != set(names):
+                raise ValueError(f"it is a {schema!r} of {data['transformer']}")  # noqa: TRY301
             coefficients = tuple(seconds[name] for name in names)
             step, about = float(data["uncached_step"]), dict(data["about"])
-            return cls(layout, coefficients, float(data["error"]), int(data["samples"]), step, about)
+            return cls(layout, coefficients, float(data["error"]), int(data["samples"]), step, about, alone)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StorageError(
                 f"The latency model cannot be read ({type(error).__name__}: {error}); calibrate it anew for "
@@ -207,13 +251,23 @@ def fit_latency(schedules: Sequence[Schedule], seconds: Floats, uncached: float)
     if not (np.isfinite(times).all() and (times > 0).all()):
         raise EvaluationError(f"The shortest of the times is {times.min()} s; all must be positive.")
     layout = schedules[0].layout
-    terms = np.concatenate(
-        [latency_terms(layout, schedule.effective[None], schedule.skip[None]) for schedule in schedules]
-    )
-    relative = [_leave_out(terms, times, index) for index in range(len(times))]
-    coefficients = _solve(terms, times)
+    whole = np.array([schedule.guidance.is_full for schedule in schedules])
+    both, single = (np.concatenate([_terms(schedule, share) for schedule in schedules]) for share in (0.0, 1.0))
+    single -= both
+    seen, taken = both[whole], times[whole]
+    relative = [_leave_out(seen, taken, index) for index in range(len(taken))]
+    coefficients = _solve(seen, taken)
+    # Of the others, what remains beside their whole steps, over what the steps of one branch would take if whole.
+    shares = (times - both @ coefficients)[~whole] / (single @ coefficients)[~whole]
+    alone = float(np.clip(np.median(shares), 0.0, 1.0)) if len(shares) else 1.0
     step = uncached / schedules[0].steps
-    return LatencyModel(layout, tuple(coefficients.tolist()), float(np.median(relative)), len(times), step)
+    return LatencyModel(layout, tuple(coefficients.tolist()), float(np.median(relative)), len(times), step, alone=alone)
+
+
+def _terms(schedule: Schedule, share: float) -> Floats:
+    """``(1, terms)``."""
+    forecast, alone = schedule.forecast[None, :, :-1], schedule.guidance.alone[None]
+    return latency_terms(schedule.layout, schedule.effective[None], schedule.skip[None], forecast, alone, share)
 
 
 def _leave_out(terms: Floats, times: Floats, index: int) -> float:

@@ -58,6 +58,26 @@ def effective_compute(
     return effective
 
 
+def forecast_slots(
+    effective: Bits, readers: NDArray[np.intp], levels: NDArray[np.uint8], skip: Bits | None = None
+) -> Bits:
+    """Where outputs that are used are forecasts, in runs with both guidance branches.
+
+    Args:
+        effective: ``(..., steps, slots)`` bool, see :func:`effective_compute`.
+        readers: ``(slots,)``, see there.
+        levels: ``(..., steps, slots)``: levels of damping; 0 is plain reuse.
+        skip: ``(..., steps)`` bool: no slot is used where the transformer is not entered.
+
+    Returns:
+        ``(..., steps, slots)`` bool.
+    """
+    read = (readers < 0) | effective[..., readers]
+    told = np.cumsum(effective, axis=-2) > 1  # there are two outputs to forecast from
+    found: Bits = read & ~effective & told & (levels > 0)
+    return found if skip is None else found & ~skip[..., None]
+
+
 def checked(values: ArrayLike | None, shape: tuple[int, ...], most: int, what: str) -> NDArray[np.int64]:
     """Whole numbers from 0 to ``most`` of that shape; zeros for None.
 

@@ -13,6 +13,7 @@ from ecad_automl.errors import EvaluationError, StorageError
 from ecad_automl.latency.calibrate import calibrate_latency, random_schedules
 from ecad_automl.latency.model import LatencyModel, fit_latency, latency_terms, term_names
 from ecad_automl.latency.timing import Clock
+from ecad_automl.schedules.guidance import BOTH, NONE
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 
@@ -57,7 +58,23 @@ def counted(schedule: Schedule) -> dict[str, float]:
 
 def true_model(seed: int = 0) -> LatencyModel:
     times = np.random.default_rng(seed).uniform(0.001, 0.02, len(term_names(layout())))
-    return LatencyModel(layout(), tuple(times), 0.0, 0, 0.5)
+    return LatencyModel(layout(), tuple(times), 0.0, 0, 0.5, alone=0.6)
+
+
+def seconds(model: LatencyModel, *schedules: Schedule) -> Any:
+    """As predicted."""
+    actions = [(each.effective, each.skip, each.forecast[:, :-1], each.guidance.alone) for each in schedules]
+    return model.predict(*map(np.stack, zip(*actions, strict=True)))
+
+
+def changed(schedule: Schedule, **changes: Any) -> Schedule:
+    """The same with other actions; forecasts by the line through the last two outputs."""
+    rows = len(schedule.layout) + 1
+    weights = np.tile([2.0, -1.0], (schedule.steps, rows, 1))
+    own = {"skip": schedule.skip, "damping": schedule.damping, "guidance": schedule.guidance.actions}
+    return Schedule(
+        schedule.layout, schedule.compute, weights=weights, guidance_weights=weights[:, 0], **{**own, **changes}
+    )
 
 
 @given(st.integers(0, 2**32))
@@ -68,23 +85,70 @@ def test_terms_are_what_a_run_does(seed: int) -> None:
         assert dict(zip(term_names(layout()), row, strict=True)) == pytest.approx(counted(schedule))
 
 
-def test_a_skipped_step_takes_no_time_and_a_forecast_that_of_a_reuse() -> None:
-    model, compute = true_model(), random_schedules(layout(), STEPS, 2, seed=3)[1].compute
+def test_a_skipped_step_takes_no_time() -> None:
+    model = true_model()
     skip = np.arange(STEPS) % 3 == 2
-    rows = len(layout()) + 1
-    levels, weights = np.full((STEPS, 5), 2), np.tile([1.5, -0.5], (STEPS, rows, 1))
-    skipping = Schedule(layout(), compute, skip, levels, weights)
+    skipping = changed(random_schedules(layout(), STEPS, 2, seed=3)[1], skip=skip, damping=np.full((STEPS, 5), 2))
     shorter = Schedule(layout(), skipping.effective[~skip])
-    found = model.predict(skipping.effective[None], skipping.skip[None])
-    assert found == pytest.approx(model.predict(shorter.effective[None]))
+    assert seconds(model, skipping) == pytest.approx(seconds(model, shorter))
+
+
+def test_forecasts_are_counted_one_by_one() -> None:
+    model, schedule = true_model(), changed(random_schedules(layout(), STEPS, 6, seed=3)[5], damping=DAMPED)
+    assert schedule.forecast[:, :-1].any()
+    before, after = seconds(model, changed(schedule, damping=None), schedule)
+    assert after - before == pytest.approx(schedule.forecast[:, :-1].sum() * model.coefficients[-1])
+
+
+DAMPED = np.ones((STEPS, 5), dtype=int)
+
+
+@given(st.integers(0, 2**32))
+def test_what_does_less_is_never_dearer(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = true_model(int(rng.integers(100)))
+    schedule = random_schedules(layout(), STEPS, 7, seed=seed)[rng.integers(7)]
+    actions = rng.integers(0, NONE + 1, STEPS) * (rng.random(STEPS) < 0.5)
+    actions[0] = BOTH
+    more = changed(schedule, damping=rng.integers(0, 2, (STEPS, 5)), guidance=actions)
+    step = int(rng.integers(1, STEPS))
+    here = np.arange(STEPS) == step
+    without_branch = changed(more, guidance=np.where(here, NONE, actions))
+    reusing = changed(more, damping=np.where(here[:, None], 0, more.damping))
+    skipping = changed(more, skip=here)
+    least = min(seconds(model, more)[0], seconds(model, changed(more, guidance=np.where(here, BOTH, actions)))[0])
+    assert seconds(model, without_branch)[0] <= least + 1e-9
+    assert seconds(model, reusing)[0] <= seconds(model, more)[0] + 1e-9
+    assert seconds(model, skipping)[0] <= seconds(model, more)[0] + 1e-9
+
+
+def test_a_run_of_one_branch_takes_the_share_of_a_run_of_both() -> None:
+    model, schedule = true_model(), random_schedules(layout(), STEPS, 5, seed=1)[4]
+    alone = changed(schedule, guidance=np.full(STEPS, NONE))
+    assert seconds(model, alone) == pytest.approx(0.6 * seconds(model, schedule))
+
+
+def test_the_share_of_a_branch_is_found_from_runs_that_leave_it_out() -> None:
+    truth = true_model()
+    schedules = random_schedules(layout(), STEPS, 60, seed=1)
+    assert fit_latency(schedules, seconds(truth, *schedules), 1.0).alone == 1.0
+    schedules[-1] = changed(schedules[0], guidance=np.full(STEPS, NONE))
+    schedules[-2] = changed(schedules[0], guidance=[BOTH, NONE] * (STEPS // 2))
+    fitted = fit_latency(schedules, seconds(truth, *schedules), 1.0)
+    assert fitted.alone == pytest.approx(0.6, rel=1e-3)
+    assert fitted.coefficients[-1] == pytest.approx(truth.coefficients[-1], rel=0.02)
+    # Half a batch is never taken to be dearer than a whole one, however disturbed its times are.
+    times = seconds(truth, *schedules)
+    times[-2:] *= 3
+    assert fit_latency(schedules, times, 1.0).alone == 1.0
 
 
 def test_a_fit_predicts_schedules_that_it_never_saw() -> None:
     truth = true_model()
     seen = random_schedules(layout(), STEPS, 60, seed=1)
-    fitted = fit_latency(seen, truth.predict(np.stack([schedule.effective for schedule in seen])), 1.0)
-    unseen = np.stack([schedule.effective for schedule in random_schedules(layout(), STEPS, 50, seed=2)])
-    assert fitted.predict(unseen) == pytest.approx(truth.predict(unseen), rel=1e-4)
+    fitted = fit_latency(seen, seconds(truth, *seen), 1.0)
+    unseen = random_schedules(layout(), STEPS, 50, seed=2)
+    assert seconds(fitted, *unseen) == pytest.approx(seconds(truth, *unseen), rel=1e-4)
     assert fitted.error < 1e-4
     assert fitted.samples == 60
     assert min(fitted.coefficients) >= 0
@@ -94,11 +158,11 @@ def test_a_fit_predicts_schedules_that_it_never_saw() -> None:
 def test_one_disturbed_time_in_ten_changes_little_and_the_error_is_that_of_the_noise() -> None:
     truth = true_model()
     seen = random_schedules(layout(), STEPS, 80, seed=1)
-    exact = truth.predict(np.stack([schedule.effective for schedule in seen]))
+    exact = seconds(truth, *seen)
     rng = np.random.default_rng(0)
     noise = np.exp(0.02 * rng.normal(size=80)) * np.where(np.arange(80) % 10 == 3, 2.0, 1.0)
     fitted = fit_latency(seen, exact * noise, 1.0)
-    assert fitted.predict(np.stack([schedule.effective for schedule in seen])) == pytest.approx(exact, rel=0.05)
+    assert seconds(fitted, *seen) == pytest.approx(exact, rel=0.05)
     assert 0.005 < fitted.error < 0.04
 
 
@@ -117,7 +181,7 @@ def test_the_price_of_a_slot_is_what_one_more_computation_takes() -> None:
 def test_uncached_runs_take_time_by_their_steps() -> None:
     schedules = random_schedules(layout(), STEPS, 40)
     truth = true_model()
-    times = truth.predict(np.stack([schedule.effective for schedule in schedules]))
+    times = seconds(truth, *schedules)
     # The plain pipeline is a little faster than one under a schedule that computes everything.
     assert fit_latency(schedules, times, 0.9 * times[0]).uncached(4) == pytest.approx(0.9 * times[0] / 2)
 
@@ -130,21 +194,34 @@ def test_the_first_step_always_counts_as_computed() -> None:
 
 
 def test_a_model_is_kept_as_json_and_refused_elsewhere() -> None:
-    model = LatencyModel(layout(), true_model().coefficients, 0.03, 40, 0.7, {"device": "cpu"})
+    model = LatencyModel(layout(), true_model().coefficients, 0.03, 40, 0.7, {"device": "cpu"}, 0.6)
     kept = json.loads(json.dumps(model.to_dict()))
     read = LatencyModel.from_dict(layout(), kept)
     assert (read.coefficients, read.error, read.samples) == (model.coefficients, 0.03, 40)
-    assert (read.uncached_step, read.about) == (0.7, model.about)
+    assert (read.uncached_step, read.about, read.alone) == (0.7, model.about, 0.6)
     other = Layout("T", layout().slots[:6])
     for target, data in [
         (other, kept),
         (layout(), {**kept, "schema": "x"}),
         (layout(), {**kept, "seconds": []}),
+        (layout(), {**kept, "alone": 1.5}),
         (layout(), {**kept, "seconds": dict.fromkeys(kept["seconds"], -1.0)}),
         (layout(), {}),
     ]:
         with pytest.raises(StorageError, match="calibrate it anew"):
             LatencyModel.from_dict(target, data)
+
+
+def test_a_model_of_before_forecasts_still_reads() -> None:
+    model = true_model()
+    kept = {**model.to_dict(), "schema": "ecad-automl/latency/1"}
+    del kept["alone"], kept["seconds"]["forecast"]
+    read = LatencyModel.from_dict(layout(), kept)
+    schedule = random_schedules(layout(), STEPS, 6, seed=3)[5]
+    forecasting = changed(schedule, damping=DAMPED, guidance=[BOTH, NONE] * (STEPS // 2))
+    plain = changed(schedule, damping=None)
+    assert seconds(read, forecasting) == pytest.approx(seconds(model, plain))
+    assert seconds(read, plain) == pytest.approx(seconds(model, plain))
 
 
 def test_too_few_or_senseless_times_are_refused() -> None:
@@ -164,6 +241,7 @@ def test_random_schedules_hold_both_extremes_and_all_shares() -> None:
     shares = [schedule.effective[1:].mean() for schedule in drawn]
     assert min(shares[2:]) < 0.25 < 0.75 < max(shares[2:])
     idle = [bool((~schedule.effective.any(axis=1)).any()) for schedule in drawn]
+    assert 5 < sum(schedule.forecast.any() for schedule in drawn) < 20
     assert 5 < sum(idle) < 35  # whole steps are reused in some, in others not
 
 

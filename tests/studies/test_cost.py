@@ -23,6 +23,8 @@ from studies.seeds import UNCACHED, first_schedules
 
 STEPS = 8
 
+ACTIONS = ("effective", "skip", "damping")
+
 
 def model_of(layout: Any, seed: int = 0) -> LatencyModel:
     times = np.random.default_rng(seed).uniform(0.0001, 0.001, len(term_names(layout)))
@@ -31,8 +33,7 @@ def model_of(layout: Any, seed: int = 0) -> LatencyModel:
 
 
 def of_all(cost: Cost, schedules: list[Schedule]) -> Any:
-    effective, skip = (np.stack([getattr(each, name) for each in schedules]) for name in ("effective", "skip"))
-    return cost.of_bits(effective, skip)
+    return cost.of_bits(*(np.stack([getattr(each, name) for each in schedules]) for name in ACTIONS))
 
 
 def test_macs_are_those_of_the_schedule_to_the_last_bit(bench: Any) -> None:
@@ -48,6 +49,20 @@ def test_skipped_steps_cost_nothing(bench: Any) -> None:
     skip = np.arange(steps) % 2 == 1
     schedule = Schedule(bench.layout, np.ones((steps, len(bench.layout)), dtype=bool), skip)
     assert of_all(mac_cost(bench.layout), [schedule]).tolist() == [schedule.gmacs]
+
+
+def test_latency_of_bits_is_that_of_the_schedules(bench: Any) -> None:
+    cost = latency_cost(model_of(bench.layout), images=1)
+    rng = np.random.default_rng(0)
+    weights = np.tile([2.0, -1.0], (STEPS, len(bench.layout) + 1, 1))
+    levels = rng.integers(0, 3, (20, STEPS, len(bench.layout.components) + 1))
+    schedules = [
+        Schedule(bench.layout, each.compute, rng.random(STEPS) < 0.3, damping, weights)
+        for each, damping in zip(random_schedules(bench.layout, STEPS, 20), levels, strict=True)
+    ]
+    assert of_all(cost, schedules) == pytest.approx([cost.of(each) for each in schedules])
+    reused = [Schedule(bench.layout, each.effective, each.skip) for each in schedules]
+    assert (of_all(cost, schedules) > of_all(cost, reused)).any()
 
 
 def test_latency_is_told_in_milliseconds_for_one_image(bench: Any) -> None:
