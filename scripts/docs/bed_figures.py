@@ -32,6 +32,14 @@ def _hypervolumes(bed: str) -> str:
     return "\n".join(held_out_report.hypervolumes(held_out_report.known_fronts(baselines.all_kept(bed))))
 
 
+def _forecast_levels(bed: str) -> str:
+    return "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, bed)))
+
+
+def _forecast_searches(bed: str) -> str:
+    return "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, bed), baselines.all_kept(bed)))
+
+
 #: By name, what stands on a page.
 BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "beds-shapes": partial(_bed_table, "shapes"),
@@ -40,10 +48,10 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
     "feature-shares": _feature_shares,
-    "forecast-levels": lambda: "\n".join(forecasts.levels(kept_runs_of(forecasts.KIND, "shapes"))),
-    "forecast-searches": lambda: "\n".join(
-        forecasts.searches(kept_runs_of(forecasts.KIND, "shapes"), baselines.all_kept("shapes"))
-    ),
+    "forecast-levels": partial(_forecast_levels, "shapes"),
+    "forecast-levels-flow-shapes": partial(_forecast_levels, "flow-shapes"),
+    "forecast-searches": partial(_forecast_searches, "shapes"),
+    "forecast-searches-flow-shapes": partial(_forecast_searches, "flow-shapes"),
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
