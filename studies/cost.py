@@ -77,7 +77,6 @@ def mac_cost(layout: Layout) -> Cost:
 
 def latency_cost(model: LatencyModel, images: int) -> Cost:
     """Time of the transformer for one image, in milliseconds."""
-
     scale = 1000 / images
 
     def of_bits(effective: Bits, skip: Bits | None = None, damping: NDArray[np.uint8] | None = None, /) -> Floats:
