@@ -24,8 +24,8 @@ _NOISES = np.geomspace(1e-6, 1.0, 25)
 
 #: How large such errors are after uses that are expected to move the latents by a share ``a``: ``18 a^2.5``, since a
 #: transformer makes more of large errors than of small ones. Chosen on captions of searches of the two bundled models,
-#: with samplers of first and second order and savings from 1.3x to 4x.
-_NOISE_FACTOR, _NOISE_POWER = 18.0, 2.5
+#: with samplers of first and second order and savings from 1.3x to 4x (``benchmarks/search/damping_constants.py``).
+NOISE = (18.0, 2.5)
 
 #: Schedules of a quick front cost at least this share of the MACs: below it, images of the bundled models fall apart.
 _LEAST = 0.2
@@ -43,10 +43,11 @@ class ForecastSeeds:
     Args:
         forecasts: of an uncached run.
         layout: the slots.
+        noise: ``c`` and ``p`` of the errors ``c a^p`` that outputs bear after uses that move the latents by ``a``.
     """
 
-    def __init__(self, forecasts: Forecasts, layout: Layout) -> None:
-        self._forecasts, self._layout = forecasts, layout
+    def __init__(self, forecasts: Forecasts, layout: Layout, noise: tuple[float, float] = NOISE) -> None:
+        self._forecasts, self._layout, self._noise = forecasts, layout, noise
         self._errors, self._carried = forecasts.expected_errors(), forecasts.carried_noise()
 
     def skipping(self) -> list[Schedule]:
@@ -127,7 +128,8 @@ class ForecastSeeds:
     def _noise_after(self, error: Floats) -> float:
         """The noise that errors ``(steps,)`` are expected to lead to."""
         moved = np.sqrt(error * self._forecasts.step_weights(1.0)).mean()
-        return float(_NOISE_FACTOR * moved**_NOISE_POWER)
+        factor, power = self._noise
+        return float(factor * moved**power)
 
     def _damped(self, compute: Bits, skip: Bits, noise: float) -> Schedule:
         """With the level of least error for each step and component."""

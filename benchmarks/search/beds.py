@@ -110,7 +110,9 @@ def model_of(bed: Bed) -> LoadedModel:
     return replace(model, settings=replace(model.settings, extra={**model.settings.extra, **bed.extra}))
 
 
-def load_bed(bed: Bed, *, split: Split, captions: int, noises: Sequence[int]) -> tuple[Evaluator, Layout]:
+def load_bed(
+    bed: Bed, *, split: Split, captions: int, noises: Sequence[int], after: int = 0
+) -> tuple[Evaluator, Layout]:
     """An evaluator of a bed, and the slots of its transformer.
 
     Args:
@@ -118,6 +120,7 @@ def load_bed(bed: Bed, *, split: Split, captions: int, noises: Sequence[int]) ->
         split: captions of searches, or held-out ones.
         captions: how many.
         noises: of each.
+        after: how many captions to leave out at the beginning.
     """
     from ecad_automl.bundled import BUNDLED
     from ecad_automl.judging.evaluation import Evaluator
@@ -127,7 +130,7 @@ def load_bed(bed: Bed, *, split: Split, captions: int, noises: Sequence[int]) ->
     model = model_of(bed)
     evaluator = Evaluator(
         model.pipe,
-        BUNDLED[bed.model].prompts(split, captions),
+        BUNDLED[bed.model].prompts(split, after + captions)[after:],
         list(noises),
         load_reward(bed.reward),
         model.settings,
