@@ -27,6 +27,9 @@ _NOISES = np.geomspace(1e-6, 1.0, 25)
 #: with samplers of first and second order and savings from 1.3x to 4x (``benchmarks/search/damping_constants.py``).
 NOISE = (18.0, 2.5)
 
+#: Groups of slots whose steps are chosen together, which takes memory.
+_AT_ONCE = 16
+
 #: Schedules of a quick front cost at least this share of the MACs: below it, images of the bundled models fall apart.
 _LEAST = 0.2
 
@@ -48,7 +51,7 @@ class ForecastSeeds:
 
     def __init__(self, forecasts: Forecasts, layout: Layout, noise: tuple[float, float] = NOISE) -> None:
         self._forecasts, self._layout, self._noise = forecasts, layout, noise
-        self._errors, self._carried = forecasts.expected_errors(), forecasts.carried_noise()
+        self._errors, self._carried = forecasts.use_errors(), forecasts.carried_noise()
 
     def skipping(self) -> list[Schedule]:
         """The best choice of 1 step to run whole, of 2 and so on to all; the others are skipped."""
@@ -81,13 +84,20 @@ class ForecastSeeds:
 
         @cache
         def best(place: int) -> tuple[Bits, NDArray[np.intp]]:
-            error = np.zeros((group.max() + 1, steps, steps, steps), dtype=np.float32)
             noise = np.float32(_NOISES[place])
-            for one, kind in np.unique(np.stack([group, component]), axis=1).T:
-                members = np.flatnonzero((group == one) & (component == kind))
-                of_levels = self._errors[:, members].sum(axis=1) + noise * len(members) * self._carried[:, kind]
-                error[one] += of_levels.min(axis=0)
-            least, chosen = best_paths(error)
+
+            def of_groups(some: NDArray[np.intp]) -> NDArray[np.float32]:
+                error = np.zeros((len(some), steps, steps, steps), dtype=np.float32)
+                for index, one in enumerate(some):
+                    for kind in np.unique(component[group == one]):
+                        members = np.flatnonzero((group == one) & (component == kind))
+                        of_levels = self._errors.summed(members) + noise * len(members) * self._carried[:, kind]
+                        error[index] += of_levels.min(axis=0)
+                return error
+
+            every = np.arange(group.max() + 1)
+            parts = [best_paths(of_groups(some)) for some in np.split(every, every[_AT_ONCE::_AT_ONCE])]
+            least, chosen = (np.concatenate(each) for each in zip(*parts, strict=True))
             return chosen, shared_out(least, np.bincount(group, weights=price), targets)
 
         def choice(place: int, target: int) -> tuple[Bits, Bits]:

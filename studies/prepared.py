@@ -110,6 +110,7 @@ class PreparedStudy:
             "margins": bounds.uncached_margins,
             "seed": config.seed,
         }
+        progress("schedules of least expected error")
         seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasts)
         space = ScheduleSpace(layout, steps, cost, self.scale, reuse_errors(drift, config), forecasts, **more)
         if counts:
