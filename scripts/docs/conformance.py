@@ -31,6 +31,8 @@ RESULTS = _ROOT / "docs" / "conformance.json"
 PROPERTIES = {
     "all-compute": "a run in which everything is computed is bit-identical to the untouched pipeline",
     "definition": "random schedules give, bit for bit with `fuse=False`, what a slow replay of the definition gives",
+    "forecasts and skips": "so do schedules that forecast outputs and skip whole steps",
+    "guidance": "so do schedules that leave out guidance branches, at MACs that are exact",
     "MACs": "MACs of a run under a schedule, counted as it runs, are those that were predicted",
     "exception": "a call that raises half-way leaves nothing for the next one",
     "branches": "each transformer call of a step is told apart as a guidance branch with outputs of its own",

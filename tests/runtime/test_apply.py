@@ -45,7 +45,7 @@ def test_random_schedules_do_what_the_definition_says(case: Case, reference: Ref
     assert not torch.equal(case.generate(steps=5, images=2), expected)
 
 
-@pytest.mark.conformance("definition")
+@pytest.mark.conformance("forecasts and skips")
 def test_forecasts_and_skipped_steps_do_what_the_definition_says(case: Case, reference: Reference) -> None:
     schedule = case.random_forecasts(0)
     assert schedule.skip.any()

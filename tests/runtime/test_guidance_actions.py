@@ -20,9 +20,11 @@ from tests.runtime.cases import CASES
 from tests.runtime.test_layouts import macs_of_a_run
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Case, Reference
+    from tests.runtime.conftest import Case, Note, Reference
 
 STEPS = 7
+
+ONE_BRANCH = "none: guidance of these pipelines is distilled, or they were called without"
 
 
 def exchange_texts(case: Case) -> None:
@@ -39,11 +41,14 @@ def exchange_texts(case: Case) -> None:
         del case.layout  # that of the other texts
 
 
-@pytest.mark.every_family
+@pytest.mark.conformance("guidance")
 @pytest.mark.parametrize("seed", range(2))
-def test_leaving_out_branches_does_what_the_definition_says(case: Case, reference: Reference, seed: int) -> None:
+def test_leaving_out_branches_does_what_the_definition_says(
+    case: Case, reference: Reference, note: Note, seed: int
+) -> None:
     if case.branches < 2:
-        pytest.skip("there is one branch")
+        note(ONE_BRANCH)
+        return
     exchange_texts(case)
     schedule = case.random_guidance(seed)
     assert schedule.guidance.levels.any()
@@ -56,10 +61,11 @@ def test_leaving_out_branches_does_what_the_definition_says(case: Case, referenc
         assert_close(case.generate(steps=STEPS, images=2), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-@pytest.mark.every_family
-def test_macs_are_those_that_are_predicted(case: Case) -> None:
+@pytest.mark.conformance("guidance")
+def test_macs_are_those_that_are_predicted(case: Case, note: Note) -> None:
     if case.branches < 2:
-        pytest.skip("there is one branch")
+        note(ONE_BRANCH)
+        return
     exchange_texts(case)
     for seed in range(2):
         schedule = case.random_guidance(seed)
