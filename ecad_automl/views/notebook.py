@@ -22,8 +22,8 @@ ORANGE = "#d9730d"
 #: Of cells: as in pictures, but forecasts are told apart on dark pages too.
 _COLORS = {1: "#e9bd6b", 2: ORANGE, 3: "#a84300", COMPUTED: BLUE, UNGUIDED: "#cc79a7"}
 
-_WIDTH = 200
-_TALLEST = 260
+#: Pixels of a component's picture, and of that of a front.
+_PANEL_WIDTH, _TALLEST = 200, 260
 _WIDTH, _HEIGHT, _MARGIN = 360, 150, 8
 _SHOWN_SPEEDUP = 5.0
 
@@ -62,7 +62,10 @@ def schedule_html(schedule: Schedule, heading: str = "") -> str:
         )
     key = _key(schedule) if more else ""
     forecast_head = '<th scope="col">forecast</th>' if more else ""
-    skipped = f"<div>{int(schedule.skip.sum())} steps skipped</div>" if schedule.skip.any() else ""
+    skipped = ""
+    if schedule.skip.any():
+        count, by_forecast = int(schedule.skip.sum()), int(schedule.forecast[:, -1].sum())
+        skipped = f"<div>{count} step{'s' * (count > 1)} skipped, {by_forecast} by a forecast</div>"
     if guidance is not None:
         skipped += f"<div>{escape(schedule.guidance.told)}</div>"
     return (
@@ -108,7 +111,7 @@ def _shape(cell: int, rows: Bits) -> str:
 def _panel(component: str, drawn: NDArray[np.uint8]) -> str:
     """A picture of one component, whose cells are ``(steps, blocks)``."""
     steps, blocks = drawn.shape
-    height = min(_TALLEST, max(24, round(_WIDTH * blocks / steps)))
+    height = min(_TALLEST, max(24, round(_PANEL_WIDTH * blocks / steps)))
     computed = drawn == COMPUTED
     told = f"{component}: {computed.mean():.0%} of {steps} steps x {blocks} block{'s' * (blocks > 1)} computed"
     told += "".join(
@@ -116,15 +119,16 @@ def _panel(component: str, drawn: NDArray[np.uint8]) -> str:
         for cell in np.unique(drawn)
         if cell not in (REUSED, COMPUTED)
     )
+    downwards = f", blocks 1 to {blocks} &darr;" if blocks > 1 else ""
     shapes = "".join(_shape(cell, (drawn == cell).T) for cell in (COMPUTED, *np.unique(drawn[~computed]).tolist()))
     return (
         '<figure style="margin:4px 0">'
         f'<figcaption style="font-size:85%">{escape(component)}: {computed.mean():.0%} computed</figcaption>'
-        f'<svg role="img" aria-label="{escape(told)}" width="{_WIDTH}" height="{height}" '
+        f'<svg role="img" aria-label="{escape(told)}" width="{_PANEL_WIDTH}" height="{height}" '
         f'viewBox="0 0 {steps} {blocks}" preserveAspectRatio="none" shape-rendering="crispEdges">'
         f"<title>{escape(told)}</title>"
         f"{shapes}</svg>"
-        f'<div style="font-size:75%">steps 1 to {steps} &rarr;, blocks 1 to {blocks} &darr;</div></figure>'
+        f'<div style="font-size:75%">steps 1 to {steps} &rarr;{downwards}</div></figure>'
     )
 
 

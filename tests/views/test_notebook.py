@@ -44,6 +44,7 @@ def test_a_notebook_shows_for_each_component_what_is_computed() -> None:
     for index, svg in enumerate(found):
         assert np.array_equal(drawn(svg), schedule.effective[:, schedule.layout.component_index == index].T)
     assert len(found) == 2
+    assert all(int(svg.attrib["width"]) <= 200 for svg in found)  # five or six stand beside each other
 
 
 def test_ipython_shows_a_schedule_as_this_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +111,6 @@ def test_forecasts_and_skipped_steps_are_drawn_and_told() -> None:
         forecast = schedule.forecast[:, :-1][:, slots].mean()
         assert f"{forecast:.0%} forecast by 2/3" in svg.attrib["aria-label"]
         assert "5% skipped" in svg.attrib["aria-label"]
-    for told in ("> reused<", "> forecast by 2/3<", "> computed<", "> skipped<", "1 steps skipped"):
+    for told in ("> reused<", "> forecast by 2/3<", "> computed<", "> skipped<", "1 step skipped, 1 by a forecast"):
         assert told in html
     assert "forecast" not in schedule_html(plain)
