@@ -12,7 +12,7 @@ from ecad_automl.judging.evaluation import Evaluation, Evaluator
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import device_name
 from ecad_automl.latency.calibrate import calibrate_latency
-from ecad_automl.latency.model import LatencyModel
+from ecad_automl.latency.latency_model import LatencyModel
 from ecad_automl.models import LoadedModel
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.drift import Drift

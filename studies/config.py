@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ecad_automl.errors import OptionError
-from ecad_automl.latency.model import FEWEST_SCHEDULES
+from ecad_automl.latency.latency_model import FEWEST_SCHEDULES
 
 #: What a study keeps the settings of its latest run under.
 SETTINGS = "search settings"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import StorageError
-from ecad_automl.latency.model import LatencyModel
+from ecad_automl.latency.latency_model import LatencyModel
 from ecad_automl.schedules.effect import forecast_slots
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule

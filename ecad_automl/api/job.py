@@ -66,7 +66,7 @@ def search_job(
         parts = split_prompts(chosen, asked.calibration_prompts)
         chosen, split = parts.calibration, split_record(parts, asked.prompts, asked.column, asked.split, asked.limit)
     if model is not None:
-        from ecad_automl.api.model import as_model
+        from ecad_automl.api.given_model import as_model
 
         model = as_model(model)
     name = settings.search.study or Path(settings.model.model if model is None else model.name).name

@@ -178,7 +178,7 @@ def quick(
     if not texts:
         raise PromptError("There are no prompts; give a few texts such as the model is for.")
 
-    from ecad_automl.api.model import as_model
+    from ecad_automl.api.given_model import as_model
     from ecad_automl.api.rewards import as_reward
     from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model

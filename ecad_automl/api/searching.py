@@ -13,11 +13,11 @@ import optuna
 from rich.console import Console
 
 from ecad_automl.api.config_file import preset_options
-from ecad_automl.api.front import Front
 from ecad_automl.api.job import announcement, search_job
 from ecad_automl.api.live import outcome, run_with_status
 from ecad_automl.api.rewards import as_reward
 from ecad_automl.api.settings import SearchFile
+from ecad_automl.api.study_front import Front
 from ecad_automl.api.terminal import PlainConsole, say, warn
 from ecad_automl.errors import PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet

@@ -21,7 +21,7 @@ from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Re
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EcadError, OptionError
-from ecad_automl.latency.plan import PROMPTS, BenchPlan, Progress
+from ecad_automl.latency.bench_plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
 

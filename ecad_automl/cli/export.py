@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ecad_automl.api.export import export_run
-from ecad_automl.api.front import Front
 from ecad_automl.api.stored import read_study
+from ecad_automl.api.study_front import Front
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.front import confirmed_of, searched_figures
 from ecad_automl.cli.options import Json, Out, Storage, Study

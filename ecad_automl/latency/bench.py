@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.judging.machine import machine
+from ecad_automl.latency.bench_plan import PROMPTS, SETTLE, BenchPlan, Progress
 from ecad_automl.latency.contenders import UNCACHED, Contender
-from ecad_automl.latency.plan import PROMPTS, SETTLE, BenchPlan, Progress
 from ecad_automl.latency.result import Batch, BenchResult, Row
 from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, time_call
 from ecad_automl.models import LoadedModel

@@ -11,7 +11,7 @@ import numpy as np
 from ecad_automl.errors import EvaluationError, UnsupportedModelError
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import Calls, device_name
-from ecad_automl.latency.model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
+from ecad_automl.latency.latency_model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
 from ecad_automl.latency.timing import Clock
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule

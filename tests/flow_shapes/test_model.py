@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import FluxPipeline
 
-from ecad_automl.api.model import as_model
+from ecad_automl.api.given_model import as_model
 from ecad_automl.bundled import BUNDLED, bundled_name
 from ecad_automl.flow_shapes import WEIGHTS
 from ecad_automl.judging.evaluation import generate_batch

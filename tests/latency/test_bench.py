@@ -9,8 +9,8 @@ import torch
 
 from ecad_automl.errors import EvaluationError, ScheduleError
 from ecad_automl.latency.bench import Calls, run_bench
+from ecad_automl.latency.bench_plan import BenchPlan
 from ecad_automl.latency.contenders import Contender, fewer_steps, scheduled, uncached
-from ecad_automl.latency.plan import BenchPlan
 from ecad_automl.latency.timing import Clock
 from ecad_automl.models import model_layout
 from ecad_automl.schedules.heuristics import fora

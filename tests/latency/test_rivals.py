@@ -15,8 +15,8 @@ import torch
 
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.latency.bench import run_bench
+from ecad_automl.latency.bench_plan import BenchPlan
 from ecad_automl.latency.contenders import Contender, rivals, uncached
-from ecad_automl.latency.plan import BenchPlan
 from ecad_automl.models import load_model
 from ecad_automl.runtime import apply_schedule, layout_of
 from ecad_automl.schedules.schedule import Schedule

@@ -11,7 +11,7 @@ import pytest
 
 from ecad_automl.errors import OptionError, StorageError
 from ecad_automl.latency.calibrate import random_schedules
-from ecad_automl.latency.model import LatencyModel, term_names
+from ecad_automl.latency.latency_model import LatencyModel, term_names
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes

@@ -3,7 +3,7 @@
 from ecad_automl.views.plots._confirmation import plot_confirmation
 from ecad_automl.views.plots._heatmap import image_grid, plot_heatmap
 from ecad_automl.views.plots._progress import plot_hypervolume, plot_shares, plot_surrogate
-from ecad_automl.views.plots.front import plot_front
+from ecad_automl.views.plots.front_plot import plot_front
 
 __all__ = [
     "image_grid",

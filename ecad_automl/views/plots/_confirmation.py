@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ecad_automl.views.plots.figure import COLORS, figure
-from ecad_automl.views.plots.front import speedup_axis
+from ecad_automl.views.plots.front_plot import speedup_axis
 from ecad_automl.views.run import Confirmed, Kind, RunView
 from ecad_automl.views.study import ConfirmedFront, StudyView
 

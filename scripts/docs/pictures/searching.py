@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.plots.front import speedup_axis
+from ecad_automl.views.plots.front_plot import speedup_axis
 from scripts.docs.pictures.study import Study
 from scripts.docs.pictures.style import COLORS, INK, MUTED, drawing
 from studies.attributes import PREDICTED_REWARD, PREDICTED_STD

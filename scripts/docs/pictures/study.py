@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl import Schedule
-from ecad_automl.api.front import Front
 from ecad_automl.api.stored import read_study
+from ecad_automl.api.study_front import Front
 from ecad_automl.errors import StudyError
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.views.run import RunView

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ecad_automl.errors import EvaluationError, StorageError
 from ecad_automl.latency.calibrate import calibrate_latency, random_schedules
-from ecad_automl.latency.model import LatencyModel, fit_latency, latency_terms, term_names
+from ecad_automl.latency.latency_model import LatencyModel, fit_latency, latency_terms, term_names
 from ecad_automl.latency.timing import Clock
 from ecad_automl.schedules.guidance import BOTH, NONE
 from ecad_automl.schedules.layout import Layout, Slot
