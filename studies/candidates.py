@@ -21,7 +21,9 @@ from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
 from studies.bounds import Bounds
-from surrogate import Anchors
+from studies.quality import Scale
+from studies.schedule_space import prediction_of
+from surrogate import Anchors, Prediction
 
 Floats = NDArray[np.float64]
 
@@ -93,6 +95,22 @@ class Candidate:
             return found
         difference = MeanDifference(expected - float(self.uncached.mean()), math.nan)
         return Evaluation(found.scores, difference, found.seconds, expected, found.metrics)
+
+    def prediction(self, scale: Scale) -> Prediction | None:
+        """What the surrogate had predicted of it, if anything."""
+        if attributes.PREDICTED_REWARD not in self.frozen.user_attrs:
+            return None
+        return prediction_of([self.frozen], scale)
+
+    def record(self, evaluation: Evaluation, metric: str, latency_ms: float | None) -> EvaluationRecord:
+        """What the store keeps of its evaluation."""
+        origin = str(self.frozen.user_attrs[attributes.ORIGIN])
+        return evaluation_record(self.genome, origin, self.schedule, evaluation, metric, latency_ms)
+
+    def fail(self, failure: Failure) -> None:
+        """Note in the trial why there is no score, then tell Optuna."""
+        self.trial.set_user_attr(attributes.FAILURE, failure.traceback or failure.message)
+        self.trial.study.tell(self.trial, state=TrialState.FAIL)
 
     def tell(self, record: EvaluationRecord, share: float, bounds: Bounds, full_cost: float) -> None:
         """Write what was found into the trial, then tell Optuna, which takes no attributes after that."""

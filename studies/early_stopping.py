@@ -13,6 +13,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from studies import attributes
+from studies.prepared import PreparedStudy
+from studies.trials import evaluated_trials, values_of
 from surrogate import (
     Anchors,
     GrowingFront,
@@ -33,6 +36,8 @@ _LATEST = 24
 _FEWEST = 8
 #: How images go together is learned from so many whole evaluations at most, the latest: they are nearest to the front.
 _MOST_WHOLE = 300
+#: Where order does not matter, a race looks for anchors anew when whole evaluations have become so much more.
+_PATIENCE = 0.05
 
 
 class Race:
@@ -212,3 +217,26 @@ class EarlyStopping:
         self._withheld = [each for each in self._withheld if each[0] >= generation]
         for of_generation, cost, scores, feasible in ready:
             self._race.add(cost, scores, bred=of_generation > 0, feasible=feasible)
+
+
+def early_stopping_of(prepared: PreparedStudy, workers: int) -> EarlyStopping:
+    """That of a study, told what earlier runs have evaluated, in the order in which a race learns of it.
+
+    Args:
+        prepared: the study.
+        workers: how many candidates are evaluated at a time.
+    """
+    config, uncached = prepared.config, prepared.uncached.astype(np.float32).astype(np.float64)
+    if not config.race:
+        return EarlyStopping(None, uncached, at_once=config.asynchronous)
+    # One worker asks in the same order however often the search is interrupted, and is to be answered the same.
+    patience = _PATIENCE if config.asynchronous and workers > 1 else 0.0
+    race = Race(uncached, prepared.scale.reference, config.race_share, patience)
+    stopping = EarlyStopping(race, uncached, at_once=config.asynchronous)
+    records = {record.genome: record for record in prepared.store.evaluations(prepared.name)}
+    for trial in evaluated_trials(prepared.study):
+        if (record := records.get(trial.user_attrs[attributes.GENOME])) is not None:
+            scores = record.scores[prepared.evaluator.reward.name]
+            generation = prepared.sampler.generation_of(trial)
+            stopping.tell(generation, values_of(trial)[1], scores, feasible=record.feasible)
+    return stopping

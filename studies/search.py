@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
-import numpy as np
 from optuna.trial import Trial, TrialState
 
 from ecad_automl.errors import RewardError
-from ecad_automl.execution import Executor, LocalExecutor, Outcome, Worker
-from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.execution import Executor, Failure, LocalExecutor, Outcome, Worker
 from storage import EvaluationRecord
-from studies import attributes
-from studies.breeding import Plan
 from studies.breeding.stale import release
-from studies.candidates import Candidate, CandidateQueue, evaluation_record, frozen_trial
-from studies.early_stopping import EarlyStopping, Race
+from studies.candidates import Candidate, CandidateQueue, frozen_trial
+from studies.early_stopping import early_stopping_of
 from studies.generations import Generations
 from studies.interrupt import uninterrupted
+from studies.planning import Planner
 from studies.prepared import PreparedStudy
 from studies.progress import SearchStatus
-from studies.schedule_space import prediction_of
-from studies.trials import evaluated_trials, values_of
-from surrogate import Prediction
 
 #: Candidates that may fail one after another before the search gives up.
 _FAILURES = 3
-#: Where order does not matter, a race looks for anchors anew when whole evaluations have become so much more.
-_PATIENCE = 0.05
 #: Seconds between two looks at a generation that is being planned while a worker has nothing to do.
 _GLANCE = 0.02
 
@@ -61,9 +53,9 @@ def search_study(
         return LocalExecutor(Worker(prepared.evaluator))
 
     with ExitStack() as stack:
-        planner = stack.enter_context(ThreadPoolExecutor(1, "planner"))
+        thread = stack.enter_context(ThreadPoolExecutor(1, "planner"))
         workers = stack.enter_context(closing((executor or local)()))
-        return Search(prepared, workers, planner, after_generation).run()
+        return Search(prepared, workers, thread, after_generation).run()
 
 
 class Search:
@@ -80,21 +72,20 @@ class Search:
         self,
         prepared: PreparedStudy,
         executor: Executor,
-        planner: ThreadPoolExecutor,
+        thread: ThreadPoolExecutor,
         after_generation: Callable[[int], str | None] | None = None,
     ) -> None:
         self._on = prepared
         self._metric = prepared.evaluator.reward.name
         self._study, self._sampler, self._config = prepared.study, prepared.sampler, prepared.config
         self._queue = CandidateQueue(executor, prepared.evaluator.batch_size)
-        self._planner = planner
         self._observer = prepared.observer
         self._after_generation = after_generation or (lambda _: None)
         self._generations = Generations(prepared)
         self._progress = self._generations.progress
         self._seeds_left = len(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-        self._stopping = self._early_stopping()
-        self._planning: tuple[int, Future[Plan[Schedule]]] | None = None
+        self._stopping = early_stopping_of(prepared, self._queue.workers)
+        self._planner = Planner(self._study, self._sampler, thread)
         self._failures = 0
 
     def run(self) -> SearchStatus:
@@ -111,33 +102,16 @@ class Search:
             raise
         return self._tell_status("done")
 
-    def _early_stopping(self) -> EarlyStopping:
-        """With what earlier runs of this study have evaluated, in the order in which a race learns of it."""
-        uncached = self._on.uncached.astype(np.float32).astype(np.float64)
-        # One worker asks in the same order however often the search is interrupted, and is to be answered the same.
-        patience = _PATIENCE if self._config.asynchronous and self._queue.workers > 1 else 0.0
-        race = (
-            Race(uncached, self._on.scale.reference, self._config.race_share, patience) if self._config.race else None
-        )
-        stopping = EarlyStopping(race, uncached, at_once=self._config.asynchronous)
-        if race is not None:
-            records = {record.genome: record for record in self._on.store.evaluations(self._on.name)}
-            for trial in evaluated_trials(self._study):
-                if (record := records.get(trial.user_attrs[attributes.GENOME])) is not None:
-                    scores, cost = record.scores[self._metric], values_of(trial)[1]
-                    stopping.tell(self._generations.of(trial), cost, scores, feasible=record.feasible)
-        return stopping
-
     def _evaluate_candidates(self) -> None:
         while True:
             self._ask_for_more()
             if not self._queue.candidates and not self._wanted():
                 return
-            plans = self._queue.idle > 0 and self._planning is not None
+            plans = self._queue.idle > 0 and self._planner.plans
             for outcome in self._queue.wait(_GLANCE if plans else None):
                 self._take(outcome)
-            if plans and self._queue.waits_for_nothing and self._planning is not None:
-                self._planning[1].exception()  # nothing else to wait for
+            if plans and self._queue.waits_for_nothing:
+                self._planner.wait()
 
     # Asking
 
@@ -175,20 +149,9 @@ class Search:
         return self._generations.open([candidate.generation for candidate in self._queue.candidates])
 
     def _planned_aside(self, generation: int) -> bool:
-        """Have another thread plan the generation, so that results are taken meanwhile; whether it is done."""
-        if self._planning is None or self._planning[0] != generation:
-            # Where generations overlap, none of them is a whole population: parents are chosen of all.
-            complete = [trial for trial in evaluated_trials(self._study) if trial.state is TrialState.COMPLETE]
-            elite = self._sampler.select(self._study, complete)
-            request = self._sampler.request(self._study, generation, elite)
-            self._planning = generation, self._planner.submit(request)
-        _, future = self._planning
-        if not future.done():
-            return False
-        self._planning = None
-        self._sampler.prepare(generation, future.result())
-        self._note_plan(generation)
-        return True
+        if planned := self._planner.done(generation):
+            self._note_plan(generation)
+        return planned
 
     def _ask(self) -> Candidate | None:
         """The next candidate; None where it needs no images, since the store has its scores.
@@ -233,13 +196,12 @@ class Search:
         if candidate is None:
             return
         if candidate.failure is not None:
-            self._give_up(candidate, candidate.failure.message, candidate.failure.traceback)
+            self._give_up(candidate, candidate.failure)
             return
         evaluation = candidate.evaluation(self._metric)
         if candidate.parts:
-            expected = self._stopping.expected(
-                candidate.anchors, candidate.cost, evaluation.scores, self._prediction(candidate)
-            )
+            prediction = candidate.prediction(self._on.scale)
+            expected = self._stopping.expected(candidate.anchors, candidate.cost, evaluation.scores, prediction)
             if expected is None:
                 self._queue.submit(candidate, self._queue.idle)
                 return
@@ -247,18 +209,15 @@ class Search:
         self._failures = 0
         with uninterrupted():
             self._queue.candidates.remove(candidate)
-            genome, origin = candidate.genome, str(candidate.frozen.user_attrs[attributes.ORIGIN])
             latency_ms = self._on.cost.latency_ms(candidate.cost)
-            record = evaluation_record(genome, origin, candidate.schedule, evaluation, self._metric, latency_ms)
-            self._finish(candidate, record)
+            self._finish(candidate, candidate.record(evaluation, self._metric, latency_ms))
 
-    def _give_up(self, candidate: Candidate, message: str, traceback: str) -> None:
+    def _give_up(self, candidate: Candidate, failure: Failure) -> None:
         tries = f" {candidate.tries} times" if candidate.tries > 1 else ""
-        self._observer.message(f"Trial {candidate.trial.number} failed{tries}: {message}")
+        self._observer.message(f"Trial {candidate.trial.number} failed{tries}: {failure.message}")
         with uninterrupted():
             self._queue.candidates.remove(candidate)
-            candidate.trial.set_user_attr(attributes.FAILURE, traceback or message)
-            self._study.tell(candidate.trial, state=TrialState.FAIL)
+            candidate.fail(failure)
         self._failures += 1
         if self._failures >= _FAILURES:
             raise RewardError(
@@ -287,12 +246,6 @@ class Search:
         ):
             self._observer.message(note)
         self._tell_status("evaluating")
-
-    def _prediction(self, candidate: Candidate) -> Prediction | None:
-        """What the surrogate had predicted of a candidate, if anything."""
-        if attributes.PREDICTED_REWARD not in candidate.frozen.user_attrs:
-            return None
-        return prediction_of([candidate.frozen], self._on.scale)
 
     def _note_plan(self, generation: int) -> None:
         if note := self._generations.planned(generation):
