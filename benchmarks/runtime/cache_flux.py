@@ -36,7 +36,7 @@ from benchmarks.runtime.caches import (
     installed,
     transformer_macs,
 )
-from benchmarks.runtime.transformer_speed import Subject, flux
+from benchmarks.runtime.random_models import Subject, flux
 from benchmarks.search.whole_steps import shortest_paths, step_schedule
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.comparison.latents import latent_distance

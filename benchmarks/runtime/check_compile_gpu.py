@@ -17,7 +17,8 @@ import typer
 from rich.console import Console
 from torch._dynamo.utils import counters
 
-from benchmarks.runtime.transformer_speed import MODELS, STEPS, random_schedules
+from benchmarks.runtime.random_models import MODELS
+from benchmarks.runtime.transformer_speed import STEPS, random_schedules
 from ecad_automl.runtime import CompileMode, ScheduleHandle, apply_schedule
 
 MODES: tuple[CompileMode | None, ...] = (None, "default", "reduce-overhead")

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.machine import RESULTS, machine
-from benchmarks.runtime.transformer_speed import MODELS
+from benchmarks.runtime.random_models import MODELS
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.latency.timing import clock_of, interleaved
 from ecad_automl.runtime import ScheduleHandle, apply_schedule

@@ -24,13 +24,7 @@ import numpy as np
 import torch
 import typer
 from diffusers import (
-    DPMSolverMultistepScheduler,
     FirstBlockCacheConfig,
-    FlowMatchEulerDiscreteScheduler,
-    FluxPipeline,
-    FluxTransformer2DModel,
-    PixArtAlphaPipeline,
-    PixArtTransformer2DModel,
     PyramidAttentionBroadcastConfig,
     apply_pyramid_attention_broadcast,
 )
@@ -41,9 +35,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import RESULTS, machine
+from benchmarks.runtime.random_models import MODELS, Subject
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.latency.timing import clock_of, interleaved, time_call
-from ecad_automl.runtime import ScheduleHandle, apply_schedule, layout_of
+from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedules.ecad_format import read_ecad
 from ecad_automl.schedules.heuristics import fora, pab
 from ecad_automl.schedules.layout import Layout
@@ -59,99 +54,6 @@ FBC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8)
 FBC_ENOUGH = 1.5
 FBC = "First Block Cache of diffusers"
 NEAREST = "whole steps of about the same MACs"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A pipeline of random weights and how it is called."""
-
-    pipe: Any
-    inputs: Callable[[int], dict[str, Any]]  # what a number of images is asked for by
-    layout: Layout
-
-
-def pixart(size: int, device: str, **config: Any) -> Subject:
-    """PixArt-alpha at ``size`` pixels, with guidance."""
-    width = config.get("num_attention_heads", 16) * config.get("attention_head_dim", 72)
-    settings = {"cross_attention_dim": width, "caption_channels": 4096, "sample_size": size // 8, "out_channels": 8}
-    with torch.device(device):
-        transformer = PixArtTransformer2DModel(**settings | config).to(_dtype(device)).eval()
-    pipe = PixArtAlphaPipeline(None, None, None, transformer, DPMSolverMultistepScheduler())
-    channels = transformer.config.caption_channels
-
-    def inputs(images: int) -> dict[str, Any]:
-        text, mask = _random(device, images, 120, channels), torch.ones(images, 120, device=device)
-        return {
-            "prompt_embeds": text,
-            "prompt_attention_mask": mask,
-            "negative_prompt": None,
-            "negative_prompt_embeds": text,
-            "negative_prompt_attention_mask": mask,
-            "height": size,
-            "width": size,
-            "use_resolution_binning": False,
-            "guidance_scale": 4.5,
-        }
-
-    layout = layout_of(pipe, height=size, width=size, guidance=True, text_tokens=120)
-    return Subject(pipe, inputs, layout)
-
-
-def flux(size: int, device: str, tokens: int = 512, **config: Any) -> Subject:
-    """FLUX.1-dev at ``size`` pixels."""
-    with torch.device(device):
-        transformer = FluxTransformer2DModel(**{"guidance_embeds": True} | config).to(_dtype(device)).eval()
-    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
-    pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
-    wide, pooled = transformer.config.joint_attention_dim, transformer.config.pooled_projection_dim
-
-    def inputs(images: int) -> dict[str, Any]:
-        return {
-            "prompt_embeds": _random(device, images, tokens, wide),
-            "pooled_prompt_embeds": _random(device, images, pooled),
-            "height": size,
-            "width": size,
-            "guidance_scale": 3.5,
-        }
-
-    return Subject(pipe, inputs, layout_of(pipe, height=size, width=size, guidance=True, text_tokens=tokens))
-
-
-MODELS: dict[str, Callable[[str], Subject]] = {
-    "pixart-384": lambda device: pixart(
-        256, device, num_attention_heads=6, attention_head_dim=64, num_layers=12, caption_channels=384
-    ),
-    "pixart-tiny": lambda device: pixart(
-        64, device, num_attention_heads=2, attention_head_dim=8, num_layers=2, caption_channels=16
-    ),
-    "flux-384": lambda device: flux(
-        256,
-        device,
-        tokens=128,
-        num_attention_heads=6,
-        attention_head_dim=64,
-        axes_dims_rope=(8, 28, 28),
-        num_layers=4,
-        num_single_layers=8,
-        joint_attention_dim=384,
-        pooled_projection_dim=384,
-    ),
-    "flux-tiny": lambda device: flux(
-        64,
-        device,
-        tokens=8,
-        num_attention_heads=2,
-        attention_head_dim=8,
-        axes_dims_rope=(2, 2, 4),
-        num_layers=1,
-        num_single_layers=3,
-        joint_attention_dim=16,
-        pooled_projection_dim=16,
-    ),
-    "pixart-xl-256": lambda device: pixart(256, device),
-    "pixart-xl-1024": lambda device: pixart(1024, device, use_additional_conditions=True),
-    "flux-dev-1024": lambda device: flux(1024, device),
-}
 
 
 def main(
@@ -187,14 +89,6 @@ def main(
     text = report(sections)
     (RESULTS / f"{name}.md").write_text(text + "\n")
     Console().print(text, highlight=False)
-
-
-def _dtype(device: str) -> torch.dtype:
-    return torch.float32 if device == "cpu" else torch.bfloat16
-
-
-def _random(device: str, *shape: int) -> torch.Tensor:
-    return torch.randn(shape, device=device, dtype=_dtype(device))
 
 
 def _schedules(layout: Layout, randoms: int) -> dict[str, Schedule]:

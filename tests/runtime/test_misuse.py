@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
-import threading
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, FirstBlockCacheConfig, HeunDiscreteScheduler
+from diffusers import FirstBlockCacheConfig, HeunDiscreteScheduler
 from diffusers.hooks import HookRegistry
 from torch.testing import assert_close
 
-from ecad_automl.errors import CacheStateError, ScheduleError, UnsupportedModelError
-from ecad_automl.runtime import apply_schedule, layout_of_call
+from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from tests.runtime.cases import CASES
 
 if TYPE_CHECKING:
     from tests.runtime.conftest import Case
@@ -32,19 +29,6 @@ class Wrapper(torch.nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.inner(*args, **kwargs)
-
-
-def fail_once(module: torch.nn.Module, error: BaseException, at: int) -> None:
-    """Have the ``at``-th call of a module raise."""
-    calls = []
-
-    def hook(*_: Any) -> None:
-        calls.append(1)
-        if len(calls) == at:
-            handle.remove()
-            raise error
-
-    handle = module.register_forward_pre_hook(hook)
 
 
 @pytest.mark.every_family
@@ -94,54 +78,6 @@ def test_another_pipeline_on_the_same_transformer_is_refused_a_second_schedule(c
         apply_schedule(other, case.random_schedule(0))
 
 
-def test_an_unsupported_pipeline_is_refused(pixart: Case) -> None:
-    schedule = pixart.random_schedule(0)
-    with pytest.raises(UnsupportedModelError, match="PixArtTransformer2DModel has no transformer and scheduler"):
-        apply_schedule(pixart.pipe.transformer, schedule)
-    pixart.pipe.transformer = torch.nn.Linear(1, 1)
-    with pytest.raises(UnsupportedModelError, match="Linear cannot be run under a schedule"):
-        apply_schedule(pixart.pipe, schedule)
-
-
-@pytest.mark.conformance("exception")
-def test_a_call_that_raises_half_way_leaves_nothing_for_the_next(case: Case) -> None:
-    check_nothing_is_left(case, RuntimeError("out of memory"), at=3)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("out of memory"), KeyboardInterrupt()], ids=["error", "interrupt"])
-@pytest.mark.parametrize("at", [1, 3])
-def test_so_does_an_interrupt_in_any_step(case: Case, error: BaseException, at: int) -> None:
-    check_nothing_is_left(case, error, at)
-
-
-def check_nothing_is_left(case: Case, error: BaseException, at: int) -> None:
-    schedule = case.random_schedule(3)
-    last = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
-    with apply_schedule(case.pipe, schedule) as handle:
-        expected = case.generate()
-        fail_once(last, error, at)
-        with pytest.raises(type(error)):
-            case.generate(seed=1)
-        if isinstance(error, Exception):
-            assert handle.cache_bytes() == 0
-        assert torch.equal(case.generate(), expected)
-
-
-@pytest.mark.parametrize("ddim", [False, True])
-def test_a_run_stopped_between_calls_leaves_nothing_for_the_next(pixart: Case, ddim: bool) -> None:
-    if ddim:
-        pixart.pipe.scheduler = DDIMScheduler()
-    with apply_schedule(pixart.pipe, pixart.random_schedule(3)):
-        expected = pixart.generate()
-
-        def stop(*_: Any) -> None:
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            pixart.generate(seed=1, callback=stop, callback_steps=1)
-        assert torch.equal(pixart.generate(), expected)
-
-
 def test_a_batch_that_changes_during_a_run_is_refused(flux: Case) -> None:
     def halve(_pipe: Any, step: int, _timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
         return {"latents": values["latents"][:1]} if step == 1 else values
@@ -188,18 +124,6 @@ def test_another_pipeline_that_shares_the_transformer_is_refused(case: Case) -> 
             case.generate()
         case.pipe = mine
         assert torch.equal(case.generate(), expected)
-
-
-def test_another_pipeline_is_refused_too_after_a_run_stopped_in_its_first_step(pixart: Case) -> None:
-    other = type(pixart.pipe)(**{**pixart.pipe.components, "scheduler": copy.deepcopy(pixart.pipe.scheduler)})
-    other.set_progress_bar_config(disable=True)
-    with apply_schedule(pixart.pipe, pixart.random_schedule(3, steps=12)):
-        fail_once(pixart.pipe.transformer, RuntimeError(), 1)
-        with pytest.raises(RuntimeError):
-            pixart.generate(steps=12)
-        pixart.pipe = other
-        with pytest.raises(CacheStateError, match="not another one that shares its transformer"):
-            pixart.generate(steps=12)
 
 
 def test_chunked_feed_forward_is_refused(pixart: Case) -> None:
@@ -290,64 +214,6 @@ def test_cache_dit_is_not_combined_with_a_schedule(pixart: Case) -> None:
         pixart.generate()
 
 
-def test_two_threads_in_the_transformer_at_once_are_refused_and_the_first_is_not_disturbed(case: Case) -> None:
-    schedule = case.random_schedule(3)
-    inside, go_on = threading.Event(), threading.Event()
-    block = case.pipe.transformer.get_submodule(case.layout.blocks[-1])
-    results: dict[str, Any] = {}
-    with apply_schedule(case.pipe, schedule):
-        expected = case.generate()
-
-        def wait(*_: Any) -> None:
-            inside.set()
-            assert go_on.wait(60)
-
-        handle = block.register_forward_pre_hook(wait)
-        thread = threading.Thread(target=lambda: results.update(images=case.generate()))
-        thread.start()
-        assert inside.wait(60)
-        with pytest.raises(CacheStateError, match="running in the thread"):
-            case.pipe.transformer(torch.zeros(1))
-        handle.remove()
-        go_on.set()
-        thread.join()
-    assert torch.equal(results["images"], expected)
-
-
-def test_a_second_thread_between_two_calls_is_refused_and_the_first_is_not_disturbed(pixart: Case) -> None:
-    other = type(pixart.pipe)(**{**pixart.pipe.components, "scheduler": copy.deepcopy(pixart.pipe.scheduler)})
-    other.set_progress_bar_config(disable=True)
-    mine, errors = pixart.pipe, []
-
-    def intrude() -> None:
-        try:
-            other(**pixart.inputs(1), num_inference_steps=4, **pixart.call)
-        except CacheStateError as error:
-            errors.append(str(error))
-
-    def start_other(step: int, *_: Any) -> None:
-        if step == 1:
-            thread = threading.Thread(target=intrude)
-            thread.start()
-            thread.join()
-
-    with apply_schedule(mine, pixart.random_schedule(3)):
-        expected = pixart.generate()
-        assert torch.equal(pixart.generate(callback=start_other, callback_steps=1), expected)
-    assert len(errors) == 1
-    assert "Two threads" in errors[0]
-
-
-def test_runs_may_come_from_different_threads_one_after_the_other(case: Case) -> None:
-    results: dict[str, Any] = {}
-    with apply_schedule(case.pipe, case.random_schedule(3)):
-        expected = case.generate()
-        thread = threading.Thread(target=lambda: results.update(images=case.generate()))
-        thread.start()
-        thread.join()
-    assert torch.equal(results["images"], expected)
-
-
 def test_a_foreign_hook_that_drops_ours_is_noticed(pixart: Case) -> None:
     # diffusers' remove_hook forgets the hook above the removed one.
     from diffusers.hooks import ModelHook
@@ -358,49 +224,3 @@ def test_a_foreign_hook_that_drops_ours_is_noticed(pixart: Case) -> None:
         registry.remove_hook("below")
         with pytest.raises(CacheStateError, match=r"Only 1 of the 2 blocks"):
             pixart.generate()
-
-
-class Named:
-    """A pipeline of which only the parts count that refusals look at."""
-
-    def __init__(self, transformer: torch.nn.Module, **parts: Any) -> None:
-        self.transformer, self.scheduler = transformer, object()
-        self.config = SimpleNamespace(boundary_ratio=parts.get("boundary_ratio"))
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-
-@pytest.mark.parametrize(
-    ("name", "like", "parts", "reason"),
-    [
-        ("WanPipeline", "wan-guided", {"transformer_2": torch.nn.Identity()}, "split between two transformers"),
-        ("WanPipeline", "wan-guided", {"boundary_ratio": 0.9}, "split between two transformers"),
-        ("LTXI2VLongMultiPromptPipeline", "ltx-guided", {}, "several windows"),
-        ("CogVideoXVideoToVideoPipeline", "cogvideox-guided", {}, "begin at a step"),
-    ],
-)
-def test_pipelines_that_cannot_be_cached_correctly_are_refused_by_name(
-    name: str, like: str, parts: dict[str, Any], reason: str
-) -> None:
-    made = CASES[like]()
-    pipe = type(name, (Named,), {})(made.pipe.transformer, **parts)
-    with pytest.raises(UnsupportedModelError, match=f"{name} cannot be run under a schedule: .*{reason}"):
-        apply_schedule(pipe, made.random_schedule(0))
-    with pytest.raises(UnsupportedModelError, match=f"{name} cannot be run under a schedule: .*{reason}"):
-        layout_of_call(pipe)
-
-
-def test_a_control_net_that_shares_blocks_is_refused() -> None:
-    case = CASES["zimage-guided"]()
-    case.pipe.controlnet = SimpleNamespace(noise_refiner=case.pipe.transformer.noise_refiner)
-    with pytest.raises(UnsupportedModelError, match="its ControlNet calls blocks of the transformer on its own"):
-        apply_schedule(case.pipe, case.random_schedule(0))
-
-
-def test_reference_tokens_that_are_left_out_later_are_refused() -> None:
-    case = CASES["flux2"]()
-    with (
-        apply_schedule(case.pipe, case.random_schedule(0)),
-        pytest.raises(UnsupportedModelError, match="'kv_cache_mode' cannot be under a schedule"),
-    ):
-        case.pipe.transformer(kv_cache_mode="extract")
