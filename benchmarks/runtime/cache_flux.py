@@ -27,10 +27,9 @@ from rich.progress import track
 from torch import Tensor
 
 from benchmarks.machine import RESULTS, machine
+from benchmarks.runtime.cache_settings import cache_dit_settings, diffusers_settings
 from benchmarks.runtime.caches import (
-    cache_dit_settings,
     calibrate_magcache,
-    diffusers_settings,
     has_cache_dit,
     helped,
     installed,
@@ -81,7 +80,7 @@ def ways(given: Subject, run: Callable[[], Tensor], steps: int) -> dict[str, Cal
     found: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         name: partial(apply_schedule, pipe, schedule) for name, schedule in schedules.items()
     }
-    settings = diffusers_settings(steps, calibrate_magcache(pipe, run, steps), distilled=True)
+    settings = diffusers_settings(steps, calibrate_magcache(pipe, run, steps))
     if has_cache_dit():
         settings += cache_dit_settings(steps)
     return found | {setting.name: partial(installed, pipe, setting) for setting in settings}

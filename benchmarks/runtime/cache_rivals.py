@@ -34,11 +34,10 @@ from benchmarks.kept import EARLIER, kept_run
 from benchmarks.landscapes import LANDSCAPES, load
 from benchmarks.machine import machine
 from benchmarks.runtime.cache_report import plot, table
+from benchmarks.runtime.cache_settings import cache_dit_settings, diffusers_settings
 from benchmarks.runtime.caches import (
     Setting,
-    cache_dit_settings,
     calibrate_magcache,
-    diffusers_settings,
     has_cache_dit,
     helped,
     installed,

@@ -1,4 +1,4 @@
-"""The caches of diffusers and of cache-dit at several settings each, put on a pipeline for a while.
+"""The caches of diffusers and of cache-dit, put on a pipeline for a while.
 
 Many caches need a pipeline that names its guidance branch and resets them, or tells its timestep, which PixArt and
 Stable Diffusion 3 do not. What is done here in its place is what a user would have to do too: see :func:`helped`.
@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,10 +27,8 @@ __all__ = [
     "DIFFUSERS",
     "Setting",
     "cache_dit_on",
-    "cache_dit_settings",
     "calibrate_magcache",
     "diffusers_on",
-    "diffusers_settings",
     "has_cache_dit",
     "helped",
     "installed",
@@ -44,16 +42,8 @@ DIFFUSERS, CACHE_DIT = "diffusers", "cache-dit"
 #: What forecasts in cache-dit: Taylor's expansion of first order, Prony's exponentials, a multistep predictor.
 CALIBRATORS = ("TaylorSeer", "DMD", "FoCa")
 
-#: Timesteps between which a cache may reuse, if it may everywhere.
-_EVERYWHERE = (-1, 10**6)
 #: Modules that TaylorSeer is to forecast: by default it looks for names that end in ``attn``, which PixArt has not.
 COMPONENTS = [r"(single_)?transformer_blocks\.\d+\.(attn\d?|ff|ff_context|proj_mlp|proj_out)"]
-
-
-#: The masks of steps that cache-dit brings, from gentle to harsh.
-POLICIES = ("slow", "medium", "fast", "ultra")
-#: The threshold at which caches that decide by the images are also tried on single ones.
-_ONE_BY_ONE = 0.2
 
 
 @dataclass(frozen=True)
@@ -198,112 +188,6 @@ def cache_dit_on(calibrator: str = "", **options: Any) -> Callable[[Any], None]:
     return put_on
 
 
-def _put(apply: str, config: str, **options: Any) -> Callable[[Any], None]:
-    return diffusers_on(apply, config, options)
-
-
-def diffusers_settings(steps: int, mag_ratios: Sequence[float] | None, *, distilled: bool = False) -> list[Setting]:
-    """The settings of diffusers' caches.
-
-    Args:
-        steps: denoising steps of a run.
-        mag_ratios: what :func:`calibrate_magcache` found; MagCache is left out without.
-        distilled: whether the model has guidance without a second branch.
-    """
-    found: list[Setting] = []
-    for threshold in (0.1, 0.15, 0.2, 0.3, 0.5):
-        put = _put("apply_first_block_cache", "FirstBlockCacheConfig", threshold=threshold)
-        each = threshold == _ONE_BY_ONE
-        found.append(Setting(DIFFUSERS, "FirstBlockCache", f"threshold {threshold}", put, True, each))
-    for self_range, cross_range, window, told in (
-        (2, 3, (100, 800), "timesteps 100 to 800"),
-        (2, 3, _EVERYWHERE, "all steps"),
-        (3, 6, _EVERYWHERE, "all steps"),
-        (5, 10, _EVERYWHERE, "all steps"),
-    ):
-        put = _put(
-            "apply_pyramid_attention_broadcast",
-            "PyramidAttentionBroadcastConfig",
-            spatial_attention_block_skip_range=self_range,
-            cross_attention_block_skip_range=cross_range,
-            spatial_attention_timestep_skip_range=window,
-            cross_attention_timestep_skip_range=window,
-            current_timestep_callback=timestep_of,
-        )
-        found.append(Setting(DIFFUSERS, "PAB", f"ranges {self_range} and {cross_range}, {told}", put))
-    for attention, branch in ((2, 2), (2, 5)):
-        put = _put(
-            "apply_faster_cache",
-            "FasterCacheConfig",
-            spatial_attention_block_skip_range=attention,
-            unconditional_batch_skip_range=branch,
-            current_timestep_callback=timestep_of,
-            attention_weight_callback=lambda _pipe: lambda _module: 0.5,
-            tensor_format="BCHW",
-            is_guidance_distilled=distilled,
-        )
-        found.append(Setting(DIFFUSERS, "FasterCache", f"attention {attention}, branch {branch}", put))
-    for order, interval in ((1, 2), (1, 3), (2, 2), (2, 3)):
-        put = _put(
-            "apply_taylorseer_cache",
-            "TaylorSeerCacheConfig",
-            cache_interval=interval,
-            max_order=order,
-            cache_identifiers=COMPONENTS,
-            taylor_factors_dtype=torch.float32,
-        )
-        found.append(Setting(DIFFUSERS, f"TaylorSeer, order {order}", f"interval {interval}", put))
-    for interval in (2, 3, 4):
-        put = _put(
-            "apply_taylorseer_cache",
-            "TaylorSeerCacheConfig",
-            cache_interval=interval,
-            use_lite_mode=True,
-            taylor_factors_dtype=torch.float32,
-        )
-        found.append(Setting(DIFFUSERS, "TaylorSeer lite", f"interval {interval}", put))
-    for threshold, most in ((0.06, 3), (0.12, 3), (0.24, 3), (0.5, 4), (1.0, 7)) if mag_ratios is not None else ():
-        put = _put(
-            "apply_mag_cache",
-            "MagCacheConfig",
-            threshold=threshold,
-            max_skip_steps=most,
-            num_inference_steps=steps,
-            mag_ratios=list(mag_ratios or ()),
-        )
-        found.append(Setting(DIFFUSERS, "MagCache", f"threshold {threshold}, at most {most} steps", put))
-    return found
-
-
-def cache_dit_settings(steps: int, masks: Mapping[str, Sequence[int]] | None = None) -> list[Setting]:
-    """The settings of cache-dit.
-
-    Args:
-        steps: denoising steps of a run.
-        masks: further masks of the steps to compute, by name.
-    """
-    found: list[Setting] = []
-    for forecast, named in (("", "DBCache"), ("TaylorSeer", "DBCache + TaylorSeer")):
-        for warm, threshold in ((4, 0.1), (4, 0.15), (4, 0.2), (4, 0.3), (2, 0.5)):
-            made = cache_dit_on(forecast, max_warmup_steps=warm, residual_diff_threshold=threshold)
-            knob = f"warm-up {warm}, threshold {threshold}"
-            each = threshold == _ONE_BY_ONE and not forecast
-            found.append(Setting(CACHE_DIT, named, knob, made, True, each))
-    library = importlib.import_module("cache_dit")
-    presets = {policy: library.steps_mask(mask_policy=policy, total_steps=steps) for policy in POLICIES}
-    for name, mask in {**presets, **(masks or {})}.items():
-        kind = "own step mask" if name in presets else "searched step mask"
-        for forecast, named in (("", kind), ("TaylorSeer", f"{kind} + TaylorSeer")):
-            made = cache_dit_on(
-                forecast,
-                max_warmup_steps=steps,
-                steps_computation_mask=list(mask),
-                steps_computation_policy="static",
-            )
-            found.append(Setting(CACHE_DIT, named, name, made))
-    return found
-
-
 def transformer_macs(pipe: Any, call: Callable[[], object]) -> int:
     """MACs that the transformer really does in a call."""
     with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
@@ -338,7 +222,8 @@ def calibrate_magcache(pipe: Any, call: Callable[[], object], steps: int) -> lis
         keep(self, state, residual)
         found[:] = state.calibration_ratios
 
-    put = _put("apply_mag_cache", "MagCacheConfig", calibrate=True, num_inference_steps=steps + 1)
+    options = {"calibrate": True, "num_inference_steps": steps + 1}
+    put = diffusers_on("apply_mag_cache", "MagCacheConfig", options)
     hook._perform_calibration_step = noted
     try:
         with installed(pipe, Setting(DIFFUSERS, "MagCache", "calibration", put)):

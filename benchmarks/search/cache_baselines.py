@@ -21,12 +21,12 @@ from rich.console import Console
 
 from benchmarks.code import ACCEPT
 from benchmarks.machine import RESULTS
+from benchmarks.runtime.cache_settings import swept_settings
 from benchmarks.runtime.caches import Setting, calibrate_magcache, helped, installed, transformer_macs
 from benchmarks.search import baseline_report
 from benchmarks.search.baselines import CACHES, KIND, all_kept
 from benchmarks.search.bed_runs import figures_of, keep_runs, wanted_beds
 from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed
-from benchmarks.search.cache_settings import cache_settings
 from benchmarks.search.contestant import Contestant, DoesNotRunError
 from benchmarks.search.protocol import SPEEDUPS, best_within
 from ecad_automl.allocator import keep_freed_memory
@@ -37,7 +37,7 @@ __all__ = ["SWEEP", "CacheRun", "chosen"]
 
 #: The kind of kept runs on captions of searches.
 SWEEP = "cache_sweep"
-_MODULES = ("benchmarks.search.cache_settings", "benchmarks.runtime.caches")
+_MODULES = ("benchmarks.runtime.cache_settings", "benchmarks.runtime.caches")
 
 
 class CacheRun:
@@ -150,7 +150,7 @@ def _run(name: str, bed: Bed, captions: int, results: Path, accept_other_code: b
     tried, layout = load_bed(bed, split="calibration", captions=bed.captions, noises=bed.noises)
     held_out, _ = load_bed(bed, split="held-out", captions=captions, noises=HELD_OUT_NOISES)
     full = float(tried.settings.steps * layout.step_macs)
-    settings = {each.name: each for each in cache_settings(tried.settings.steps, _mag_ratios(tried))}
+    settings = {each.name: each for each in swept_settings(tried.settings.steps, _mag_ratios(tried))}
     contestants = {key: CacheRun(tried, setting, full).contestant() for key, setting in settings.items()}
     sweep = keep_runs(SWEEP, name, tried, contestants, results=results, accept_other_code=accept_other_code)
     methods = {contestant.method for contestant in contestants.values()}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.runtime.cache_settings import swept_settings
 from benchmarks.runtime.caches import DIFFUSERS, Setting
 from benchmarks.search.cache_baselines import CacheRun
-from benchmarks.search.cache_settings import cache_settings
 from benchmarks.search.contestant import DoesNotRunError
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import model_layout
@@ -51,7 +51,7 @@ def test_without_a_cache_images_are_those_of_the_evaluator_and_nothing_is_saved(
 
 
 def test_macs_are_those_that_a_cache_leaves(tiny_model: Any, evaluator: Evaluator) -> None:
-    settings = {each.name: each for each in cache_settings(tiny_model.settings.steps, None)}
+    settings = {each.name: each for each in swept_settings(tiny_model.settings.steps, None)}
     one = settings["diffusers FirstBlockCache, threshold 0.8"]
     before = tiny_model.pipe.transformer
     contestant = CacheRun(evaluator, one, full_macs(tiny_model)).contestant()

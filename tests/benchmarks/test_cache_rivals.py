@@ -11,12 +11,12 @@ import torch
 from benchmarks.runtime import cache_rivals
 from benchmarks.runtime.cache_report import at_least, measured
 from benchmarks.runtime.cache_rivals import Contender, Problem, contenders_of, make, measure
+from benchmarks.runtime.cache_settings import diffusers_settings
 from benchmarks.runtime.caches import (
     DIFFUSERS,
     Setting,
     calibrate_magcache,
     diffusers_on,
-    diffusers_settings,
     installed,
 )
 from benchmarks.search.our_search import OURS
