@@ -136,13 +136,12 @@ class ScheduledRun:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
         if spec not in self._functions.blocks[block.path]:
-            if all(action in _FRESH for action in row.actions):
+            fresh = all(action in _FRESH for action in row.actions)
+            if fresh or self.guided.halved:  # half of a batch may never be computed whole
+                self._tries = self._functions.compiles or not fresh  # it is run once more below
                 result = self._record(index, block, spec, forward, args, kwargs)
-                if not self._functions.compiles:
+                if not self._tries:
                     return result
-            elif self.guided.halved:  # it may never be computed whole
-                self._tries = True
-                self._record(index, block, spec, forward, args, kwargs)
                 self._tries = False
         program = self._functions.blocks[block.path].get(spec)
         if not isinstance(program, Program):

@@ -85,7 +85,7 @@ def test_processes_find_bit_for_bit_the_same_though_one_and_then_the_search_is_k
     workers = [child for child in children(process.pid) if "spawn_main" in command_of(child)]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    wait_for(tmp_path, 14, process)
+    wait_for(tmp_path, 16, process)
     workers = [child for child in children(process.pid) if "spawn_main" in command_of(child)]
     process.kill()
     out, err = process.communicate()
@@ -94,25 +94,29 @@ def test_processes_find_bit_for_bit_the_same_though_one_and_then_the_search_is_k
     while any("spawn_main" in command_of(worker) for worker in workers):
         assert time.monotonic() < deadline, "workers end with their search"
         time.sleep(0.05)
-    finish(start_cli([*search_arguments(tmp_path, 26), *PROCESSES]))
+    finish(start_cli([*search_arguments(tmp_path, 26), "--generational"]))
     assert records(tmp_path) == alone
 
 
 @pytest.mark.slow
 def test_actors_of_ray_find_bit_for_bit_the_same_though_the_head_is_killed(
-    tmp_path: Path, search_arguments: Arguments, alone: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    start_cli: Start,
+    search_arguments: Arguments,
+    alone: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # a minute by default
     pytest.importorskip("ray", reason="the package ray is not installed")
     process = commands.start_fresh([*search_arguments(tmp_path, 26), *RAY])
-    wait_for(tmp_path, 10, process)
+    wait_for(tmp_path, 16, process)
     # All that Ray has started: its head with the scheduler, and the actors.
     for child in list(children(process.pid)):
         os.kill(child, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode not in (0, None), out + err
     before = records(tmp_path)
-    finish(commands.start_fresh([*search_arguments(tmp_path, 26), *RAY]))
+    finish(start_cli([*search_arguments(tmp_path, 26), "--generational"]))
     assert before.items() <= records(tmp_path).items()
     assert records(tmp_path) == alone
 
@@ -122,6 +126,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path: Path, start_cli: Start, search_ar
     process = start_cli([*search_arguments(tmp_path, 200), *PROCESSES[:4]])
     wait_for(tmp_path, 8, process)
     started = list(children(process.pid))
+    assert len([child for child in started if "spawn_main" in command_of(child)]) == 2
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err

@@ -67,18 +67,18 @@ def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    finish(start_cli(search_arguments(whole, 36)))
+    finish(start_cli(search_arguments(whole, 30)))
 
     rng = random.Random(0)
-    for wanted in (5, 20, 29):
-        process = start_cli(search_arguments(killed, 36))
+    for wanted in (5, 24):  # while seeds are evaluated, and in a bred generation
+        process = start_cli(search_arguments(killed, 30))
         wait_for(killed, wanted, process)
         time.sleep(rng.random() * 0.2)
         seen = evaluated(killed)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert seen <= evaluated(killed)
-    finish(start_cli(search_arguments(killed, 36)))
+    finish(start_cli(search_arguments(killed, 30)))
     assert evaluated(killed) == evaluated(whole)
 
 

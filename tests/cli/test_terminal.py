@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from ecad_automl.api.terminal import wrapped
+from ecad_automl.cli import main
+from tests import commands
 from tests.cli.made_up_study import IDENTITY, SCHEDULES, save_study
+from tests.forked import Forked
 
 Cli = Callable[..., tuple[int, str, str]]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -26,17 +29,26 @@ COLOR = re.compile(r"\x1b\[(?:\d+;)*(?:[349][0-7]|38|48)[;m]")
 def on_a_terminal(*arguments: object, **environment: str) -> str:
     """All that a command shows on a terminal."""
     ours, theirs = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
-    with subprocess.Popen(
-        [COMMAND, *map(str, arguments)], stdout=theirs, stderr=theirs, env={**kept, "TERM": "xterm", **environment}
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while block := os.read(ours, 65536):
-                shown += block
-        except OSError:  # the other side is closed
-            pass
+
+    def run() -> None:
+        os.dup2(theirs, 1)
+        os.dup2(theirs, 2)
+        for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+            os.environ.pop(name, None)
+        os.environ.update({"TERM": "xterm", **environment})
+        sys.argv = ["ecad-automl", *map(str, arguments)]
+        main()
+
+    commands.preload()
+    process = Forked(run)
+    os.close(theirs)
+    shown = b""
+    try:
+        while block := os.read(ours, 65536):
+            shown += block
+    except OSError:  # the other side is closed
+        pass
+    process.communicate()
     os.close(ours)
     assert process.returncode in (0, 2), shown
     return shown.decode()

@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -67,14 +68,13 @@ def test_macs_are_those_that_are_predicted(case: Case, note: Note) -> None:
         note(ONE_BRANCH)
         return
     exchange_texts(case)
-    for seed in range(2):
-        schedule = case.random_guidance(seed)
-        with apply_schedule(case.pipe, schedule, keep_text=False):
-            case.generate(steps=STEPS)  # blocks are recorded
-            assert macs_of_a_run(case, steps=STEPS) == schedule.macs
-        with apply_schedule(case.pipe, schedule):
-            case.generate(steps=STEPS)
-            assert macs_of_a_run(case, steps=STEPS) == schedule.run_macs
+    schedule = case.random_guidance(1)
+    with apply_schedule(case.pipe, schedule, keep_text=False):
+        case.generate(steps=STEPS)  # blocks are recorded
+        assert macs_of_a_run(case, steps=STEPS) == schedule.macs
+    with apply_schedule(case.pipe, schedule):
+        case.generate(steps=STEPS)
+        assert macs_of_a_run(case, steps=STEPS) == schedule.run_macs
 
 
 TWO_BRANCHES = ["pixart-guided", "sd3-guided", "dit-guided", "flux-true-cfg", "lumina2-guided"]
@@ -83,21 +83,24 @@ TWO_BRANCHES = ["pixart-guided", "sd3-guided", "dit-guided", "flux-true-cfg", "l
 @pytest.mark.parametrize("name", TWO_BRANCHES)
 def test_blocks_are_traced_once_for_each_combination(name: str) -> None:
     case = CASES[name]()
-    schedule = case.random_guidance(0)
+    # Whole steps, so that there are few combinations; one branch alone is the first in which half a batch is computed.
+    whole = np.repeat(np.isin(np.arange(STEPS), [0, 1, 2, 5])[:, None], len(case.layout), axis=1)
+    schedule = Schedule(case.layout, whole, guidance=[BOTH, BOTH, NONE, KEEP, BOTH, KEEP, BOTH])
     with apply_schedule(case.pipe, schedule):
         expected = case.generate(steps=STEPS)
     torch._dynamo.reset()
     counters.clear()
     with apply_schedule(case.pipe, schedule, compile={"backend": "eager"}) as handle:
         images = case.generate(steps=STEPS)
+        graphs = counters["stats"]["unique_graphs"]
         assert torch.equal(case.generate(steps=STEPS), images)
         functions = len(handle._functions)
     assert_close(images, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     assert counters["graph_break"] == {}
+    assert counters["stats"]["unique_graphs"] == graphs
     # The first block of each kind is given what the model makes, which may be a view of a larger tensor, and in other
-    # steps what was kept, which is none: torch traces that function once more.
-    kinds = len({name.rpartition(".")[0] for name in schedule.layout.blocks})
-    assert functions <= counters["stats"]["unique_graphs"] <= functions + kinds
+    # steps what was kept, which is none: torch traces its functions once more.
+    assert functions <= graphs <= 2 * functions
     torch._dynamo.reset()
 
 
