@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ecad_automl.errors import StorageError
 from ecad_automl.latency.latency_model import LatencyModel
 from ecad_automl.schedules.effect import forecast_slots
+from ecad_automl.schedules.genes import Actions
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Bits, Schedule
+from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from surrogate.pareto import pareto_front
 
@@ -25,21 +26,6 @@ GMACS = "gmacs"
 LATENCY_MS = "latency_ms"
 
 
-class OfBits(Protocol):
-    """Costs from bits."""
-
-    def __call__(
-        self, effective: Bits, skip: Bits | None = None, damping: NDArray[np.uint8] | None = None, /
-    ) -> Floats:
-        """``(n,)`` costs.
-
-        Args:
-            effective: ``(n, steps, slots)`` bits.
-            skip: ``(n, steps)`` bool: skipped steps; none if None.
-            damping: ``(n, steps, components + 1)`` levels of damping; plain reuse if None.
-        """
-
-
 @dataclass(frozen=True, eq=False)
 class Cost:
     """A cost of schedules, known without running them.
@@ -48,14 +34,14 @@ class Cost:
         name: of the objective.
         prices: ``(slots,)``: what one more computation of each slot costs, in any unit; for drift-optimal schedules.
         of: from a schedule to its cost.
-        of_bits: from effective bits, and skipped steps, to costs.
+        of_actions: from what ``n`` schedules do, of which the effective computes count, to their ``(n,)`` costs.
         of_steps: from a number of steps to the cost of an uncached run.
     """
 
     name: str
     prices: NDArray[np.float64] | NDArray[np.int64]
     of: Callable[[Schedule], float]
-    of_bits: OfBits
+    of_actions: Callable[[Actions], Floats]
     of_steps: Callable[[int], float]
 
     def latency_ms(self, cost: float) -> float | None:
@@ -66,25 +52,28 @@ class Cost:
 def mac_cost(layout: Layout) -> Cost:
     """MACs of the transformer for one image, in 10^9: equal to ``Schedule.gmacs``."""
 
-    def of_bits(effective: Bits, skip: Bits | None = None, _damping: NDArray[np.uint8] | None = None, /) -> Floats:
-        entered = effective.shape[1] - (0 if skip is None else skip.sum(axis=1))
-        macs = entered * layout.constant_macs + effective.sum(axis=1) @ layout.slot_macs
+    def of_actions(actions: Actions) -> Floats:
+        effective, run, alone = actions.compute, ~actions.skip, actions.alone
+        macs = run.sum(axis=1) * layout.constant_macs + effective.sum(axis=1) @ layout.slot_macs
+        if alone.any():
+            other = np.append(layout.slot_macs, layout.constant_macs) - layout.conditional_macs[:, 0]
+            macs = macs - (effective & alone[:, :, None]).sum(axis=1) @ other[:-1] - alone.sum(axis=1) * other[-1]
         gmacs: Floats = macs / 1e9
         return gmacs
 
-    return Cost(GMACS, layout.slot_macs, attrgetter("gmacs"), of_bits, lambda steps: steps * layout.step_macs / 1e9)
+    return Cost(GMACS, layout.slot_macs, attrgetter("gmacs"), of_actions, lambda steps: steps * layout.step_macs / 1e9)
 
 
 def latency_cost(model: LatencyModel, images: int) -> Cost:
     """Time of the transformer for one image, in milliseconds."""
     scale = 1000 / images
 
-    def of_bits(effective: Bits, skip: Bits | None = None, damping: NDArray[np.uint8] | None = None, /) -> Floats:
+    def of_actions(actions: Actions) -> Floats:
         forecast = None
-        if damping is not None:
-            levels = damping[..., model.layout.component_index]
-            forecast = forecast_slots(effective, model.layout.reader_index, levels, skip)
-        return scale * model.predict(effective, skip, forecast)
+        if actions.damping.any():
+            levels = actions.damping[..., model.layout.component_index]
+            forecast = forecast_slots(actions.compute, model.layout.reader_index, levels, actions.skip)
+        return scale * model.predict(actions.compute, actions.skip, forecast, actions.alone)
 
     def of(schedule: Schedule) -> float:
         actions = schedule.effective, schedule.skip, schedule.forecast[:, :-1], schedule.guidance.alone
@@ -95,7 +84,7 @@ def latency_cost(model: LatencyModel, images: int) -> Cost:
         LATENCY_MS,
         model.slot_prices,
         of,
-        of_bits,
+        of_actions,
         lambda steps: 1000 * model.uncached(steps) / images,
     )
 

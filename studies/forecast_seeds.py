@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecad_automl.schedules.forecast import DAMPING, Forecasts
+from ecad_automl.schedules.forecast import DAMPING, Forecasts, forecast_sources
+from ecad_automl.schedules.guidance import BOTH, KEEP
+from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 from studies.drift_seeds import MOST
@@ -34,6 +37,24 @@ _AT_ONCE = 16
 _LEAST = 0.2
 
 
+#: Of each number of steps that are run, so many choices of those with both guidance branches.
+_GUIDED = 8
+
+
+class _Choice(NamedTuple):
+    """What to do, but for damping.
+
+    Args:
+        compute: ``(steps, slots)``.
+        skip: ``(steps,)``.
+        both: ``(steps,)``: where both guidance branches are computed; wherever steps are run if None.
+    """
+
+    compute: Bits
+    skip: Bits
+    both: Bits | None = None
+
+
 class ForecastSeeds:
     """Makes schedules whose uses have the least summed error that is expected before any image is made.
 
@@ -46,23 +67,72 @@ class ForecastSeeds:
     Args:
         forecasts: of an uncached run.
         layout: the slots.
+        guidance: errors of guidance by one branch alone; None where schedules are to leave guidance as it is.
         noise: ``c`` and ``p`` of the errors ``c a^p`` that outputs bear after uses that move the latents by ``a``.
     """
 
-    def __init__(self, forecasts: Forecasts, layout: Layout, noise: tuple[float, float] = NOISE) -> None:
-        self._forecasts, self._layout, self._noise = forecasts, layout, noise
+    def __init__(
+        self,
+        forecasts: Forecasts,
+        layout: Layout,
+        guidance: GuidanceErrors | None = None,
+        noise: tuple[float, float] = NOISE,
+    ) -> None:
+        self._forecasts, self._layout, self._guidance, self._noise = forecasts, layout, guidance, noise
         self._errors, self._carried = forecasts.use_errors(), forecasts.carried_noise()
+
+    @cached_property
+    def _run(self) -> Bits:
+        """``(noises, steps, steps)``: the best choice of 1 step to run, of 2 and so on to all."""
+        error = self._errors[:, -1] + _NOISES[:, None, None, None, None].astype(np.float32) * self._carried[:, -1]
+        return best_paths(error.min(axis=1))[1]
 
     def skipping(self) -> list[Schedule]:
         """The best choice of 1 step to run whole, of 2 and so on to all; the others are skipped."""
-        error = self._errors[:, -1] + _NOISES[:, None, None, None, None].astype(np.float32) * self._carried[:, -1]
-        _, chosen = best_paths(error.min(axis=1))
         everything = np.ones((self._forecasts.steps, len(self._layout)), dtype=np.bool_)
 
-        def choice(place: int, count: int) -> tuple[Bits, Bits]:
-            return everything, ~chosen[place, count]
+        def choice(place: int, count: int) -> _Choice:
+            return _Choice(everything, ~self._run[place, count])
 
         return [self._settled(partial(choice, count=count)) for count in range(self._forecasts.steps)]
+
+    def guiding(self) -> list[Schedule]:
+        """Such choices with both guidance branches in some of the steps that are run, from a third of them on.
+
+        None where guidance is to be left as it is.
+        """
+        if self._guidance is None:
+            return []
+        errors, steps = self._guidance, self._forecasts.steps
+        everything = np.ones((steps, len(self._layout)), dtype=np.bool_)
+
+        @cache
+        def paths(place: int, count: int) -> Bits:
+            """``(count, steps)``: of as many steps that are run the best with both branches: 1, 2 and so on to all."""
+            run = np.flatnonzero(self._run[place, count - 1])
+            own = (errors.error + _NOISES[place] * errors.carried).min(axis=0) * self._lasting(run)[:, None, None]
+            chosen = best_paths(own[np.ix_(run, run, run)][None])[1][0]
+            both = np.zeros((count, steps), dtype=np.bool_)
+            both[:, run] = chosen
+            return both
+
+        def choice(place: int, count: int, guided: int) -> _Choice:
+            return _Choice(everything, ~self._run[place, count - 1], paths(place, count)[guided - 1])
+
+        return [
+            self._settled(partial(choice, count=count, guided=int(guided)))
+            for count in range(2, steps + 1)
+            for guided in np.unique(np.linspace(-(-count // 3), count - 1, _GUIDED).round())
+        ]
+
+    def _lasting(self, run: NDArray[np.intp]) -> Floats:
+        """``(steps,)``: the scheduler's response to an output of each step that is run, and to what is made of it.
+
+        A step that is skipped goes on with the guided outputs before it.
+        """
+        weights = np.zeros(self._forecasts.steps)
+        weights[run] = np.add.reduceat(self._forecasts.step_weights(1.0), run)
+        return weights
 
     def using(self, prices: ArrayLike, count: int, groups: ArrayLike | None = None) -> list[Schedule]:
         """Schedules that skip no step but forecast slots.
@@ -100,9 +170,9 @@ class ForecastSeeds:
             least, chosen = (np.concatenate(each) for each in zip(*parts, strict=True))
             return chosen, shared_out(least, np.bincount(group, weights=price), targets)
 
-        def choice(place: int, target: int) -> tuple[Bits, Bits]:
+        def choice(place: int, target: int) -> _Choice:
             chosen, shared = best(place)
-            return chosen[group, shared[target][group] - 1].T, no_skip
+            return _Choice(chosen[group, shared[target][group] - 1].T, no_skip)
 
         return list(dict.fromkeys(self._settled(partial(choice, target=target)) for target in range(len(targets))))
 
@@ -119,15 +189,15 @@ class ForecastSeeds:
                 break
         return float(error.sum())
 
-    def _settled(self, choice: Callable[[int], tuple[Bits, Bits]]) -> Schedule:
+    def _settled(self, choice: Callable[[int], _Choice]) -> Schedule:
         """What is best for errors of the size that it leads to.
 
         Args:
-            choice: what to compute and which steps to skip, the best for one of the noises.
+            choice: the best for one of the noises.
         """
 
         def made(place: int) -> Schedule:
-            return self._damped(*choice(place), _NOISES[place])
+            return self._damped(choice(place), _NOISES[place])
 
         def is_enough(place: int) -> bool:
             own, carried = self._by_step(made(place))
@@ -141,8 +211,9 @@ class ForecastSeeds:
         factor, power = self._noise
         return float(factor * moved**power)
 
-    def _damped(self, compute: Bits, skip: Bits, noise: float) -> Schedule:
-        """With the level of least error for each step and component."""
+    def _damped(self, choice: _Choice, noise: float) -> Schedule:
+        """With the level of least error for each step and component, and for each difference of guidance."""
+        compute, skip, both = choice
         plain = Schedule(self._layout, compute, skip)
         steps, columns = len(compute), len(self._layout.components) + 1
         error = np.zeros((len(DAMPING), steps, columns))
@@ -152,7 +223,19 @@ class ForecastSeeds:
         for level, of_level in enumerate(error):
             own = self._errors[level, row, used, last, before]
             np.add.at(of_level, (used, rows[row]), own + noise * self._carried[level, rows[row], used, last, before])
-        return Schedule(self._layout, compute, skip, error.argmin(axis=0), self._forecasts)
+        return Schedule(
+            self._layout, compute, skip, error.argmin(axis=0), self._forecasts, self._least(both, skip, noise)
+        )
+
+    def _least(self, both: Bits | None, skip: Bits, noise: float) -> NDArray[np.intp] | None:
+        """``(steps,)``: the guidance actions of least error where both branches are computed at some steps alone."""
+        if both is None or self._guidance is None:
+            return None
+        last, before = forecast_sources(both)
+        step = np.arange(len(both))
+        own = self._guidance.error + noise * self._guidance.carried
+        actions = KEEP + own[:, step, last, np.where(before < 0, last, before)].argmin(axis=0)
+        return np.where(both | skip, BOTH, actions)
 
     def _by_step(self, schedule: Schedule) -> tuple[Floats, Floats]:
         """Errors of a schedule's uses ``(steps,)`` without noise, and how much of it they carry."""
@@ -164,6 +247,16 @@ class ForecastSeeds:
         found = np.zeros((2, self._forecasts.steps))
         np.add.at(found[0], steps, share * self._errors[level, rows, steps, last, before])
         np.add.at(found[1], steps, share * self._carried[level, group, steps, last, before])
+        alone, run = np.flatnonzero(schedule.guidance.alone), np.flatnonzero(~schedule.skip)
+        if len(alone) and self._guidance is not None:
+            last, before = schedule.guidance.sources[:, alone]
+            place = (
+                schedule.guidance.actions[alone].astype(np.intp) - KEEP,
+                alone,
+                last,
+                np.where(before < 0, last, before),
+            )
+            found[:, alone] += self._lasting(run)[alone] * np.stack([each[place] for each in self._guidance])
         return found[0], found[1]
 
 
@@ -180,7 +273,8 @@ def quick_schedules(seeds: ForecastSeeds, layout: Layout, count: int = 8) -> lis
         of the MACs.
     """
     using = [seeds.using(layout.slot_macs, count, groups) for groups in (layout.component_index, None)]
-    tried = {each: seeds.predicted_error(each) for each in (*seeds.skipping(), *chain.from_iterable(using))}
+    some = (*seeds.skipping(), *seeds.guiding(), *chain.from_iterable(using))
+    tried = {each: seeds.predicted_error(each) for each in some}
     front: list[tuple[Schedule, float]] = []
     best = np.inf
     for schedule in sorted(tried, key=lambda each: (each.macs, tried[each])):

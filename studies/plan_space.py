@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.schedules.forecast import Forecasts
-from ecad_automl.schedules.genes import actions_of, counts_of, gene_columns, plan_rows, spread
+from ecad_automl.schedules.genes import counts_of, plan_rows, spread
 from ecad_automl.schedules.genomes import Genomes, write_genome
+from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
-from studies.breeding import FORECAST_MUTATIONS, MUTATIONS, Descriptor, Grid, breed
+from studies.breeding import Descriptor, Grid
 from studies.cost import Cost
 from studies.quality import Scale
-from studies.schedule_space import ScheduleSpace
+from studies.schedule_space import ScheduleSpace, feature_context
 from surrogate import FeatureContext, Plans, group_drift
 
 Floats = NDArray[np.float64]
@@ -37,6 +38,7 @@ class PlanSpace(ScheduleSpace):
         scale: the rewards and costs of interest.
         drifts: by number of steps, ``steps`` among them: ``(slots, count, count)``, see :class:`ScheduleSpace`.
         forecasts: by number of steps: weights of forecasts; empty where schedules only reuse.
+        guidance: by number of steps: errors of guidance by one branch alone; empty where it is left as it is.
         **more: see :class:`ScheduleSpace`.
     """
 
@@ -48,29 +50,27 @@ class PlanSpace(ScheduleSpace):
         scale: Scale,
         drifts: Mapping[int, Floats],
         forecasts: Mapping[int, Forecasts],
+        guidance: Mapping[int, GuidanceErrors] | None = None,
         **more: Any,
     ) -> None:
         self._counts = np.array(sorted(drifts), dtype=np.intp)
         self._by_count = dict(forecasts)
-        slots = len(layout)
-        self._inner = gene_columns(slots, len(layout.components)) if forecasts else slots
-        super().__init__(layout, steps, cost, scale, drifts[steps], forecasts.get(steps), **more)
-        self._grid = Grid.of(layout, self._inner + 1)
-        mutations = FORECAST_MUTATIONS if forecasts else MUTATIONS
-        self._mutations = {**mutations, "steps": self._change_steps}
+        of_guidance = guidance or {}
+        super().__init__(
+            layout, steps, cost, scale, drifts[steps], forecasts.get(steps), of_guidance.get(steps), **more
+        )
+        self._inner = self._columns
+        self._grid = Grid.of(layout, self._inner + 1, self._guided)
+        self._mutations = {**self._mutations, "steps": self._change_steps}
         self.descriptors = {
             **{name: _inside(descriptor) for name, descriptor in self.descriptors.items()},
             "steps": Descriptor(lambda genes: float(self._counts[counts_of(genes[None], self._counts)[0]] / steps)),
         }
-        contexts = tuple(self._context_of(int(count), drifts, forecasts) for count in self._counts)
+        contexts = tuple(
+            feature_context(layout, drifts[count], forecasts.get(count), of_guidance.get(count))
+            for count in self._counts.tolist()
+        )
         self._context = replace(self._context, plans=Plans(self._counts, contexts, self._shortening(self._context)))
-
-    def _context_of(
-        self, count: int, drifts: Mapping[int, Floats], forecasts: Mapping[int, Forecasts]
-    ) -> FeatureContext:
-        errors = forecasts[count].expected_errors() if forecasts else None
-        layout = self.layout
-        return FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drifts[count], errors)
 
     def _shortening(self, context: FeatureContext) -> Floats:
         """``(counts,)``: as if the steps that a shorter run has not were reused as a whole in the longest one."""
@@ -83,18 +83,13 @@ class PlanSpace(ScheduleSpace):
     def candidate(self, genes: Bits) -> Schedule:
         """See :class:`~studies.breeding.space.Space`."""
         count = int(self._counts[counts_of(genes[None], self._counts)[0]])
-        own = genes[plan_rows(count, self.steps), : self._inner]
-        if not self._by_count:
-            return Schedule(self.layout, own)
-        compute, skip, damping = (each[0] for each in actions_of(own[None], len(self.layout)))
-        return Schedule(self.layout, compute, skip, damping, self._by_count[count])
+        return self._schedule(genes[plan_rows(count, self.steps), : self._inner], self._by_count.get(count))
 
     def genes(self, candidates: Sequence[Schedule]) -> Bits:
         """``(n, steps, columns)``: see :func:`~ecad_automl.schedules.genes.spread`."""
         found = np.zeros((len(candidates), self.steps, self._inner + 1), dtype=np.bool_)
         for row, schedule in zip(found, candidates, strict=True):
-            own = schedule.genes if self._by_count else schedule.effective
-            row[:] = spread(own[None], self.steps)[0]
+            row[:] = spread(self._genes_of(schedule)[None], self.steps)[0]
         return found
 
     def write(self, candidate: Schedule) -> str:
@@ -104,12 +99,6 @@ class PlanSpace(ScheduleSpace):
     def read(self, genome: str) -> Schedule:
         """See :class:`~studies.breeding.space.Space`."""
         return Genomes(self.layout, self.steps, known=self._by_count).schedule(genome)
-
-    def breed(
-        self, parents: Bits, count: int, odds: Mapping[str, float] | None, rng: np.random.Generator
-    ) -> tuple[Bits, list[str]]:
-        """See :class:`~studies.breeding.space.Space`."""
-        return breed(parents, self._grid, rng, count, odds, mutations=self._mutations)
 
     def _change_steps(self, compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
         """The next smaller or larger number of steps."""
@@ -129,9 +118,7 @@ class PlanSpace(ScheduleSpace):
         for place, count in enumerate(self._counts):
             mine = np.flatnonzero(places == place)
             if len(mine):
-                own = genes[mine][:, plan_rows(int(count), self.steps), : self._inner]
-                compute, skip, _ = actions_of(own, len(self.layout))
-                costs[mine] = self._cost.of_bits(compute, skip)
+                costs[mine] = super()._costs(genes[mine][:, plan_rows(int(count), self.steps), : self._inner])
         return costs
 
 

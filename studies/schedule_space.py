@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from ecad_automl.schedules.forecast import DAMPING, Forecasts, staleness
-from ecad_automl.schedules.genes import actions_of, gene_columns
+from ecad_automl.schedules.genes import Actions, actions_of, gene_columns
+from ecad_automl.schedules.guidance import KEEP, NONE
+from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 from studies import attributes
 from studies.breeding import (
     FEWEST_FOR_A_FIT,
     FORECAST_MUTATIONS,
+    GUIDED_MUTATIONS,
     MUTATIONS,
     Descriptor,
     Expected,
@@ -42,20 +45,26 @@ from surrogate import (
 
 Floats = NDArray[np.float64]
 
+_OfGenes = Callable[[Bits], Actions]
+
 _THIRDS = ("early", "middle", "late")
 _SHARES = np.array(DAMPING)
 #: With more components than this the thirds are told for all components together.
 _MOST_BY_THIRD = 4
 
 
-def schedule_descriptors(layout: Layout, steps: int, forecasts: bool = False) -> dict[str, Descriptor]:
+def schedule_descriptors(
+    layout: Layout, steps: int, forecasts: bool = False, guided: bool = False
+) -> dict[str, Descriptor]:
     """About a dozen readable numbers of the genes of a schedule: shares of computes, and the longest reuse.
 
     Up to four components are told by third of the run (``attn1 early``); with more, there is one number for each
     component (``proj_mlp``) and one for each third (``early``), so that no layout of up to nine components has more
     than 14. With forecasts there are the shares of skipped steps and of forecasts among the outputs used, and the mean
-    damping by component, or for more than four in all, and of the transformer's output.
+    damping by component, or for more than four in all, and of the transformer's output; with guidance the shares of
+    steps that keep an earlier difference of both branches, and that do without.
     """
+    actions = partial(actions_of, slots=len(layout), guided=guided)
     slots = len(layout)
     third = np.broadcast_to((np.arange(steps) * len(_THIRDS) // steps)[:, None], (steps, slots))
     component = np.broadcast_to(layout.component_index, third.shape)
@@ -67,42 +76,67 @@ def schedule_descriptors(layout: Layout, steps: int, forecasts: bool = False) ->
     else:
         masks = parts | thirds
     found = {
-        **{name: Descriptor(partial(_computed, mask)) for name, mask in masks.items()},
-        "compute fraction": Descriptor(partial(_computed, np.ones((steps, slots), dtype=np.bool_))),
-        "longest reuse": Descriptor(partial(_longest_reuse, slots), 0.0, float(max(steps - 1, 1))),
+        **{name: Descriptor(partial(_computed, actions, mask)) for name, mask in masks.items()},
+        "compute fraction": Descriptor(partial(_computed, actions, np.ones((steps, slots), dtype=np.bool_))),
+        "longest reuse": Descriptor(partial(_longest_reuse, actions), 0.0, float(max(steps - 1, 1))),
     }
     if forecasts:
         of_slots = {f"damping {name}": mask for name, mask in parts.items()} if by_third else {}
         everything = np.ones((steps, slots), dtype=np.bool_)
-        found["skipped steps"] = Descriptor(lambda genes: float(actions_of(genes[None], slots).skip.mean()))
-        found["forecast"] = Descriptor(partial(_mean_damping, layout, everything, True, np.sign))
+        mean_damping = partial(_mean_damping, actions, layout)
+        found["skipped steps"] = Descriptor(lambda genes: float(actions(genes[None]).skip.mean()))
+        found["forecast"] = Descriptor(partial(mean_damping, everything, True, np.sign))
         for name, mask in (of_slots or {"damping": everything}).items():
-            found[name] = Descriptor(partial(_mean_damping, layout, mask, False, _SHARES.take))
+            found[name] = Descriptor(partial(mean_damping, mask, False, _SHARES.take))
         nothing = np.zeros((steps, slots), dtype=np.bool_)
-        found["damping output"] = Descriptor(partial(_mean_damping, layout, nothing, True, _SHARES.take))
+        found["damping output"] = Descriptor(partial(mean_damping, nothing, True, _SHARES.take))
+    if guided:
+        found["guidance kept"] = Descriptor(partial(_guided, actions, range(KEEP, NONE)))
+        found["no guidance"] = Descriptor(partial(_guided, actions, (NONE,)))
     return found
 
 
-def _computed(mask: Bits, genes: Bits) -> float:
+def _guided(actions: _OfGenes, wanted: Collection[int], genes: Bits) -> float:
+    """The share of steps that do one of these about guidance."""
+    return float(np.isin(actions(genes[None]).guidance, list(wanted)).mean())
+
+
+def _computed(actions: _OfGenes, mask: Bits, genes: Bits) -> float:
     """The share of computes in a part of the grid; 0 where that is nowhere."""
-    chosen = actions_of(genes[None], mask.shape[1]).compute[0][mask]
+    chosen = actions(genes[None]).compute[0][mask]
     return float(chosen.mean()) if chosen.size else 0.0
 
 
-def _longest_reuse(slots: int, genes: Bits) -> int:
-    return int(staleness(actions_of(genes[None], slots).compute[0]).max())
+def _longest_reuse(actions: _OfGenes, genes: Bits) -> int:
+    return int(staleness(actions(genes[None]).compute[0]).max())
 
 
 def _mean_damping(
-    layout: Layout, mask: Bits, output: bool, of_level: Callable[[NDArray[np.intp]], NDArray[Any]], genes: Bits
+    actions: _OfGenes,
+    layout: Layout,
+    mask: Bits,
+    output: bool,
+    of_level: Callable[[NDArray[np.intp]], NDArray[Any]],
+    genes: Bits,
 ) -> float:
     """The mean over what is used of a part of the grid, and of the output; 0 where nothing is."""
-    compute, skip, damping = (each[0] for each in actions_of(genes[None], len(layout)))
+    compute, skip, damping, _ = (each[0] for each in actions(genes[None]))
     used = np.column_stack([~compute & ~skip[:, None] & mask, skip & output])
     levels = damping[:, np.append(layout.component_index, len(layout.components))].astype(np.intp)
     # With one computed output alone there is nothing to forecast from.
     told = np.cumsum(np.column_stack([compute, ~skip]), axis=0) > 1
     return float(of_level(np.where(told, levels, 0))[used].mean()) if used.any() else 0.0
+
+
+def feature_context(
+    layout: Layout, drift: Floats, forecasts: Forecasts | None, guidance: GuidanceErrors | None
+) -> FeatureContext:
+    """What the surrogate knows of a run before any schedule of it is evaluated; see :class:`ScheduleSpace`."""
+    slots = layout.block_index, layout.component_index, layout.slot_macs
+    if forecasts is None:
+        return FeatureContext(*slots, drift)
+    of_guidance = None if guidance is None else guidance.error * forecasts.step_weights(1.0)[:, None, None]
+    return FeatureContext(*slots, drift, forecasts.expected_errors(), of_guidance)
 
 
 def prediction_of(trials: Sequence[FrozenTrial], scale: Scale) -> Prediction:
@@ -127,6 +161,7 @@ class ScheduleSpace:
         drift: ``(slots, steps, steps)``: what reuse is expected to do, for the surrogate's features.
         forecasts: weights of forecasts, where schedules may forecast outputs and skip steps; None restricts them to
             reuse.
+        guidance: errors of guidance by one branch alone, where schedules that forecast may have that; else None.
         evaluated: schedules that other studies have evaluated, for the surrogate.
         log_drop: what they have found of each, see :class:`~surrogate.Prior`.
         margins: by how much the uncached run meets each constraint.
@@ -141,6 +176,7 @@ class ScheduleSpace:
         scale: Scale,
         drift: Floats,
         forecasts: Forecasts | None = None,
+        guidance: GuidanceErrors | None = None,
         *,
         evaluated: Sequence[Schedule] = (),
         log_drop: Floats | None = None,
@@ -149,31 +185,44 @@ class ScheduleSpace:
     ) -> None:
         self.layout = layout
         self.steps = steps
-        self.descriptors: Mapping[str, Descriptor] = schedule_descriptors(layout, steps, forecasts is not None)
+        self._guided = guidance is not None
+        self.descriptors: Mapping[str, Descriptor] = schedule_descriptors(
+            layout, steps, forecasts is not None, self._guided
+        )
         self._forecasts = forecasts
         self._cost = cost
         self._scale = scale
         self._margins = margins
         self._seed = seed
         slots = len(layout)
-        self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components))
-        self._grid = Grid.of(layout, self._columns)
-        errors = None if forecasts is None else forecasts.expected_errors()
-        self._context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift, errors)
+        self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components), self._guided)
+        self._grid = Grid.of(layout, self._columns, self._guided)
+        self._mutations = MUTATIONS if forecasts is None else GUIDED_MUTATIONS if self._guided else FORECAST_MUTATIONS
+        self._context = feature_context(layout, drift, forecasts, guidance)
         self._prior = Prior(self.genes(evaluated), log_drop) if log_drop is not None and len(evaluated) else None
 
     def candidate(self, genes: Bits) -> Schedule:
         """See :class:`~studies.breeding.space.Space`."""
-        if self._forecasts is None:
-            return Schedule(self.layout, genes)
-        compute, skip, damping = (each[0] for each in actions_of(genes[None], len(self.layout)))
-        return Schedule(self.layout, compute, skip, damping, self._forecasts)
+        return self._schedule(genes, self._forecasts)
 
     def genes(self, candidates: Sequence[Schedule]) -> Bits:
         """``(n, steps, columns)``: effective bits, and where schedules may forecast, what else there is of genes."""
-        name = "effective" if self._forecasts is None else "genes"
-        genes = [getattr(schedule, name) for schedule in candidates]
+        genes = [self._genes_of(schedule) for schedule in candidates]
         return np.array(genes, dtype=np.bool_).reshape(-1, self.steps, self._columns)
+
+    def _schedule(self, genes: Bits, forecasts: Forecasts | None) -> Schedule:
+        if forecasts is None:
+            return Schedule(self.layout, genes)
+        compute, skip, damping, guidance = (each[0] for each in self._actions(genes[None]))
+        return Schedule(self.layout, compute, skip, damping, forecasts, guidance)
+
+    def _genes_of(self, schedule: Schedule) -> Bits:
+        if self._columns == len(self.layout):
+            return schedule.effective
+        return schedule.guided_genes if self._guided else schedule.genes
+
+    def _actions(self, genes: Bits) -> Actions:
+        return actions_of(genes, len(self.layout), self._guided)
 
     def write(self, candidate: Schedule) -> str:
         """See :class:`~studies.breeding.space.Space`."""
@@ -187,8 +236,7 @@ class ScheduleSpace:
         self, parents: Bits, count: int, odds: Mapping[str, float] | None, rng: np.random.Generator
     ) -> tuple[Bits, list[str]]:
         """See :class:`~studies.breeding.space.Space`."""
-        mutations = MUTATIONS if self._forecasts is None else FORECAST_MUTATIONS
-        return breed(parents, self._grid, rng, count, odds, mutations=mutations)
+        return breed(parents, self._grid, rng, count, odds, mutations=self._mutations)
 
     def fresh(self, count: int, rng: np.random.Generator) -> Bits:
         """None: random schedules are too poor to be worth an evaluation."""
@@ -228,8 +276,7 @@ class ScheduleSpace:
 
     def _costs(self, genes: Bits) -> Floats:
         """``(n,)``."""
-        compute, skip, _ = actions_of(genes, len(self.layout))
-        return self._cost.of_bits(compute, skip)
+        return self._cost.of_actions(self._actions(genes))
 
     def predictions(self, expected: Expected) -> dict[str, Floats]:
         """See :class:`~studies.breeding.space.Space`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.genes import actions_of, counts_of, gene_columns, plan_rows
+from ecad_automl.schedules.guidance import BOTH, KEEP
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -52,6 +53,9 @@ class FeatureContext:
             ``s`` at step ``n`` from the one at step ``m``, weighted by what it does.
         errors: what takes the place of the drift where schedules forecast outputs and skip steps, see
             :meth:`~ecad_automl.schedules.forecast.Forecasts.expected_errors`; None where none do.
+        guidance: ``(levels + 1, steps, steps, steps)``: errors of guidance by an earlier difference of both branches,
+            and by none, see :class:`~ecad_automl.schedules.guidance_errors.GuidanceErrors`, on the scale of ``errors``;
+            genes then say what is done about it. None where both branches are computed everywhere.
         plans: of runs of fewer steps; genes then have a column that says which rows are there, see
             :func:`~ecad_automl.schedules.genes.spread`. None where all schedules have the same steps.
 
@@ -64,6 +68,7 @@ class FeatureContext:
     slot_macs: NDArray[np.int64]
     drift: Floats
     errors: NDArray[np.float32] | None = None
+    guidance: Floats | None = None
     plans: Plans | None = None
 
     def __post_init__(self) -> None:
@@ -154,6 +159,8 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
         - the share of MACs, the longest reuse, the share of fully reused steps, and the highest error of a step;
         - where steps may be skipped, the errors of the outputs that are used for them, by single steps (or bands) and
           in all, the highest of a step, their drift in all, and the share of skipped steps in each third of the run;
+        - where guidance may be by one branch alone, the errors of that by single steps (or bands) and in all, the
+          highest of a step, and the share of such steps in each third of the run;
         - where runs may have fewer steps, their share, and what having fewer is expected to do.
 
     Raises:
@@ -179,6 +186,11 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
             [uses.skip_error.sum(axis=1), uses.skip_error.max(axis=1), uses.skip_drift.sum(axis=1)], axis=1
         )
         columns += [uses.skip_error @ fine, of_skips, uses.skip @ (thirds / thirds.sum(axis=0))]
+    if context.guidance is not None:
+        fine, thirds = (_bands(context.steps, bands) for bands in (FINE_STEP_BANDS, THIRDS))
+        off = uses.guidance_error
+        columns += [off @ fine, np.stack([off.sum(axis=1), off.max(axis=1)], axis=1)]
+        columns.append(uses.alone @ (thirds / thirds.sum(axis=0)))
     if context.plans is not None:
         columns.append(np.stack([uses.there.mean(axis=1), uses.shortened.sum(axis=1)], axis=1))
     return np.concatenate(columns, axis=1), _grouped(uses, context)
@@ -202,7 +214,8 @@ def group_drift(genes: Bits, context: FeatureContext) -> Floats:
 
     Returns:
         ``(n, steps, groups)``: drift, summed over the slots of each of ``context.groups``; where steps may be skipped,
-        that of the transformer's output is one group more, and where runs may have fewer steps, that is another.
+        that of the transformer's output is one group more; where guidance may be by one branch alone, and
+        where runs may have fewer steps, that is another.
 
     Raises:
         ScheduleError: the genes do not fit the context.
@@ -218,6 +231,8 @@ def _bands(steps: int, bands: int) -> Floats:
 def _grouped(uses: _Uses, context: FeatureContext) -> Floats:
     sums: Floats = uses.drift @ np.eye(int(context.groups.max()) + 1)[context.groups]
     more = [] if context.errors is None else [uses.skip_drift]
+    if context.guidance is not None:
+        more.append(uses.guidance_error)
     if context.plans is not None:
         more.append(uses.shortened)
     return np.concatenate([sums, *(each[:, :, None] for each in more)], axis=2)
@@ -234,6 +249,8 @@ class _Uses(NamedTuple):
         error: ``(n, steps, slots)``: the same, or of its forecast.
         skip_drift: ``(n, steps)``: of the transformer's output where it is used, on the scale of the sum over slots.
         skip_error: ``(n, steps)``: the same, or of its forecast.
+        alone: ``(n, steps)`` bool: where one guidance branch is computed alone.
+        guidance_error: ``(n, steps)``: of what stands in for the other one, on the scale of ``skip_drift``.
         there: ``(n, steps)`` bool: which steps there are; what is not there computes and uses nothing.
         shortened: ``(n, steps)``: what having fewer steps is expected to do, on the scale of ``skip_drift``.
     """
@@ -245,6 +262,8 @@ class _Uses(NamedTuple):
     error: Floats
     skip_drift: Floats
     skip_error: Floats
+    alone: Bits
+    guidance_error: Floats
     there: Bits
     shortened: Floats
 
@@ -256,6 +275,7 @@ def _plan_uses(genes: Bits, context: FeatureContext, plans: Plans) -> _Uses:
     found = _Uses(
         *(np.zeros(wide, bool), np.zeros(narrow, bool), np.zeros(wide, np.int64), np.zeros(wide), np.zeros(wide)),
         *(np.zeros(narrow), np.zeros(narrow), np.zeros(narrow, bool), np.zeros(narrow)),
+        *(np.zeros(narrow, bool), np.zeros(narrow)),
     )
     places = counts_of(genes, np.asarray(plans.counts))
     for place, (own, of_own) in enumerate(zip(plans.counts, plans.contexts, strict=True)):
@@ -272,13 +292,15 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
     if context.plans is not None:
         return _plan_uses(genes, context, context.plans)
     slots, steps = len(context.block_index), context.steps
-    wide = gene_columns(slots, int(context.component_index.max()) + 1)
+    guided = context.guidance is not None
+    wide = gene_columns(slots, int(context.component_index.max()) + 1, guided)
     if genes.shape[1] != steps or genes.shape[2] not in ((slots,) if context.errors is None else (slots, wide)):
         raise ScheduleError(
             f"The schedules have {genes.shape[1]} steps and {genes.shape[2]} columns, but the features are for {steps} "
             f"and {slots}{'' if context.errors is None else f' or {wide}'}."
         )
-    compute, skip, damping = actions_of(genes, slots)
+    guided = guided and genes.shape[2] == wide
+    compute, skip, damping, actions = actions_of(genes, slots, guided)
     compute = compute.copy()
     compute[:, 0] = True
     step = np.arange(steps, dtype=np.int32)[:, None]
@@ -299,11 +321,18 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
             for levels in (damping[:, :, -1:], np.zeros_like(damping[:, :, -1:]))
         )
         skip_error, skip_drift = (np.where(skip, each[:, :, 0], 0.0) * np.sqrt(slots) for each in (of_output, of_reuse))
-    there, none = np.ones_like(skip), np.zeros(skip.shape)
-    return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error, there, none)
+    there, none, alone = np.ones_like(skip), np.zeros(skip.shape), ~skip & (actions != BOTH)
+    off = none
+    if guided and context.guidance is not None:
+        both = (~skip & ~alone)[:, :, None]
+        known = np.maximum.accumulate(both * step, axis=1)
+        of_actions = np.maximum(actions.astype(np.intp) - KEEP, 0)[:, :, None]
+        off = _forecast_error(both, known, of_actions, context.guidance[:, None])[:, :, 0]
+        off = np.where(alone, off, 0.0) * np.sqrt(slots)
+    return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error, alone, off, there, none)
 
 
-def _forecast_error(compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.float32]) -> Floats:
+def _forecast_error(compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.floating[Any]]) -> Floats:
     """``(n, steps, rows)``: of uses at ``(n, steps, rows)`` levels of damping, as if all were uses."""
     steps, rows = compute.shape[1:]
     # The step before the last computed one: the last one as it was when that was computed.

@@ -131,14 +131,19 @@ class Forecasts:
         Returns:
             ``(steps, 2)``: those of plain reuse where there are not two, or where the drift does not tell of it.
         """
-        if self._guidance is None:
+        if self.guidance_weights is None:
             return np.tile(REUSE, (self.steps, 1))
-        found = self._guidance[np.arange(self.steps), sources[0], sources[1]]
+        found = self.guidance_weights[np.arange(self.steps), sources[0], sources[1]]
         return np.where((sources[1] >= 0)[:, None], found, REUSE)
 
+    @property
+    def drift(self) -> Drift:
+        """What they are of."""
+        return self._drift
+
     @cached_property
-    def _guidance(self) -> NDArray[np.float32] | None:
-        """``(steps, steps, steps, 2)``: as :attr:`weights`, of the difference of both guidance branches."""
+    def guidance_weights(self) -> NDArray[np.float32] | None:
+        """``(steps, steps, steps, 2)``: as :attr:`weights`, of the difference of both branches; None if unknown."""
         distance, size = self._drift.guidance, self._drift.guidance_magnitude
         if distance is None or size is None:
             return None

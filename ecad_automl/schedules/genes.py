@@ -4,6 +4,9 @@ Beside the slots, a grid has a column that says which steps are skipped, and for
 output two that say the level of damping, in Gray code: neighboring levels differ by one bit. What has no effect is
 filled in by what stands next to it, so that a change which gives it one is a small change: what a skipped step would
 compute is all, and what would be forecast is forecast as in the steps before or after.
+
+Where guidance is searched too, four more columns say what is done about it: whether both branches are computed, and if
+not, whether there is no guidance, and the level of damping of the last difference.
 """
 
 from __future__ import annotations
@@ -13,11 +16,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE, Guidance, effective_guidance
+
 Bits = NDArray[np.bool_]
 Levels = NDArray[np.uint8]
 
 #: Bits of a level of damping.
 LEVEL_BITS = 2
+#: Bits of what is done about guidance.
+GUIDANCE_BITS = 2 + LEVEL_BITS
 
 
 class Actions(NamedTuple):
@@ -27,27 +34,58 @@ class Actions(NamedTuple):
         compute: ``(n, steps, slots)`` bool.
         skip: ``(n, steps)`` bool; never the first step.
         damping: ``(n, steps, components + 1)`` levels.
+        guidance: ``(n, steps)``: what a run really does about it, see :mod:`ecad_automl.schedules.guidance`.
     """
 
     compute: Bits
     skip: Bits
     damping: Levels
+    guidance: NDArray[np.uint8]
+
+    @property
+    def alone(self) -> Bits:
+        """``(n, steps)`` bool: where the conditional guidance branch is computed alone."""
+        found: Bits = ~self.skip & (self.guidance != BOTH)
+        return found
 
 
-def gene_columns(slots: int, components: int) -> int:
-    """How many columns a grid has."""
-    return slots + 1 + LEVEL_BITS * (components + 1)
+def gene_columns(slots: int, components: int, guided: bool = False) -> int:
+    """How many columns a grid has, those of guidance included or not."""
+    return slots + 1 + LEVEL_BITS * (components + 1) + GUIDANCE_BITS * guided
 
 
-def actions_of(genes: Bits, slots: int) -> Actions:
-    """The inverse of ``Schedule.genes``, for any genes ``(n, steps, columns)``; of the slots alone, those of reuse."""
-    compute = genes[..., :slots]
+def actions_of(genes: Bits, slots: int, guided: bool = False) -> Actions:
+    """The inverse of ``Schedule.genes``, for any genes ``(n, steps, columns)``; of the slots alone, those of reuse.
+
+    Args:
+        genes: them.
+        slots: how many of the columns are slots.
+        guided: whether the last columns are of guidance, as ``Schedule.guided_genes`` has them.
+    """
+    compute, shape = genes[..., :slots], genes.shape[:-1]
+    both = np.full(shape, BOTH, dtype=np.uint8)
     if genes.shape[-1] == slots:
-        shape = genes.shape[:-1]
-        return Actions(compute, np.zeros(shape, dtype=np.bool_), np.zeros((*shape, 1), dtype=np.uint8))
+        return Actions(compute, np.zeros(shape, dtype=np.bool_), np.zeros((*shape, 1), dtype=np.uint8), both)
     skip = genes[..., slots].copy()
     skip[..., 0] = False
-    return Actions(compute & ~skip[..., None], skip, levels_of(genes[..., slots + 1 :]))
+    end = genes.shape[-1] - GUIDANCE_BITS * guided
+    guidance = effective_guidance(_guidance_of(genes[..., end:]), skip) if guided else both
+    return Actions(compute & ~skip[..., None], skip, levels_of(genes[..., slots + 1 : end]), guidance)
+
+
+def guidance_bits(guidance: Guidance) -> Bits:
+    """``(steps, 4)``: whether both branches are computed, there is no guidance, and a level of damping."""
+    kept = guidance.kept
+    told = np.stack([guidance.alone, kept & (guidance.sources[1] >= 0)], axis=1)
+    values = np.stack([guidance.actions == NONE, guidance.levels], axis=1).astype(np.uint8)
+    none, levels = filled_levels(values, told, np.arange(2)).T
+    return np.column_stack([~guidance.alone, none.astype(np.bool_), level_bits(levels[:, None])])
+
+
+def _guidance_of(bits: Bits) -> NDArray[np.uint8]:
+    """The inverse of :func:`guidance_bits`: actions."""
+    alone = np.where(bits[..., 1], NONE, KEEP + levels_of(bits[..., 2:])[..., 0])
+    return np.where(bits[..., 0], BOTH, alone).astype(np.uint8)
 
 
 def plan_rows(count: int, steps: int) -> NDArray[np.intp]:

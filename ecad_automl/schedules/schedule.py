@@ -26,7 +26,7 @@ from ecad_automl.schedules.forecast import (
     shared_weights,
     weights_at,
 )
-from ecad_automl.schedules.genes import filled_levels, level_bits
+from ecad_automl.schedules.genes import filled_levels, guidance_bits, level_bits
 from ecad_automl.schedules.guidance import NONE, Guidance, read_by, taken_over
 from ecad_automl.schedules.layout import Layout
 
@@ -201,6 +201,11 @@ class Schedule:
         levels = filled_levels(self._damping, self._may_forecast, self._group)
         grid: Bits = np.column_stack([self._effective | self._skip[:, None], self._skip, level_bits(levels)])
         return grid
+
+    @cached_property
+    def guided_genes(self) -> Bits:
+        """``(steps, columns)``: :attr:`genes`, and what is done about guidance."""
+        return np.column_stack([self.genes, guidance_bits(self._guidance)])
 
     @property
     def forecast_share(self) -> float:

@@ -2,7 +2,7 @@
 
 from studies.breeding.crossover import CROSSOVERS
 from studies.breeding.grid import Crossover, Grid, Mutation
-from studies.breeding.mutation import FORECAST_MUTATIONS, MUTATIONS
+from studies.breeding.mutation import FORECAST_MUTATIONS, GUIDED_MUTATIONS, MUTATIONS
 from studies.breeding.offspring import breed
 from studies.breeding.propose import FEWEST_FOR_A_FIT, Plan, Proposal, propose
 from studies.breeding.sampler import GenomeSampler, Measured, describe, distributions, share_of
@@ -12,6 +12,7 @@ __all__ = [
     "CROSSOVERS",
     "FEWEST_FOR_A_FIT",
     "FORECAST_MUTATIONS",
+    "GUIDED_MUTATIONS",
     "MUTATIONS",
     "Crossover",
     "Descriptor",

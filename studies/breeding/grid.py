@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ecad_automl.schedules.genes import LEVEL_BITS
 from ecad_automl.schedules.layout import Layout
 
 Bits = NDArray[np.bool_]
@@ -46,15 +47,26 @@ class Grid:
         """Number of components, those of other columns too."""
         return int(self.component_index.max()) + 1
 
+    @property
+    def guidance(self) -> int:
+        """The first of the columns of guidance, where there are any."""
+        return (self.slots or 0) + 1 + LEVEL_BITS * (self.components + 1)
+
     @classmethod
-    def of(cls, layout: Layout, columns: int) -> Grid:
-        """The grid of a layout's schedules, with so many columns: its slots alone or all genes."""
+    def of(cls, layout: Layout, columns: int, guided: bool = False) -> Grid:
+        """The grid of a layout's schedules, with so many columns: its slots alone or all genes.
+
+        Args:
+            layout: the slots.
+            columns: how many there are.
+            guided: whether some are of guidance.
+        """
         slots, components = len(layout), len(layout.components)
-        more = columns - slots
-        skip_and_damping = components + (np.arange(more) > 0)
+        more = np.arange(columns - slots)
+        of_guidance = guided & (more > LEVEL_BITS * (components + 1))
         return cls(
-            np.append(layout.block_index, np.full(more, -1)),
-            np.append(layout.component_index, skip_and_damping),
+            np.append(layout.block_index, np.full(len(more), -1)),
+            np.append(layout.component_index, components + (more > 0) + of_guidance),
             slots=slots,
         )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ecad_automl.schedules.forecast import DAMPING
-from ecad_automl.schedules.genes import level_bits, levels_of
+from ecad_automl.schedules.genes import GUIDANCE_BITS, LEVEL_BITS, level_bits, levels_of
 from studies.breeding.grid import Bits, Grid, Mutation
 
 EXPECTED_FLIPS = 3.0
 EXPECTED_MOVES = 3.0
+#: How often a step that computes one guidance branch alone does without guidance.
+_NO_GUIDANCE = 0.25
 
 
 def flip_bits(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:  # noqa: ARG001
@@ -127,10 +129,37 @@ def damp(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
     """Shifts the level of damping of one component, or of the transformer's output, over a range of steps by one."""
     child = compute.copy()
     start, stop = np.sort(rng.choice(len(child) + 1, size=2, replace=False))
-    first = (grid.slots or 0) + 1 + 2 * int(rng.integers((child.shape[1] - (grid.slots or 0) - 1) // 2))
-    levels = levels_of(child[start:stop, first : first + 2]).astype(np.intp) + int(rng.choice((-1, 1)))
-    child[start:stop, first : first + 2] = level_bits(levels.clip(0, len(DAMPING) - 1))
+    first = (grid.slots or 0) + 1 + LEVEL_BITS * int(rng.integers(grid.components + 1))
+    _shift(child[start:stop, first : first + LEVEL_BITS], int(rng.choice((-1, 1))))
     return child
+
+
+def guide(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Computes both guidance branches at one step or the conditional one alone, with a difference kept in some way."""
+    child = compute.copy()
+    own = child[int(rng.integers(len(child))), grid.guidance : grid.guidance + GUIDANCE_BITS]
+    own[0] ^= True
+    if not own[0]:
+        own[1] = rng.random() < _NO_GUIDANCE
+        _shift(own[None, 2:], int(rng.choice((-1, 0, 1))))
+    return child
+
+
+def guide_run(compute: Bits, grid: Grid, rng: np.random.Generator) -> Bits:
+    """Computes both guidance branches in all, every second, every third or none of a range of steps."""
+    child = compute.copy()
+    start, stop = np.sort(rng.choice(len(child) + 1, size=2, replace=False))
+    own = child[start:stop, grid.guidance : grid.guidance + GUIDANCE_BITS]
+    period = int(rng.choice((1, 2, 3, len(own) + 1)))
+    own[:, 0] = (np.arange(len(own)) + int(rng.integers(period))) % period == 0
+    own[:, 1] = rng.random() < _NO_GUIDANCE
+    own[:, 2:] = level_bits(rng.integers(len(DAMPING), size=1))
+    return child
+
+
+def _shift(bits: Bits, by: int) -> None:
+    """Shift levels of damping in their bits ``(n, 2)``."""
+    bits[:] = level_bits((levels_of(bits).astype(np.intp) + by).clip(0, len(DAMPING) - 1))
 
 
 def _band(grid: Grid, rng: np.random.Generator) -> Bits:
@@ -176,3 +205,6 @@ MUTATIONS: dict[str, Mutation] = {
 
 FORECAST_MUTATIONS: dict[str, Mutation] = {**MUTATIONS, "skip": toggle_skip, "damp": damp}
 """Those of grids that say what is skipped and forecast."""
+
+GUIDED_MUTATIONS: dict[str, Mutation] = {**FORECAST_MUTATIONS, "guide": guide, "guide-run": guide_run}
+"""Those of grids that say what is done about guidance too."""

@@ -33,7 +33,8 @@ def model_of(layout: Any, seed: int = 0) -> LatencyModel:
 
 
 def of_all(cost: Cost, schedules: list[Schedule]) -> Any:
-    return cost.of_bits(*(np.stack([getattr(each, name) for each in schedules]) for name in ACTIONS))
+    arrays = [np.stack([getattr(each, name) for each in schedules]) for name in ACTIONS]
+    return cost.of_actions(Actions(*arrays, np.stack([each.guidance.actions for each in schedules])))
 
 
 def test_macs_are_those_of_the_schedule_to_the_last_bit(bench: Any) -> None:
@@ -110,7 +111,7 @@ def test_an_interrupted_latency_search_ends_as_if_it_had_not_been(bench: Any, co
 
 def test_seeds_follow_the_prices(bench: Any) -> None:
     macs = mac_cost(bench.layout)
-    upside_down = Cost("latency_ms", 1.0 / macs.prices, macs.of, macs.of_bits, macs.of_steps)
+    upside_down = Cost("latency_ms", 1.0 / macs.prices, macs.of, macs.of_actions, macs.of_steps)
     drift = bench.evaluator().drift
     config = SearchConfig(step_seeds=0, drift_seeds=10)
     found = [
