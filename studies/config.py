@@ -14,6 +14,8 @@ SETTINGS = "search settings"
 Heuristics = Literal["fora", "all", "none"]
 #: What may stand in for computing: ECAD's reuse alone, or forecasts of outputs and skipped steps too.
 Use = Literal["forecast", "reuse"]
+#: What may be done about the two branches of guidance: searched like all else, or both kept in every step.
+GuidanceUse = Literal["search", "keep"]
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ class SearchConfig(BreedingConfig):
             of steps; twice as many where the others are skipped and forecast.
         drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
             of interest are left out.
-        steps_from: share of the steps, from which on shorter runs are searched too: those that the calibration makes.
-            None searches runs of all steps alone. A study holds to what it began with.
+        steps_from: share of the steps, from which on shorter runs are searched too: those that the calibration makes;
+            1 searches runs of all steps alone. If None, what the study began with, all steps alone where it has not.
         heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         race: whether the evaluation of a bred candidate is stopped after the most telling of its images where its
             expected gain for each remaining one is too little.

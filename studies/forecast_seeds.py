@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property, partial
 from itertools import chain
 from typing import NamedTuple
@@ -273,8 +273,12 @@ def quick_schedules(seeds: ForecastSeeds, layout: Layout, count: int = 8) -> lis
         of the MACs.
     """
     using = [seeds.using(layout.slot_macs, count, groups) for groups in (layout.component_index, None)]
-    some = (*seeds.skipping(), *seeds.guiding(), *chain.from_iterable(using))
-    tried = {each: seeds.predicted_error(each) for each in some}
+    return least_error_front(seeds, (*seeds.skipping(), *seeds.guiding(), *chain.from_iterable(using)))
+
+
+def least_error_front(seeds: ForecastSeeds, schedules: Iterable[Schedule]) -> list[tuple[Schedule, float]]:
+    """Of some schedules those that no other one beats in MACs and predicted error, see :func:`quick_schedules`."""
+    tried = {each: seeds.predicted_error(each) for each in schedules}
     front: list[tuple[Schedule, float]] = []
     best = np.inf
     for schedule in sorted(tried, key=lambda each: (each.macs, tried[each])):

@@ -10,7 +10,7 @@ from storage import GenerationRecord
 from studies import attributes
 from studies.prepared import PreparedStudy
 from studies.progress import Progress, SearchStatus
-from studies.trials import evaluated_trials, image_share, is_feasible, values_of
+from studies.trials import budget_share, evaluated_trials, is_feasible, values_of
 from surrogate import Accuracy
 
 
@@ -95,7 +95,7 @@ class Generations:
 
 def _add(progress: Progress, trial: FrozenTrial, generation: int) -> None:
     whole = trial.state is TrialState.COMPLETE
-    progress.add(generation, *values_of(trial), share=image_share(trial), whole=whole, feasible=is_feasible(trial))
+    progress.add(generation, *values_of(trial), share=budget_share(trial), whole=whole, feasible=is_feasible(trial))
 
 
 def _record(

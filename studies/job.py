@@ -21,12 +21,12 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.calibration import latency_model
-from studies.config import SETTINGS, LatencySettings, SearchConfig, Use
+from studies.config import SETTINGS, GuidanceUse, LatencySettings, SearchConfig, Use
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
-from studies.seeds import fewer_steps
+from studies.seeds import searched_steps
 from studies.warm_start import Source, WarmStart, is_started
 
 #: What a split of the prompts is kept under.
@@ -60,6 +60,8 @@ class SearchJob:
         backup_every: generations between two backups of the study file; 0 makes none.
         execution: where candidates are evaluated.
         use: what may stand in for computing; if None, what the study began with, forecasts where it has not.
+        guidance: what may be done about guidance; if None, what the study began with, both branches kept where it has
+            not. Where a pipeline has no second branch, or schedules only reuse, there is nothing to be done.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
@@ -81,6 +83,7 @@ class SearchJob:
     backup_every: int = 1
     execution: Execution = field(default_factory=Execution)
     use: Use | None = None
+    guidance: GuidanceUse | None = None
     reward_given: str | None = None
 
 
@@ -116,10 +119,9 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     ):
         # Before anything is timed for a study of this name, it must be known to be ours.
         kept = store.identity(job.study)
-        if job.use is None and kept is not None:
-            identity = {**identity, "use": kept["use"]} if "use" in kept else _without_use(identity)
-        if job.config.steps_from is None and kept is not None and "step_counts" in kept:
-            identity = {**identity, "step_counts": kept["step_counts"]}
+        for part, given in (("use", job.use), ("guidance", job.guidance), ("step_counts", job.config.steps_from)):
+            if given is None and kept is not None:
+                identity = {**_without(identity, part), **({part: kept[part]} if part in kept else {})}
         identity = as_stored(identity, kept)
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
@@ -146,8 +148,8 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         return search_study(prepared, executor=executor, after_generation=backups.after_generation)
 
 
-def _without_use(identity: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in identity.items() if name != "use"}
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
 
 
 def as_stored(identity: dict[str, Any], kept: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -159,12 +161,8 @@ def as_stored(identity: dict[str, Any], kept: Mapping[str, Any] | None) -> dict[
 
 def _without_branches(layout: dict[str, Any]) -> dict[str, Any]:
     """A layout as it was written before it told of guidance branches."""
-
-    def less(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-        return {key: value for key, value in values.items() if key != name}
-
-    slots = [less(slot, "conditional") for slot in layout["slots"]]
-    return {**less(layout, "conditional"), "sample": less(layout["sample"], "calls"), "slots": slots}
+    slots = [_without(slot, "conditional") for slot in layout["slots"]]
+    return {**_without(layout, "conditional"), "sample": _without(layout["sample"], "calls"), "slots": slots}
 
 
 def _workers(job: SearchJob) -> Callable[[], Executor] | None:
@@ -224,10 +222,12 @@ def _step_counts(job: SearchJob) -> list[int]:
     Raises:
         OptionError: latency is minimized, whose model is of one number of steps.
     """
-    if job.latency is not None:
+    if job.config.steps_from is None:
+        return []
+    counts = searched_steps(job.model.settings.steps, job.config.steps_from)
+    if job.latency is not None and counts:
         raise OptionError("Shorter runs are searched by MACs alone; leave out either steps_from or the latency.")
-    steps, share = job.model.settings.steps, job.config.steps_from or 1.0
-    return [count for count in fewer_steps(steps) if count >= share * steps]
+    return counts
 
 
 def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
@@ -260,7 +260,8 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         **constraints,
         # Studies that reuse alone say nothing of it either.
         **({} if job.use == "reuse" else {"use": "forecast"}),
-        # Nor do studies of runs of all steps alone.
-        **({} if job.config.steps_from is None else {"step_counts": _step_counts(job)}),
+        # Nor do studies of runs of all steps alone, with both guidance branches.
+        **({"step_counts": counts} if (counts := _step_counts(job)) else {}),
+        **({"guidance": "search"} if job.use != "reuse" and job.guidance == "search" else {}),
         **({"reward_weights": digests} if digests else {}),
     }

@@ -15,6 +15,7 @@ from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.genomes import write_genome
+from ecad_automl.schedules.guidance_errors import GuidanceErrors, guidance_errors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
@@ -24,12 +25,19 @@ from studies.breeding.stale import release_stale
 from studies.calibration import calibrate
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
+from studies.forecast_seeds import ForecastSeeds
 from studies.plan_space import PlanSpace
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
-from studies.seeds import first_schedules, least_of_interest, reuse_errors, shorter_schedules
-from studies.trials import evaluated_trials, image_share
+from studies.seeds import (
+    first_schedules,
+    least_of_interest,
+    ready_schedules,
+    reuse_errors,
+    shorter_schedules,
+)
+from studies.trials import budget_share, evaluated_trials
 from studies.warm_start import WarmStart
 
 #: The first objective; the second is the cost by its name.
@@ -85,7 +93,7 @@ class PreparedStudy:
             )
         trials = evaluated_trials(study)
         generation = max(map(ScheduleNSGAIISampler.generation_of, trials), default=0)
-        begin = SearchStatus(len(trials), config.evaluations, generation, images=sum(map(image_share, trials)))
+        begin = SearchStatus(len(trials), config.evaluations, generation, images=sum(map(budget_share, trials)))
 
         def progress(text: str) -> None:
             observer.update(replace(begin, text=text))
@@ -101,9 +109,18 @@ class PreparedStudy:
         uncached, steps = evaluator.baseline(), evaluator.settings.steps
         self.uncached = uncached.scores
         self.bounds = bounds = Bounds(constraints, uncached)
-        forecasts = Forecasts(drift, layout.component_index) if identity.get("use") == "forecast" else None
-        start = WarmStart.load(store, name, layout, steps, forecasts)
+        weights: dict[int, Forecasts] = {}
+        if identity.get("use") == "forecast":
+            weights = {count: Forecasts(of, layout.component_index) for count, of in drifts.items()}
+        guidance: dict[int, GuidanceErrors] = {}
+        if identity.get("guidance") == "search":
+            scale = evaluator.settings.classifier_free_guidance
+            of_runs = {count: guidance_errors(of, scale) for count, of in weights.items()}
+            guidance = {count: errors for count, errors in of_runs.items() if errors is not None}
+        forecasting = {count: ForecastSeeds(of, layout, guidance.get(count)) for count, of in weights.items()}
+        start = WarmStart.load(store, name, layout, steps, weights.get(steps), guided=bool(guidance))
         study.set_user_attr(attributes.SOURCES, list(start.sources))
+        least = least_of_interest(cost, steps)
         more: dict[str, Any] = {
             "evaluated": start.evaluated,
             "log_drop": start.log_drop,
@@ -111,18 +128,20 @@ class PreparedStudy:
             "seed": config.seed,
         }
         progress("schedules of least expected error")
-        seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasts)
-        space = ScheduleSpace(layout, steps, cost, self.scale, reuse_errors(drift, config), forecasts, **more)
+        if counts or guidance:
+            more["ready"] = ready_schedules(forecasting, cost, least)
+        seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasting.get(steps))
+        space: ScheduleSpace
         if counts:
-            by_count = (
-                {}
-                if forecasts is None
-                else {count: Forecasts(of, layout.component_index) for count, of in drifts.items()} | {steps: forecasts}
-            )
             errors = {count: reuse_errors(of, config) for count, of in drifts.items()}
-            space = PlanSpace(layout, steps, cost, self.scale, errors, by_count, **more)
+            space = PlanSpace(layout, steps, cost, self.scale, errors, weights, guidance, **more)
             shorter = [count for count in drifts if count != steps]
-            seeds |= shorter_schedules(layout, shorter, cost, by_count, least_of_interest(cost, steps))
+            seeds |= shorter_schedules(layout, shorter, cost, forecasting, least)
+        else:
+            error = reuse_errors(drift, config)
+            space = ScheduleSpace(
+                layout, steps, cost, self.scale, error, weights.get(steps), guidance.get(steps), **more
+            )
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)
 
@@ -152,4 +171,6 @@ def _enqueue_seeds(study: Study, seeds: Mapping[str, Schedule], steps: int) -> N
         genome = write_genome(schedule, steps)
         if genome not in known:
             found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}
+            if schedule.steps != steps and schedule.mac_fraction == 1.0:
+                found[attributes.CALIBRATED] = True
             study.enqueue_trial({}, user_attrs=found)

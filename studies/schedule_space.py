@@ -162,6 +162,7 @@ class ScheduleSpace:
         forecasts: weights of forecasts, where schedules may forecast outputs and skip steps; None restricts them to
             reuse.
         guidance: errors of guidance by one branch alone, where schedules that forecast may have that; else None.
+        ready: schedules to have in every pool, see :meth:`ready`.
         evaluated: schedules that other studies have evaluated, for the surrogate.
         log_drop: what they have found of each, see :class:`~surrogate.Prior`.
         margins: by how much the uncached run meets each constraint.
@@ -178,6 +179,7 @@ class ScheduleSpace:
         forecasts: Forecasts | None = None,
         guidance: GuidanceErrors | None = None,
         *,
+        ready: Sequence[Schedule] = (),
         evaluated: Sequence[Schedule] = (),
         log_drop: Floats | None = None,
         margins: Sequence[float] = (),
@@ -194,6 +196,7 @@ class ScheduleSpace:
         self._scale = scale
         self._margins = margins
         self._seed = seed
+        self._ready = ready
         slots = len(layout)
         self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components), self._guided)
         self._grid = Grid.of(layout, self._columns, self._guided)
@@ -237,6 +240,10 @@ class ScheduleSpace:
     ) -> tuple[Bits, list[str]]:
         """See :class:`~studies.breeding.space.Space`."""
         return breed(parents, self._grid, rng, count, odds, mutations=self._mutations)
+
+    def ready(self) -> Bits:
+        """Those of least predicted error, of all numbers of steps and with any guidance."""
+        return self.genes(self._ready)
 
     def fresh(self, count: int, rng: np.random.Generator) -> Bits:
         """None: random schedules are too poor to be worth an evaluation."""

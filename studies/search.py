@@ -236,7 +236,8 @@ class Search:
         self._on.store.save_evaluation(self._on.name, record)
         share = self._stopping.tell(generation, cost, record.scores[self._metric], feasible=feasible)
         candidate.tell(record, share, self._on.bounds, self._on.scale.full_cost)
-        self._progress.add(generation, record.reward, cost, share=share, whole=record.complete, feasible=feasible)
+        paid = 0.0 if candidate.frozen.user_attrs.get(attributes.CALIBRATED) else share
+        self._progress.add(generation, record.reward, cost, share=paid, whole=record.complete, feasible=feasible)
         self._progress.tick()
         # Candidates of this generation that are late are in the next backup.
         if (

@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.schedules.drift import Drift
-from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.heuristics import default_heuristics
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import Cost
 from studies.drift_seeds import mixed_drift_seeds, step_paths
-from studies.forecast_seeds import ForecastSeeds
+from studies.forecast_seeds import ForecastSeeds, least_error_front
 
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
 
+#: Share of the steps from which on shorter runs are searched unless something else is said.
+_STEPS_FROM = 0.35
 #: Seeds that cost less than this share of the shortest uncached run are too poor to be of interest.
 _LEAST = 0.8
 #: On six sets of prompts drift-optimal schedules in place of TGATE, PAB and the like were the better start
@@ -27,6 +28,16 @@ _LEAST = 0.8
 _FORA = ("fora-2", "fora-3", "fora-5")
 #: To breed from.
 _FEWEST = 2
+
+
+def searched_steps(steps: int, share: float | None = None) -> list[int]:
+    """Step counts of the shorter runs that are searched: those of the calibration from a share of the steps on.
+
+    Args:
+        steps: of the uncached run.
+        share: above 0, at most 1; about a third if None.
+    """
+    return [count for count in fewer_steps(steps) if count >= (_STEPS_FROM if share is None else share) * steps]
 
 
 def fewer_steps(steps: int) -> list[int]:
@@ -63,11 +74,12 @@ def first_schedules(
     config: SearchConfig,
     cost: Cost,
     known: Mapping[str, Schedule] | None = None,
-    forecasts: Forecasts | None = None,
+    forecasting: ForecastSeeds | None = None,
 ) -> dict[str, Schedule]:
     """Named seeds, distinct by effect: the uncached run, known schedules, and as configured the rest.
 
     With forecasts, whole steps are skipped rather than reused slot by slot, and slots are forecast; a few seeds reuse.
+    Where guidance may be by one branch alone, some have that.
 
     Those that cost much less than the shortest uncached run are left out. Where next to none are left, the cheapest
     schedule there is joins them. Known schedules come first: they are the best that is known.
@@ -81,8 +93,8 @@ def first_schedules(
             if config.heuristics == "all" or name in _FORA
         }
     reusing_steps, reusing_slots = config.step_seeds, config.drift_seeds
-    if forecasts is not None:
-        named |= _forecasting(forecasts, layout, config, cost)
+    if forecasting is not None:
+        named |= _forecasting(forecasting, layout, steps, config, cost)
         reusing_steps, reusing_slots = -(-reusing_steps // 4), 0
     if reusing_steps:
         # Where all slots go together, what the whole transformer gives is all that matters. The sampler's response, a
@@ -110,7 +122,7 @@ _RUN_SHARE = 0.8
 
 
 def shorter_schedules(
-    layout: Layout, counts: Collection[int], cost: Cost, forecasts: Mapping[int, Forecasts], least: float
+    layout: Layout, counts: Collection[int], cost: Cost, forecasting: Mapping[int, ForecastSeeds], least: float
 ) -> dict[str, Schedule]:
     """Named seeds of runs of fewer steps: each uncached, which needs no new image, and one that skips a few steps.
 
@@ -118,18 +130,33 @@ def shorter_schedules(
         layout: the slots.
         counts: numbers of steps.
         cost: what is minimized.
-        forecasts: by number of steps; without them no step is skipped.
+        forecasting: by number of steps; without it no step is skipped.
         least: what costs less, and would need images, is left out.
     """
     named: dict[str, Schedule] = {}
     for count in sorted(counts, reverse=True):
         named[f"{count} steps"] = Schedule.all_compute(layout, count)
         run = max(1, round(_RUN_SHARE * count))
-        if count in forecasts and run < count:
-            skipping = ForecastSeeds(forecasts[count], layout).skipping()[run - 1]
+        if count in forecasting and run < count:
+            skipping = forecasting[count].skipping()[run - 1]
             if cost.of(skipping) >= least:
                 named[f"{count}-steps-skip-{count - run}"] = skipping
     return named
+
+
+def ready_schedules(forecasting: Mapping[int, ForecastSeeds], cost: Cost, least: float) -> list[Schedule]:
+    """Plans of least predicted error: how many steps to take, to run, and to run with both guidance branches.
+
+    Args:
+        forecasting: by number of steps.
+        cost: what is minimized.
+        least: what costs less is left out.
+    """
+    found = []
+    for seeds in forecasting.values():
+        front = least_error_front(seeds, (*seeds.skipping(), *seeds.guiding()))
+        found += [schedule for schedule, _ in front if cost.of(schedule) >= least]
+    return found
 
 
 def least_of_interest(cost: Cost, steps: int) -> float:
@@ -137,15 +164,24 @@ def least_of_interest(cost: Cost, steps: int) -> float:
     return _LEAST * cost.of_steps(min(fewer_steps(steps), default=0))
 
 
-def _forecasting(forecasts: Forecasts, layout: Layout, config: SearchConfig, cost: Cost) -> dict[str, Schedule]:
-    """Twice as many that skip steps as are configured to compute whole ones, and others by component and by slot."""
-    seeds = ForecastSeeds(forecasts, layout)
+def _forecasting(
+    seeds: ForecastSeeds, layout: Layout, steps: int, config: SearchConfig, cost: Cost
+) -> dict[str, Schedule]:
+    """Twice as many that skip steps as are configured to compute whole ones, and others by component and by slot.
+
+    Where guidance may be by one branch alone, as many of these as by component and slot.
+    """
     named: dict[str, Schedule] = {}
+    by_count = seeds.skipping()
     if config.step_seeds:
-        by_count = seeds.skipping()
         # These are the best that is known before any image: of their cost few bred ones are better.
-        for count in _spread_counts(forecasts.steps, 2 * config.step_seeds):
-            named[f"skip-{forecasts.steps - count}"] = by_count[count - 1]
+        for count in _spread_counts(steps, 2 * config.step_seeds):
+            named[f"skip-{steps - count}"] = by_count[count - 1]
+    if config.drift_seeds:
+        front = least_error_front(seeds, (*by_count, *seeds.guiding()))
+        guided = [schedule for schedule, _ in front if not schedule.guidance.is_full]
+        for schedule in guided[:: max(1, -(-len(guided) // config.drift_seeds))]:
+            named[f"skip-{int(schedule.skip.sum())}-guide-{int(schedule.guidance.both.sum())}"] = schedule
     by_component = -(-config.drift_seeds // 2)
     for groups, wanted in ((layout.component_index, by_component), (None, config.drift_seeds - by_component)):
         for schedule in seeds.using(cost.prices, wanted + 1, groups)[:wanted] if wanted else ():

@@ -31,6 +31,11 @@ def image_share(trial: FrozenTrial) -> float:
     return float(trial.user_attrs.get(attributes.IMAGE_SHARE, 1.0))
 
 
+def budget_share(trial: FrozenTrial) -> float:
+    """:func:`image_share`, of what counts against the budget: not of images that the calibration makes anyhow."""
+    return 0.0 if trial.user_attrs.get(attributes.CALIBRATED) else image_share(trial)
+
+
 def predictions_of(trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:
     """``(n, 2)``: what was predicted of trials, reward and its standard deviation; NaN where nothing was."""
     names = (attributes.PREDICTED_REWARD, attributes.PREDICTED_STD)

@@ -222,7 +222,14 @@ class WarmStart:
 
     @classmethod
     def load(
-        cls, store: Store, study: str, layout: Layout, steps: int, forecasts: Forecasts | None = None
+        cls,
+        store: Store,
+        study: str,
+        layout: Layout,
+        steps: int,
+        forecasts: Forecasts | None = None,
+        *,
+        guided: bool = False,
     ) -> WarmStart:
         """What a study was started from, if anything.
 
@@ -232,6 +239,7 @@ class WarmStart:
             layout: the slots.
             steps: of a run.
             forecasts: of the study; None reuses where sources have forecast.
+            guided: whether its schedules may leave out a guidance branch; if not, those of sources compute both.
 
         Raises:
             StorageError: what is stored is damaged.
@@ -242,7 +250,8 @@ class WarmStart:
 
         def read(genome: str) -> Schedule:
             if forecasts is not None:
-                return Schedule.from_genome(layout, steps, genome, forecasts)
+                found = Schedule.from_genome(layout, steps, genome, forecasts)
+                return found if guided else Schedule(layout, found.compute, found.skip, found.damping, forecasts)
             return Schedule.from_genome(layout, steps, genome.partition("/")[0])
 
         try:

@@ -110,7 +110,7 @@ def _fronts(bed: Bed, layout: Layout) -> Iterator[tuple[tuple[str, Constants], l
             drift = measure_drift(calibration.pipe, lambda: calibration.generate_some(IMAGES), steps=steps)
         forecasts = Forecasts(drift, layout.component_index)
         for constants in _CONSTANTS:
-            front = quick_schedules(ForecastSeeds(forecasts, layout, constants), layout)
+            front = quick_schedules(ForecastSeeds(forecasts, layout, noise=constants), layout)
             yield (name, constants), at_savings([each for each, _ in front])
 
 

@@ -11,6 +11,7 @@ from benchmarks.search.protocol import SPEEDUPS, TOLERANCE
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.guidance_errors import guidance_errors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from studies.forecast_seeds import ForecastSeeds, quick_schedules
@@ -32,7 +33,9 @@ def quick_contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[st
     calibration, _ = load_bed(bed, split="calibration", captions=IMAGES, noises=(0,))
     steps = evaluator.settings.steps
     drift = measure_drift(calibration.pipe, lambda: calibration.generate_some(IMAGES), steps=steps)
-    front = quick_schedules(ForecastSeeds(Forecasts(drift, layout.component_index), layout), layout)
+    forecasts = Forecasts(drift, layout.component_index)
+    guidance = guidance_errors(forecasts, evaluator.settings.classifier_free_guidance)
+    front = quick_schedules(ForecastSeeds(forecasts, layout, guidance), layout)
     found = {}
     for best in at_savings([each for each, _ in front]):
         name = f"quick, {int((~best.skip).sum())}"

@@ -14,7 +14,7 @@ from ecad_automl.api.prompts import choose_prompts, split_record
 from ecad_automl.api.settings import DTYPES, SearchFile
 from ecad_automl.api.terminal import say, warn
 from ecad_automl.bundled import BUNDLED
-from ecad_automl.errors import PromptError
+from ecad_automl.errors import OptionError, PromptError
 from ecad_automl.execution.settings import Execution
 from storage import redacted
 from studies.config import SearchConfig
@@ -49,7 +49,7 @@ def search_job(
     Raises:
         EcadError: of the kind that says what is wrong.
     """
-    config, execution, latency = settings.build(SearchConfig), settings.build(Execution), settings.latency()
+    config, execution, latency = _config(settings), settings.build(Execution), settings.latency()
     asked, split = settings.prompts, None
     chosen = prompts or choose_prompts(
         console,
@@ -100,6 +100,7 @@ def search_job(
         backup_every=settings.search.backup_every,
         execution=execution,
         use=settings.search.use,
+        guidance=settings.search.guidance,
         reward_given=named,
     )
     resolved = _resolved(settings, job, given=[name for name, one in (("prompts", prompts), ("model", model)) if one])
@@ -114,6 +115,17 @@ def announcement(job: SearchJob) -> str:
         f"{job.model.settings.steps} steps, reward {job.reward.name}, cost {'latency' if job.latency else 'gmacs'}, "
         f"{job.config.evaluations} evaluations."
     )
+
+
+def _config(settings: SearchFile) -> SearchConfig:
+    config = settings.build(SearchConfig)
+    if not settings.search.fixed_steps:
+        return config
+    if config.steps_from not in (None, 1.0):
+        raise OptionError(
+            f"Fixed steps were asked for, and runs from a share of {config.steps_from:g} of the steps; leave out one."
+        )
+    return replace(config, steps_from=1.0)
 
 
 def _default_reward(settings: SearchFile) -> str:

@@ -63,6 +63,8 @@ class QuickPoint:
         if reused.any():
             share = schedule.forecast[:, :-1].sum() / reused.sum()
             said.append(f"computes {schedule.effective.mean():.0%} of all parts, forecasts {share:.0%} of the others")
+        if not schedule.guidance.is_full:
+            said.append(schedule.guidance.told)
         return "; ".join(said) or "computes everything"
 
 
@@ -205,11 +207,14 @@ def _points(model: LoadedModel, evaluator: Evaluator) -> list[QuickPoint]:
     from ecad_automl.models import model_layout
     from ecad_automl.runtime import measure_drift
     from ecad_automl.schedules.forecast import Forecasts
+    from ecad_automl.schedules.guidance_errors import guidance_errors
     from studies.forecast_seeds import ForecastSeeds, quick_schedules
 
     layout, steps = model_layout(model), model.settings.steps
     drift = measure_drift(evaluator.pipe, lambda: evaluator.reference_images, steps=steps)
-    seeds = ForecastSeeds(Forecasts(drift, layout.component_index), layout)
+    forecasts = Forecasts(drift, layout.component_index)
+    guidance = guidance_errors(forecasts, model.settings.classifier_free_guidance)
+    seeds = ForecastSeeds(forecasts, layout, guidance)
     front: list[QuickPoint] = []
     names: dict[str, int] = {}
     for schedule, error in quick_schedules(seeds, layout):

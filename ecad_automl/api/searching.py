@@ -23,7 +23,7 @@ from ecad_automl.errors import PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
 from storage import redacted
-from studies.config import LatencySettings, SearchConfig, Use
+from studies.config import GuidanceUse, LatencySettings, SearchConfig, Use
 
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
@@ -43,6 +43,8 @@ def search(
     constraints: Iterable[str | Constraint] = (),
     cost: str | LatencySettings = "gmacs",
     use: Use | None = None,
+    fixed_steps: bool | None = None,
+    guidance: GuidanceUse | None = None,
     seed: int | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -87,6 +89,9 @@ def search(
             :class:`~studies.config.LatencySettings` may say how.
         use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped, or
             "reuse", ECAD's own schedules alone; by default "forecast", or what the study began with.
+        fixed_steps: whether to search runs of all steps alone; by default what the study began with.
+        guidance: whether to "search" in which steps both branches of classifier-free guidance are computed, or "keep"
+            both in all; by default "keep", or what the study began with.
         seed: of the search; by default that of the config, or 0.
         steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
         guidance_scale: guidance.
@@ -121,6 +126,8 @@ def search(
         "images_per_prompt": images_per_prompt,
         "constraint": list(map(str, [constraints] if isinstance(constraints, str) else constraints)),
         "use": use,
+        "fixed_steps": fixed_steps,
+        "guidance": guidance,
         "seed": seed,
         "steps": steps,
         "guidance_scale": guidance_scale,

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from ecad_automl.errors import OptionError
 from ecad_automl.execution.settings import Execution, ExecutorName
-from studies.config import Heuristics, LatencySettings, SearchConfig, Use
+from studies.config import GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
 
 #: Of what a study keeps.
 SCHEMA = "ecad-automl/search/2"
@@ -158,6 +158,14 @@ class SearchTable(_Table):
             "with 0.5; by default none, or what the study began with.",
         ),
     ] = SearchConfig.steps_from
+    fixed_steps: Annotated[bool, _says("Search runs of all steps alone; the same as --steps-from 1.")] = False
+    guidance: Annotated[
+        GuidanceUse | None,
+        _says(
+            "Whether to search in which steps both branches of classifier-free guidance are computed, or keep both in "
+            "all; by default keep, or what the study began with."
+        ),
+    ] = None
     race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (
         SearchConfig.race
     )

@@ -52,6 +52,11 @@ class GenerationSettings:
     extra: Mapping[str, Any] = field(default_factory=dict)
     guidance_argument: str | None = "guidance_scale"
 
+    @property
+    def classifier_free_guidance(self) -> float:
+        """Its scale: of pipelines that have a distilled one beside it, which ``guidance_scale`` is, the true one."""
+        return float(self.extra.get("true_cfg_scale", self.guidance_scale))
+
     def call_arguments(self) -> dict[str, Any]:
         """Keyword arguments for the pipeline's ``__call__``."""
         arguments: dict[str, Any] = {"num_inference_steps": self.steps, "height": self.height, "width": self.width}

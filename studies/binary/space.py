@@ -198,6 +198,10 @@ class PackedBits:
         children, names = breed(parents.reshape(-1, *shape), self.grid, rng, count, odds, *operators_of(self.shape))
         return children.reshape(-1, self.bits), names
 
+    def ready(self) -> Bits:
+        """None: nothing is known of bits before an evaluation."""
+        return np.zeros((0, self.bits), dtype=np.bool_)
+
     def fresh(self, count: int, rng: np.random.Generator) -> Bits:
         """Random ones; of few bits, all genomes there are."""
         if self.bits > _SMALL:

@@ -17,6 +17,8 @@ from surrogate import Accuracy, Reference, choose_batch
 
 #: Fewest evaluated candidates from which a surrogate is fitted.
 FEWEST_FOR_A_FIT = 12
+#: In place of an operator's name, of what no operator made: it was there before.
+READY = "least-error"
 #: Times that the parents may breed a pool's worth of children to fill the pool with distinct ones.
 _ATTEMPTS = 10
 #: Candidates of a plan that are kept, for one that is evaluated: spare ones are needed where evaluations fail.
@@ -82,6 +84,8 @@ def propose(
     genes = space.genes(parents)
     if len(genes):
         pool.fill(genes, config.pool, odds, rng)
+    ready = space.ready()
+    pool.add(ready, [READY] * len(ready), len(pool) + len(ready))
     if len(pool) < 2 * config.offspring:
         fresh = space.fresh(2 * config.offspring, rng)
         pool.add(fresh, ["random"] * len(fresh), 2 * config.offspring)

@@ -185,6 +185,10 @@ class Space(Protocol[Candidate]):
         """Children of parents, and for each the names of the operators that made it, joined by ``+``."""
         ...
 
+    def ready(self) -> Genes:
+        """Genes that stand in every pool beside what is bred: what is good by all that is known before."""
+        ...
+
     def fresh(self, count: int, rng: np.random.Generator) -> Genes:
         """Genes for where parents have too few new children, about so many; none where breeding is all there is."""
         ...

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import EcadError, ScheduleError
-from ecad_automl.schedules.genes import actions_of, gene_columns, level_bits, levels_of
+from ecad_automl.schedules.genes import GUIDANCE_BITS, actions_of, gene_columns, level_bits, levels_of
 from ecad_automl.schedules.genomes import Genomes
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.schedule import Schedule
 from tests.schedules.test_forecast import COLUMNS, LAYOUT, STEPS, drift_of, forecasts, outputs
 
@@ -37,16 +38,41 @@ def test_genes_make_the_same_schedule_again(seed: int, plain: bool) -> None:
     schedule = random_schedule(seed, plain)
     genes = schedule.genes[None]
     assert genes.shape == (1, STEPS, gene_columns(SLOTS, COLUMNS - 1))
-    compute, skip, damping = (each[0] for each in actions_of(genes, SLOTS))
-    again = Schedule(LAYOUT, compute, skip, damping, FORECASTS)
+    compute, skip, damping, guidance = (each[0] for each in actions_of(genes, SLOTS))
+    again = Schedule(LAYOUT, compute, skip, damping, FORECASTS, guidance)
     assert again == schedule
     assert np.array_equal(again.genes[None], genes)
 
 
 @given(st.integers(0, 2**32))
+def test_genes_of_guidance_make_the_same_schedule_again(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    of_slots = random_schedule(seed)
+    actions = rng.integers(0, NONE + 1, STEPS) * (rng.random(STEPS) < rng.random())
+    schedule = Schedule(LAYOUT, of_slots.compute, of_slots.skip, of_slots.damping, FORECASTS, actions)
+    genes = schedule.guided_genes[None]
+    assert genes.shape == (1, STEPS, gene_columns(SLOTS, COLUMNS - 1, guided=True))
+    found = actions_of(genes, SLOTS, guided=True)
+    compute, skip, damping, guidance = (each[0] for each in found)
+    again = Schedule(LAYOUT, compute, skip, damping, FORECASTS, guidance)
+    assert again == schedule
+    assert np.array_equal(again.guided_genes[None], genes)
+    assert np.array_equal(found.alone[0], schedule.guidance.alone)
+
+
+def test_what_begins_to_keep_a_difference_is_damped_as_before_or_after() -> None:
+    actions = np.array([BOTH, BOTH, KEEP + 2, BOTH, BOTH, KEEP + 1, BOTH, NONE, BOTH])
+    genes = Schedule(LAYOUT, np.ones((STEPS, SLOTS), bool), None, None, FORECASTS, actions).guided_genes[None]
+    genes[0, [3, 6, 8], -GUIDANCE_BITS] = False
+    found = actions_of(genes, SLOTS, guided=True).guidance[0]
+    assert found.tolist() == [BOTH, BOTH, KEEP + 2, KEEP + 2, BOTH, KEEP + 1, KEEP + 1, NONE, NONE]
+
+
+@given(st.integers(0, 2**32))
 def test_bits_of_slots_alone_reuse(seed: int) -> None:
     schedule = random_schedule(seed, plain=True)
-    compute, skip, damping = actions_of(schedule.effective[None], SLOTS)
+    compute, skip, damping, guidance = actions_of(schedule.effective[None], SLOTS)
+    assert not guidance.any()
     assert np.array_equal(compute[0], schedule.effective)
     assert not skip.any()
     assert not damping.any()
@@ -56,9 +82,9 @@ def test_a_skipped_step_that_is_run_computes_all() -> None:
     skip = np.arange(STEPS) == 3
     genes = Schedule(LAYOUT, np.ones((STEPS, SLOTS), bool), skip).genes[None]
     genes[0, 3, SLOTS] = False
-    compute, skipped, _ = actions_of(genes, SLOTS)
-    assert compute.all()
-    assert not skipped.any()
+    found = actions_of(genes, SLOTS)
+    assert found.compute.all()
+    assert not found.skip.any()
 
 
 def test_what_begins_to_use_the_cache_is_damped_as_before_or_after() -> None:

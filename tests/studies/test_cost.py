@@ -12,6 +12,7 @@ import pytest
 from ecad_automl.errors import OptionError, StorageError
 from ecad_automl.latency.calibrate import random_schedules
 from ecad_automl.latency.latency_model import LatencyModel, term_names
+from ecad_automl.schedules.genes import Actions
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes

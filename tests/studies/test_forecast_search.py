@@ -11,6 +11,7 @@ from storage import Store, check_database
 from studies import attributes
 from studies.config import SearchConfig
 from studies.cost import mac_cost
+from studies.forecast_seeds import ForecastSeeds
 from studies.seeds import first_schedules
 from tests.studies.conftest import STEPS, Bench, small_drift, small_layout
 from tests.studies.test_search import by_generation
@@ -23,7 +24,7 @@ def genomes(bench: Bench, study: str = "s") -> list[str]:
 def test_seeds_skip_forecast_and_reuse() -> None:
     layout, drift = small_layout(), small_drift(small_layout())
     forecasts = Forecasts(drift, layout.component_index)
-    found = first_schedules(layout, drift, SearchConfig(), mac_cost(layout), None, forecasts)
+    found = first_schedules(layout, drift, SearchConfig(), mac_cost(layout), None, ForecastSeeds(forecasts, layout))
     kinds = {name.split("-")[0]: schedule for name, schedule in reversed(found.items())}
     assert set(kinds) == {"uncached", "fora", "skip", "forecast", "drift"}
     assert kinds["skip"].skip.any()

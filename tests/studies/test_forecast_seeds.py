@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.guidance_errors import GuidanceErrors, guidance_errors
 from ecad_automl.schedules.layout import Layout, Slot
 from studies.forecast_paths import best_paths, shared_out
-from studies.forecast_seeds import _NOISES, ForecastSeeds
+from studies.forecast_seeds import _NOISES, ForecastSeeds, quick_schedules
+from tests.schedules.guided import guided_forecasts
+from tests.schedules.test_forecast import LAYOUT as GUIDED_LAYOUT
+from tests.schedules.test_forecast import STEPS as GUIDED_STEPS
 
 STEPS = 6
 LAYOUT = Layout(
@@ -124,6 +128,52 @@ class TestSeeds:
     def test_without_prices_all_slots_count_alike(self) -> None:
         seeds = ForecastSeeds(Forecasts(made_up_drift(), LAYOUT.component_index), LAYOUT)
         assert len(seeds.using(np.zeros(len(LAYOUT)), 4)) > 1
+
+
+class TestGuidance:
+    """With the best choice of the steps to run given, both branches are computed at the best of these."""
+
+    layout, steps, scale = GUIDED_LAYOUT, GUIDED_STEPS, 3.0
+
+    def made(self) -> tuple[ForecastSeeds, GuidanceErrors]:
+        forecasts = guided_forecasts()
+        errors = guidance_errors(forecasts, self.scale)
+        assert errors is not None
+        return ForecastSeeds(forecasts, self.layout, errors), errors
+
+    def test_both_branches_are_computed_where_that_is_best(self) -> None:
+        seeds, errors = self.made()
+        found = seeds.guiding()
+        assert found
+        for schedule in found:
+            run = np.flatnonzero(~schedule.skip)
+            both = int(schedule.guidance.both.sum())
+            assert both < len(run)
+            # With all steps run each error counts by itself, so all choices can be tried.
+            if len(run) == self.steps:
+                path = tuple(np.flatnonzero(schedule.guidance.both).tolist())
+                tried = [(errors.error + noise * errors.carried).min(axis=0) for noise in _NOISES]
+                every = [(0, *rest) for rest in itertools.combinations(range(1, self.steps), both - 1)]
+                least = np.array([min(total(error, choice) for choice in every) for error in tried])
+                assert np.isclose([total(error, path) for error in tried], least, rtol=1e-4).any()
+
+    def test_leaving_a_branch_out_is_expected_to_err_more(self) -> None:
+        seeds, _ = self.made()
+        by_run = {int((~each.skip).sum()): seeds.predicted_error(each) for each in seeds.skipping()}
+        for schedule in seeds.guiding():
+            if (schedule.skip == seeds.skipping()[int((~schedule.skip).sum()) - 1].skip).all():
+                assert seeds.predicted_error(schedule) > by_run[int((~schedule.skip).sum())]
+
+    def test_a_quick_front_has_them_where_they_pay(self) -> None:
+        seeds, _ = self.made()
+        front = quick_schedules(seeds, self.layout, 2)
+        assert any(not schedule.guidance.is_full for schedule, _ in front)
+        plain = dict(quick_schedules(ForecastSeeds(guided_forecasts(), self.layout), self.layout, 2))
+        for schedule, error in plain.items():
+            assert min(other for each, other in front if each.macs <= schedule.macs) <= error
+
+    def test_without_errors_of_guidance_there_are_none(self) -> None:
+        assert ForecastSeeds(guided_forecasts(), self.layout).guiding() == []
 
 
 def test_errors_of_reuse_are_those_of_the_drift() -> None:

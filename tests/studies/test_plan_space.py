@@ -15,6 +15,7 @@ from ecad_automl.schedules.genomes import Genomes, mac_fraction_of, write_genome
 from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import mac_cost
+from studies.forecast_seeds import ForecastSeeds
 from studies.plan_space import PlanSpace
 from studies.quality import Scale
 from studies.seeds import first_schedules, shorter_schedules
@@ -151,12 +152,13 @@ def test_a_surrogate_learns_what_fewer_steps_do() -> None:
 def test_seeds_are_of_every_number_of_steps() -> None:
     cost = mac_cost(LAYOUT)
     shorter = COUNTS[:-1]
-    found = shorter_schedules(LAYOUT, shorter, cost, FORECASTS, 0.0)
+    forecasting = {count: ForecastSeeds(of, LAYOUT) for count, of in FORECASTS.items()}
+    found = shorter_schedules(LAYOUT, shorter, cost, forecasting, 0.0)
     assert {schedule.steps for schedule in found.values()} == set(shorter)
     for count in shorter:
         assert found[f"{count} steps"] == Schedule.all_compute(LAYOUT, count)
         assert found[f"{count}-steps-skip-1"].skip.sum() == 1
-    dear = shorter_schedules(LAYOUT, shorter, cost, FORECASTS, cost.of_steps(5))
+    dear = shorter_schedules(LAYOUT, shorter, cost, forecasting, cost.of_steps(5))
     assert [name for name in dear if "skip" in name] == ["6-steps-skip-1"]
     assert not any("skip" in name for name in shorter_schedules(LAYOUT, shorter, cost, {}, 0.0))
     assert not set(found.values()) & set(first_schedules(LAYOUT, DRIFTS[STEPS], SearchConfig(), cost).values())

@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import ScheduleError
+from ecad_automl.schedules.guidance import KEEP, NONE
+from ecad_automl.schedules.guidance_errors import guidance_errors
 from ecad_automl.schedules.schedule import Schedule
 from surrogate import FeatureContext, features_and_drift, group_drift
+from surrogate.features import THIRDS
+from tests.schedules.guided import guided_forecasts
 from tests.schedules.test_forecast import COLUMNS, LAYOUT, STEPS, drift_of, forecasts, outputs
 
 DRIFT, FORECASTS = drift_of(outputs()), forecasts(outputs())
@@ -82,3 +86,35 @@ def test_other_columns_are_refused() -> None:
         group_drift(np.ones((1, STEPS, 7), bool), CONTEXT)
     with pytest.raises(ScheduleError, match=r"errors have the shape.*\(levels, 6, steps, steps, steps\)"):
         replace(CONTEXT, errors=np.zeros((4, 6, 2, 2, 2), np.float32))
+
+
+class TestGuidance:
+    errors = guidance_errors(guided_forecasts(), 3.0)
+    context = replace(CONTEXT, guidance=None if errors is None else errors.error)
+
+    @given(st.integers(0, 2**32))
+    def test_errors_are_those_of_what_is_kept(self, seed: int) -> None:
+        plain = random_schedule(seed)
+        actions = np.random.default_rng(seed).integers(0, NONE + 1, STEPS)
+        schedule = Schedule(LAYOUT, plain.compute, plain.skip, plain.damping, guided_forecasts(), actions)
+        assert self.errors is not None
+        expected = np.zeros(STEPS)
+        for step in np.flatnonzero(schedule.guidance.alone):
+            last, before = np.maximum(schedule.guidance.sources[:, step], 0)
+            expected[step] = self.errors.error[schedule.guidance.actions[step] - KEEP, step, last, before]
+        genes = schedule.guided_genes[None]
+        found = group_drift(genes, self.context)[0, :, -1]
+        np.testing.assert_allclose(found, expected * np.sqrt(len(LAYOUT)), rtol=1e-6)
+        x = features_and_drift(genes, self.context)[0][0]
+        own = STEPS + 2 + THIRDS  # by step, in all and the highest, and shares
+        assert np.isclose(x[-own:][STEPS], found.sum())
+        assert np.isclose(x[-THIRDS:].sum() * STEPS / THIRDS, schedule.guidance.alone.sum())
+
+    @given(st.integers(0, 2**32))
+    def test_schedules_with_both_branches_look_as_they_did(self, seed: int) -> None:
+        schedule = random_schedule(seed)
+        before, groups = features_and_drift(schedule.genes[None], CONTEXT)
+        after, more = features_and_drift(schedule.guided_genes[None], self.context)
+        assert np.array_equal(after[:, : before.shape[1]], before)
+        assert np.array_equal(more[..., :-1], groups)
+        assert not after[:, before.shape[1] :].any() and not more[..., -1].any()

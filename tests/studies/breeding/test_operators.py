@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ecad_automl.schedules.genes import gene_columns, levels_of
 from ecad_automl.schedules.layout import Layout, Slot
-from studies.breeding import CROSSOVERS, FORECAST_MUTATIONS, MUTATIONS, Grid, breed
+from studies.breeding import CROSSOVERS, FORECAST_MUTATIONS, GUIDED_MUTATIONS, MUTATIONS, Grid, breed
 
 GRID = Grid(np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4))
 STEPS, SLOTS = 7, 12
@@ -178,6 +178,32 @@ class TestGridsThatSayWhatIsSkippedAndForecast:
         child = FORECAST_MUTATIONS["skip"](bits, self.grid, np.random.default_rng(seed))
         assert np.argwhere(child != bits).tolist() == [[step, SLOTS] for step in np.flatnonzero((child != bits).any(1))]
         assert (child != bits).sum() == 1
+
+    @given(seed=seeds)
+    def test_guidance_changes_at_one_step_or_a_range_and_nothing_else_does(self, seed: int) -> None:
+        guided = gene_columns(12, 3, guided=True)
+        grid = Grid.of(self.layout, guided, guided=True)
+        rng = np.random.default_rng(seed)
+        bits = rng.random((STEPS, guided)) < 0.5
+        assert grid.guidance == self.columns
+        for name in ("guide", "guide-run"):
+            child = GUIDED_MUTATIONS[name](bits, grid, rng)
+            changed = np.flatnonzero((child != bits).any(axis=1))
+            assert np.array_equal(child[:, : self.columns], bits[:, : self.columns])
+            if name == "guide":
+                (step,) = changed
+                assert child[step, self.columns] != bits[step, self.columns]
+            else:
+                assert len(np.unique(child[changed, self.columns + 1 :], axis=0)) <= 1
+        damped = GUIDED_MUTATIONS["damp"](bits, grid, rng)
+        assert np.array_equal(damped[:, self.columns :], bits[:, self.columns :])
+
+    def test_guidance_neither_takes_over_nor_dies_out_by_breeding_alone(self) -> None:
+        guided = gene_columns(12, 3, guided=True)
+        parents = np.random.default_rng(0).random((24, STEPS, guided)) < 0.5
+        grid = Grid.of(self.layout, guided, guided=True)
+        children, _ = breed(parents, grid, np.random.default_rng(0), 2000, mutations=GUIDED_MUTATIONS)
+        assert 0.7 < children[:, 1:, self.columns].mean() / parents[:, 1:, self.columns].mean() < 1.4
 
     def test_skips_neither_take_over_nor_die_out_by_breeding_alone(self) -> None:
         parents = self.parents(24, skipped=0.2)
