@@ -13,6 +13,7 @@ from optuna.trial import Trial, TrialState
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import Executor, Failure, LocalExecutor, Outcome, Worker
 from storage import EvaluationRecord
+from studies import attributes
 from studies.breeding.stale import release
 from studies.candidates import Candidate, CandidateQueue, frozen_trial
 from studies.early_stopping import early_stopping_of
