@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.search import baseline_report, baselines, forecasts, held_out_report
+from benchmarks.machine import RESULTS
+from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report
 from benchmarks.search.bed_runs import kept_runs_of
 
 __all__ = ["BED_FIGURES"]
@@ -40,6 +42,11 @@ def _forecast_searches(bed: str) -> str:
     return "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, bed), baselines.all_kept(bed)))
 
 
+def _damping_constants(bed: str) -> str:
+    found = json.loads((RESULTS / "damping_constants.json").read_text())
+    return "\n".join(damping_constants.table(found["beds"][bed]["losses"]))
+
+
 #: By name, what stands on a page.
 BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "beds-shapes": partial(_bed_table, "shapes"),
@@ -48,6 +55,8 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
     "feature-shares": _feature_shares,
+    "damping-constants-shapes": partial(_damping_constants, "shapes"),
+    "damping-constants-flow-shapes": partial(_damping_constants, "flow-shapes"),
     "forecast-levels": partial(_forecast_levels, "shapes"),
     "forecast-levels-flow-shapes": partial(_forecast_levels, "flow-shapes"),
     "forecast-searches": partial(_forecast_searches, "shapes"),
