@@ -160,7 +160,7 @@ def front_chart(study: StudyView, indices: Mapping[str | None, int] | None = Non
             "range": [min(*places, 0.0) - 0.02, max(*places, 0.02) + 0.02],
         },
         "yaxis": {
-            "title": f"reward difference to uncached: {_plain(study.reward_name)} (higher is better)",
+            "title": f"reward difference to uncached<br>{_plain(study.reward_name)} (higher is better)",
             "range": [significant(low), significant(high)],
         },
         "shapes": [_level(0.0, "quiet")],

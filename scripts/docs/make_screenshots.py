@@ -163,12 +163,26 @@ def _report(browser: Any, database: Path, number: int, out: Path) -> None:
     )
     page.wait_for_timeout(1000)
     for part in ("compare", "images"):
+        if part == "images":
+            _choose_with_images(page, number)
         box = page.locator(f"#{part}").bounding_box()
         if box is not None:  # with a margin, so that nothing touches the edge
             top = page.evaluate("window.scrollY") + box["y"]
             clip = {"x": 0, "y": top, "width": 1280, "height": box["height"] + 16}
             page.screenshot(path=out / f"report-{part}.png", clip=clip, full_page=True)
     page.close()
+
+
+def _choose_with_images(page: Any, number: int) -> None:
+    """Click on the schedule with images that stands nearest to a trial in the table of the front."""
+    rows = page.locator("tr.pick button")
+    place = next(at for at, text in enumerate(rows.all_inner_texts()) if f"Trial {number}" in text)
+    for at in sorted(range(rows.count()), key=lambda each: abs(each - place)):
+        rows.nth(at).click()
+        if "No images were made" not in page.locator("#images").inner_text():
+            break
+    page.mouse.move(1, 1)
+    page.wait_for_timeout(1000)
 
 
 def _cli(database: Path, command: str, *arguments: str) -> None:

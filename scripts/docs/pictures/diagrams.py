@@ -27,7 +27,9 @@ def loop(study: Study, path: Path) -> None:
             axes, (1, 29, 20, 11), "Calibrate",
             f"uncached run, {prompts} prompts\ndrift of {len(layout)} slots\nruns of fewer steps", "grey",
         )  # fmt: skip
-        seeds = _box(axes, (1, 14, 20, 11), "Seed", "FORA; whole steps and\nslots of least drift", "grey")
+        seeds = _box(
+            axes, (1, 14, 20, 11), "Seed", "FORA; steps to skip and\nslots to forecast of\nleast expected error", "grey"
+        )
         breed = _box(
             axes, (28, 29, 20, 11), "Breed",
             f"NSGA-II picks parents,\noperators make a pool\nof {config.pool} children", "blue",
