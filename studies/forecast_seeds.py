@@ -79,7 +79,7 @@ class ForecastSeeds:
         noise: tuple[float, float] = NOISE,
     ) -> None:
         self._forecasts, self._layout, self._guidance, self._noise = forecasts, layout, guidance, noise
-        self._errors, self._carried = forecasts.use_errors(), forecasts.carried_noise()
+        self._errors, self._carried = forecasts.expected_errors(), forecasts.carried_noise()
 
     @cached_property
     def _run(self) -> Bits:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.genes import actions_of, counts_of, gene_columns, plan_rows
 from ecad_automl.schedules.guidance import BOTH, KEEP
+from ecad_automl.schedules.use_errors import UseErrors
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ class FeatureContext:
     component_index: Integers
     slot_macs: NDArray[np.int64]
     drift: Floats
-    errors: NDArray[np.float32] | None = None
+    errors: UseErrors | None = None
     guidance: Floats | None = None
     plans: Plans | None = None
 
@@ -314,10 +315,12 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
         drift = np.where(skip[:, :, None], 0.0, drift)
         used = ~compute & ~skip[:, :, None]
         levels = damping[:, :, context.component_index]
-        error = np.where(used & (levels > 0), _forecast_error(compute, last, levels, context.errors[:, :-1]), drift)
+        error = np.where(
+            used & (levels > 0), _forecast_error(compute, last, levels, context.errors, np.arange(slots)), drift
+        )
         run = np.maximum.accumulate(~skip * step[:, 0], axis=1)[:, :, None]
         of_output, of_reuse = (
-            _forecast_error(~skip[:, :, None], run, levels, context.errors[:, -1:])
+            _forecast_error(~skip[:, :, None], run, levels, context.errors, np.array([slots]))
             for levels in (damping[:, :, -1:], np.zeros_like(damping[:, :, -1:]))
         )
         skip_error, skip_drift = (np.where(skip, each[:, :, 0], 0.0) * np.sqrt(slots) for each in (of_output, of_reuse))
@@ -327,18 +330,18 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
         both = (~skip & ~alone)[:, :, None]
         known = np.maximum.accumulate(both * step, axis=1)
         of_actions = np.maximum(actions.astype(np.intp) - KEEP, 0)[:, :, None]
-        off = _forecast_error(both, known, of_actions, context.guidance[:, None])[:, :, 0]
+        off = _forecast_error(both, known, of_actions, context.guidance[:, None], np.array([0]))[:, :, 0]
         off = np.where(alone, off, 0.0) * np.sqrt(slots)
     return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error, alone, off, there, none)
 
 
-def _forecast_error(compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.floating[Any]]) -> Floats:
+def _forecast_error(
+    compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.floating[Any]] | UseErrors, rows: Integers
+) -> Floats:
     """``(n, steps, rows)``: of uses at ``(n, steps, rows)`` levels of damping, as if all were uses."""
-    steps, rows = compute.shape[1:]
     # The step before the last computed one: the last one as it was when that was computed.
     earlier = np.concatenate([last[:, :1], last[:, :-1]], axis=1)
     before = np.take_along_axis(earlier, last, axis=1)
-    step = np.arange(steps, dtype=np.intp)[:, None]
-    flat = (((levels.astype(np.intp) * rows + np.arange(rows)) * steps + step) * steps + last) * steps + before
-    found: Floats = errors.ravel().take(flat).astype(np.float64)
+    step = np.arange(compute.shape[1], dtype=np.intp)[:, None]
+    found: Floats = errors[levels, rows, step, last, before].astype(np.float64)
     return found

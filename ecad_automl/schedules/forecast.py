@@ -169,7 +169,7 @@ class Forecasts:
             self._errors_at(step, (level,), found[None, :, step], rows)
         return found
 
-    def expected_errors(self) -> NDArray[np.float32]:
+    def expected_errors(self) -> UseErrors:
         """What uses are expected to do to the image, in proportion, at all levels of damping.
 
         As :meth:`~ecad_automl.schedules.drift.Drift.expected_error`, which it is for slots at level 0: over all slots
@@ -177,12 +177,8 @@ class Forecasts:
         the whole of the scheduler's response, since no slot is computed that would mend something.
 
         Returns:
-            ``(levels, slots + 1, steps, steps, steps)``, see :meth:`error`; 0 from steps that are not before.
+            Of ``(levels, slots + 1, steps, steps, steps)``, see :meth:`error`.
         """
-        return self.use_errors()[:, :]
-
-    def use_errors(self) -> UseErrors:
-        """As :meth:`expected_errors`, in a sixth of the memory."""
         levels, rows = range(len(DAMPING)), len(self._gram)
         found = UseErrors(len(levels), rows, self.steps)
         of_slots, of_output = (self._drift.step_weights(power).astype(np.float32) for power in (0.5, 1.0))

@@ -178,7 +178,7 @@ class TestGuidance:
 
 def test_errors_of_reuse_are_those_of_the_drift() -> None:
     drift = made_up_drift()
-    found = Forecasts(drift, LAYOUT.component_index).expected_errors()
+    found = Forecasts(drift, LAYOUT.component_index).expected_errors()[:, :]
     for step in range(1, STEPS):
         np.testing.assert_allclose(
             found[0, :-1, step, step - 1, 0], drift.expected_error()[:, step, step - 1], rtol=1e-3
