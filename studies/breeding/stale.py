@@ -27,7 +27,8 @@ def release_stale(study: Study) -> int:
 
 def release(study: Study, trial: FrozenTrial) -> None:
     """Fail a trial that was cut off, so that its genome can be asked again."""
-    kept = dict(trial.user_attrs)
+    # A kill may have come when it was marked, and not told yet: what waits in its place was not interrupted.
+    kept = {name: value for name, value in trial.user_attrs.items() if name != attributes.INTERRUPTED}
     # Optuna writes attributes through its handle of a trial alone, which ended with the process that asked.
     study._storage.set_trial_user_attr(trial._trial_id, attributes.INTERRUPTED, True)
     study.tell(trial.number, state=TrialState.FAIL)

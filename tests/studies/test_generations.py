@@ -64,6 +64,24 @@ def test_a_seed_that_was_cut_off_twice_is_evaluated(bench_in_file: Bench) -> Non
         assert lost.strip('"') in {record.genome for record in store.evaluations("s")}
 
 
+def test_a_seed_that_was_marked_as_cut_off_before_a_kill_is_asked_once(bench_in_file: Bench) -> None:
+    bench = bench_in_file
+    with pytest.raises(_Killed):
+        bench.run(bench.evaluator(_kill_at(5)), evaluations=12)
+    with closing(sqlite3.connect(bench.database)) as connection:
+        # As if the kill had come after the mark, before Optuna was told that the trial has failed.
+        waiting = "(select max(trial_id) from trials where state = 'WAITING')"
+        marked = "(select trial_id from trial_user_attributes where key = 'interrupted')"
+        for table in ("trial_user_attributes", "trial_system_attributes"):
+            connection.execute(f"delete from {table} where trial_id = {waiting}")
+        connection.execute("delete from trials where trial_id = (select max(trial_id) from trials)")
+        connection.execute(f"update trials set state = 'RUNNING', datetime_complete = null where trial_id = {marked}")
+        connection.commit()
+    bench.run(evaluations=12)
+    genomes = [trial.user_attrs["genome"] for trial in bench.complete()]
+    assert len(genomes) == len(set(genomes))
+
+
 class _Killed(BaseException):
     pass
 

@@ -18,7 +18,7 @@ from storage import Store
 from studies import attributes
 from tests.studies.conftest import Bench
 
-KILLS = 50
+KILLS = 25
 EVALUATIONS = 100
 
 
@@ -50,7 +50,7 @@ def evaluated(database: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_fifty_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
+def test_many_kills_lose_nothing_and_change_nothing(tmp_path: Path) -> None:
     whole = Bench(tmp_path / "whole.db")
     whole.run(whole.evaluator(seeds=4), evaluations=EVALUATIONS, race=True)
     killed, progress = Bench(tmp_path / "killed.db", in_file=True), tmp_path / "progress"
