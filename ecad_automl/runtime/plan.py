@@ -77,7 +77,6 @@ class Plan:
         depths: how many outputs of each slot, and of the transformer, are read later at most.
         coefficients: ``(steps, slots + 1, 2)``, see :attr:`Schedule.coefficients`.
         last_read: ``(steps, slots + 2)``, see :attr:`Schedule.last_read`; the last is of differences of guidance.
-        macs: of each step, for one image.
         guidance: what is done about it.
     """
 
@@ -91,8 +90,7 @@ class Plan:
         self.guidance = schedule.guidance
         self.coefficients = schedule.coefficients
         self.last_read = np.column_stack([schedule.last_read, schedule.guidance.last_read])
-        self.macs: list[int] = schedule.macs_by_step.tolist()
-        self._sources, self._blocks = schedule.sources, blocks
+        self._schedule, self._blocks = schedule, blocks
         self._planned = plan_of(schedule)
         together = self._by_block(self._planned)
         #: What is done at each step in calls of each kind.
@@ -103,9 +101,15 @@ class Plan:
                 for branch in (Branch.CONDITIONAL, Branch.UNCONDITIONAL)
             }
 
+    @property
+    def macs(self) -> list[int]:
+        """Those of each step, for one image; only runs that share steps count them."""
+        found: list[int] = self._schedule.macs_by_step.tolist()
+        return found
+
     def keeping(self, depths: tuple[int, int]) -> list[StepRows]:
         """What is done at each step where so many outputs of each slot, and of the transformer, are kept."""
-        return self._by_block(keeping(self._planned, self._sources, depths))
+        return self._by_block(keeping(self._planned, self._schedule.sources, depths))
 
     def _by_block(self, plan: list[list[Planned]]) -> list[StepRows]:
         rows = []

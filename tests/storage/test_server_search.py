@@ -17,7 +17,7 @@ from tests.servers import PASSWORD, PostgresServer
 
 Command = Callable[..., tuple[int, str, str]]
 
-BUDGET = 16
+BUDGET = 10
 
 
 @pytest.fixture
