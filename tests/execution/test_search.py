@@ -107,6 +107,7 @@ def test_a_search_by_generations_that_is_broken_off_finds_the_same(bench: Bench,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("start_fleet", ["ray"], indirect=True)  # for the other kind tests of commands say so
 def test_real_processes_find_the_same_though_one_dies(bench: Bench, tmp_path: Path, start_fleet: Start) -> None:
     setup = DriftSetup(tmp_path)
     run(bench, setup, "alone")
