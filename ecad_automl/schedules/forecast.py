@@ -8,7 +8,6 @@ computed steps the weights of least expected error solve two linear equations; n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -153,22 +152,6 @@ class Forecasts:
         found: NDArray[np.float32] = _least_squares(gram[None])[0]
         return found
 
-    def error(self, level: int, rows: Steps | slice = slice(None)) -> NDArray[np.float32]:
-        """Expected error of forecasts, measured as the drift's distance, which it is at level 0.
-
-        Args:
-            level: of damping.
-            rows: which slots; the transformer's output is the last row.
-
-        Returns:
-            ``(rows, steps, steps, steps)``: of step ``t`` from ``s1 > s0``, at ``[:, t, s1, s0]``; that of plain reuse
-            where the steps are in another order.
-        """
-        found = np.empty((*self._gram[rows].shape, self.steps), dtype=np.float32)
-        for step in range(self.steps):
-            self._errors_at(step, (level,), found[None, :, step], rows)
-        return found
-
     def expected_errors(self) -> UseErrors:
         """What uses are expected to do to the image, in proportion, at all levels of damping.
 
@@ -177,14 +160,14 @@ class Forecasts:
         the whole of the scheduler's response, since no slot is computed that would mend something.
 
         Returns:
-            Of ``(levels, slots + 1, steps, steps, steps)``, see :meth:`error`.
+            Of ``(levels, slots + 1, steps, steps, steps)``: of step ``t`` from ``s1 > s0``, at ``[:, :, t, s1, s0]``;
+            the transformer's output is the last row.
         """
-        levels, rows = range(len(DAMPING)), len(self._gram)
-        found = UseErrors(len(levels), rows, self.steps)
+        levels, rows = len(DAMPING), len(self._gram)
+        found = UseErrors(levels, rows, self.steps)
         of_slots, of_output = (self._drift.step_weights(power).astype(np.float32) for power in (0.5, 1.0))
         for step in range(1, self.steps):
-            errors = np.empty((len(levels), rows, step, step), dtype=np.float32)
-            self._errors_at(step, levels, errors)
+            errors = self._errors_at(step)
             slots, output = errors[:, :-1], errors[:, -1]
             if self._drift.output is not None:
                 slots *= _ratio(output, slots.mean(axis=1))[:, None]
@@ -200,7 +183,7 @@ class Forecasts:
         errors over that of the outputs, in the measure of :meth:`expected_errors`.
 
         Returns:
-            ``(levels, groups, steps, steps, steps)``, see :meth:`error`; the transformer's output is the last group.
+            ``(levels, groups, steps, steps, steps)``, see there; the transformer's output is the last group.
         """
         power = np.stack([self._power[self.group == group].mean(axis=0) for group in range(len(self.weights))])
         first, second = power[:, None, :, None], power[:, None, None, :]
@@ -215,25 +198,21 @@ class Forecasts:
         """Those of the drift, see :meth:`~ecad_automl.schedules.drift.Drift.step_weights`."""
         return self._drift.step_weights(power)
 
-    def _errors_at(
-        self, step: int, levels: Sequence[int], found: NDArray[np.float32], rows: Steps | slice = slice(None)
-    ) -> None:
-        """Fill in ``(levels, rows, k, k)`` errors of a step from the first ``k`` steps, see :meth:`error`."""
-        past = slice(0, found.shape[-1])
-        gram, power = self._gram[rows], self._power[rows]
-        products, own = gram[:, past, past], power[:, step, None, None]
-        first, second = power[:, past, None], power[:, None, past]
-        to1, to0 = gram[:, step, past, None], gram[:, step, None, past]
-        weights = self.weights[:, step, past, past].astype(np.float64)[self.group[rows]]
+    def _errors_at(self, step: int) -> NDArray[np.float32]:
+        """``(levels, rows, step, step)``: of uses at a step from earlier ones, measured as the drift's distance."""
+        past = slice(0, step)
+        gram, own = self._gram[:, past, past], self._power[:, step, None, None]
+        first, second = self._power[:, past, None], self._power[:, None, past]
+        to1, to0 = self._gram[:, step, past, None], self._gram[:, step, None, past]
+        weights = self.weights[:, step, past, past].astype(np.float64)[self.group]
         # A use is off by x1 - x + g d, with d = (w1 - 1) x1 + w0 x0.
         w1, w0 = weights[..., 0] - 1.0, weights[..., 1]
         reuse = own + first - 2 * to1
-        both = w1 * (first - to1) + w0 * (products - to0)
-        change = w1**2 * first + w0**2 * second + 2 * w1 * w0 * products
+        both = w1 * (first - to1) + w0 * (gram - to0)
+        change = w1**2 * first + w0**2 * second + 2 * w1 * w0 * gram
         scale = _ratio(np.ones_like(reuse), (own + first) / 2)
-        for level, of_level in zip(levels, found, strict=True):
-            share = DAMPING[level]
-            of_level[...] = np.maximum(reuse + share * (2 * both + share * change), 0.0) * scale
+        found = [np.maximum(reuse + share * (2 * both + share * change), 0.0) * scale for share in DAMPING]
+        return np.stack(found, dtype=np.float32, casting="same_kind")
 
     def of_sources(self, sources: Steps) -> NDArray[np.float32]:
         """Weights of each row at each step.

@@ -68,25 +68,29 @@ class TestWeights:
     def test_errors_are_those_on_the_outputs(self, level: int) -> None:
         x = outputs(1)
         found = forecasts(x)
-        errors = found.error(level)
-        for row, step, last, before in ((0, 5, 4, 2), (3, 8, 6, 5), (5, 6, 3, 1)):
-            w1, w0 = damped(found.weights[found.group[row], step, last, before], level)
-            missed = ((x[row, step] - w1 * x[row, last] - w0 * x[row, before]) ** 2).mean()
-            scale = ((x[row, step] ** 2).mean() + (x[row, last] ** 2).mean()) / 2
-            assert errors[row, step, last, before] == pytest.approx(missed / scale, rel=1e-3)
+        errors = found.expected_errors()
 
-    def test_reuse_errs_by_the_distance(self) -> None:
-        x = outputs(2)
-        moved = ((x[:, :, None] - x[:, None]) ** 2).mean(axis=-1)
-        drift = Drift.from_moments(tuple(slot.name for slot in LAYOUT.slots), moved, (x**2).mean(axis=-1))
-        errors = Forecasts(drift, LAYOUT.component_index).error(0, slice(0, -1))
-        np.testing.assert_allclose(errors[:, 6, 4, 1], drift.distance[:, 6, 4], rtol=1e-4)
+        def missed(row: int, step: int, last: int, before: int) -> float:
+            w1, w0 = damped(found.weights[found.group[row], step, last, before], level)
+            off = ((x[row, step] - w1 * x[row, last] - w0 * x[row, before]) ** 2).mean()
+            return float(off / (((x[row, step] ** 2).mean() + (x[row, last] ** 2).mean()) / 2))
+
+        output = len(LAYOUT)
+        for uses in ((5, 4, 2), (8, 6, 5), (6, 3, 1)):
+            of_slots = np.array([missed(row, *uses) for row in range(output)])
+            assert errors[level, output, *uses] == pytest.approx(missed(output, *uses), rel=1e-3)
+            # Slots keep their proportions, and have the output's error in the mean.
+            expected = of_slots * missed(output, *uses) / of_slots.mean()
+            assert errors[level, np.arange(output), *uses] == pytest.approx(expected, rel=1e-3)
 
     def test_an_older_drift_tells_of_the_output_by_its_slots(self) -> None:
-        x = outputs(3)[:-1]
-        found = forecasts(x)
+        found = forecasts(outputs(3)[:-1])
         assert np.isfinite(found.weights).all()
-        assert found.error(3).shape == (len(LAYOUT) + 1, STEPS, STEPS, STEPS)
+        errors = found.expected_errors()
+        assert errors.shape[1:] == (len(LAYOUT) + 1, STEPS, STEPS, STEPS)
+        drift = drift_of(outputs(3)[:-1]).distance[:, 6, 4]
+        assert errors[0, np.arange(len(LAYOUT)), 6, 4, 1] == pytest.approx(drift, rel=1e-4)
+        assert errors[0, -1, 6, 4, 1] == pytest.approx(drift.mean(), rel=1e-4)
 
 
 class TestSchedule:
