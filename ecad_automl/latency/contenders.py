@@ -19,6 +19,7 @@ from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.transfer import on_layout
 
 UNCACHED = "uncached"
 
@@ -69,7 +70,7 @@ def fitted(layout: Layout, schedule: Schedule, name: str) -> Schedule:
     difference = layout.difference(schedule.layout)
     if difference is not None:
         raise ScheduleError(f"The schedule {name!r} does not fit this model: {difference}.")
-    return Schedule(layout, schedule.effective, schedule.skip, schedule.damping, schedule.weights)
+    return on_layout(schedule, layout)
 
 
 def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> list[Contender]:

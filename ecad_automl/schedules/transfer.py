@@ -41,8 +41,7 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int, weights: Forec
     if steps < 1:
         raise ScheduleError(f"A schedule cannot be moved to {steps} steps; at least 1 is needed.")
     if layout == schedule.layout and steps == schedule.steps:
-        same = (schedule.guidance.actions, schedule.guidance.weights)
-        return Schedule(layout, schedule.effective, schedule.skip, schedule.damping, schedule.weights, *same)
+        return on_layout(schedule, layout)
     source = counterparts(schedule.layout, layout)
     rows = _at_shares(schedule.effective, steps)
     at = np.minimum((np.arange(steps) + 0.5) * schedule.steps / steps, schedule.steps - 1).astype(np.intp)
@@ -58,6 +57,13 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int, weights: Forec
         if component in theirs:
             levels[:, column] = schedule.damping[at, theirs.index(component)]
     return Schedule(layout, compute, skip, levels, weights, guidance)
+
+
+def on_layout(schedule: Schedule, layout: Layout) -> Schedule:
+    """The very same actions, on a layout of the same slots whose MACs may be others."""
+    guidance = schedule.guidance
+    actions = (schedule.skip, schedule.damping, schedule.weights, guidance.actions, guidance.weights)
+    return Schedule(layout, schedule.effective, *actions)
 
 
 def _at_shares(compute: Bits, steps: int) -> Bits:

@@ -5,6 +5,7 @@ import pytest
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.latency.contenders import fewer_steps, fitted, nearest_steps
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
@@ -41,6 +42,18 @@ def test_each_step_count_is_timed_once_with_its_own_saving() -> None:
 def test_a_schedule_takes_the_macs_of_the_model_at_hand() -> None:
     dear = fitted(layout(constant=500, macs=9), fora(layout(), 10, 2), "s")
     assert dear.macs == 10 * 500 + 5 * 4 * 9
+
+
+def test_all_that_a_schedule_does_is_timed() -> None:
+    """Skipped steps, forecasts, and steps of one guidance branch among it."""
+    bits = np.ones((6, len(layout())), dtype=np.bool_)
+    bits[4:] = False
+    damping, weights = np.full((6, len(layout().components) + 1), 3), np.tile([1.4, -0.4], (6, len(layout()) + 1, 1))
+    guidance = ([BOTH, BOTH, KEEP + 3, BOTH, NONE, BOTH], np.tile([1.5, -0.6], (6, 1)))
+    given = Schedule(layout(), bits, np.arange(6) == 3, damping, weights, *guidance)
+    assert not given.guidance.is_full
+    assert given.forecast.any()
+    assert fitted(layout(), given, "s") == given
 
 
 def test_a_schedule_of_another_model_is_refused_by_name() -> None:
