@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
-from ecad_automl.errors import EvaluationError, UnsupportedModelError
+from ecad_automl.errors import CacheStateError, EvaluationError, ScheduleError, UnsupportedModelError
 from ecad_automl.judging.machine import machine
 from ecad_automl.latency.bench import Calls, device_name
 from ecad_automl.latency.latency_model import FEWEST_SCHEDULES, Floats, LatencyModel, fit_latency
 from ecad_automl.latency.timing import Clock
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
-from ecad_automl.runtime.guided import check_guidance
 from ecad_automl.schedules.forecast import DAMPING
 from ecad_automl.schedules.guidance import NONE
 from ecad_automl.schedules.heuristics import random_bands
@@ -77,11 +77,15 @@ def calibrate_latency(
             return calls.time(batch_size, steps).transformer
 
     schedules = random_schedules(layout, steps, count)
-    if _has_two_branches(model, layout):
-        schedules[-1] = Schedule(layout, schedules[0].compute, guidance=np.full(steps, NONE))
     for schedule in (None, *schedules[:1]):
         for _ in range(_WARMUP):
             seconds(schedule)
+
+    if layout.sample.get("branches") == 2:
+        alone = Schedule(layout, schedules[0].compute, guidance=np.full(steps, NONE))
+        with suppress(UnsupportedModelError, ScheduleError, CacheStateError):  # where no branch can be left out
+            seconds(alone)
+            schedules[-1] = alone
 
     uncached = [seconds(None)]
     cached: list[float] = []
@@ -113,15 +117,6 @@ def _ratios(cached: Sequence[float], uncached: Sequence[float]) -> Floats:
     around = np.asarray(uncached, dtype=np.float64)
     ratios: Floats = np.asarray(cached) / ((around[:-1] + around[1:]) / 2)
     return ratios
-
-
-def _has_two_branches(model: LoadedModel, layout: Layout) -> bool:
-    """Whether one guidance branch may be computed alone."""
-    try:
-        check_guidance(model.pipe)
-    except UnsupportedModelError:
-        return False
-    return layout.sample.get("branches") == 2
 
 
 def random_schedules(layout: Layout, steps: int, count: int, *, seed: int = 0) -> list[Schedule]:

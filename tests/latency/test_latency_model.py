@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecad_automl.errors import EvaluationError, StorageError
+from ecad_automl.latency import calibrate
 from ecad_automl.latency.calibrate import calibrate_latency, random_schedules
 from ecad_automl.latency.latency_model import LatencyModel, fit_latency, latency_terms, term_names
 from ecad_automl.latency.timing import Clock
@@ -269,6 +270,23 @@ def test_calibration_times_every_schedule_against_its_neighbors(tiny_model: Any,
     assert told == [(done, 36) for done in range(12)]
     assert len(model.about["uncached_seconds"]) == 13
     assert model.about["batch_size"] == 1
+
+
+def test_one_branch_is_timed_where_it_can_be_computed_alone(
+    tiny_model: Any, ticking: Callable[[], Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Schedule] = []
+
+    def fit(schedules: list[Schedule], *times: Any) -> LatencyModel:
+        seen[:] = schedules
+        return fit_latency(schedules, *times)
+
+    monkeypatch.setattr(calibrate, "fit_latency", fit)
+    calibrate_latency(tiny_model, 12, clock=ticking())
+    assert [schedule.guidance.is_full for schedule in seen] == [True] * 11 + [False]
+    tiny_model.pipe.set_pag_applied_layers = lambda layers: None  # a pipeline that no branch can be left out of
+    assert calibrate_latency(tiny_model, 12, clock=ticking()).alone == 1.0
+    assert all(schedule.guidance.is_full for schedule in seen)
 
 
 def test_a_noisy_machine_is_asked_again_and_the_median_counts(tiny_model: Any) -> None:
