@@ -75,8 +75,12 @@ def main(
     """Measure everything anew, and write the file."""
     path = results / "damping_constants.json"
     found: dict[str, Any] = json.loads(path.read_text())["beds"] if path.exists() and bed else {}
-    for name in bed or ("shapes", "flow-shapes"):
-        made = made_by(("benchmarks.search.damping_constants",), BUNDLED[BEDS[name].model].weights)
+    # Before anything is written, which makes the checkout differ from its commit.
+    made_of = {
+        name: made_by(("benchmarks.search.damping_constants",), BUNDLED[BEDS[name].model].weights)
+        for name in bed or ("shapes", "flow-shapes")
+    }
+    for name, made in made_of.items():
         about = {"captions": captions, "after": _SEEN, "noises": list(_NOISES), "machine": machine()}
         found[name] = {**made, **about, "losses": _losses(BEDS[name], name, captions)}
         path.write_text(json.dumps({"savings": SPEEDUPS, "beds": found}, indent=1) + "\n")
