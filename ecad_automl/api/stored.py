@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ecad_automl.judging.statistics import half_width
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.heuristics import is_published
+from ecad_automl.schedules.outline import Outline
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import GenerationView, StudyView
 from storage import BaselineRecord, EvaluationRecord, Store, redacted
@@ -26,44 +28,46 @@ _UNCACHED = "uncached"
 _GENERATION = "%:generation"
 
 
-def read_study(storage: str | Path, name: str | None, sample: str | None = None) -> StudyView:
+def read_study(
+    storage: str | Path, name: str | None, sample: str | None = None, *, same_steps: bool = False
+) -> StudyView:
     """Read a study; without a name, the only one of the file.
 
     Args:
         storage: path or URL of the study database.
         name: of the study.
         sample: the prompts and seeds to show as confirmed, see :func:`studies.confirmation.load_confirmation`.
+        same_steps: leave out runs of other numbers of steps than the study's, as if there were none.
 
     Raises:
         StorageError: the database is missing, damaged or cannot be reached.
-        StudyError: the study does not exist, was not named where there are several, or has no evaluations yet.
+        StudyError: the study does not exist, was not named where there are several, or has no such evaluation yet.
     """
     with Store.open(storage, read_only=True) as store:
         name, identity = find_study(store, storage, name)
         evaluations = store.evaluations(name, scores=False)
         baselines = store.baselines(name)
+        genomes = store.genomes(name)
+        if same_steps:
+            evaluations = [record for record in evaluations if genomes.steps_of(record.genome) == genomes.steps]
+            baselines = {key: record for key, record in baselines.items() if record.steps == genomes.steps}
         if not evaluations or _UNCACHED not in baselines:
-            raise StudyError(f"The study {name!r} has no evaluated schedule yet; run `ecad-automl search` first.")
+            of = f" of its own {genomes.steps} steps" if same_steps else ""
+            raise StudyError(f"The study {name!r} has no evaluated schedule{of} yet; run `ecad-automl search` first.")
         return _view(
             redacted(storage),
             name,
             identity,
-            store.genomes(name),
+            genomes,
             evaluations,
             baselines,
             tuple(
                 GenerationView(g.generation, g.evaluations, g.rank_correlation, g.coverage, g.surrogate_used)
                 for g in store.generations(name)
             ),
-            load_confirmation(store, name, sample),
+            load_confirmation(store, name, sample, genomes.steps if same_steps else None),
             _trial_figures(store, name),
         )
-
-
-def _with_steps(origin: str, steps: int, of: int) -> str:
-    """What made a schedule, marked where it has other steps than the uncached run."""
-    told = steps == of or origin.startswith((f"{steps} steps", f"{steps}-steps"))
-    return origin if told else f"{origin}, {steps} steps"
 
 
 def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str, dict[str, Any]]:
@@ -95,7 +99,7 @@ def _view(
     confirmation: Confirmation | None,
     trials: Mapping[int, Mapping[str, Any]],
 ) -> StudyView:
-    cost = study_cost(identity)
+    cost, whole = study_cost(identity), partial(Outline.whole, genomes.layout)
     full, timed = baselines[_UNCACHED], "cost" in identity
     on_front = {record.genome for record in study_front(evaluations, identity)}
     prompts = len(identity["prompts"])
@@ -123,10 +127,10 @@ def _view(
             record,
             record.genome,
             kind=Kind.FRONT if record.genome in on_front else _kind(record),
-            origin=_with_steps(record.origin, genomes.steps_of(record.genome), full.steps),
+            origin=record.origin,
             trial=record.trial,
             genome=record.genome,
-            steps=genomes.steps_of(record.genome),
+            outline=genomes.outline(record.genome),
             complete=record.complete,
             feasible=record.feasible,
             created=record.created,
@@ -142,7 +146,7 @@ def _view(
             kind=Kind.STEPS if schedule is None else Kind.HEURISTIC if is_published(origin) else Kind.EVALUATED,
             origin=origin,
             genome=None if schedule is None else key,
-            steps=int(key.split(maxsplit=1)[0]) if schedule is None else schedule.steps,
+            outline=whole(int(key.split(maxsplit=1)[0])) if schedule is None else genomes.outline(key),
             reward=math.nan,
             difference=math.nan,
             gmacs=gmacs,
@@ -154,9 +158,9 @@ def _view(
         )
 
     runs = tuple(map(evaluated, evaluations))
-    uncached = view(full, _UNCACHED, kind=Kind.UNCACHED, origin=full.name, steps=full.steps)
+    uncached = view(full, _UNCACHED, kind=Kind.UNCACHED, origin=full.name, outline=whole(full.steps))
     shorter = {
-        record.name: view(record, record.name, kind=Kind.STEPS, origin=record.name, steps=record.steps)
+        record.name: view(record, record.name, kind=Kind.STEPS, origin=record.name, outline=whole(record.steps))
         for record in baselines.values()
         if record is not full
     }

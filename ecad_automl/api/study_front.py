@@ -30,6 +30,7 @@ _COLUMNS = (
     "difference",
     "standard_error",
     "half",
+    "steps",
     "gmacs",
     "mac_speedup",
     "speedup",
@@ -227,6 +228,17 @@ class Front(Sequence[FrontPoint]):
             raise EcadError("A data frame needs pandas; install it with: pip install pandas") from error
         points = self.evaluations if evaluations else self._points
         return pd.DataFrame({name: [getattr(point, name) for point in points] for name in _COLUMNS})
+
+    def same_steps(self) -> Self:
+        """The front among runs of the study's own number of steps, compared with such runs alone.
+
+        It is of the study as it is now.
+
+        Raises:
+            StorageError: the database is missing, damaged or cannot be reached.
+            StudyError: no such run was evaluated.
+        """
+        return type(self)(read_study(self._storage, self.study, same_steps=True), self._storage)
 
     @property
     def _figures(self) -> tuple[list[float], list[float]]:

@@ -15,7 +15,8 @@ from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say, warn
 from ecad_automl.cli.study_model import study_images
 from ecad_automl.errors import StorageError, StudyError
-from ecad_automl.views.charts import compute_chart, front_chart, hypervolume_chart, painted, spread, surrogate_chart
+from ecad_automl.views.charts import front_chart, hypervolume_chart, painted, spread, surrogate_chart
+from ecad_automl.views.compute_chart import compute_chart
 from ecad_automl.views.notes import schedule_note, study_note
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView

@@ -14,7 +14,7 @@ from ecad_automl.api.stored import read_study
 from ecad_automl.api.study_front import Front
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.front import confirmed_of, searched_figures
-from ecad_automl.cli.options import Json, Out, Storage, Study
+from ecad_automl.cli.options import Json, Out, SameSteps, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.errors import OptionError, StudyError
 from ecad_automl.hub import save_index
@@ -47,6 +47,7 @@ def export(
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="Choose among what survived, by its reward on unseen prompts.")
     ] = False,
+    same_steps: SameSteps = False,
     out: Out = Path("schedules"),
     card: Annotated[
         bool | None,
@@ -69,7 +70,7 @@ def export(
         raise OptionError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
     if private and push_to_hub is None:
         raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
-    found = read_study(storage, study)
+    found = read_study(storage, study, same_steps=same_steps)
     front = Front(_survivors(found) if confirmed else found, storage)
     runs: Sequence[RunView] = front
     if speedup is not None:

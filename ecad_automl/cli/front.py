@@ -6,14 +6,15 @@ ones may come. What is not known is null.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.options import Json, Storage, Study
-from ecad_automl.cli.output import new_table, print_json, results
+from ecad_automl.cli.options import Json, SameSteps, Storage, Study
+from ecad_automl.cli.output import new_table, print_json, print_table, results
 from ecad_automl.errors import StudyError
 from ecad_automl.views.run import RunView, interval_text
 from ecad_automl.views.study import ConfirmedFront, StudyView
@@ -24,8 +25,15 @@ _ON_UNSEEN_PROMPTS = (
 )
 _RUN = (
     *("trial", "origin", "speedup", "mac_speedup", "gmacs", "latency_ms"),
-    *("reward", "difference", "difference_interval", "steps", "genome"),
+    *("reward", "difference", "difference_interval"),
 )
+_CONFIRMED = ("in the\nsearch", "\nconfirmed", "on the\nfront", "\nsurvives")
+#: What columns of steps and slots say.
+_COLUMNS = {
+    "run": "Run: steps in which the transformer is entered.",
+    "guided": "Guided: those of both guidance branches.",
+    "slots": "Slots: share computed in the steps that are run.",
+}
 
 
 def front(
@@ -35,13 +43,14 @@ def front(
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="Show it on prompts that the search never saw; see `confirm`.")
     ] = False,
+    same_steps: SameSteps = False,
     json_output: Json = False,
 ) -> None:
     """List the schedules that no other one beats, the cheapest first, and what they are to be compared with.
 
     The cost is what the study minimizes: MACs, or the transformer's time.
     """
-    found = read_study(storage, study)
+    found = read_study(storage, study, same_steps=same_steps)
     if confirmed:
         show_confirmation(found, confirmed_of(found), baselines=baselines, json_output=json_output)
     elif json_output:
@@ -62,7 +71,8 @@ def front(
 
 def _print_front(study: StudyView, *, baselines: bool) -> None:
     console, table = results(), new_table()
-    for heading in study.figures(study.uncached):
+    headings = list(study.figures(study.uncached))
+    for heading in headings:
         is_text = heading == "origin"
         two_lines = heading.replace(" ", "\n", 1) if " " in heading else f"\n{heading}"
         table.add_column(two_lines, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
@@ -81,8 +91,9 @@ def _print_front(study: StudyView, *, baselines: bool) -> None:
         for run in study.heuristics:
             row(run)
     say(console, f"Front of {study.name}: {len(study.runs)} schedules evaluated", style="bold")
-    console.print(table)
-    say(console, "Differences are paired means with 95 % intervals over prompts.", style="dim")
+    print_table(console, table)
+    told = [text for heading, text in _COLUMNS.items() if heading in headings]
+    say(console, " ".join(("Differences are paired means with 95 % intervals over prompts.", *told)), style="dim")
 
 
 def confirmed_of(study: StudyView) -> ConfirmedFront:
@@ -108,17 +119,18 @@ def show_confirmation(
     console, table = results(), new_table()
     images = f"{found.prompts} unseen prompts" + (f" x {found.seeds} seeds" if found.seeds > 1 else "")
     cheaper = "as\nfast" if study.timed else "fewer\nMACs"
-    for heading in ("\ntrial", "\norigin", cheaper, "in the\nsearch", "\nconfirmed", "on the\nfront", "\nsurvives"):
+    steps = ["\nsteps"] * study.several_steps
+    for heading in ("\ntrial", "\norigin", *steps, cheaper, *_CONFIRMED):
         is_text = heading in ("\norigin", "\nsurvives")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     for run in found.front:
-        table.add_row(*_cells(run))
+        table.add_row(*_cells(study, run))
     if baselines:
         table.add_section()
         for run in found.others:
-            table.add_row(*_cells(run))
+            table.add_row(*_cells(study, run))
     say(console, f"Front of {study.name} on {images}", style="bold")
-    console.print(table)
+    print_table(console, table)
     say(
         console,
         "Differences to uncached: paired means with 95 % intervals over prompts. On the front: share of resampled "
@@ -150,17 +162,19 @@ def _figures(run: RunView) -> dict[str, Any]:
     return {
         "trial": run.trial,
         "origin": run.origin,
+        **asdict(run.outline),
         "speedup": run.speedup,
         **{name: getattr(run.confirmed, name) for name in _ON_UNSEEN_PROMPTS},
     }
 
 
-def _cells(run: RunView) -> list[str]:
+def _cells(study: StudyView, run: RunView) -> list[str]:
     found = run.confirmed
     assert found is not None
     return [
         "" if run.trial is None else str(run.trial),
         run.origin,
+        *[str(run.steps)] * study.several_steps,
         f"{run.speedup:.2f}x",
         "" if found.searched_difference is None else f"{found.searched_difference:+.4f}",
         interval_text(found.difference, found.half, " ±"),
@@ -182,4 +196,4 @@ def about_study(study: StudyView) -> dict[str, Any]:
 
 def searched_figures(run: RunView) -> dict[str, Any]:
     """A run as the search scored it."""
-    return {name: getattr(run, name) for name in _RUN}
+    return {**{name: getattr(run, name) for name in _RUN}, **asdict(run.outline), "genome": run.genome}

@@ -32,4 +32,7 @@ Seed = Annotated[int, typer.Option(help="Seed of the noise.")]
 Storage = Annotated[str, typer.Option(help=help_of("storage"))]
 Study = Annotated[str | None, typer.Option(help=help_of("study"), autocompletion=complete_study)]
 Out = Annotated[Path, typer.Option(help="Folder for what is written; made where it does not exist.")]
+SameSteps = Annotated[
+    bool, typer.Option("--same-steps", help="Leave out runs of other numbers of steps than the study's own.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]

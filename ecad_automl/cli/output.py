@@ -23,6 +23,8 @@ from ecad_automl.api.terminal import PlainConsole, say
 from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
 
+#: More than any table has.
+_ANY_WIDTH = 10_000
 _LOGGER = logging.getLogger("ecad_automl.cli")
 
 
@@ -48,6 +50,13 @@ def step(console: Console, what: str) -> Iterator[Status]:
 def new_table() -> Table:
     """A table without lines between its columns: more of them fit 80 columns, and it can be cut by column."""
     return Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table, its columns closer to each other where it would not fit."""
+    if table.__rich_measure__(console, console.options.update(max_width=_ANY_WIDTH)).maximum > console.width:
+        table.padding, table.show_edge = 0, False
+    console.print(table)
 
 
 def print_paths(*paths: Path) -> None:

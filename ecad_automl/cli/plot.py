@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecad_automl.api.stored import read_study
-from ecad_automl.cli.options import Json, Out, Storage, Study
+from ecad_automl.cli.options import Json, Out, SameSteps, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.views.study import file_name_of
 
@@ -14,10 +14,11 @@ def plot(
     storage: Storage = "sqlite:///ecad.db",
     study: Study = None,
     out: Out = Path("plots"),
+    same_steps: SameSteps = False,
     json_output: Json = False,
 ) -> None:
     """Draw the front beside its baselines, hypervolume against evaluations and, if any, the confirmed front."""
-    found = read_study(storage, study)
+    found = read_study(storage, study, same_steps=same_steps)
     front, hypervolume, confirmed = (
         out / f"{file_name_of(found.name)}-{what}.png" for what in ("front", "hypervolume", "confirmed")
     )

@@ -50,7 +50,7 @@ def report(
     found.some_front()
     _check(path, images, image_schedules)
     console = messages()
-    data = Report(found)
+    data = Report(found, same_steps=read_study(storage, found.name, same_steps=True) if found.several_steps else None)
     if images or prompts is not None:
         try:
             made = _images(found, images, image_schedules, prompts, model, device, batch_size)

@@ -9,6 +9,7 @@ from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.outline import Outline
 from ecad_automl.schedules.schedule import Schedule
 
 _AFTER_STEPS = ":"
@@ -60,6 +61,10 @@ class Genomes:
         """Denoising steps of the schedule of a genome that was written."""
         told = genome.rpartition(_AFTER_STEPS)[0]
         return int(told) if told else self.steps
+
+    def outline(self, genome: str) -> Outline:
+        """What the schedule of a genome that was written does; reads no drift."""
+        return Outline.of_genome(self.layout, self.steps_of(genome), genome.rpartition(_AFTER_STEPS)[2])
 
     def schedule(self, genome: str) -> Schedule:
         """The schedule of a genome, as :func:`write_genome` gives it.

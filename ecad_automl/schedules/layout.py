@@ -160,6 +160,11 @@ class Layout:
         return np.array(parts, dtype=np.int64)
 
     @property
+    def branches(self) -> int:
+        """How many guidance branches its MACs are of, 1 where it is not told."""
+        return self.sample.get("branches", 1)
+
+    @property
     def calls(self) -> int:
         """In how many calls of the transformer a step is made: two where each guidance branch has its own."""
         return self.sample.get("calls", 1)
@@ -231,3 +236,8 @@ def _pair(value: Any) -> tuple[int, int] | None:
         return None
     macs, text = value
     return int(macs), int(text)
+
+
+def rows_at(steps: int, wanted: int) -> NDArray[np.intp]:
+    """``(wanted,)``: for each step of a run of another number of steps, that at the same share of this one."""
+    return np.minimum((np.arange(wanted) + 0.5) * steps / wanted, steps - 1).astype(np.intp)

@@ -28,7 +28,7 @@ from ecad_automl.schedules.forecast import (
 )
 from ecad_automl.schedules.genes import filled_levels, guidance_bits, level_bits
 from ecad_automl.schedules.guidance import NONE, Guidance, read_by, taken_over
-from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.layout import Layout, rows_at
 
 Bits = NDArray[np.bool_]
 Weights = NDArray[np.float32]
@@ -311,7 +311,7 @@ class Schedule:
         """
         if steps < 1:
             raise ScheduleError(f"A schedule cannot be resampled to {steps} steps; at least 1 is needed.")
-        rows = np.minimum((np.arange(steps) + 0.5) * self.steps / steps, self.steps - 1).astype(np.intp)
+        rows = rows_at(self.steps, steps)
         damping = None if weights is None else self._damping[rows]
         actions = self._guidance.moved(rows, forecasts=weights is not None)
         return Schedule(self.layout, self.effective[rows], self._skip[rows], damping, weights, actions)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.forecast import Forecasts
-from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.layout import Layout, Slot, rows_at
 from ecad_automl.schedules.schedule import Bits, Schedule
 
 
@@ -44,7 +44,7 @@ def move_schedule(schedule: Schedule, layout: Layout, steps: int, weights: Forec
         return on_layout(schedule, layout)
     source = counterparts(schedule.layout, layout)
     rows = _at_shares(schedule.effective, steps)
-    at = np.minimum((np.arange(steps) + 0.5) * schedule.steps / steps, schedule.steps - 1).astype(np.intp)
+    at = rows_at(schedule.steps, steps)
     skip = schedule.skip[at] & ~rows.any(axis=1)
     compute = np.where(source >= 0, rows[:, source], ~skip[:, None])
     guidance = schedule.guidance.moved(at, forecasts=weights is not None)

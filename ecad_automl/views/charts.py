@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import StudyView
 
@@ -37,8 +36,6 @@ _COLOR = re.compile(f'"@({"|".join(_LIGHT)})([0-9a-f]{{2}})?"')
 _SPEEDUPS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
 #: Digits of figures: more than is drawn, and less than doubles carry.
 _DIGITS = 6
-#: Labels below the columns of computed shares.
-_MARKS = 9
 
 #: Where a run is drawn: its difference to uncached, and half the width of its interval.
 Place = Callable[[RunView], tuple[float, float | None]]
@@ -149,6 +146,13 @@ def front_chart(study: StudyView, indices: Mapping[str | None, int] | None = Non
                 (False, "beaten on unseen prompts", "vermillion", "x"),
             )
         ),
+        trace(
+            "front, of fewer steps",
+            [run for run in study.front if run.steps < full.steps],
+            _best_known,
+            "green",
+            marker={"size": 13, "symbol": "diamond-open", "line": {"width": 1.5}},
+        ),
         trace("uncached", [full], lambda _: (0.0, None), "text", marker={"symbol": "star", "size": 14}),
     ]
     places = [math.log10(run.speedup) for run in study.front]
@@ -245,64 +249,6 @@ def surrogate_chart(study: StudyView) -> Chart | None:
     )
 
 
-def compute_chart(study: StudyView, runs: Sequence[RunView]) -> Chart:
-    """Which share of the MACs of the slots schedules compute, by step, depth and component; one column per schedule.
-
-    What is computed at every step whatever the schedule is left out.
-
-    Args:
-        study: they are of.
-        runs: at least one, the dearest first; their labels are different ones.
-    """
-    layout, schedules = study.layout, [study.schedule(run) for run in runs]
-    rows = {
-        "step": [str(step) for step in range(study.steps)],
-        "block": [str(block) for block in range(len(layout.blocks))],
-        "component": list(layout.components),
-    }
-    labels = [f"{run.speedup:.2f}x, {run.label}" for run in runs]
-    heights = np.array([len(names) for names in rows.values()]) + 1.0
-    # Names of components must stay apart, however many steps and blocks there are.
-    heights = np.maximum(heights, heights.sum() * np.array([0.2, 0.2, 0.05 * heights[2]]))
-    ends = np.concatenate([[0.0], np.cumsum(heights / heights.sum())])
-    marks = np.unique(np.linspace(0, len(runs) - 1, _MARKS).round().astype(int))
-    data: list[dict[str, Any]] = []
-    axes: dict[str, Any] = {
-        "xaxis": {
-            "title": "speedup",
-            "type": "category",
-            "tickvals": [labels[index] for index in marks],
-            "ticktext": [f"{runs[index].speedup:.2f}x" for index in marks],
-            "tickangle": 0,
-            "anchor": "y3",
-        }
-    }
-    for number, ((name, names), shares) in enumerate(zip(rows.items(), _shares(schedules), strict=True), start=1):
-        suffix = "" if number == 1 else str(number)
-        data.append(
-            {
-                "type": "heatmap",
-                "z": [[round(float(value), 2) for value in row] for row in shares.T],
-                "x": labels,
-                "y": names,
-                "yaxis": f"y{suffix}",
-                "zmin": 0,
-                "zmax": 1,
-                "colorscale": [[0, "@reused"], [1, "@blue"]],
-                "showscale": number == 1,
-                "colorbar": {"title": {"text": "computed"}, "tickformat": ".0%"},
-                "hovertemplate": f"%{{x}}<br>{name} %{{y}}<br>%{{z:.0%}} of its MACs computed<extra></extra>",
-            }
-        )
-        top, bottom = 1 - ends[number - 1], 1 - ends[number]
-        domain = [float(bottom + (0.03 if number < len(rows) else 0.0)), float(top)]
-        axes[f"yaxis{suffix}"] = {"autorange": "reversed", "type": "category", "domain": domain}
-    axes["yaxis"]["title"], axes["yaxis2"]["title"] = "step", "block"
-    axes["yaxis3"]["tickvals"] = rows["component"]
-    told = f"Shares of MACs that {len(runs)} schedules compute, by step, block and component"
-    return Chart("What the front computes, from the dearest schedule to the cheapest", told, data, axes)
-
-
 def painted(chart: Chart) -> str:
     """A chart as the dashboard takes it: the JSON of a whole figure, in light colors."""
     axis = {"gridcolor": "@grid", "linecolor": "@line", "zeroline": False}
@@ -355,27 +301,6 @@ def _front_range(study: StudyView) -> tuple[float, float]:
     return lowest - 0.6 * span, highest + 0.12 * span
 
 
-def _shares(schedules: Sequence[Schedule]) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-    """``(n, steps)``, ``(n, blocks)`` and ``(n, components)`` shares in [0, 1] of the MACs of the slots."""
-    layout = schedules[0].layout
-    macs = np.asarray(layout.slot_macs, dtype=np.float64)
-    spent = np.stack([schedule.effective for schedule in schedules]) * macs  # (n, steps, slots)
-
-    def grouped(index: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        member = np.eye(count)[index]  # (slots, count)
-        whole = spent.shape[1] * (macs @ member)
-        # A group without MACs, whose share is no number, computes nothing.
-        shares = np.zeros((len(spent), count))
-        np.divide(spent.sum(axis=1) @ member, whole, out=shares, where=whole > 0)
-        return shares
-
-    return [
-        spent.sum(axis=2) / macs.sum(),
-        grouped(layout.block_index, len(layout.blocks)),
-        grouped(layout.component_index, len(layout.components)),
-    ]
-
-
 def _level(at: float, color: str) -> dict[str, Any]:
     """A dotted line across a figure."""
     line = {"color": f"@{color}", "width": 1, "dash": "dot"}
@@ -383,7 +308,7 @@ def _level(at: float, color: str) -> dict[str, Any]:
 
 
 def _hover(run: RunView, place: Place) -> str:
-    return f"{_plain(run.label)}: {run.speedup:.2f}x, {place(run)[0]:+.4f}"
+    return f"{_plain(run.label)}: {run.speedup:.2f}x, {place(run)[0]:+.4f}<br>{run.outline}"
 
 
 def _plain(text: str) -> str:

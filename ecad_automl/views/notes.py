@@ -37,7 +37,7 @@ def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -
         "",
         "Apply it:",
         "",
-        fenced(python_snippet(study, exported_file(study, run), prompt), "python"),
+        fenced(python_snippet(study, exported_file(study, run), run.steps, prompt), "python"),
         *(f"\n![{shown}]({address})" for address, shown in pictures.items()),
     ]
     return "\n".join(lines)
@@ -69,8 +69,9 @@ def study_note(study: StudyView, shown: Sequence[RunView]) -> str:
 
 def _figures(study: StudyView, run: RunView) -> list[list[str]]:
     uncached = study.uncached
+    done = ["Steps", str(run.outline), str(uncached.outline)]
     macs = f"{run.gmacs:.2f} ({run.mac_speedup:.2f}x fewer)"
-    rows = [["MACs of the transformer, GMACs per image", macs, f"{uncached.gmacs:.2f}"]]
+    rows = [done, ["MACs of the transformer, GMACs per image", macs, f"{uncached.gmacs:.2f}"]]
     if run.latency_ms is not None:
         time = f"{run.latency_ms:.3g} ({run.speedup:.2f}x as fast)"
         rows.append(["Time of the transformer, ms per image", time, f"{uncached.cost:.3g}"])

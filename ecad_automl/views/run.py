@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ecad_automl.schedules.outline import Outline
+
 Interval = tuple[float, float]
 
 
@@ -80,7 +82,7 @@ class RunView:
         origin: where it came from: the name of a heuristic such as ``fora-3``, ``drift-2``, ``bred``, ``10 steps``, ...
         trial: number of its Optuna trial; None for runs that have none.
         genome: effective bits, see :meth:`ecad_automl.schedules.schedule.Schedule.to_genome`; None for an uncached run.
-        steps: denoising steps.
+        outline: its steps, and how much of them it does.
         reward: mean reward; higher is better. NaN, as is the difference, for a run that only unseen prompts know.
         difference: mean paired difference of the reward to the uncached run, on the same prompts and noise.
         standard_error: of that difference, over prompts; NaN where one prompt gives none.
@@ -107,7 +109,7 @@ class RunView:
     origin: str
     trial: int | None = None
     genome: str | None = None
-    steps: int
+    outline: Outline
     reward: float
     difference: float
     standard_error: float = math.nan
@@ -126,6 +128,11 @@ class RunView:
     predicted_std: float | None = None
     created: str = ""
     confirmed: Confirmed | None = None
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps."""
+        return self.outline.steps
 
     @property
     def difference_interval(self) -> Interval | None:
@@ -151,7 +158,7 @@ class RunView:
     @property
     def summary(self) -> str:
         """What it is, saves and loses, for people."""
-        return f"{self.label}: {self.savings}, reward {self.difference_text} to uncached"
+        return f"{self.label}: {self.outline}; {self.savings}, reward {self.difference_text} to uncached"
 
 
 def interval_text(mean: float, half: float | None, between: str = " ± ") -> str:

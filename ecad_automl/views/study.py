@@ -160,6 +160,19 @@ class StudyView:
         """Denoising steps of its schedules."""
         return self.genomes.steps
 
+    @cached_property
+    def several_steps(self) -> bool:
+        """Whether schedules of other numbers of steps were evaluated."""
+        return any(run.steps != self.steps for run in self.runs)
+
+    @cached_property
+    def _skips(self) -> bool:
+        return any(run.outline.skips for run in self.runs)
+
+    @cached_property
+    def _unguided(self) -> bool:
+        return any(run.outline.unguided for run in self.runs)
+
     @property
     def timed(self) -> bool:
         """Whether it minimizes latency."""
@@ -176,16 +189,27 @@ class StudyView:
         return self.genomes.schedule(run.genome)
 
     def figures(self, run: RunView, *, unseen: bool = False) -> dict[str, str]:
-        """What tables say of a run, by the headings of their columns; with ``unseen`` also what was confirmed."""
+        """What tables say of a run, by the headings of their columns; with ``unseen`` also what was confirmed.
+
+        Steps, those that are run, and those with both guidance branches are told where they differ between schedules.
+        """
         found = run.confirmed
         confirmed = "" if found is None else f"{found.difference_text}, {found.verdict}"
         timed = {"as fast": f"{run.speedup:.2f}x", "ms": f"{run.cost:.4g}"} if self.timed else {}
+        outline = run.outline
+        done = {
+            "steps": (self.several_steps, outline.steps),
+            "run": (self._skips, outline.steps_run),
+            "guided": (self._unguided, outline.steps_guided),
+            "slots": (True, f"{outline.percent}%"),
+        }
         return {
             "trial": "" if run.trial is None else str(run.trial),
             "origin": run.origin,
             **timed,
             "fewer MACs": f"{run.mac_speedup:.2f}x",
             "GMACs": f"{run.gmacs:.2f}",
+            **{heading: str(value) for heading, (telling, value) in done.items() if telling},
             "reward": f"{run.reward:.4f}",
             "difference to uncached": run.difference_text,
             **({"on unseen prompts": confirmed} if unseen and self.confirmed else {}),

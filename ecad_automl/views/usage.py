@@ -32,8 +32,8 @@ def exported_file(study: StudyView, run: RunView) -> str:
     return f"{FOLDER}/{study.file_name(run)}.json"
 
 
-def python_snippet(study: StudyView, file: str, prompt: str = PROMPT) -> str:
-    """Python that loads the study's pipeline and calls it as the study did, once, under the schedule of a file."""
+def python_snippet(study: StudyView, file: str, steps: int, prompt: str = PROMPT) -> str:
+    """Python that loads the study's pipeline and calls it as the study did, once, under a schedule of so many steps."""
     identity = study.identity
     metadata = ScheduleMetadata(
         model=identity["model"],
@@ -41,20 +41,22 @@ def python_snippet(study: StudyView, file: str, prompt: str = PROMPT) -> str:
         dtype=identity["dtype"],
         call={name: value for name, value in study.call.items() if name != "num_inference_steps"},
     )
-    any_schedule = Schedule.all_compute(study.layout, study.steps)
+    any_schedule = Schedule.all_compute(study.layout, steps)
     return apply_snippet(ScheduleFile(any_schedule, metadata), file, prompt).rstrip()
 
 
 def usage_patterns(study: StudyView) -> dict[str, str]:
-    """How any schedule leaves a page, whose script fills in ``{trial}``, ``{speedup}`` with two digits, and ``{file}``.
+    """How any schedule leaves a page, whose script fills in texts in braces, and speedups with two digits.
 
     Returns:
         ``export``: the command that writes the schedule; ``file``: the one it writes; ``snippet``: Python that applies
         it; ``images``: the command that makes a report with images.
     """
+    steps = "num_inference_steps="
+    snippet = python_snippet(study, _FILE, study.steps).replace(f"{steps}{study.steps}", f"{steps}{{steps}}")
     return {
         "export": export_command(study, "{trial}"),
         "file": f"{FOLDER}/{file_name_of(study.name)}-{{speedup}}x-trial{{trial}}.json",
-        "snippet": python_snippet(study, _FILE).replace(literal(_FILE), _FILE),
+        "snippet": snippet.replace(literal(_FILE), _FILE),
         "images": command(study, "report", "--images 4"),
     }

@@ -79,7 +79,9 @@ def uncached_genome(identity: Mapping[str, Any]) -> str:
     return Schedule.all_compute(layout, int(identity["generation"]["steps"])).to_genome()
 
 
-def load_confirmation(store: Store, study: str, sample: str | None = None) -> Confirmation | None:
+def load_confirmation(
+    store: Store, study: str, sample: str | None = None, steps: int | None = None
+) -> Confirmation | None:
     """What is known of the front of a study on unseen prompts.
 
     Args:
@@ -87,6 +89,7 @@ def load_confirmation(store: Store, study: str, sample: str | None = None) -> Co
         study: its name.
         sample: which prompts and seeds; by default those that tell most of the front as it is now, which is the most
             images of its schedules, and of equals the latest.
+        steps: leave out runs of other numbers of steps, as if there were none.
 
     Returns:
         None where nothing was confirmed, or not even the uncached run.
@@ -97,11 +100,16 @@ def load_confirmation(store: Store, study: str, sample: str | None = None) -> Co
     identity = store.identity(study) or {}
     by_sample: dict[str, list[ConfirmationRecord]] = {}
     for record in store.confirmations(study):
-        by_sample.setdefault(record.sample, []).append(record)
+        if steps in (None, record.steps):
+            by_sample.setdefault(record.sample, []).append(record)
     if not by_sample:
         return None
     uncached = uncached_genome(identity)
-    found = study_front(store.evaluations(study, scores=False), identity)
+    evaluations = store.evaluations(study, scores=False)
+    if steps is not None:
+        steps_of = store.genomes(study).steps_of
+        evaluations = [record for record in evaluations if steps_of(record.genome) == steps]
+    found = study_front(evaluations, identity)
     wanted = {record.genome for record in found} - {uncached}
     if sample is None:
         sample = max(by_sample, key=lambda key: _told(by_sample[key], wanted))

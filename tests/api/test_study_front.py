@@ -16,6 +16,7 @@ from ecad_automl import Front, Layout, Schedule, Slot, load_schedule
 from ecad_automl.api import FrontPoint
 from ecad_automl.errors import EcadError, StorageError, StudyError
 from ecad_automl.models.generation import GenerationSettings
+from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.sharing import load_index
 from storage import BaselineRecord, EvaluationRecord, Store
 
@@ -93,6 +94,26 @@ def test_a_point_says_what_was_measured(database: Path) -> None:
     assert front.uncached.schedule == FULL
     assert (front.reward_name, front.cost_name) == ("<fidelity>", "MACs")
     assert [(p.trial, p.complete) for p in front.evaluations][-1] == (9, False)
+
+
+def test_the_front_of_the_same_number_of_steps_has_what_only_fewer_steps_beat(database: Path, tmp_path: Path) -> None:
+    shorter = Schedule.all_compute(LAYOUT, 3)
+    with Store.open(database) as store:
+        record = EvaluationRecord(write_genome(shorter, STEPS), shorter.gmacs, 1.0, 0.0, 0.001, origin="bred", trial=7)
+        store.save_evaluation("known", record)
+    front = Front.load(database)
+    assert [point.trial for point in front] == [4, 7]
+    assert [point.steps for point in front] == [6, 3]
+    same = front.same_steps()
+    assert [computed(point) for point in same] == [2, 3, 5, 6]
+    assert len(same.export(tmp_path / "out")) == 4
+    assert list(same.to_pandas()["steps"]) == [6] * 4
+    with Store.open(database) as store:
+        store.claim_study("shorter alone", identity())
+        store.save_baseline("shorter alone", BaselineRecord("uncached", STEPS, FULL.gmacs, 1.0, 0.0, 0.0))
+        store.save_evaluation("shorter alone", record)
+    with pytest.raises(StudyError, match="no evaluated schedule of its own 6 steps yet"):
+        Front.load(database, "shorter alone").same_steps()
 
 
 def test_points_are_picked_by_speedup_by_drop_and_at_the_knee(database: Path) -> None:

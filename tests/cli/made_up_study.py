@@ -7,13 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, ConfirmationRecord, EvaluationRecord, Store
 from tests.views.report.made_up import HOSTILE_PROMPT
 
-__all__ = ["FULL", "IDENTITY", "LAYOUT", "SCHEDULES", "STEPS", "reusing", "save_confirmations", "save_study"]
+__all__ = [
+    "FULL",
+    "IDENTITY",
+    "LAYOUT",
+    "SCHEDULES",
+    "SHORTER",
+    "STEPS",
+    "reusing",
+    "save_confirmations",
+    "save_shorter",
+    "save_study",
+]
 
 STEPS = 4
 LAYOUT = Layout(
@@ -77,6 +89,23 @@ SCHEDULES = {
     "bred": reusing((1, 0), (2, 1)),
     "stopped": reusing((1, 0), (2, 1), (3, 2)),
 }
+
+
+#: Of three steps, of which one is skipped, and one has the last difference of both guidance branches.
+SHORTER = Schedule(LAYOUT, np.ones((3, len(LAYOUT))), [0, 1, 0], guidance=[0, 0, 1])
+
+
+def save_shorter(path: Path) -> None:
+    """Beside the study: a schedule of fewer steps, better than each other one that is as cheap."""
+    with Store.open(path) as store:
+        scores = {"made-up": np.array([0.85, 1.05], dtype=np.float32)}
+        store.save_evaluation(
+            "made",
+            EvaluationRecord(
+                *(write_genome(SHORTER, STEPS), SHORTER.gmacs, 0.95, 0.05, 0.01, scores, 1.0, "bred", 9),
+                created="2026-01-09T00:00:00+00:00",
+            ),
+        )
 
 
 def save_confirmations(path: Path) -> None:

@@ -22,7 +22,7 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import load_schedule, save_schedule
 from storage import Store
 from studies.confirmation import load_confirmation
-from tests.cli.made_up_study import FULL, IDENTITY, SCHEDULES, save_study
+from tests.cli.made_up_study import FULL, IDENTITY, SCHEDULES, STEPS, save_shorter, save_study
 from tests.commands import search_arguments
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -94,6 +94,24 @@ def test_front_has_the_points_of_the_study(printed: Any, made_database: Path) ->
     assert found["fewer_steps"][0]["steps"] == 2
     found = printed("front", "front", "--storage", made_database, "--no-baselines")
     assert found["fewer_steps"] == []
+
+
+def test_a_front_says_what_each_point_does_and_can_leave_out_fewer_steps(printed: Any, made_database: Path) -> None:
+    save_shorter(made_database)
+    found = printed("front", "front", "--storage", made_database)
+    (shorter,) = (run for run in found["front"] if run["trial"] == 9)
+    told = {name: shorter[name] for name in ("steps", "steps_run", "steps_guided", "slots_computed")}
+    assert told == {"steps": 3, "steps_run": 2, "steps_guided": 1, "slots_computed": 1.0}
+    assert found["uncached"]["steps_guided"] is None  # of a model of one branch, as far as its layout tells
+    found = printed("front", "front", "--storage", made_database, "--same-steps")
+    assert [run["trial"] for run in found["front"]] == [1, 2, 0]
+    assert (found["fewer_steps"], found["evaluations"]) == ([], 4)
+
+
+def test_without_fewer_steps_verdicts_are_against_the_others(printed: Any, made_database: Path) -> None:
+    found = printed("confirmation", "front", "--storage", made_database, "--confirmed", "--same-steps")
+    assert [(run["origin"], run["survives"]) for run in found["front"]] == [("fora-2", True)]
+    assert [run["steps"] for run in found["others"]] == [STEPS]
 
 
 def test_a_confirmed_front_has_the_verdicts(printed: Any, made_database: Path) -> None:

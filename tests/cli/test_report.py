@@ -240,7 +240,8 @@ def test_the_snippet_of_a_report_runs(
     run_cli("export", "--storage", database, "--trial", 1)
     file = data["usage"]["file"].replace("{speedup}", data["schedules"]["label"][0]).replace("{trial}", "1")
     names: dict[str, Any] = {}
-    exec(data["usage"]["snippet"].replace("{file}", json.dumps(file)), names)
+    snippet = data["usage"]["snippet"].replace("{steps}", str(data["schedules"]["steps"][0]))
+    exec(snippet.replace("{file}", json.dumps(file)), names)
     assert names["image"].size == (16, 16)
 
 

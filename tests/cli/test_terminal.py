@@ -15,7 +15,7 @@ import pytest
 from ecad_automl.api.terminal import wrapped
 from ecad_automl.cli import main
 from tests import commands
-from tests.cli.made_up_study import IDENTITY, SCHEDULES, save_study
+from tests.cli.made_up_study import IDENTITY, SCHEDULES, save_shorter, save_study
 from tests.forked import Forked
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -66,6 +66,22 @@ def test_tables_fit_80_columns_and_nothing_of_them_is_cut(
     (row,) = (line for line in lines if line.split()[:2] == ["1", "fora-2"])
     assert "2.00x" in row.split()
     assert ("-0.5000 ±0.1271" if len(arguments) == 1 else "no: 2 steps") in row
+
+
+def test_a_front_of_several_steps_tells_what_is_done_and_fits_too(made_database: Path, run_process: Run) -> None:
+    save_shorter(made_database)
+    done = run_process("front", "--storage", made_database)
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    (heading,) = (line.split() for line in lines if line.startswith("trial"))
+    assert heading[2:9] == ["MACs", "GMACs", "steps", "run", "guided", "slots", "reward"]
+    (row,) = (line.split() for line in lines if line.split()[:1] == ["9"])
+    assert row == ["9", "bred", "2.67x", "6.00", "3", "2", "1", "100%", "0.9500", "-0.0500", "±0.1271"]
+    assert "Guided: those of both guidance branches." in done.stdout
+
+    done = run_process("front", "--storage", made_database, "--same-steps")
+    assert [line.split()[0] for line in done.stdout.splitlines() if "x " in line] == ["1", "2", "0", "uncached"]
+    assert "steps run" not in done.stdout
 
 
 def test_a_table_of_times_fits_too(tmp_path: Path, run_process: Run) -> None:
@@ -161,12 +177,12 @@ def test_warnings_of_libraries_are_for_the_log_and_ours_for_all_but_the_quiet(
 
     read = sys.modules["ecad_automl.cli.front"].read_study  # type: ignore[attr-defined]
 
-    def warn(*arguments: object) -> object:
+    def warn(*arguments: object, **named: object) -> object:
         warnings.simplefilter("default")
         warnings.warn("of a library", FutureWarning, stacklevel=2)
         warnings.warn("of ours", NoAdapterWarning, stacklevel=2)
         logging.getLogger("some.library").warning("logged")
-        return read(*arguments)
+        return read(*arguments, **named)
 
     monkeypatch.setattr(sys.modules["ecad_automl.cli.front"], "read_study", warn)
     monkeypatch.setattr("ecad_automl.cli.verbosity._ROOT", Path("/elsewhere"))
@@ -212,10 +228,10 @@ def test_exit_codes(run_cli: Cli, made_database: Path, tmp_path: Path, monkeypat
         assert err.count("\n") == 1
 
     front = sys.modules["ecad_automl.cli.front"]
-    monkeypatch.setattr(front, "read_study", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(front, "read_study", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run_cli("front") == (130, "", "Stopped.\n")
     # A fault of the program keeps its traceback; Python then ends with 1.
-    monkeypatch.setattr(front, "read_study", lambda *_: 1 / 0)
+    monkeypatch.setattr(front, "read_study", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run_cli("front")
 

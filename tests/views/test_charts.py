@@ -12,10 +12,11 @@ import pytest
 from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.views.charts import Chart, compute_chart, front_chart, hypervolume_chart, painted, surrogate_chart
+from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, painted, surrogate_chart
+from ecad_automl.views.compute_chart import compute_chart
 from ecad_automl.views.run import Kind
 from ecad_automl.views.study import GenerationView
-from tests.views.report.made_up import made_up_study
+from tests.views.report.made_up import made_up_study, report_of_several_steps
 
 go = pytest.importorskip("plotly.graph_objects", reason="plotly is not installed")
 
@@ -127,3 +128,20 @@ def test_charts_are_small() -> None:
     study = made_up_study(evaluated=5000)
     sizes = [len(painted(front_chart(study, most=600))), len(painted(compute_chart(study, study.front)))]
     assert sum(sizes) < 100_000
+
+
+def test_schedules_of_fewer_steps_are_marked_on_the_front_and_say_what_they_do() -> None:
+    study = report_of_several_steps().study
+    marked = traces(front_chart(study))["front, of fewer steps"]
+    np.testing.assert_allclose(marked["x"], np.log10([study.front[0].speedup, study.front[1].speedup]), atol=1e-6)
+    assert marked["hovertext"][0].endswith("<br>4 steps, 3 run, 1 guided, 97 % of slots")
+    assert "front, of fewer steps" not in traces(front_chart(made_up_study()))
+
+
+def test_shares_of_schedules_of_fewer_steps_are_of_their_own_and_stretched() -> None:
+    study = report_of_several_steps().study
+    found = read(compute_chart(study, [study.front[1]]))
+    step, block, _ = (np.array(trace["z"])[:, 0] for trace in found["data"])
+    np.testing.assert_allclose(step, [1, 1, 1, 0, 1, 1])
+    np.testing.assert_allclose(block, 0.75)
+    assert found["layout"]["yaxis"]["title"]["text"] == "step, runs of fewer steps stretched"

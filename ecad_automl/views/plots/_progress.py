@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecad_automl.schedules.layout import rows_at
 from ecad_automl.views.plots.figure import COLORS, figure
 from ecad_automl.views.study import StudyView
 
@@ -59,13 +60,16 @@ def plot_shares(path: Path, study: StudyView) -> None:
         EcadError: the file cannot be written.
     """
     front, layout = study.front, study.layout
-    bits = np.stack([study.schedule(run).effective for run in front])
+    bits = [study.schedule(run).effective for run in front]
+    by_slot = np.stack([each.mean(axis=0) for each in bits])
+    by_step = np.stack([each[rows_at(len(each), study.steps)].mean(axis=1) for each in bits])
+    stretched = ", runs of fewer steps stretched" if any(run.steps != study.steps for run in front) else ""
     speedups = [run.speedup for run in front]
     with figure(path, 12.0, 4.2) as drawn:
         component, step, depth = drawn.subplots(1, 3)
         for index, name in enumerate(layout.components):
             component.plot(
-                speedups, bits[:, :, layout.component_index == index].mean(axis=(1, 2)),
+                speedups, by_slot[:, layout.component_index == index].mean(axis=1),
                 f"{_MARKERS[index % len(_MARKERS)]}-", color=_SERIES[index % len(_SERIES)], markersize=4, linewidth=1.2,
                 label=name,
             )  # fmt: skip
@@ -78,8 +82,8 @@ def plot_shares(path: Path, study: StudyView) -> None:
         component.set_ylim(0, 1.03)
         component.grid(alpha=0.25)
         component.legend(fontsize=8)
-        blocks = np.stack([bits[:, :, layout.block_index == b].mean(axis=(1, 2)) for b in range(len(layout.blocks))], 1)
-        for axes, shares, title in ((step, bits.mean(axis=2), "denoising step"), (depth, blocks, "block")):
+        blocks = np.stack([by_slot[:, layout.block_index == b].mean(axis=1) for b in range(len(layout.blocks))], 1)
+        for axes, shares, title in ((step, by_step, f"denoising step{stretched}"), (depth, blocks, "block")):
             shown = axes.imshow(shares, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
             rows = np.unique(np.linspace(0, len(front) - 1, min(10, len(front))).round().astype(int))
             axes.set_yticks(rows, [f"{speedups[row]:.2f}x" for row in rows], fontsize=7)

@@ -47,6 +47,13 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
             yerr=[run.half or 0.0 for run in front], fmt="o-", color=COLORS["search"], markersize=4,
             linewidth=1.4, elinewidth=0.7, capsize=2, label="front",
         )  # fmt: skip
+        fewer = [run for run in front if run.steps < full.steps]
+        if fewer:
+            axes.plot(
+                [run.cost for run in fewer], [run.reward for run in fewer], "D", color=COLORS["steps"],
+                fillstyle="none", markersize=8, markeredgewidth=1.2, label="front, of fewer steps",
+            )  # fmt: skip
+            _names(axes, fewer, COLORS["steps"], (6, -8), 7, [str(run.steps) for run in fewer])
         axes.plot(full.cost, full.reward, "*", color=COLORS["uncached"], markersize=13, label="uncached")
         axes.axhline(full.reward, color=COLORS["uncached"], linewidth=0.6, linestyle=":")
         # From a little below the rewards that matter.
@@ -73,9 +80,16 @@ def speedup_axis(axes: Any, full_cost: float) -> None:
     above.set_xticks([full_cost / mark for mark in marks], [f"{mark:g}x" for mark in marks])
 
 
-def _names(axes: Any, runs: Sequence[RunView], color: str, offset: tuple[int, int], size: int) -> None:
-    for run in runs:
+def _names(
+    axes: Any,
+    runs: Sequence[RunView],
+    color: str,
+    offset: tuple[int, int],
+    size: int,
+    names: Sequence[str] | None = None,
+) -> None:
+    for run, name in zip(runs, names or [run.origin for run in runs], strict=True):
         axes.annotate(
-            run.origin, (run.cost, run.reward), offset, textcoords="offset points", fontsize=size, color=color,
+            name, (run.cost, run.reward), offset, textcoords="offset points", fontsize=size, color=color,
             annotation_clip=True,
         )  # fmt: skip

@@ -60,7 +60,7 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
             "## How to apply one",
             f"Trial {chosen.trial}, {chosen.speedup:.2f}x:",
             fenced(export_command(study, chosen.trial), "sh"),
-            fenced(python_snippet(study, exported_file(study, chosen)), "python"),
+            fenced(python_snippet(study, exported_file(study, chosen), chosen.steps), "python"),
         ]
     if "schedule" in pictures:
         parts.append(_picture(f"What trial {chosen.trial} computes.", pictures["schedule"]))

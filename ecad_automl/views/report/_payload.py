@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, significant, surrogate_chart
 from ecad_automl.views.report.data import Images, Report, usual_choice
 from ecad_automl.views.run import Confirmed, RunView
-from ecad_automl.views.study import study_facts
+from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import usage_patterns
 
 #: Prompts that are listed; more would hide the rest of the page.
@@ -45,10 +45,12 @@ def payload(report: Report) -> dict[str, Any]:
 
     Schedules are columns of equal length; their bits are one base64 text of all genomes, one after another, each of
     ``ceil(steps * slots / 8)`` bytes with the bit of step 0 and slot 0 first. What a genome has beyond them is a list
-    of the skipped steps and a text of the levels of damping, ``components + 1`` digits for each step; null if nothing.
+    of the skipped steps, a text of the levels of damping, ``components + 1`` digits for each step, and one of what is
+    done about guidance, a digit for each step, or null; null if nothing.
     """
     study = report.study
     confirmed, full = study.confirmed, study.uncached
+    numbers = {run.genome: number for number, run in enumerate(report.schedules)}
     return {
         "name": study.name,
         "facts": [[label, text] for label, text in study_facts(study).items()],
@@ -69,21 +71,33 @@ def payload(report: Report) -> dict[str, Any]:
                 "gmacs": _round(run.gmacs),
                 "difference": _round(run.difference),
                 "half": _round(run.half),
+                "outline": str(run.outline),
                 "confirmed": _confirmed(run.confirmed),
             }
             for run in study.shorter
         ],
         "charts": {
-            "front": _chart(front_chart(study, {run.genome: number for number, run in enumerate(report.schedules)})),
+            "front": _chart(front_chart(study, numbers)),
             "hypervolume": _chart(hypervolume_chart(study)),
             "surrogate": _chart(surrogate_chart(study)),
         },
+        "sameSteps": None if report.same_steps is None else _same_steps(report.same_steps, numbers),
         "confirmed": None
         if confirmed is None
         else {"prompts": confirmed.prompts, "seeds": confirmed.seeds, "sentences": confirmed.sentences},
         "usage": usage_patterns(study),
         "images": None if report.images is None else _images(report, report.images),
         "made": report.made,
+    }
+
+
+def _same_steps(study: StudyView, numbers: Mapping[str | None, int]) -> dict[str, Any]:
+    return {
+        "front": [numbers[run.genome] for run in study.front if run.genome in numbers],
+        "heuristics": [numbers[run.genome] for run in study.heuristics if run.genome in numbers],
+        "runs": [],
+        "confirmed": _verdicts((numbers[run.genome], run) for run in study.runs if run.genome in numbers),
+        "chart": _chart(front_chart(study, numbers)),
     }
 
 
@@ -102,12 +116,14 @@ def _layout(layout: Layout) -> dict[str, Any]:
 
 
 def _schedules(runs: Sequence[RunView]) -> dict[str, Any]:
-    genomes = [(run.genome or "").split("/") for run in runs]
+    genomes = [(run.genome or "").rpartition(":")[2].split("/") for run in runs]
     bits = b"".join(bytes.fromhex(genome[0]) for genome in genomes)
     return {
         "bits": base64.b64encode(bits).decode(),
         "more": [_beyond_bits(*genome[1:]) if genome[1:] else None for genome in genomes],
         "kind": _coded(run.kind.value for run in runs),
+        "steps": [run.steps for run in runs],
+        "outline": _coded(str(run.outline) for run in runs),
         "trial": [run.trial for run in runs],
         # As the names of exported files have it; the page must not round anew.
         "label": [f"{run.speedup:.2f}" for run in runs],
@@ -120,13 +136,17 @@ def _schedules(runs: Sequence[RunView]) -> dict[str, Any]:
         "origin": _coded(run.origin for run in runs),
         "operator": _coded(run.operator or "" for run in runs),
         "generation": [run.generation for run in runs],
-        "confirmed": {str(index): _confirmed(run.confirmed) for index, run in enumerate(runs) if run.confirmed},
+        "confirmed": _verdicts(enumerate(runs)),
     }
 
 
-def _beyond_bits(skip: str, damping: str) -> dict[str, Any]:
+def _verdicts(runs: Iterable[tuple[int, RunView]]) -> dict[str, Any]:
+    return {str(number): _confirmed(run.confirmed) for number, run in runs if run.confirmed}
+
+
+def _beyond_bits(skip: str, damping: str, guidance: str | None = None) -> dict[str, Any]:
     steps = np.flatnonzero(np.unpackbits(np.frombuffer(bytes.fromhex(skip), dtype=np.uint8)))
-    return {"skip": steps.tolist(), "damping": damping}
+    return {"skip": steps.tolist(), "damping": damping, "guidance": guidance}
 
 
 def _images(report: Report, images: Images) -> dict[str, Any]:

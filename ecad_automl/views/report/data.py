@@ -46,12 +46,14 @@ class Report:
     Args:
         study: what it is of.
         images: None where none were asked for.
+        same_steps: the study with no runs but those of its own number of steps; None where it has no others.
         versions: package to version.
         made: when, for people.
     """
 
     study: StudyView
     images: Images | None = field(default=None, repr=False)
+    same_steps: StudyView | None = field(default=None, repr=False)
     versions: Mapping[str, str] = field(default_factory=software_versions)
     made: str = field(default_factory=_now)
 

@@ -20,7 +20,7 @@ from ecad_automl.views.plots import (
     plot_surrogate,
 )
 from ecad_automl.views.run import RunView
-from tests.views.report.made_up import made_up_study
+from tests.views.report.made_up import made_up_study, report_of_several_steps
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -59,6 +59,19 @@ def test_the_front_is_drawn_with_all_that_it_is_compared_with(tmp_path: Path) ->
     plot_front(path, made_up_study())
     assert pixels(path).std() > 5
     assert [entry.name for entry in path.parent.iterdir()] == ["front.png"]
+
+
+def test_schedules_of_fewer_steps_are_ringed_in_their_color(tmp_path: Path) -> None:
+    study = report_of_several_steps().study
+    green = np.array([0, 158, 115])
+    ringed, plain = (
+        int((pixels(tmp_path / name) == green).all(axis=-1).sum())
+        for name, shown in (("ringed.png", study), ("plain.png", made_up_study(confirmed=False)))
+        if plot_front(tmp_path / name, shown)
+    )
+    assert ringed > plain
+    plot_shares(tmp_path / "shares.png", study)  # of steps that are not as many
+    assert pixels(tmp_path / "shares.png").std() > 5
 
 
 def test_curves_and_grids_are_drawn(tmp_path: Path) -> None:

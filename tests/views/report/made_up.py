@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ecad_automl.schedules.genomes import Genomes
+from ecad_automl.schedules.genomes import Genomes, write_genome
+from ecad_automl.schedules.guidance import NONE
 from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.outline import Outline
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.run import Confirmed, Kind, RunView
@@ -59,7 +61,7 @@ def made_up_study(*, evaluated: int = 8, confirmed: bool = True) -> StudyView:
         name=HOSTILE_NAME,
         storage="a b.db",
         identity=IDENTITY,
-        genomes=Genomes(LAYOUT, int(IDENTITY["generation"]["steps"])),
+        genomes=Genomes(LAYOUT, STEPS, known={4: None}),  # type: ignore[dict-item] - nothing is forecast
         call={"guidance_scale": 4.5, "extra": {"b": 1}},
         cost_name="MACs",
         cost_unit="GMACs per image",
@@ -85,6 +87,27 @@ def made_up_report(*, evaluated: int = 8, confirmed: bool = True, images: bool =
         versions={"ecad-automl": "0.1.0"},
         made="2026-01-01 00:00 UTC",
     )
+
+
+def report_of_several_steps() -> Report:
+    """The made-up study, not confirmed, whose two cheapest schedules have 4 steps, of which the third is skipped.
+
+    The last one is run without guidance, and the second with the last difference of both branches.
+    """
+    study = made_up_study(confirmed=False)
+    compute = np.ones((4, len(LAYOUT)), dtype=np.bool_)
+    compute[1, 0] = False
+    shorter = Schedule(LAYOUT, compute, [0, 0, 1, 0], guidance=[0, 1, 0, NONE])
+    other = Schedule(LAYOUT, np.ones((4, len(LAYOUT)), dtype=np.bool_), [0, 0, 1, 0], guidance=[0, 1, 0, NONE])
+    changed = {0: shorter, 1: other}
+    runs = tuple(
+        replace(run, genome=(genome := write_genome(changed[run.trial], STEPS)), outline=_outline(genome, 4))
+        if run.trial in changed
+        else run
+        for run in study.runs
+    )
+    own = tuple(run for run in runs if run.steps == STEPS)
+    return Report(replace(study, runs=runs), same_steps=replace(study, runs=own, shorter=()))
 
 
 def with_study(report: Report, **changes: object) -> Report:
@@ -142,7 +165,7 @@ def _run(
     return RunView(
         kind=kind,
         origin=origin,
-        steps=steps,
+        outline=_outline(more.get("genome"), steps),
         reward=1.0 + difference,
         difference=difference,
         half=half,
@@ -152,6 +175,12 @@ def _run(
         speedup=FULL / cost,
         **more,  # type: ignore[arg-type]
     )
+
+
+def _outline(genome: object, steps: int) -> Outline:
+    if genome is None:
+        return Outline.whole(LAYOUT, steps)
+    return Genomes(LAYOUT, STEPS).outline(str(genome))
 
 
 def _images(study: StudyView) -> Images:

@@ -23,6 +23,7 @@ from tests.views.report.made_up import (
     LAYOUT,
     bits_of,
     made_up_report,
+    report_of_several_steps,
 )
 
 pytest.importorskip("plotly", reason="plotly is not installed")
@@ -334,3 +335,48 @@ def test_the_selected_schedule_is_marked_where_the_front_is_drawn(report: Opened
     report.select(5)
     shapes = json.loads(report.page.evaluate("JSON.stringify(document.getElementById('share-step').layout.shapes)"))
     assert (shapes[0]["y0"], shapes[0]["y1"]) == (4.5, 5.5)
+
+
+@pytest.fixture(scope="module")
+def several(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """A study of several numbers of steps."""
+    path = tmp_path_factory.mktemp("several") / "report.html"
+    opened = open_report(browser, path, report_of_several_steps(), viewport={"width": 1300, "height": 900})
+    yield opened
+    opened.page.context.close()
+    assert opened.complaints == [], "no test of this page made it complain"
+
+
+def test_a_schedule_of_fewer_steps_is_told_drawn_and_applied_as_such(several: Opened) -> None:
+    page = several.page
+    several.select(0)
+    assert "4 steps, 3 run, 1 guided, 97 % of slots" in page.text_content("#details-body")
+    labels = page.eval_on_selector_all("#details-body svg[role=img]", "all => all.map(each => each.ariaLabel)")
+    assert labels[0] == "Trial 0, guidance: both branches in 1 of 4 steps"
+    assert labels[1] == "Trial 0, attn1: 69 % computed of 4 blocks and 4 steps"
+    assert "num_inference_steps=4" in page.text_content("#details-body")
+    several.select(2)
+    assert "num_inference_steps=6" in page.text_content("#details-body")
+    drawn = page.evaluate("document.getElementById('front-chart').data.map(each => [each.name, each.x.length])")
+    assert dict(drawn)["front, of fewer steps"] == 2
+
+
+def test_only_runs_of_the_same_number_of_steps_are_shown_on_request(several: Opened) -> None:
+    page = several.page
+    several.select(0)
+    rows = "rows => rows.map(row => row.dataset.index).filter(index => index !== undefined).map(Number)"
+    everything = page.eval_on_selector_all("#front-table tr", rows)
+    assert page.is_visible("text=same number of steps (6)")
+    page.check("#same-steps input")
+    assert page.eval_on_selector_all("#front-table tr", rows) == [each for each in everything if each not in (0, 1)]
+    assert "4 steps" not in page.text_content("#front-table")
+    assert several.title().startswith("Trial 2:")  # the nearest that is left
+    drawn = page.evaluate("document.getElementById('front-chart').data.map(each => [each.name, each.x.length])")
+    assert dict(drawn)["front"] == 4
+    assert "front, of fewer steps" not in dict(drawn)
+    page.uncheck("#same-steps input")
+    assert page.eval_on_selector_all("#front-table tr", rows) == everything
+
+
+def test_where_all_have_the_same_number_of_steps_nothing_is_left_to_choose(report: Opened) -> None:
+    assert not report.page.is_visible("#same-steps")

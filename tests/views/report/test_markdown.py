@@ -8,7 +8,7 @@ from PIL import Image
 
 from ecad_automl.views.report import markdown_text, write_pictures
 from ecad_automl.views.study import file_name_of
-from tests.views.report.made_up import HOSTILE_NAME, made_up_report
+from tests.views.report.made_up import HOSTILE_NAME, made_up_report, report_of_several_steps
 
 ALL = {"front", "confirmed", "schedule", "shares", "images", "hypervolume", "surrogate"}
 
@@ -27,16 +27,16 @@ def test_the_table_has_the_front_heuristics_and_fewer_steps() -> None:
     text = markdown_text(data, {})
     rows = [line for line in text.splitlines() if re.match(r"\| \d+ \|", line)]
     unseen = "-0.1080 ± 0.0200, beaten by 2 steps"
-    assert rows[0] == f"| 0 | bred | 5.00x | 1.20 | 0.9100 | -0.0900 ± 0.0100 | {unseen} |"
+    assert rows[0] == f"| 0 | bred | 5.00x | 1.20 | 35% | 0.9100 | -0.0900 ± 0.0100 | {unseen} |"
     assert len(rows) == 6 + 2
-    assert "|  | 4 steps | 1.50x | 4.00 | 0.9500 | -0.0500 ± 0.0200 |  |" in text
+    assert "|  | 4 steps | 1.50x | 4.00 | 100% | 0.9500 | -0.0500 ± 0.0200 |  |" in text
 
 
 def test_every_row_has_as_many_cells_as_the_heading() -> None:
     text = markdown_text(made_up_report(), {})
     table = [line for line in text[text.index("## Schedules") :].splitlines() if line.startswith("|")]
     widths = {line.replace("\\|", "").count("|") for line in table if "trial" in line or "uncached" in line}
-    assert widths == {8}
+    assert widths == {9}
 
 
 def test_texts_of_the_study_are_no_markup() -> None:
@@ -57,3 +57,13 @@ def test_a_study_that_was_not_confirmed_has_no_such_columns(tmp_path: Path) -> N
     data = made_up_report(confirmed=False, images=False)
     assert "confirmed" not in markdown_text(data, {})
     assert set(write_pictures(data, tmp_path)) == ALL - {"confirmed", "images"}
+
+
+def test_a_schedule_of_fewer_steps_says_so_and_is_applied_with_them() -> None:
+    data = report_of_several_steps()
+    text = markdown_text(data, {})
+    assert "| trial | origin | fewer MACs | GMACs | steps | run | guided | slots |" in text
+    assert "| 1 | bred | 2.78x | 2.16 | 4 | 3 | 1 | 100% |" in text
+    assert "| 3 | bred | 1.47x | 4.08 | 6 | 6 | " in text
+    assert "Trial 1, 2.78x:" in text
+    assert "num_inference_steps=4" in text

@@ -10,7 +10,7 @@ import pytest
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report._payload import payload, script_json
 from ecad_automl.views.report.data import Report
-from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report, with_study
+from tests.views.report.made_up import LAYOUT, STEPS, bits_of, made_up_report, report_of_several_steps, with_study
 
 
 def test_bits_of_all_schedules_stand_one_after_another() -> None:
@@ -40,10 +40,30 @@ def test_skipped_steps_and_damping_of_a_genome_go_beside_the_bits() -> None:
     runs = tuple(replace(run, genome=schedule.to_genome()) if run is first else run for run in study.runs)
     found = payload(with_study(data, runs=runs))["schedules"]
     levels = "0" * (len(study.layout.components) + 1) * study.steps
-    assert found["more"][0] == {"skip": [3], "damping": levels}
+    assert found["more"][0] == {"skip": [3], "damping": levels, "guidance": None}
     assert set(found["more"][1:]) == {None}
     size = -(-study.steps * len(study.layout) // 8)
     assert base64.b64decode(found["bits"])[:size].hex() == schedule.to_hex()
+
+
+def test_schedules_of_fewer_steps_have_fewer_bits_and_what_is_done_about_guidance() -> None:
+    data = report_of_several_steps()
+    found = payload(data)
+    columns = found["schedules"]
+    assert columns["steps"][:3] == [4, 4, 6]
+    packed, begin = base64.b64decode(columns["bits"]), 0
+    for index, steps in enumerate(columns["steps"]):
+        size = -(-steps * len(LAYOUT) // 8)
+        assert packed[begin : begin + size].hex() == data.study.schedule(data.schedules[index]).to_hex()
+        begin += size
+    assert begin == len(packed)
+    assert (columns["more"][0]["skip"], columns["more"][0]["guidance"]) == ([2], "0105")
+    assert next(columns["outline"]["texts"][row] for row in columns["outline"]["rows"]) == (
+        "4 steps, 3 run, 1 guided, 97 % of slots"
+    )
+    # Numbers are those of all schedules.
+    assert found["sameSteps"]["front"] == [2, 3, 4, 5]
+    assert payload(made_up_report(images=False))["sameSteps"] is None
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!--", "]]>", "a & b", "\u2028", "é", '"'])

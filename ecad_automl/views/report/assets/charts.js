@@ -57,7 +57,7 @@ function frontX(axis) {
 
 /** The chart, with costs in place of speedups where these are asked for; schedules are known by their numbers. */
 function frontTraces({ axis }) {
-  const traces = themed(data.charts.front.data);
+  const traces = themed(view.chart.data);
   if (axis === "speedup") return traces;
   return traces.map((trace) => ({ ...trace, x: trace.customdata?.map((index) => columns.cost[index]) ?? trace.meta.cost }));
 }
@@ -70,12 +70,12 @@ function frontShapes({ axis, selected }) {
     type: "circle", xsizemode: "pixel", ysizemode: "pixel", xanchor: x, yanchor: y, x0: -9, x1: 9, y0: -9, y1: 9,
     line: { width: 2, color: color("text") },
   });
-  return [...themed(data.charts.front.layout.shapes), ring(difference), ...(confirmed ? [ring(confirmed.difference)] : [])];
+  return [...themed(view.chart.layout.shapes), ring(difference), ...(confirmed ? [ring(confirmed.difference)] : [])];
 }
 
 function frontLayout(state, narrow) {
   const speedup = state.axis === "speedup";
-  const { xaxis, yaxis } = data.charts.front.layout;
+  const { xaxis, yaxis } = view.chart.layout;
   const { title, ...ends } = xaxis;
   const costs = front.map((index) => columns.cost[index]);
   return layoutOf({
@@ -92,7 +92,7 @@ function frontLayout(state, narrow) {
           bgcolor: color("ground"), bordercolor: color("line"), borderwidth: 1, font: { size: 11 },
         },
     dragmode: "zoom",
-    uirevision: state.axis,
+    uirevision: `${state.axis} ${view === views.all}`,
   });
 }
 
@@ -126,7 +126,8 @@ function drawShares(state) {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11 } },
     margin: { l: 56, r: 12, t: 30, b: 44 },
   });
-  drawShareMap("share-step", "denoising step", `Share of ${names} computed at each step`, own.map((each) => each.step));
+  const stretched = front.some((index) => columns.steps[index] !== data.steps) ? ", runs of fewer steps stretched" : "";
+  drawShareMap("share-step", `denoising step${stretched}`, `Share of ${names} computed at each step`, own.map((each) => each.step));
   drawShareMap("share-depth", "block, from the input to the output", `Share of ${names} computed in each block`, own.map((each) => each.block));
 }
 

@@ -1,8 +1,9 @@
 // The chosen schedule: its figures, heatmaps, how to use it, and its images.
 
 function kindText(schedule) {
+  if (front.includes(schedule.index)) return view === views.all ? "on the front" : "on the front of the same number of steps";
   return {
-    front: "on the front",
+    front: "on the front of all numbers of steps",
     heuristic: "published heuristic",
     evaluated: "not on the front",
     stopped: "stopped after part of the images; the reward is an estimate",
@@ -32,6 +33,7 @@ function figuresOf(schedule) {
     ["Difference, confirmed", confirmedText(confirmed), data.confirmed && `on ${data.confirmed.prompts} unseen prompts`],
     ["Survives", survivalText(confirmed)],
     ["Stays on the front", confirmed?.share == null ? null : percent(confirmed.share), "of resampled prompt sets"],
+    ["Steps", schedule.outline],
     ["Origin", schedule.origin],
     ["Operator", schedule.operator],
     ["Generation", schedule.generation === null ? null : `${schedule.generation}`],

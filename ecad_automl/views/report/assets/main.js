@@ -45,6 +45,17 @@ function filter(components) {
   markSelected(state);
 }
 
+/** Shows only runs of the study's own number of steps, or all. */
+function keepSteps(same) {
+  showView(same ? views.same : views.all);
+  showTable();
+  const left = same && columns.steps[state.selected] !== data.steps;
+  select(left ? nearestOnFront() : state.selected, { told: false });
+  showComparison(state);
+  drawAll();
+  announce(`The front has ${front.length} schedules`);
+}
+
 // ---- the head of the page ----
 
 function showHead() {
@@ -83,7 +94,7 @@ function withId(made, id) {
 function tableHead() {
   const latency = data.cost.name === "latency";
   return [
-    ["Schedule", "text"], ["Origin", "text"], [latency ? "Speedup in time" : "Speedup in MACs", ""],
+    ["Schedule", "text"], ["Origin", "text"], ["Steps", "text"], [latency ? "Speedup in time" : "Speedup in MACs", ""],
     ...(latency ? [["ms per image", ""]] : []), ["GMACs per image", ""], ["Difference in the search", ""],
     ...(data.confirmed ? [["Difference, confirmed", ""], ["Survives", "text"]] : []),
   ];
@@ -97,6 +108,7 @@ function tableRow(name, origin, run, label) {
     {},
     element("th", { scope: "row" }, name),
     cell(origin, "text"),
+    cell(run.outline, "text"),
     cell(label),
     ...(data.cost.name === "latency" ? [cell(plain(run.cost))] : []),
     cell(plain(run.gmacs)),
@@ -118,17 +130,22 @@ function scheduleRow(index) {
 function showTable() {
   const table = byId("front-table");
   const head = tableHead();
-  table.tHead.append(element("tr", {}, ...head.map(([text, kind]) => element("th", { scope: "col", class: kind || null }, text))));
+  for (const body of [...table.tBodies]) body.remove();
+  table.tHead.replaceChildren(element("tr", {}, ...head.map(([text, kind]) => element("th", { scope: "col", class: kind || null }, text))));
   const group = (title, rows) => {
     const heading = element("tr", {}, element("th", { scope: "rowgroup", colspan: `${head.length}` }, title));
     if (rows.length) table.append(element("tbody", {}, heading, ...rows));
   };
   group("Front, the cheapest first", front.map(scheduleRow));
   group("Heuristics", heuristics.map(scheduleRow));
-  group("Uncached runs of fewer steps", data.runs.map((run) => tableRow(run.name, "uncached", run, `${run.speedup.toFixed(2)}x`)));
+  group("Uncached runs of fewer steps", view.runs.map((run) => tableRow(run.name, "uncached", run, `${run.speedup.toFixed(2)}x`)));
   byId("table-note").textContent =
     "Differences to the uncached run are paired means with 95 % intervals over prompts. " +
     "Choose a row with a click or Enter; ↑ and ↓ go from row to row.";
+}
+
+function followTable() {
+  const table = byId("front-table");
   table.addEventListener("keydown", (event) => {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     const buttons = [...table.querySelectorAll("tr.pick button")];
@@ -153,6 +170,9 @@ function showControls() {
     byId("components").append(element("label", {}, box, name));
   });
   byId("toolbar").hidden = layout.components.length < 2;
+  byId("same-steps").hidden = views.same === null;
+  byId("same-steps").append(` same number of steps (${data.steps})`);
+  byId("same-steps").querySelector("input").addEventListener("change", (event) => keepSteps(event.target.checked));
   for (const [axis, text] of [["speedup", "Speedup"], ["cost", data.cost.name === "latency" ? "Time" : "GMACs"]]) {
     const radio = element("input", { type: "radio", name: "axis", value: axis });
     radio.checked = axis === state.axis;
@@ -216,6 +236,7 @@ function showCard(card, index, event) {
     element("div", {}, `${interval(schedule.difference, schedule.half)}${confirmed ? " in the search" : ""}`),
     ...(confirmed ? [element("div", {}, `${confirmedText(confirmed)} confirmed`)] : []),
     element("div", { class: "hint" }, [schedule.origin, schedule.operator].filter(Boolean).join(": ")),
+    element("div", { class: "hint" }, schedule.outline),
     heatmaps(scheduleCells(index), state.components, { label: schedule.title, rowHeight: 3 }),
   );
   card.hidden = false;
@@ -256,6 +277,7 @@ setTheme(prefersDark.matches);
 showHead();
 showControls();
 showTable();
+followTable();
 select(state.selected, { told: false });
 drawFront(state);
 followFront();

@@ -4,7 +4,12 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const layout = data.layout;
 const columns = data.schedules;
 const slotCount = layout.slotBlock.length;
-const bytesEach = Math.ceil((data.steps * slotCount) / 8);
+// Where the bits of each schedule begin: those of fewer steps are fewer.
+const begins = [];
+columns.steps.reduce((begin, steps) => {
+  begins.push(begin);
+  return begin + Math.ceil((steps * slotCount) / 8);
+}, 0);
 const packed = unpackBase64(columns.bits);
 const count = columns.trial.length;
 
@@ -18,7 +23,7 @@ function unpackBase64(text) {
 /** Whether a schedule computes a slot at a step; else it reuses the cached output. */
 function computes(index, step, slot) {
   const bit = step * slotCount + slot;
-  return (packed[index * bytesEach + (bit >> 3)] >> (7 - (bit & 7))) & 1;
+  return (packed[begins[index] + (bit >> 3)] >> (7 - (bit & 7))) & 1;
 }
 
 /** What a schedule does with a slot at a step: 0 reused, 1 to 3 forecast at that level, 4 computed, 5 skipped. */
@@ -31,6 +36,20 @@ function action(index, step, slot) {
   for (let before = 0; before < step; before += 1) outputs += computes(index, before, slot);
   const column = layout.slotComponent[slot];
   return outputs < 2 ? 0 : Number(more.damping[step * (layout.components.length + 1) + column]);
+}
+
+/** The same of the guidance branch without the prompt: 0 made of the last difference, to 4 computed; 6 left out. */
+function guidanceAction(index, step) {
+  const { skip, guidance } = columns.more[index];
+  if (skip.includes(step)) return 5;
+  const told = Number(guidance[step]);
+  if (told === 0) return 4;
+  return told > 4 ? 6 : told - 1;
+}
+
+/** The step of a schedule that stands at the same share of its run as a step of a run of so many. */
+function stepAt(index, step, steps) {
+  return Math.min(columns.steps[index] - 1, Math.floor(((step + 0.5) * columns.steps[index]) / steps));
 }
 
 function coded(column, index) {
@@ -56,7 +75,8 @@ function scheduleAt(index) {
     half: columns.half[index],
     operator: coded(columns.operator, index),
     generation: columns.generation[index],
-    confirmed: columns.confirmed[index] ?? null,
+    outline: coded(columns.outline, index),
+    confirmed: view.confirmed[index] ?? null,
   };
 }
 
@@ -66,17 +86,34 @@ function ofKind(kind) {
   return columns.kind.rows.flatMap((row, index) => (row === code ? [index] : []));
 }
 
-const front = ofKind("front");
-const heuristics = ofKind("heuristic");
+/** All runs, and those of the study's own number of steps as if there were no others; null where there are none. */
+const views = {
+  all: {
+    front: ofKind("front"), heuristics: ofKind("heuristic"), runs: data.runs, confirmed: columns.confirmed,
+    chart: data.charts.front,
+  },
+  same: data.sameSteps,
+};
+let view = views.all;
+let { front, heuristics } = view;
+
+function showView(chosen) {
+  view = chosen;
+  ({ front, heuristics } = view);
+}
 
 /** Slots of one component, from the first block to the last. */
 const componentSlots = layout.components.map((_, component) =>
   layout.slotComponent.flatMap((own, slot) => (own === component ? [slot] : [])),
 );
 
-/** Share that a schedule computes of some components: in all, by step, and by block (null where it has none). */
+/**
+ * Share that a schedule computes of some components: in all, by step (stretched to the steps of the study), and by block
+ * (null where it has none).
+ */
 function shares(index, components) {
-  const step = new Array(data.steps).fill(0);
+  const steps = columns.steps[index];
+  const own = new Array(steps).fill(0);
   const block = new Array(layout.blocks.length).fill(0);
   const slotsOfBlock = new Array(layout.blocks.length).fill(0);
   let all = 0;
@@ -85,18 +122,18 @@ function shares(index, components) {
     for (const slot of componentSlots[component]) {
       slots += 1;
       slotsOfBlock[layout.slotBlock[slot]] += 1;
-      for (let at = 0; at < data.steps; at += 1) {
+      for (let at = 0; at < steps; at += 1) {
         const bit = computes(index, at, slot);
-        step[at] += bit;
+        own[at] += bit;
         block[layout.slotBlock[slot]] += bit;
         all += bit;
       }
     }
   }
   return {
-    all: all / (slots * data.steps),
-    step: step.map((sum) => sum / slots),
-    block: block.map((sum, at) => (slotsOfBlock[at] ? sum / (slotsOfBlock[at] * data.steps) : null)),
+    all: all / (slots * steps),
+    step: Array.from({ length: data.steps }, (_, step) => own[stepAt(index, step, data.steps)] / slots),
+    block: block.map((sum, at) => (slotsOfBlock[at] ? sum / (slotsOfBlock[at] * steps) : null)),
   };
 }
 
@@ -132,6 +169,7 @@ function usageOf(schedule) {
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
   const trial = schedule.trial;
   const file = fill(data.usage.file, { trial, speedup: columns.label[schedule.index] });
-  const snippet = data.usage.snippet.split("{file}").join(JSON.stringify(file));
+  const steps = `${columns.steps[schedule.index]}`;
+  const snippet = data.usage.snippet.split("{file}").join(JSON.stringify(file)).split("{steps}").join(steps);
   return { command: fill(data.usage.export, { trial }), snippet };
 }
