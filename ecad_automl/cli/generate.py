@@ -18,9 +18,10 @@ from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.options import BatchSize, Device, Dtype, Json, Model, Out, Prompts, Revision, Seed
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step, write_images
 from ecad_automl.cli.verbosity import quiet_libraries
-from ecad_automl.errors import PromptError
+from ecad_automl.errors import OptionError, PromptError
 
 _SHAPES_PROMPTS = 6
+_UNCACHED = "uncached"
 
 
 def generate(
@@ -45,11 +46,18 @@ def generate(
             raise PromptError("There is no prompt; give one with --prompt, or several with --prompts.")
         texts = BUNDLED[model].prompts("held-out", _SHAPES_PROMPTS)
     files = [load_schedule(path) for path in schedule]
+    runs = {_UNCACHED: None, **{path.stem: file.schedule for path, file in zip(schedule, files, strict=True)}}
+    if len(runs) <= len(files):
+        raise OptionError(
+            f"The schedule files {', '.join(map(str, schedule))} must have names of their own, other than "
+            f"{_UNCACHED!r}: images are written to folders of these names; rename one."
+        )
 
     console, shown = messages(), results(json_output=json_output)
     with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.judging.evaluation import Evaluator
+        from ecad_automl.latency.turns import time_in_turn
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward
 
@@ -67,35 +75,34 @@ def generate(
             batch_size=batch_size,
             share_bytes=0,  # runs are timed, so each does all of its steps
         )
-    runs = [("uncached", None), *((path.stem, file.schedule) for path, file in zip(schedule, files, strict=True))]
-    columns: dict[str, NDArray[np.float32]] = {}
-    made: list[dict[str, Any]] = []
+    made: dict[str, NDArray[np.float32]] = {}
+    once: dict[str, float] = {}
     with step(console, "Generating") as status:
-        status.update("Warming up ...")
-        evaluator.generate_some(batch_size)
-        for name, chosen in runs:
+        for name, chosen in runs.items():
             status.update(f"Generating: {name} ...")
             start = time.perf_counter()
             images = evaluator.generate(chosen)
-            seconds = time.perf_counter() - start
-            ratio = made[0]["seconds"] / seconds if made else 1.0
-            macs = 1.0 if chosen is None else chosen.mac_speedup
-            about = {"name": name, "images": len(texts), "seconds": seconds, "speedup": ratio, "mac_speedup": macs}
-            made.append({**about, "folder": out / name})
-            say(
-                shown,
-                f"{name}: {len(texts)} images in {seconds:.2f} s, {ratio:.2f}x as fast; {macs:.2f}x fewer MACs",
-                keep=[name],
-            )
-            heading = name if chosen is None else f"{macs:.2f}x fewer MACs\n{ratio:.2f}x as fast"
-            columns[heading] = images.permute(0, 2, 3, 1).numpy()
-            write_images(out / name, columns[heading], [f"{number:03}" for number in range(len(texts))])
+            once[name] = time.perf_counter() - start
+            made[name] = images.permute(0, 2, 3, 1).numpy()
+            write_images(out / name, made[name], [f"{number:03}" for number in range(len(texts))])
+        status.update("Timing, in turn ...")
+        times = time_in_turn(list(runs), lambda name: evaluator.generate(runs[name]), once)
+    columns: dict[str, NDArray[np.float32]] = {}
+    about: list[dict[str, Any]] = []
+    for name, chosen in runs.items():
+        macs, found = 1.0 if chosen is None else chosen.mac_speedup, times[name]
+        figures = {"images": len(texts), "mac_speedup": macs, **found.to_dict()}
+        about.append({"name": name, **figures, "folder": out / name})
+        savings = [] if chosen is None else [f"{macs:.2f}x fewer MACs", *filter(None, [found.speedup_told])]
+        say(shown, ", ".join([f"{name}: {len(texts)} images in {found.told}", *savings]), keep=[name])
+        heading = "\n".join(savings).replace(" (", "\n(") or name
+        columns[f"{name}\n{heading}" if heading in columns else heading] = made[name]
     from ecad_automl.views.plots import image_grid
 
     grid = out / "side-by-side.png"
     image_grid(grid, columns, texts)
     if json_output:
-        document = {"prompts": texts, "seed": seed, "runs": made, "side_by_side": grid}
+        document = {"prompts": texts, "seed": seed, "runs": about, "side_by_side": grid}
         print_json({"schema": "ecad-automl/generation/1", **document})
     else:
         print_paths(grid)

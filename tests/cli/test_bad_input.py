@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ecad_automl.schedules.ecad_macs import ecad_layout
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import save_schedule
+
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -146,6 +150,16 @@ def test_a_damaged_or_foreign_schedule(run_cli: Cli, tmp_path: Path, text: str) 
         assert one_sentence(err)
         assert "schedule.json" in err
     assert not (tmp_path / "out.json").exists()
+
+
+def test_two_schedules_of_one_name(run_cli: Cli, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        save_schedule(tmp_path / folder / "same.json", Schedule.all_compute(ecad_layout(4, 0), 4))
+    code, _, err = run_cli("generate", tmp_path / "one" / "same.json", tmp_path / "two" / "same.json")
+    assert code == 2
+    assert one_sentence(err)
+    assert "rename one" in err
 
 
 def test_an_unwritable_place_leaves_nothing_half_written(run_cli: Cli, tmp_path: Path) -> None:

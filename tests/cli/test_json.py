@@ -206,6 +206,9 @@ def test_generate_has_times_and_pictures(printed: Any, tiny_pixart_folder: Path,
     ]
     for run in found["runs"]:
         assert run["seconds"] > 0
+        low, high = run["speedup_range"]
+        assert low <= run["speedup"] <= high
+        assert run["times_measured"] >= 3
         assert (Path(run["folder"]) / "000.png").is_file()
     assert found["prompts"] == ["a cross"]
     assert Path(found["side_by_side"]).is_file()
