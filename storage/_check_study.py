@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.errors import EcadError, StorageError
-from ecad_automl.schedules.genomes import Genomes, mac_fraction_of, write_genome
+from ecad_automl.schedules.genomes import Genomes, write_genome
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from storage._check_rows import Finding, Rows, TrialRow
@@ -115,7 +115,7 @@ def check_study(rows: Rows, name: str) -> tuple[CheckedStudy, list[Finding]]:
             say("evaluation", f"{where} {text}.", row["trial"])
         cost = row["latency_ms"] if identity.by_latency else schedule.gmacs
         evaluated[row["genome"]] = _Evaluated(
-            row, schedule, (row["reward"], cost), mac_fraction_of(schedule, identity.genomes.steps)
+            row, schedule, (row["reward"], cost), schedule.mac_fraction_of(identity.genomes.steps)
         )
     if kept and name not in rows.optuna_studies():
         say("study", f"Optuna's tables have no study {name!r}, of which there are evaluations.")

@@ -16,7 +16,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ecad_automl.execution import Executor, Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
-from ecad_automl.schedules.genomes import mac_fraction_of
 from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
@@ -117,7 +116,7 @@ class Candidate:
         trial = self.trial
         if attributes.GENERATION not in self.frozen.user_attrs:  # a seed
             trial.set_user_attr(attributes.GENERATION, self.generation)
-            fraction = mac_fraction_of(self.schedule, self.steps or self.schedule.steps)
+            fraction = self.schedule.mac_fraction_of(self.steps or self.schedule.steps)
             trial.set_user_attr(attributes.SPEEDUP, round(1 / fraction, 4))
             trial.set_user_attr(attributes.MAC_FRACTION, round(fraction, 6))
         values = [record.reward, self.cost]

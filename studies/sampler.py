@@ -10,7 +10,6 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from ecad_automl.schedules.genomes import mac_fraction_of
 from ecad_automl.schedules.schedule import Schedule
 from studies import attributes
 from studies.bounds import Bounds
@@ -39,7 +38,7 @@ class ScheduleNSGAIISampler(GenomeSampler[Schedule]):
         most of what a search computes.
         """
         schedule, found = self._next_candidate(study, generation)
-        fraction = mac_fraction_of(schedule, self._steps)
+        fraction = schedule.mac_fraction_of(self._steps)
         template = create_trial(
             state=TrialState.RUNNING,
             params=self._describe(schedule),

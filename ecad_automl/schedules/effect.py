@@ -1,4 +1,4 @@
-"""What a run under given bits really does."""
+"""What a run under given bits really does, and bits as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedules.guidance import BOTH, effective_guidance
+from ecad_automl.schedules.forecast import DAMPING
+from ecad_automl.schedules.guidance import BOTH, NONE, effective_guidance
 
 Bits = NDArray[np.bool_]
 
@@ -115,3 +116,41 @@ def bits_of_hex(what: str, text: str, count: int) -> Bits:
             f"A schedule's {what} have {len(text)} hexadecimal digits, but layout and steps need {2 * -(-count // 8)}."
         )
     return np.unpackbits(data, count=count).astype(np.bool_)
+
+
+def genome_parts(
+    text: str, steps: int, slots: int, columns: int
+) -> tuple[Bits, Bits | None, NDArray[np.intp] | None, NDArray[np.intp] | None]:
+    """What a genome says, see :meth:`~ecad_automl.schedules.schedule.Schedule.to_genome`.
+
+    Args:
+        text: the genome.
+        steps: number of denoising steps.
+        slots: how many there are.
+        columns: of levels of damping.
+
+    Returns:
+        ``(steps, slots)`` bits, ``(steps,)`` skipped steps, ``(steps, columns)`` levels of damping and ``(steps,)``
+        what is done about guidance; None for what the text leaves out.
+
+    Raises:
+        ScheduleError: the text is not of that form and length.
+    """
+    bits, *more = text.split("/") if isinstance(text, str) else (text,)
+    compute = bits_of_hex("bits", bits, max(steps, 0) * slots).reshape(-1, slots)
+    if not more:
+        return compute, None, None, None
+    digits = [np.array(list(part)) for part in more[1:]]
+    sizes = [len(part) for part in digits]
+    if sizes not in ([steps * columns], [steps * columns, steps]) or any(
+        not np.isin(part, list(map(str, range(most + 1)))).all()
+        for part, most in zip(digits, (len(DAMPING) - 1, NONE), strict=False)
+    ):
+        raise ScheduleError(
+            f"A schedule's text has {'/'.join(more)!r:.80} after its bits; {steps} bits of skipped steps and, "
+            f"after a slash, {steps * columns} digits of damping from 0 to {len(DAMPING) - 1} are needed, and for "
+            f"guidance, if any, {steps} digits from 0 to {NONE}."
+        )
+    levels, *guidance = (part.astype(np.intp) for part in digits)
+    skip = bits_of_hex("skipped steps", more[0], steps)
+    return compute, skip, levels.reshape(steps, columns), guidance[0] if guidance else None

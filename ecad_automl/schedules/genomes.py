@@ -21,11 +21,6 @@ def write_genome(schedule: Schedule, steps: int) -> str:
     return genome if schedule.steps == steps else f"{schedule.steps}{_AFTER_STEPS}{genome}"
 
 
-def mac_fraction_of(schedule: Schedule, steps: int) -> float:
-    """MACs as a share of those of an uncached run of so many steps."""
-    return schedule.mac_fraction * schedule.steps / steps
-
-
 @dataclass(frozen=True, eq=False)
 class Genomes:
     """Reads the texts by which one study knows its schedules.

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules._macs import macs_by_step, repeated_text_macs
-from ecad_automl.schedules.effect import bits_of_hex, checked, effective_compute, hex_of
+from ecad_automl.schedules.effect import checked, effective_compute, genome_parts, hex_of
 from ecad_automl.schedules.forecast import (
     DAMPING,
     REUSE,
@@ -27,7 +27,7 @@ from ecad_automl.schedules.forecast import (
     weights_at,
 )
 from ecad_automl.schedules.genes import filled_levels, guidance_bits, level_bits
-from ecad_automl.schedules.guidance import NONE, Guidance, read_by, taken_over
+from ecad_automl.schedules.guidance import Guidance, read_by, taken_over
 from ecad_automl.schedules.layout import Layout, rows_at
 
 Bits = NDArray[np.bool_]
@@ -299,6 +299,10 @@ class Schedule:
         """How many times fewer MACs than the all-compute run."""
         return 1.0 / self.mac_fraction
 
+    def mac_fraction_of(self, steps: int) -> float:
+        """MACs as a share of those of an uncached run of so many steps."""
+        return self.mac_fraction * self.steps / steps
+
     def resample(self, steps: int, weights: Forecasts | None = None) -> Schedule:
         """The schedule moved to another step count: each new step takes the row at the same share of the run.
 
@@ -346,25 +350,8 @@ class Schedule:
         Raises:
             ScheduleError: the text is not of the form and length that layout and steps ask for, or weights are missing.
         """
-        bits, *more = text.split("/") if isinstance(text, str) else (text,)
-        compute = bits_of_hex("bits", bits, max(steps, 0) * len(layout)).reshape(-1, len(layout))
-        if not more:
-            return cls(layout, compute)
-        columns = len(layout.components) + 1
-        digits = [np.array(list(part)) for part in more[1:]]
-        sizes = [len(part) for part in digits]
-        if sizes not in ([steps * columns], [steps * columns, steps]) or any(
-            not np.isin(part, list(map(str, range(most + 1)))).all()
-            for part, most in zip(digits, (len(DAMPING) - 1, NONE), strict=False)
-        ):
-            raise ScheduleError(
-                f"A schedule's text has {'/'.join(more)!r:.80} after its bits; {steps} bits of skipped steps and, "
-                f"after a slash, {steps * columns} digits of damping from 0 to {len(DAMPING) - 1} are needed, and for "
-                f"guidance, if any, {steps} digits from 0 to {NONE}."
-            )
-        levels, *guidance = (part.astype(np.intp) for part in digits)
-        skip = bits_of_hex("skipped steps", more[0], steps)
-        return cls(layout, compute, skip, levels.reshape(steps, columns), weights, *guidance)
+        compute, skip, damping, guidance = genome_parts(text, steps, len(layout), len(layout.components) + 1)
+        return cls(layout, compute, skip, damping, weights, guidance)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Schedule):

@@ -11,7 +11,7 @@ from ecad_automl.errors import OptionError, ScheduleError
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.genes import counts_of, plan_rows, spread
-from ecad_automl.schedules.genomes import Genomes, mac_fraction_of, write_genome
+from ecad_automl.schedules.genomes import Genomes, write_genome
 from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import mac_cost
@@ -83,7 +83,7 @@ def test_genes_and_genomes_give_the_schedule_back(forecasts: bool, data: st.Data
     assert genome.startswith(f"{schedule.steps}:") == (schedule.steps != STEPS)
     assert searched.read(genome) == schedule
     assert searched._costs(genes)[0] == pytest.approx(schedule.gmacs)
-    assert 0 < mac_fraction_of(schedule, STEPS) <= 1
+    assert 0 < schedule.mac_fraction_of(STEPS) <= 1
     for name, descriptor in searched.descriptors.items():
         assert descriptor.low <= descriptor.of(genes[0]) <= descriptor.high, name
     assert searched.descriptors["steps"].of(genes[0]) == schedule.steps / STEPS
