@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ecad_automl.judging.comparison import Item, Judge, RunSummary
     from ecad_automl.judging.statistics import Interval
+    from ecad_automl.judging.times import Times
     from ecad_automl.metrics import FeatureStatistics
     from ecad_automl.schedules.schedule_file import ScheduleFile
 
@@ -252,7 +253,7 @@ def _table(found: Sequence[RunSummary]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for summary in found:
         table.add_section()
-        time = "-" if summary.seconds is None else _time(summary.seconds, summary.speedup)
+        time = "-" if summary.times is None else _time(summary.times)
         first = (summary.name, f"{summary.mac_speedup:.2f}x", time)
         for name, metric in summary.metrics.items():
             table.add_row(
@@ -266,8 +267,12 @@ def _table(found: Sequence[RunSummary]) -> Table:
     return table
 
 
-def _time(seconds: float, speedup: float | None) -> str:
-    return f"{1000 * seconds:.3g} ms" + ("" if speedup is None else f" {speedup:.2f}x")
+def _time(times: Times) -> str:
+    milliseconds = f"{float(f'{1000 * times.median:.2g}'):g} ms"
+    if times.speedup_figures is None:
+        return f"{milliseconds}\n(once)"
+    speedup, low, high = times.speedup_figures
+    return f"{milliseconds} {speedup}\n[{low}, {high}]"
 
 
 def _interval(interval: Interval, *, signed: bool) -> str:
@@ -278,7 +283,8 @@ def _interval(interval: Interval, *, signed: bool) -> str:
 def _explanation(found: Sequence[RunSummary], reference: str | None) -> str:
     text = (
         "With 95 % intervals (bootstrap over prompts). To uncached: the paired difference to the uncached images of "
-        "the same noise. Better: the share of images that are better than these."
+        "the same noise. Better: the share of images that are better than these. Time: of an image, and how many times "
+        "as fast as uncached, with the least and the most of the timed calls; none where one call was timed."
     )
     sets = [metric for name, metric in found[0].metrics.items() if name.partition("=")[0] == "fid"]
     if sets:

@@ -48,14 +48,21 @@ class Times:
         return f"{float(f'{self.median:.2g}'):g} s ({runs})"
 
     @property
-    def speedup_told(self) -> str:
-        """Such as ``1.9x as fast (1.7 to 2.1, 3 runs each)``; empty where there was one turn."""
+    def speedup_figures(self) -> tuple[str, str, str] | None:
+        """The speedup, the least and the most, with a second digit only where these lie close; None where unknown."""
         if self.speedup is None or self.speedup_range is None:
-            return ""
+            return None
         low, high = self.speedup_range
         digits = 1 if high - low >= 0.1 else 2
-        between = f"{low:.{digits}f} to {high:.{digits}f}"
-        return f"{self.speedup:.{digits}f}x as fast ({between}, {len(self.ratios)} runs each)"
+        return f"{self.speedup:.{digits}f}x", f"{low:.{digits}f}", f"{high:.{digits}f}"
+
+    @property
+    def speedup_told(self) -> str:
+        """Such as ``1.9x as fast (1.7 to 2.1, 3 runs each)``; empty where there was one turn."""
+        if self.speedup_figures is None:
+            return ""
+        speedup, low, high = self.speedup_figures
+        return f"{speedup} as fast ({low} to {high}, {len(self.ratios)} runs each)"
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""

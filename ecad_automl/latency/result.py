@@ -162,7 +162,8 @@ def table(batch: Batch, *, whole: bool) -> Table:
     After each stands half the range between its quartiles.
     """
     size = f"{batch.size} image{'s' * (batch.size > 1)} per call"
-    title = f"{size}, {batch.rounds} rounds: median ±half of the interquartile range"
+    rounds = f"{batch.rounds} rounds: median ±half of the interquartile range"
+    title = f"{size}, {rounds if batch.rounds > 1 else 'one round, which does not tell how far times vary'}"
     drawn = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     drawn.add_column("run", overflow="fold", min_width=8)
     cached = any(row.cache_bytes for row in batch.rows)

@@ -79,3 +79,9 @@ def test_the_table_has_a_row_for_each_run_and_leaves_out_memory_that_nobody_told
 
 def test_equal_reasons_are_told_once() -> None:
     assert failures(batch()) == ["one, two: no reason", "three: another"]
+
+
+def test_one_round_is_said_to_be_one() -> None:
+    once = Batch(1, (Row("uncached", "uncached", 10, 1.0, (2.0,), (1.0,)),))
+    assert "does not tell how far times vary" in str(table(once, whole=True).title)
+    assert "3 rounds: median" in str(table(batch(), whole=True).title)

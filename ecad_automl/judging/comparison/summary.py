@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ecad_automl.judging.comparison.metrics import UNCACHED, Judge
 from ecad_automl.judging.comparison.runner import Ledger, Sample
 from ecad_automl.judging.statistics import Interval, bootstrap_interval, win_rate
+from ecad_automl.judging.times import Times
 from ecad_automl.schedules.schedule import Schedule
 
 _SCHEMA = "ecad-automl/evaluation/1"
@@ -49,8 +50,7 @@ class RunSummary:
         schedule: None for the uncached run.
         macs: of one image, in the transformer; None for the uncached run where there is no other.
         mac_speedup: MACs of the uncached run over these.
-        seconds: of generating an image, the median of the timed calls of the largest batch; None where none was timed.
-        speedup: time of the uncached run over this.
+        times: of generating an image, by the timed calls of the largest batch; None where none was timed.
         metrics: by name.
     """
 
@@ -58,8 +58,7 @@ class RunSummary:
     schedule: Schedule | None
     macs: int | None
     mac_speedup: float
-    seconds: float | None
-    speedup: float | None
+    times: Times | None
     metrics: Mapping[str, MetricSummary] = field(default_factory=dict)
 
 
@@ -73,7 +72,7 @@ def summarize(
     """Summaries of the uncached run and all others, from what the ledger holds, and from values of metrics of sets."""
     one = next(iter(schedules.values()), None)
     full = None if one is None else Schedule.all_compute(one.layout, one.steps).macs
-    uncached_seconds = _seconds(ledger.times(UNCACHED))
+    uncached = _seconds(ledger.times(UNCACHED))
     summaries = []
     for name, schedule in [(UNCACHED, None), *schedules.items()]:
         metrics = {
@@ -91,8 +90,7 @@ def summarize(
                 schedule,
                 full if schedule is None else schedule.macs,
                 1.0 if schedule is None else schedule.mac_speedup,
-                seconds,
-                uncached_seconds / seconds if uncached_seconds and seconds else None,
+                Times(seconds, uncached) if seconds else None,
                 metrics,
             )
         )
@@ -122,12 +120,10 @@ def _interval(values: NDArray[np.float64]) -> Interval:
     return bootstrap_interval(values)
 
 
-def _seconds(times: Sequence[tuple[int, float]]) -> float | None:
-    """Of an image, by the calls of the largest batch."""
-    if not times:
-        return None
-    largest = max(images for images, _ in times)
-    return float(np.median([seconds / images for images, seconds in times if images == largest]))
+def _seconds(times: Sequence[tuple[int, float]]) -> tuple[float, ...]:
+    """Of an image, by each call of the largest batch."""
+    largest = max((images for images, _ in times), default=0)
+    return tuple(seconds / images for images, seconds in times if images == largest)
 
 
 def document(summaries: Sequence[RunSummary], about: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,8 +141,9 @@ def _run(summary: RunSummary) -> dict[str, Any]:
         "name": summary.name,
         "macs": summary.macs,
         "mac_speedup": summary.mac_speedup,
-        "seconds_per_image": summary.seconds,
-        "speedup": summary.speedup,
+        "seconds_per_image": None if summary.times is None else summary.times.median,
+        "speedup": None if summary.times is None else summary.times.speedup,
+        "speedup_range": None if summary.times is None else summary.times.speedup_range,
         "metrics": {name: _metric_values(metric) for name, metric in summary.metrics.items()},
     }
 
@@ -178,8 +175,9 @@ def csv_table(summaries: Sequence[RunSummary]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for summary in summaries:
+        times = (None, None) if summary.times is None else (summary.times.median, summary.times.speedup)
         for name, metric in summary.metrics.items():
-            row = [summary.name, summary.mac_speedup, summary.seconds, summary.speedup, name, metric.images]
+            row = [summary.name, summary.mac_speedup, *times, name, metric.images]
             for interval in (metric.mean, metric.difference):
                 row += [None] * 3 if interval is None else [interval.mean, *(_ends(interval) or (None, None))]
             writer.writerow([*row, metric.win_rate])

@@ -50,8 +50,18 @@ def test_a_summary_holds_means_differences_and_win_rates(filled: Any) -> None:
 
 def test_time_is_that_of_the_largest_batch(filled: Any) -> None:
     uncached, cached = summarize(*filled)
-    assert uncached.seconds == pytest.approx(1.05)
-    assert cached.speedup == pytest.approx(2.0)
+    assert uncached.times.median == pytest.approx(1.05)
+    assert cached.times.speedup == pytest.approx(2.0)
+    assert cached.times.speedup_range == pytest.approx((2.0, 2.0))
+
+
+def test_one_timed_call_tells_seconds_but_no_ratio(filled: Any) -> None:
+    schedules, sample, judge, ledger = filled
+    for run, seconds in ((UNCACHED, 9.0), ("every-2", 3.0)):
+        ledger.save_time(run, 8, seconds, "2026-01-01")
+    found = summarize(schedules, sample, judge, ledger)
+    assert found[1].times.median == pytest.approx(3 / 8)
+    assert [run["speedup"] for run in document(found, {})["runs"]] == [None, None]
 
 
 def test_macs_are_those_of_the_schedule(filled: Any) -> None:
