@@ -44,13 +44,16 @@ def confirmed_runs(verdicts: Verdicts, trials: Mapping[str, int]) -> dict[str, C
     return found
 
 
-def confirmed_front(found: Confirmation, runs: Mapping[str, RunView], full_cost: float) -> ConfirmedFront:
+def confirmed_front(
+    found: Confirmation, runs: Mapping[str, RunView], full_cost: float, same_steps: bool
+) -> ConfirmedFront:
     """What unseen prompts say of the whole front.
 
     Args:
         found: the confirmation.
         runs: every run that was scored on them, by its key.
         full_cost: of the uncached run, in what the study minimizes.
+        same_steps: whether runs of other numbers of steps were left out.
     """
     verdicts = found.verdicts
     kept, pairs = verdicts.neighbors_kept
@@ -63,11 +66,11 @@ def confirmed_front(found: Confirmation, runs: Mapping[str, RunView], full_cost:
         rank_correlation=verdicts.rank_correlation,
         neighbors=pairs,
         neighbors_kept=kept,
-        sentences=tuple(_sentences(found, full_cost)),
+        sentences=tuple(_sentences(found, full_cost, "confirm --same-steps" if same_steps else "confirm")),
     )
 
 
-def _sentences(found: Confirmation, full_cost: float) -> list[str]:
+def _sentences(found: Confirmation, full_cost: float, command: str) -> list[str]:
     """How much of the front survives, by how much it flattered itself, and whether its order held."""
     verdicts, front = found.verdicts, found.verdicts.front
     said = []
@@ -81,7 +84,7 @@ def _sentences(found: Confirmation, full_cost: float) -> list[str]:
             f"{sum(v.beaten_surely for v in beaten)} of these also after Holm's correction."
         )
     if found.missing:
-        said.append(f"{found.missing} of the front are not confirmed yet; `ecad-automl confirm` goes on with them.")
+        said.append(f"{found.missing} of the front are not confirmed yet; `ecad-automl {command}` goes on with them.")
     for name, low, high in _BANDS:
         optimism, control = (
             mean_optimism([v for v in group if low <= full_cost / v.run.cost < high])

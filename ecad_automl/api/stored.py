@@ -65,8 +65,9 @@ def read_study(
                 GenerationView(g.generation, g.evaluations, g.rank_correlation, g.coverage, g.surrogate_used)
                 for g in store.generations(name)
             ),
-            load_confirmation(store, name, sample, genomes.steps if same_steps else None),
+            load_confirmation(store, name, sample, same_steps),
             _trial_figures(store, name),
+            same_steps,
         )
 
 
@@ -98,6 +99,7 @@ def _view(
     generations: tuple[GenerationView, ...],
     confirmation: Confirmation | None,
     trials: Mapping[int, Mapping[str, Any]],
+    same_steps: bool,
 ) -> StudyView:
     cost, whole = study_cost(identity), partial(Outline.whole, genomes.layout)
     full, timed = baselines[_UNCACHED], "cost" in identity
@@ -193,7 +195,7 @@ def _view(
         floor=floor,
         hypervolume=tuple(curve.tolist()),
         generations=generations,
-        confirmed=None if confirmation is None else confirmed_front(confirmation, by_key, cost(full)),
+        confirmed=None if confirmation is None else confirmed_front(confirmation, by_key, cost(full), same_steps),
     )
 
 

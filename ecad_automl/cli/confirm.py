@@ -15,7 +15,7 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_reward
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.front import confirmed_of, show_confirmation
-from ecad_automl.cli.options import BatchSize, Column, Device, Json, Moved, Prompts, Split, Storage, Study
+from ecad_automl.cli.options import BatchSize, Column, Device, Json, Moved, Prompts, SameSteps, Split, Storage, Study
 from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.study_model import load_again
 from ecad_automl.cli.verbosity import quiet_libraries
@@ -43,6 +43,7 @@ def confirm(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take only the first so many prompts.")] = None,
     baselines: Annotated[bool, typer.Option(help="Also score FORA and runs of fewer steps.")] = True,
+    same_steps: SameSteps = False,
     batch_size: BatchSize = 8,
     model: Moved = None,
     reward: Annotated[
@@ -59,7 +60,7 @@ def confirm(
 
     A front is chosen by its best scores, so these flatter it. The same command goes on where an earlier run stopped.
     """
-    found = read_study(storage, study)
+    found = read_study(storage, study, same_steps=same_steps)
     chosen = _prompts(storage, found, prompts, column, split, limit)
     numbers = read_seeds(seeds) if seeds is not None else [max(found.identity["seeds"]) + 1]
     check_unseen(chosen, numbers, found.identity)
@@ -68,7 +69,7 @@ def confirm(
         quiet_libraries()
         from studies.confirmation.run import ConfirmationJob, pending_runs, run_confirmation
 
-        job = ConfirmationJob(storage, found.name, chosen, numbers, baselines, batch_size)
+        job = ConfirmationJob(storage, found.name, chosen, numbers, baselines, batch_size, same_steps)
         pending = pending_runs(job)
     say(
         console,
@@ -85,7 +86,7 @@ def confirm(
         except KeyboardInterrupt:
             say(console, "Stopped. Every run that was scored is kept; the same command goes on from here.")
             raise typer.Exit(STOPPED) from None
-    found = read_study(storage, found.name, job.sample)
+    found = read_study(storage, found.name, job.sample, same_steps=same_steps)
     show_confirmation(found, confirmed_of(found), json_output=json_output)
 
 

@@ -37,7 +37,7 @@ _SHOWN = {
 #: Factor on the difference of pixels, so that it can be seen.
 AMPLIFICATION = 4
 #: Changes with the look of the pictures, so that older ones are drawn anew.
-_LOOK = "2"
+_LOOK = "3"
 
 
 def annotate_studies(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ecad_automl.errors import EvaluationError, PromptError, StorageError
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
-from storage import ConfirmationRecord, Store
+from storage import ConfirmationRecord, EvaluationRecord, Store
 from studies.confirmation._verdicts import Run, Verdicts, judge
 from studies.cost import study_cost, study_front
 
@@ -79,8 +79,17 @@ def uncached_genome(identity: Mapping[str, Any]) -> str:
     return Schedule.all_compute(layout, int(identity["generation"]["steps"])).to_genome()
 
 
+def front_to_confirm(store: Store, study: str, identity: Mapping[str, Any], same_steps: bool) -> list[EvaluationRecord]:
+    """The front of the search, the cheapest first, or that among runs of the study's own number of steps."""
+    evaluations = store.evaluations(study, scores=False)
+    if same_steps:
+        genomes = store.genomes(study)
+        evaluations = [record for record in evaluations if genomes.steps_of(record.genome) == genomes.steps]
+    return study_front(evaluations, identity)
+
+
 def load_confirmation(
-    store: Store, study: str, sample: str | None = None, steps: int | None = None
+    store: Store, study: str, sample: str | None = None, same_steps: bool = False
 ) -> Confirmation | None:
     """What is known of the front of a study on unseen prompts.
 
@@ -89,7 +98,7 @@ def load_confirmation(
         study: its name.
         sample: which prompts and seeds; by default those that tell most of the front as it is now, which is the most
             images of its schedules, and of equals the latest.
-        steps: leave out runs of other numbers of steps, as if there were none.
+        same_steps: leave out runs of other numbers of steps than the study's, as if there were none.
 
     Returns:
         None where nothing was confirmed, or not even the uncached run.
@@ -100,17 +109,12 @@ def load_confirmation(
     identity = store.identity(study) or {}
     by_sample: dict[str, list[ConfirmationRecord]] = {}
     for record in store.confirmations(study):
-        if steps in (None, record.steps):
+        if not same_steps or record.steps == int(identity["generation"]["steps"]):
             by_sample.setdefault(record.sample, []).append(record)
     if not by_sample:
         return None
     uncached = uncached_genome(identity)
-    evaluations = store.evaluations(study, scores=False)
-    if steps is not None:
-        steps_of = store.genomes(study).steps_of
-        evaluations = [record for record in evaluations if steps_of(record.genome) == steps]
-    found = study_front(evaluations, identity)
-    wanted = {record.genome for record in found} - {uncached}
+    wanted = {record.genome for record in front_to_confirm(store, study, identity, same_steps)} - {uncached}
     if sample is None:
         sample = max(by_sample, key=lambda key: _told(by_sample[key], wanted))
     records = {record.run: record for record in by_sample.get(sample, ())}

@@ -34,11 +34,12 @@ from studies.calibration import stored_latency_model
 from studies.confirmation._stored import (
     Confirmation,
     check_unseen,
+    front_to_confirm,
     load_confirmation,
     sample_key,
     uncached_genome,
 )
-from studies.cost import Cost, latency_cost, mac_cost, study_front
+from studies.cost import Cost, latency_cost, mac_cost
 from studies.interrupt import uninterrupted
 from studies.job import SearchJob, as_stored, study_identity
 from studies.seeds import UNCACHED
@@ -65,6 +66,7 @@ class ConfirmationJob:
         seeds: noise seeds that the search did not use; each prompt gets one image per seed.
         baselines: whether FORA and runs of fewer steps are scored beside the front.
         batch_size: images per pipeline call.
+        same_steps: whether it is the front among runs of the study's own number of steps.
     """
 
     storage: str | Path
@@ -73,6 +75,7 @@ class ConfirmationJob:
     seeds: Sequence[int]
     baselines: bool = True
     batch_size: int = 8
+    same_steps: bool = False
 
     @property
     def sample(self) -> str:
@@ -165,7 +168,7 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
     if identity is None:
         raise StudyError(f"{job.storage} holds no study {job.study!r}; see its name with `ecad-automl front`.")
     check_unseen(job.prompts, job.seeds, identity)
-    front = study_front(store.evaluations(job.study, scores=False), identity)
+    front = front_to_confirm(store, job.study, identity, job.same_steps)
     if not front:
         raise StudyError(f"The study {job.study!r} has no front to confirm yet; run `ecad-automl search` first.")
     genomes = store.genomes(job.study)
@@ -188,6 +191,7 @@ def _plan(job: ConfirmationJob, store: Store) -> list[Planned]:
     planned += [scheduled(record.origin, genomes.schedule(record.genome)) for record in front]
     if job.baselines:
         planned += [scheduled(f"fora-{n}", fora(layout, steps, n)) for n in _FORA if n < steps]
+    if job.baselines and not job.same_steps:
         costs = [cost.of(item.schedule) for item in planned if item.schedule is not None]
         planned += [of_steps(f"{n} steps", f"{n} steps", n) for n in _as_cheap(costs, cost, steps)]
     distinct: dict[str, Planned] = {}

@@ -214,6 +214,37 @@ def test_a_changed_front_is_confirmed_in_its_new_part(
     assert asked == [other.genome]
 
 
+def test_the_front_of_the_same_number_of_steps_is_confirmed_by_itself(
+    arguments: list[str], database: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from ecad_automl.schedules.genomes import write_genome
+    from ecad_automl.schedules.schedule import Schedule
+
+    with Store.open(database) as store:
+        front = {record.genome for record in _front(store)}
+        best = max(store.evaluations("tiny"), key=lambda record: record.reward)
+        shorter = write_genome(Schedule.all_compute(store.genomes("tiny").layout, 2), 4)
+        # As if a run of two steps were better than all: it alone is on the front.
+        store.save_evaluation("tiny", replace(best, genome=shorter, reward=best.reward + 1, gmacs=1e-9, trial=None))
+    asked = asked_of(monkeypatch)
+    code, out, err = run_cli(*arguments, "--same-steps", "--json")
+    assert code == 0, err
+    assert front <= {*asked, *stored(database)}
+    assert {record.steps for record in stored(database).values()} == {4}
+    found = json.loads(out)
+    assert {run["steps"] for run in (*found["front"], *found["others"])} == {4}
+    assert (len(found["front"]), found["missing"]) == (len(front) - ("uncached" in _origins(database, front)), 0)
+    code, out, _ = run_cli("front", "--storage", database, "--confirmed")
+    assert "1 of the front are not confirmed yet; `ecad-automl confirm` goes on" in " ".join(out.split())
+
+
+def _origins(database: Path, genomes: set[str]) -> set[str]:
+    with Store.open(database, read_only=True) as store:
+        return {record.origin for record in store.evaluations("tiny") if record.genome in genomes}
+
+
 def test_prompts_and_seeds_of_the_search_are_refused(
     arguments: list[str], database: Path, run_cli: Cli, tmp_path: Path
 ) -> None:

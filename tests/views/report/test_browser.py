@@ -352,7 +352,7 @@ def test_a_schedule_of_fewer_steps_is_told_drawn_and_applied_as_such(several: Op
     several.select(0)
     assert "4 steps, 3 run, 1 guided, 97 % of slots" in page.text_content("#details-body")
     labels = page.eval_on_selector_all("#details-body svg[role=img]", "all => all.map(each => each.ariaLabel)")
-    assert labels[0] == "Trial 0, guidance: both branches in 1 of 4 steps"
+    assert labels[0] == "Trial 0, guidance: both branches in 1 step of 4 steps"
     assert labels[1] == "Trial 0, attn1: 69 % computed of 4 blocks and 4 steps"
     assert "num_inference_steps=4" in page.text_content("#details-body")
     several.select(2)

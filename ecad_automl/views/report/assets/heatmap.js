@@ -43,7 +43,11 @@ function heatmaps(cells, components, { label, rowHeight = null } = {}) {
   const maps = element("div", { class: "maps" });
   const place = { label, rowHeight, readout };
   if (cells.guidance) {
-    maps.append(heatmap({ ...cells, state: cells.guidance, caption: (share) => `both branches in ${Math.round(share[4] * cells.steps)}` }, "guidance", [null], place));
+    const caption = (share) => {
+      const both = Math.round(share[4] * cells.steps);
+      return `both branches in ${both} step${both === 1 ? "" : "s"}`;
+    };
+    maps.append(heatmap({ ...cells, state: cells.guidance, caption }, "guidance", [null], place));
   }
   for (const component of components) maps.append(heatmap(cells, layout.components[component], componentSlots[component], place));
   const box = element("div", {}, maps);
