@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,19 @@ from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, results
 
+if TYPE_CHECKING:
+    from ecad_automl.schedules.schedule import Schedule
+    from ecad_automl.schedules.schedule_file import ScheduleMetadata
+
 
 def convert(
     source: Annotated[
         Path, typer.Argument(help="Schedule file of ours or of the ECAD authors.", autocompletion=complete_schedule)
     ],
-    target: Annotated[Path, typer.Argument(help="File to write, in the other format.")],
+    target: Annotated[Path, typer.Argument(help="File to write, in the other format; with --skips in ours.")],
+    skips: Annotated[
+        bool, typer.Option("--skips", help="Skip the steps that reuse all slots: fewer MACs, slightly other images.")
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Convert a schedule file to the other format: which one it is, is seen from its content."""
@@ -26,15 +33,37 @@ def convert(
     from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, save_schedule
 
     data = read_json_object(source, "schedule file")
-    if "schema" in data:
+    if ours := "schema" in data:
         file = from_document(data, str(source))
-        write_ecad(target, file.schedule, name=file.metadata.name or source.stem)
-        written, kind = "ecad", "an ECAD authors' file"
+        schedule, metadata = file.schedule, file.metadata
     else:
         ecad = read_ecad(source)
-        save_schedule(target, ecad.schedule, ScheduleMetadata(name=ecad.name, origin="ecad"))
+        schedule, metadata = ecad.schedule, ScheduleMetadata(name=ecad.name, origin="ecad")
+    told = ""
+    if skips:
+        schedule, metadata, told = _skipped(schedule, metadata)
+    if ours and not skips:
+        write_ecad(target, schedule, name=metadata.name or source.stem)
+        written, kind = "ecad", "an ECAD authors' file"
+    else:
+        save_schedule(target, schedule, metadata)
         written, kind = "ecad-automl", "a schedule file"
     if json_output:
         print_json({"schema": "ecad-automl/conversion/1", "source": source, "target": target, "format": written})
     else:
-        say(results(), f"{target}: written as {kind}", keep=[target])
+        say(results(), f"{target}: written as {kind}{told}", keep=[target])
+
+
+def _skipped(schedule: Schedule, metadata: ScheduleMetadata) -> tuple[Schedule, ScheduleMetadata, str]:
+    """With steps skipped, without the figures that were measured of it, and what to say."""
+    from ecad_automl.schedules.skips import reused_steps, with_skips
+
+    count = int(reused_steps(schedule).sum())
+    if not count:
+        return schedule, metadata, "; no step reuses all slots, so none was skipped"
+    skipped = with_skips(schedule)
+    told = (
+        f"; {count} of {schedule.steps} steps, which reused all slots, are skipped: {skipped.mac_speedup:.2f}x fewer "
+        f"MACs (before: {schedule.mac_speedup:.2f}x). Images change a little; what was measured before is left out"
+    )
+    return skipped, metadata.model_copy(update={"objectives": {}, "reward": None, "survives": None}), told

@@ -17,6 +17,7 @@ from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule
+from ecad_automl.schedules.skips import reused_steps, with_skips
 from ecad_automl.views.cells import CELLS, cells, guidance_cells, legend
 
 _CACHED_BYTES = 2  # of an element in float16 or bfloat16
@@ -70,6 +71,7 @@ def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> di
         "cache_bytes": _cache_bytes(schedule),
         "computed": float(schedule.effective.mean()),
         "skipped": np.flatnonzero(schedule.skip).tolist(),
+        "reused": np.flatnonzero(reused_steps(schedule)).tolist(),
         "forecast": schedule.forecast_share,
         "guidance": {
             "both": int(schedule.guidance.both.sum()),
@@ -125,6 +127,11 @@ def _facts(schedule: Schedule, metadata: ScheduleMetadata) -> Table:
     rows |= {f"  {component}": f"{share:.1%}" for component, share in _computed(schedule).items()}
     if schedule.skip.any():
         rows["skipped"] = f"{int(schedule.skip.sum())} of {schedule.steps} steps"
+    if count := int(reused_steps(schedule).sum()):
+        saved = 1 - with_skips(schedule).mac_fraction / schedule.mac_fraction
+        rows["all reused"] = (
+            f"{count} of {schedule.steps} steps; skipped, they would save {saved:.1%} (convert --skips)"
+        )
     if schedule.forecast.any():
         rows["forecast"] = f"{schedule.forecast_share:.1%} of what is used from the cache"
     if not schedule.guidance.is_full:

@@ -17,6 +17,11 @@ from PIL import Image
 
 from ecad_automl import apply_schedule, load_model, load_schedule
 from ecad_automl.hub import schedule_paths
+from ecad_automl.schedules.ecad_format import write_ecad
+from ecad_automl.schedules.ecad_macs import ecad_layout
+from ecad_automl.schedules.heuristics import fora
+from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule
+from ecad_automl.schedules.skips import with_skips
 from tests.commands import search_arguments, start
 from tests.forked import Forked
 
@@ -157,6 +162,27 @@ def test_convert_there_and_back_keeps_the_schedule(searched: Path, tmp_path: Pat
     assert "cache_schedule" in json.loads(theirs.read_text())
     assert run_cli("convert", theirs, back)[0] == 0
     assert load_schedule(back).schedule == load_schedule(path).schedule
+
+
+def test_steps_that_reuse_everything_are_named_and_skipped_on_purpose(tmp_path: Path, run_cli: Cli) -> None:
+    ours, theirs, target = tmp_path / "ours.json", tmp_path / "theirs.json", tmp_path / "skips.json"
+    schedule = fora(ecad_layout(4, 0), 10, 2)
+    measured = {"reward": Measured(value=0.5)}
+    save_schedule(ours, schedule, ScheduleMetadata(name="mine", guidance_scale=4.5, objectives=measured))
+    write_ecad(theirs, schedule, name="mine")
+    code, out, _ = run_cli("describe", ours)
+    assert code == 0
+    assert "5 of 10 steps; skipped, they would save" in " ".join(out.split())
+    for source in (ours, theirs):
+        code, out, err = run_cli("convert", source, target, "--skips")
+        assert code == 0, err
+        assert "5 of 10 steps" in " ".join(out.split())
+        file = load_schedule(target)
+        assert file.schedule == with_skips(schedule)
+        assert (file.metadata.name, file.metadata.objectives) == ("mine", {})
+    assert run_cli("convert", target, target, "--skips")[0] == 0  # nothing is left to skip
+    assert load_schedule(target).schedule == with_skips(schedule)
+    assert "all reused" not in run_cli("describe", target)[1]
 
 
 @pytest.mark.slow
