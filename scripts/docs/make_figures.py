@@ -21,7 +21,15 @@ import numpy as np
 
 from benchmarks.kept import EARLIER, kept_run
 from benchmarks.machine import RESULTS
-from benchmarks.runtime import cache_flux, cache_report, cache_support, step_kinds, transformer_speed, wall_time
+from benchmarks.runtime import (
+    cache_flux,
+    cache_report,
+    cache_support,
+    skipped_steps,
+    step_kinds,
+    transformer_speed,
+    wall_time,
+)
 from benchmarks.search import earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
@@ -269,6 +277,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "arrived-flux": lambda: f"{transformer_speed.median_arrived(_speed('flux')):.3f}",
     "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache"),
     "speed-whole-steps": partial(_speed_of, "flux", "whole steps"),
+    "skipped-steps": lambda: skipped_steps.table(_result("skipped_steps")["rows"]),
     "wall-time": lambda: wall_time.table(_result("wall_time")["rows"]),
     "fuzz": lambda: fuzz.table(_result("fuzz")),
     "growth": lambda: growth.table(_result("growth")["processor seconds"]),
