@@ -18,7 +18,7 @@ from studies.prepared import REWARD
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import schedule_descriptors
 
-__all__ = ["PIXART", "SMALL", "made_up_study", "pixart_layout"]
+__all__ = ["PIXART", "SMALL", "made_up_identity", "made_up_study", "pixart_layout"]
 
 #: GMACs of attention, cross-attention and feed-forward of a block of PixArt-XL at 256 px.
 _MACS = (("attn1", 1_510_000_000), ("attn2", 780_000_000), ("ff", 2_718_000_000))
@@ -65,7 +65,7 @@ def made_up_study(
     rewards = np.array([_reward(schedule, rng) for schedule in schedules])
     full = Schedule.all_compute(layout, steps)
     with Store.open(database) as store:
-        store.claim_study(name, {**_identity(layout, steps, prompts), **(identity or {})})
+        store.claim_study(name, made_up_identity(layout, steps, prompts, **(identity or {})))
         for count in (steps, max(1, steps // 2), max(1, steps // 4)):
             drop = 0.0 if count == steps else 0.03 * (steps / count - 1)
             run = "uncached" if count == steps else f"{count} steps"
@@ -117,14 +117,15 @@ def _origin(number: int) -> str:
     )
 
 
-def _identity(layout: Layout, steps: int, prompts: Sequence[str]) -> dict[str, Any]:
+def made_up_identity(layout: Layout, steps: int, prompts: Sequence[str], **changes: Any) -> dict[str, Any]:
+    """What is kept of a study beside its results, of a model that never was."""
     return {
         "model": "made/up",
-        "revision": "main",
+        "revision": "abc",
         "pipeline": "PixArtAlphaPipeline",
         "transformer": layout.transformer,
         "layout": layout.to_dict(),
-        "dtype": "float32",
+        "dtype": "float16",
         "scheduler": "DPMSolverMultistepScheduler",
         "scheduler_config": {},
         "generation": {
@@ -139,6 +140,7 @@ def _identity(layout: Layout, steps: int, prompts: Sequence[str]) -> dict[str, A
         "prompts_hash": "0",
         "seeds": [0],
         "reward": REWARD,
+        **changes,
     }
 
 

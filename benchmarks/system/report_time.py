@@ -15,26 +15,14 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from benchmarks.machine import RESULTS, machine
+from benchmarks.made_up_study import PIXART, made_up_study
 from ecad_automl.api.stored import read_study
-from ecad_automl.schedules.layout import Layout, Slot
-from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.report import html_page
 from ecad_automl.views.report.data import Report
-from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store
 
-STEPS = 20
-LAYOUT = Layout(
-    "PixArtTransformer2DModel",
-    tuple(
-        Slot(f"transformer_blocks.{block}", component, macs=macs)
-        for block in range(28)
-        for component, macs in (("attn1", 2_718_000_000), ("attn2", 1_996_000_000), ("ff", 5_436_000_000))
-    ),
-)
 _TIMES = (
     "until the front is drawn",
     "until all is drawn",
@@ -49,43 +37,6 @@ _CHOOSE = f"""async () => {{
     document.querySelectorAll("tr.pick button")[5].click();
     return (await {_DRAWN}) - start;
 }}"""
-
-
-def save_study(path: Path, count: int) -> None:
-    """Schedules that reuse more or less, with a reward that falls with it, and noise."""
-    generator = np.random.default_rng(0)
-    full = Schedule.all_compute(LAYOUT, STEPS)
-    with Store.open(path) as store:
-        identity = {
-            "model": "made/up",
-            "revision": "0",
-            "layout": LAYOUT.to_dict(),
-            "dtype": "float16",
-            "scheduler": "DPMSolverMultistepScheduler",
-            "generation": {
-                "steps": STEPS,
-                "guidance_scale": 4.5,
-                "height": 256,
-                "width": 256,
-                "max_sequence_length": 120,
-                "extra": {},
-            },
-            "prompts": [f"prompt {number}" for number in range(100)],
-            "seeds": [0],
-            "reward": "made-up",
-        }
-        store.claim_study("large", identity)
-        store.save_baseline("large", BaselineRecord("uncached", STEPS, full.gmacs, 1.0))
-        for trial in range(count):
-            share = float(generator.uniform(0.15, 1.0))
-            schedule = Schedule(LAYOUT, generator.random((STEPS, len(LAYOUT))) < share)
-            drop = (1 - share) ** 2 * float(generator.uniform(0.5, 1.5))
-            record = EvaluationRecord(
-                *(schedule.to_genome(), schedule.gmacs, 1.0 - drop, drop, 0.01), origin="bred", trial=trial
-            )
-            store.save_evaluation("large", record)
-        for number in range(count // 24):
-            store.save_generation("large", GenerationRecord(number, 24 * number, 0.5, 0.7, 0.9, surrogate_used=True))
 
 
 def open_page(browser: Any, path: Path) -> tuple[float, float, float, float]:
@@ -117,7 +68,7 @@ def main(
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         database, path = Path(folder) / "large.db", Path(folder) / "report.html"
-        save_study(database, evaluations)
+        made_up_study(database, evaluations, size=PIXART)
         start = time.perf_counter()
         data = Report(read_study(database, None))
         path.write_text(html_page(data), encoding="utf-8")

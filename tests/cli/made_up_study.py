@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.made_up_study import made_up_identity
 from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout, Slot
@@ -33,26 +34,7 @@ LAYOUT = Layout(
     tuple(Slot(f"blocks.{block}", component, macs=10**9) for block in range(2) for component in ("attn1", "ff")),
 )
 FULL = Schedule.all_compute(LAYOUT, STEPS)
-GENERATION = {
-    "steps": STEPS,
-    "guidance_scale": 4.5,
-    "height": 16,
-    "width": 16,
-    "max_sequence_length": 8,
-    "extra": {"clean_caption": False},
-}
-IDENTITY = {
-    "model": "made/up",
-    "revision": "abc",
-    "layout": LAYOUT.to_dict(),
-    "dtype": "float16",
-    "scheduler": "EulerDiscreteScheduler",
-    "scheduler_config": {},
-    "generation": GENERATION,
-    "prompts": [HOSTILE_PROMPT, "a dog"],
-    "seeds": [0],
-    "reward": "made-up",
-}
+IDENTITY = made_up_identity(LAYOUT, STEPS, [HOSTILE_PROMPT, "a dog"], reward="made-up")
 
 
 def save_study(path: Path, identity: dict[str, Any], schedules: dict[str, Schedule]) -> None:

@@ -167,6 +167,7 @@ def test_images_are_made_with_the_model_once_and_an_interrupted_call_goes_on(
         identity={
             "model": str(tiny_pixart_folder),
             "revision": tiny_model.revision,
+            "dtype": "float32",
             "generation": settings.to_dict(),
         },
     )

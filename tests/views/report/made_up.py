@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.made_up_study import made_up_identity
 from ecad_automl.schedules.genomes import Genomes, write_genome
 from ecad_automl.schedules.guidance import NONE
 from ecad_automl.schedules.layout import Layout, Slot
@@ -26,17 +27,7 @@ LAYOUT = Layout(
     tuple(Slot(f"blocks.{block}", component, macs=10) for block in range(4) for component in COMPONENTS),
 )
 FULL = 6.0
-IDENTITY = {
-    "model": "made/up",
-    "revision": "abc123",
-    "dtype": "float16",
-    "scheduler": "EulerDiscreteScheduler",
-    "scheduler_config": {},
-    "generation": {"steps": STEPS, "guidance_scale": 4.5, "height": 16, "width": 16, "max_sequence_length": 8},
-    "prompts": [HOSTILE_PROMPT, "a dog"],
-    "seeds": [0],
-    "reward": "<b>clip</b>",
-}
+IDENTITY = made_up_identity(LAYOUT, STEPS, [HOSTILE_PROMPT, "a dog"], reward="<b>clip</b>")
 
 
 def made_up_study(*, evaluated: int = 8, confirmed: bool = True) -> StudyView:
