@@ -77,16 +77,6 @@ def test_exactly_the_printed_lines_draw_an_image_under_the_schedule_that_they_na
     assert type(names["pipe"]).__name__ == "PixArtAlphaPipeline"
 
 
-@pytest.mark.slow
-def test_the_printed_lines_run_in_a_process_of_their_own(database: Path, tmp_path: Path, run_cli: Cli) -> None:
-    code, out, _ = run_cli("export", "--storage", database, "--out", tmp_path, "--knee")
-    assert code == 0
-    command = [sys.executable, "-c", snippet(out)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "image.png").exists()
-
-
 def test_exported_files_say_how_the_pipeline_was_called_and_judged(
     database: Path, tmp_path: Path, run_cli: Cli
 ) -> None:

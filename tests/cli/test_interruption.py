@@ -1,9 +1,7 @@
-"""Real processes: stopped by Ctrl-C, killed, out of disk."""
+"""Real processes: stopped by Ctrl-C, out of disk, beside another one."""
 
 from __future__ import annotations
 
-import os
-import random
 import re
 import signal
 import time
@@ -37,11 +35,6 @@ def wait_for(folder: Path, count: int, process: Forked) -> None:
     raise AssertionError(f"{count} evaluations were not reached: {process.communicate()}")
 
 
-def finish(process: Forked) -> None:
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
-
-
 @pytest.mark.slow
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     tmp_path: Path, start_cli: Start, run_cli: Cli, search_arguments: Arguments
@@ -58,28 +51,6 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(
     code, _, err = run_cli(*search_arguments(tmp_path, len(before) + 6))
     assert code == 0, err
     assert before < evaluated(tmp_path)
-
-
-@pytest.mark.slow
-def test_killed_search_loses_no_evaluation_and_ends_as_if_it_had_not_been_killed(
-    tmp_path: Path, start_cli: Start, search_arguments: Arguments
-) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir()
-    killed.mkdir()
-    finish(start_cli(search_arguments(whole, 30)))
-
-    rng = random.Random(0)
-    for wanted in (5, 24):  # while seeds are evaluated, and in a bred generation
-        process = start_cli(search_arguments(killed, 30))
-        wait_for(killed, wanted, process)
-        time.sleep(rng.random() * 0.2)
-        seen = evaluated(killed)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert seen <= evaluated(killed)
-    finish(start_cli(search_arguments(killed, 30)))
-    assert evaluated(killed) == evaluated(whole)
 
 
 @pytest.mark.slow

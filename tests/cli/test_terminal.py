@@ -68,23 +68,23 @@ def test_tables_fit_80_columns_and_nothing_of_them_is_cut(
     assert ("-0.5000 ±0.1271" if len(arguments) == 1 else "no: 2 steps") in row
 
 
-def test_a_front_of_several_steps_tells_what_is_done_and_fits_too(made_database: Path, run_process: Run) -> None:
+def test_a_front_of_several_steps_tells_what_is_done_and_fits_too(made_database: Path, run_cli: Cli) -> None:
     save_shorter(made_database)
-    done = run_process("front", "--storage", made_database)
-    lines = done.stdout.splitlines()
+    _, out, _ = run_cli("front", "--storage", made_database, columns=80)
+    lines = out.splitlines()
     assert max(map(len, lines)) <= 80
     (heading,) = (line.split() for line in lines if line.startswith("trial"))
     assert heading[2:9] == ["MACs", "GMACs", "steps", "run", "guided", "slots", "reward"]
     (row,) = (line.split() for line in lines if line.split()[:1] == ["9"])
     assert row == ["9", "bred", "2.67x", "6.00", "3", "2", "1", "100%", "0.9500", "-0.0500", "±0.1271"]
-    assert "Guided: those of both guidance branches." in done.stdout
+    assert "Guided: those of both guidance branches." in out
 
-    done = run_process("front", "--storage", made_database, "--same-steps")
-    assert [line.split()[0] for line in done.stdout.splitlines() if "x " in line] == ["1", "2", "0", "uncached"]
-    assert "steps run" not in done.stdout
+    _, out, _ = run_cli("front", "--storage", made_database, "--same-steps", columns=80)
+    assert [line.split()[0] for line in out.splitlines() if "x " in line] == ["1", "2", "0", "uncached"]
+    assert "steps run" not in out
 
 
-def test_a_table_of_times_fits_too(tmp_path: Path, run_process: Run) -> None:
+def test_a_table_of_times_fits_too(tmp_path: Path, run_cli: Cli) -> None:
     from dataclasses import replace
 
     from storage import Store
@@ -96,19 +96,17 @@ def test_a_table_of_times_fits_too(tmp_path: Path, run_process: Run) -> None:
             store.save_evaluation("made", replace(record, gmacs=12345.678, latency_ms=4321.0))
         for baseline in store.baselines("made").values():
             store.save_baseline("made", replace(baseline, gmacs=12345.678, latency_ms=4321.0))
-    done = run_process("front", "--storage", path)
-    assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "12345.68" in done.stdout
-    assert "4321" in done.stdout
+    code, out, err = run_cli("front", "--storage", path, columns=80)
+    assert code == 0, err
+    assert max(map(len, out.splitlines())) <= 80
+    assert "12345.68" in out
+    assert "4321" in out
 
 
-def test_a_long_path_stays_in_one_line(made_database: Path, tmp_path: Path, run_process: Run) -> None:
+def test_a_long_path_stays_in_one_line(made_database: Path, tmp_path: Path, run_cli: Cli) -> None:
     folder = tmp_path / "a folder with spaces in its name" / ("long-" * 20)
-    done = run_process("plot", "--storage", made_database, "--out", folder)
-    assert done.stdout.splitlines() == [
-        str(folder / f"made-{kind}.png") for kind in ("front", "hypervolume", "confirmed")
-    ]
+    _, out, _ = run_cli("plot", "--storage", made_database, "--out", folder, columns=80)
+    assert out.splitlines() == [str(folder / f"made-{kind}.png") for kind in ("front", "hypervolume", "confirmed")]
 
 
 def test_help_fits_80_columns_and_cuts_no_option(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,3 +175,12 @@ def is_alive(process: int) -> bool:
 def test_a_fleet_needs_a_worker(workers: int) -> None:
     with pytest.raises(EvaluationError, match="at least 1 is needed"):
         Execution("processes", workers)
+
+
+@pytest.mark.slow
+def test_a_cluster_without_enough_gpus_is_named(tmp_path: Path, ray_cluster: Any) -> None:
+    from ecad_automl.execution._ray_cluster import RayEngine
+
+    assert ray_cluster.is_initialized()
+    with pytest.raises(EvaluationError, match="2 workers take 80 GPUs together, but the Ray cluster has 0;"):
+        RayEngine(FakeSetup(tmp_path), 2, gpus_per_worker=40)

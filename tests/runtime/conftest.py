@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
@@ -13,16 +12,12 @@ import torch
 from torch.utils._pytree import tree_map
 
 from ecad_automl.schedules.guidance import NONE
-from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import ALL_CASES, CASES, GENERIC_CASES, Case
 from tests.runtime.cases.core import CORE_CASES
 
 #: Replays the definition of a schedule on a case while a function runs it.
 Reference = Callable[["Case", Schedule, Callable[[], torch.Tensor]], torch.Tensor]
-
-
-Layouts = Callable[[str], Layout]
 
 #: Adds to what a test of conformance tells, as why something is refused.
 Note = Callable[[str], None]
@@ -56,38 +51,26 @@ def note(request: pytest.FixtureRequest) -> Note:
     return lambda text: request.node.user_properties.append(("note", text))
 
 
-@pytest.fixture(scope="session")
-def layouts() -> Layouts:
-    """Layouts of cases by name: counting takes longer than most tests."""
-    return cache(lambda name: ALL_CASES[name]().layout)
-
-
 @pytest.fixture
-def case(request: pytest.FixtureRequest, layouts: Layouts) -> Case:
+def case(request: pytest.FixtureRequest) -> Case:
     """A pipeline and a way to call it.
 
     One of a few kinds, in tests marked ``every_family`` of all that are supported, and in those marked ``conformance``
     also of transformers without an adapter.
     """
-    return _made(request.param, layouts)
+    return ALL_CASES[request.param]()
 
 
 @pytest.fixture
-def pixart(layouts: Layouts) -> Case:
+def pixart() -> Case:
     """PixArt-alpha with classifier-free guidance, two images in one transformer batch."""
-    return _made("pixart-guided", layouts)
+    return CASES["pixart-guided"]()
 
 
 @pytest.fixture
-def flux(layouts: Layouts) -> Case:
+def flux() -> Case:
     """FLUX with a negative prompt: two transformer calls a step, in contexts of their own."""
-    return _made("flux-true-cfg", layouts)
-
-
-def _made(name: str, layouts: Layouts) -> Case:
-    case = ALL_CASES[name]()
-    case.layout = layouts(name)
-    return case
+    return CASES["flux-true-cfg"]()
 
 
 @pytest.fixture

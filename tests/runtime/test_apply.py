@@ -34,9 +34,9 @@ def test_all_compute_is_bit_identical(case: Case) -> None:
 
 
 @pytest.mark.conformance("definition")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_schedules_do_what_the_definition_says(case: Case, reference: Reference, seed: int) -> None:
-    schedule = case.random_schedule(seed, steps=5, share=(0.15, 0.4, 0.7)[seed])
+    schedule = case.random_schedule(seed, steps=5, share=(0.2, 0.5)[seed])
     expected = reference(case, schedule, lambda: case.generate(steps=5, images=2))
     with apply_schedule(case.pipe, schedule, fuse=False):
         assert torch.equal(case.generate(steps=5, images=2), expected)

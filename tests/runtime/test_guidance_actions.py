@@ -39,19 +39,16 @@ def exchange_texts(case: Case) -> None:
             return {**given, **dict(zip(names, (given[name] for name in reversed(names)), strict=True))}
 
         case.inputs = exchanged
-        del case.layout  # that of the other texts
+        case.layout = case.counted()  # that of the other texts
 
 
 @pytest.mark.conformance("guidance")
-@pytest.mark.parametrize("seed", range(2))
-def test_leaving_out_branches_does_what_the_definition_says(
-    case: Case, reference: Reference, note: Note, seed: int
-) -> None:
+def test_leaving_out_branches_does_what_the_definition_says(case: Case, reference: Reference, note: Note) -> None:
     if case.branches < 2:
         note(ONE_BRANCH)
         return
     exchange_texts(case)
-    schedule = case.random_guidance(seed)
+    schedule = case.random_guidance(1)
     assert schedule.guidance.levels.any()
     expected = reference(case, schedule, lambda: case.generate(steps=STEPS, images=2))
     with apply_schedule(case.pipe, schedule, fuse=False) as handle:
@@ -67,16 +64,17 @@ def test_macs_are_those_that_are_predicted(case: Case, note: Note) -> None:
         note(ONE_BRANCH)
         return
     exchange_texts(case)
-    schedule = case.random_guidance(1)
+    schedule = case.random_guidance(1, steps=5)
     with apply_schedule(case.pipe, schedule, keep_text=False):
-        case.generate(steps=STEPS)  # blocks are recorded
-        assert macs_of_a_run(case, steps=STEPS) == schedule.macs
+        case.generate(steps=5)  # blocks are recorded
+        assert macs_of_a_run(case, steps=5) == schedule.macs
     with apply_schedule(case.pipe, schedule):
-        case.generate(steps=STEPS)
-        assert macs_of_a_run(case, steps=STEPS) == schedule.run_macs
+        case.generate(steps=5)
+        assert macs_of_a_run(case, steps=5) == schedule.run_macs
 
 
-TWO_BRANCHES = ["pixart-guided", "sd3-guided", "dit-guided", "flux-true-cfg", "lumina2-guided"]
+#: Both branches in one batch, and each in a call of its own.
+TWO_BRANCHES = ["pixart-guided", "flux-true-cfg"]
 
 
 @pytest.mark.parametrize("name", TWO_BRANCHES)

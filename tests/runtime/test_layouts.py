@@ -34,8 +34,6 @@ def test_macs_of_a_schedule_are_those_of_a_run_under_it(case: Case) -> None:
         assert macs_of_a_run(case, steps=2, images=3) == 3 * schedule.macs - shared
     with apply_schedule(case.pipe, schedule):
         assert macs_of_a_run(case, steps=2) == schedule.run_macs
-        # Another run has another text.
-        assert macs_of_a_run(case, steps=2) == schedule.run_macs
     schedule = case.random_forecasts(1, steps=4)
     with apply_schedule(case.pipe, schedule, keep_text=False):
         assert macs_of_a_run(case, steps=4) == schedule.macs
@@ -53,7 +51,7 @@ def test_text_is_worked_on_once_where_attention_crosses_to_it(name: str) -> None
     before = case.generate()
     with apply_schedule(case.pipe, schedule):
         assert torch.equal(case.generate(), before)
-        assert macs_of_a_run(case) == schedule.run_macs
+        assert macs_of_a_run(case) == schedule.run_macs  # another run has another text
 
 
 @pytest.mark.conformance("MACs")
@@ -79,8 +77,7 @@ def test_the_layout_has_the_slots_of_the_transformer_and_what_it_was_counted_for
 
 def test_counting_does_not_touch_the_model(case: Case) -> None:
     before = {name: (id(value), value._version) for name, value in case.pipe.transformer.named_parameters()}
-    vars(case).pop("layout")  # which another pipeline was counted for
-    assert case.layout.step_macs > 0
+    assert case.counted().step_macs > 0
     after = {name: (id(value), value._version) for name, value in case.pipe.transformer.named_parameters()}
     assert after == before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from storage import EvaluationRecord, Store, redacted
-from tests.commands import search_arguments, start_fresh
+from tests.commands import search_arguments, start
+from tests.forked import Forked
 from tests.servers import PASSWORD, PostgresServer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -41,7 +41,7 @@ def evaluated(storage: str, study: str) -> list[EvaluationRecord]:
         return store.evaluations(study)
 
 
-def wait_for(storage: str, study: str, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for(storage: str, study: str, count: int, process: Forked) -> None:
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
         if len(evaluated(storage, study)) >= count:
@@ -64,7 +64,7 @@ def test_searches_on_a_server_survive_kills_and_its_crash_and_all_commands_read_
     def search(storage: str, study: str, evaluations: int = BUDGET) -> tuple[int, str, str]:
         return run_cli(*arguments(storage, study, tmp_path, tiny_pixart_folder, evaluations))
 
-    driver = start_fresh(arguments(url, "one", tmp_path, tiny_pixart_folder, 10_000))
+    driver = start(arguments(url, "one", tmp_path, tiny_pixart_folder, 10_000))
     try:
         wait_for(url, "one", 4, driver)
         code, _, err = search(url, "one")

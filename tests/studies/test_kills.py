@@ -19,7 +19,7 @@ from studies import attributes
 from tests.studies.conftest import Bench
 
 KILLS = 25
-EVALUATIONS = 100
+EVALUATIONS = 60
 
 
 def start(database: Path, progress: Path) -> int:

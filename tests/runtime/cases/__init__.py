@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from tests.runtime.cases.base import Case
 from tests.runtime.cases.core import CORE_CASES
@@ -13,7 +14,18 @@ from tests.runtime.cases.video import VIDEO_CASES
 
 __all__ = ["ALL_CASES", "CASES", "GENERIC_CASES", "Case"]
 
-CASES: dict[str, Callable[[], Case]] = {**CORE_CASES, **JOINT_CASES, **OTHER_CASES, **VIDEO_CASES}
+
+def _named(cases: Mapping[str, Callable[[], Case]]) -> dict[str, Callable[[], Case]]:
+    return {name: partial(_made, name, make) for name, make in cases.items()}
+
+
+def _made(name: str, make: Callable[[], Case]) -> Case:
+    case = make()
+    case.name = name
+    return case
+
+
+CASES = _named({**CORE_CASES, **JOINT_CASES, **OTHER_CASES, **VIDEO_CASES})
 
 #: Those of families, and those of transformers without an adapter.
-ALL_CASES = {**CASES, **GENERIC_CASES}
+ALL_CASES = {**CASES, **_named(GENERIC_CASES)}

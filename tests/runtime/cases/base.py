@@ -19,6 +19,7 @@ from ecad_automl.schedules.schedule import Schedule
 __all__ = ["TOKENS", "Case", "embedded_inputs"]
 
 TOKENS = 6
+_LAYOUTS: dict[str, Layout] = {}
 
 
 @dataclass
@@ -31,13 +32,22 @@ class Case:
     calls_per_step: int  # of the transformer
     branches: int  # guidance branches per image
     size: int = 16
+    name: str = ""
 
     def __post_init__(self) -> None:
         self.pipe.set_progress_bar_config(disable=True)
 
     @cached_property
     def layout(self) -> Layout:
-        """The layout of what ``generate`` makes."""
+        """The layout of what ``generate`` makes; counted once for all cases of a name."""
+        if not self.name:
+            return self.counted()
+        if self.name not in _LAYOUTS:
+            _LAYOUTS[self.name] = self.counted()
+        return _LAYOUTS[self.name]
+
+    def counted(self) -> Layout:
+        """The layout, counted anew: that takes longer than most tests."""
         if family_of(self.pipe.transformer).inputs is None:
             return layout_of_call(self.pipe, **self.arguments(1))
         return layout_of(
