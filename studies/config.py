@@ -96,7 +96,8 @@ class SearchConfig(BreedingConfig):
         drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
             of interest are left out.
         steps_from: share of the steps, from which on shorter runs are searched too: those that the calibration makes;
-            1 searches runs of all steps alone. If None, what the study began with, all steps alone where it has not.
+            1 searches runs of all steps alone. If None, what the study began with, or about a third where it has not;
+            all steps alone where schedules only reuse, or latency is minimized.
         heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
         race: whether the evaluation of a bred candidate is stopped after the most telling of its images where its
             expected gain for each remaining one is too little.

@@ -60,8 +60,8 @@ class SearchJob:
         backup_every: generations between two backups of the study file; 0 makes none.
         execution: where candidates are evaluated.
         use: what may stand in for computing; if None, what the study began with, forecasts where it has not.
-        guidance: what may be done about guidance; if None, what the study began with, both branches kept where it has
-            not. Where a pipeline has no second branch, or schedules only reuse, there is nothing to be done.
+        guidance: what may be done about guidance; if None, what the study began with, all there is where it has not.
+            Where a pipeline has no second branch, or schedules only reuse, there is nothing to be done.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
@@ -222,7 +222,7 @@ def _step_counts(job: SearchJob) -> list[int]:
     Raises:
         OptionError: latency is minimized, whose model is of one number of steps.
     """
-    if job.config.steps_from is None:
+    if job.config.steps_from is None and (job.use == "reuse" or job.latency is not None):
         return []
     counts = searched_steps(job.model.settings.steps, job.config.steps_from)
     if job.latency is not None and counts:
@@ -262,6 +262,6 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         **({} if job.use == "reuse" else {"use": "forecast"}),
         # Nor do studies of runs of all steps alone, with both guidance branches.
         **({"step_counts": counts} if (counts := _step_counts(job)) else {}),
-        **({"guidance": "search"} if job.use != "reuse" and job.guidance == "search" else {}),
+        **({"guidance": "search"} if job.use != "reuse" and job.guidance != "keep" else {}),
         **({"reward_weights": digests} if digests else {}),
     }

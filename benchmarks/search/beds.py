@@ -38,6 +38,7 @@ class Bed:
         scheduler: class in diffusers, that of the model if None.
         extra: further arguments of the pipeline's call.
         calls: of the transformer in each step.
+        guided: whether it computes two branches for guidance.
         captions: of a search.
         noises: of each caption in a search; held-out captions have others.
         last: whether it decides nothing: it is run once, when all else is settled.
@@ -49,6 +50,7 @@ class Bed:
     scheduler: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     calls: int = 1
+    guided: bool = True
     captions: int = 8
     noises: tuple[int, ...] = (0, 1)
     last: bool = False
@@ -67,7 +69,7 @@ class Bed:
 BEDS = {
     "shapes": Bed(),
     "shapes-euler-14": Bed(steps=14, guidance_scale=4.5, scheduler="EulerDiscreteScheduler"),
-    "flow-shapes": Bed("flow-shapes"),
+    "flow-shapes": Bed("flow-shapes", guided=False),
     "flow-shapes-guided-20": Bed(
         "flow-shapes", steps=20, extra={"true_cfg_scale": 2.0, "negative_prompt": ""}, calls=2, last=True
     ),

@@ -8,7 +8,6 @@ same captions stand beside them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -16,14 +15,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
-import ecad_automl
 from benchmarks.code import ACCEPT, made_by
 from benchmarks.machine import RESULTS
 from benchmarks.search import baselines
-from benchmarks.search.bed_runs import at, figures_of, keep_runs, kept_runs_of, wanted_beds
-from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed, model_of
+from benchmarks.search.bed_runs import figures_of, keep_runs, kept_runs_of, wanted_beds
+from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed
 from benchmarks.search.contestant import Contestant
-from benchmarks.search.protocol import SPEEDUPS, best_within, compare, loss_of
+from benchmarks.search.protocol import SPEEDUPS
+from benchmarks.search.searched import HEAD, needing_no_search, rows, searched_contestants, searched_front
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.runtime import measure_drift
@@ -60,13 +59,10 @@ def main(
         contestants = _same_slots(BEDS[name], evaluator, layout)
         code = made_by((_MADE_BY,), BUNDLED[BEDS[name].model].weights)["code"]  # another study for other code
         for use in get_args(Use):
-            found = _search(BEDS[name], use, evaluations, seed, work / f"{name}-{use}-{seed}-{code}.db")
-            for speedup in SPEEDUPS:
-                full = evaluator.settings.steps * layout.step_macs / 1e9
-                best = best_within([each.gmacs for each, _ in found], [reward for _, reward in found], full, speedup)
-                if best is not None:
-                    name_of = f"search, {use}, {speedup:g}x"
-                    contestants[name_of] = _contestant(f"search, {use}", evaluator, found[best][0])
+            database = work / f"{name}-{use}-{seed}-{code}.db"
+            config = SearchConfig(evaluations=evaluations, seed=seed)
+            front = searched_front(BEDS[name], database, config, use=use, fixed_steps=True, guidance="keep")
+            contestants |= searched_contestants(f"search, {use}", front, evaluator, layout, _MADE_BY)
         runs = keep_runs(KIND, name, evaluator, contestants, results=results, accept_other_code=accept_other_code)
         others = kept_runs_of(baselines.KIND, name, results)
         lines = [*levels(runs), "", *searches(runs, others)]
@@ -96,21 +92,6 @@ def _same_slots(bed: Bed, evaluator: Evaluator, layout: Layout) -> dict[str, Con
     return found
 
 
-def _search(bed: Bed, use: Use, evaluations: int, seed: int, database: Path) -> list[tuple[Schedule, float]]:
-    """What a search has evaluated whole that no other candidate beats there: schedules and rewards."""
-    database.parent.mkdir(parents=True, exist_ok=True)
-    front = ecad_automl.search(
-        model_of(bed),
-        BUNDLED[bed.model].prompts("calibration", bed.captions),
-        reward=bed.reward,
-        storage=database,
-        images_per_prompt=len(bed.noises),
-        use=use,
-        config=SearchConfig(evaluations=evaluations, seed=seed),
-    )
-    return [(point.schedule, float(point.reward)) for point in front if point.reward is not None]
-
-
 def levels(runs: Mapping[str, Any]) -> list[str]:
     """The same slots at every level of damping, in Markdown."""
     names = ["reuse", *(f"{share:.0%} of the forecast" for share in DAMPING[1:-1]), "forecast"]
@@ -129,30 +110,11 @@ def searches(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
         runs: of the searches.
         others: of what needs no search, on the same captions or on more that begin with them.
     """
-    captions = len(next(iter(runs.values()))["loss"])
-    lines = [
-        "| at least | run | saved | median loss | mean (95 %) | worst tenth | PSNR, dB | more than `search` (95 %) |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [*HEAD]
     for speedup in SPEEDUPS:
-        ours = f"search, forecast, {speedup:g}x"
-        named = {"search": runs.get(ours), "search, reuse alone": runs.get(f"search, reuse, {speedup:g}x")}
-        for kind in ("quick", "DPCache", "steps"):
-            name = at(others, kind, speedup) if others else None
-            named[name or kind] = None if name is None else others[name]
-        for name, run in named.items():
-            if run is None:
-                continue
-            figures, beside = figures_of(run), ""
-            figures = replace(figures, loss=figures.loss[:captions], psnr=figures.psnr[:captions])
-            loss = loss_of(figures.loss)
-            if name != "search" and ours in runs:
-                found = compare(figures_of(runs[ours]).loss, figures.loss)
-                beside = f"{-found.difference:+.3f} ({-found.high:+.3f} to {-found.low:+.3f})"
-            lines.append(
-                f"| {speedup:g}x | {name} | {run['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} ({loss.low:.3f} "
-                f"to {loss.high:.3f}) | {loss.worst_tenth:.3f} | {np.median(figures.psnr):.1f} | {beside} |"
-            )
+        uses = {"search": "forecast", "search, reuse alone": "reuse"}
+        named = {name: runs.get(f"search, {use}, {speedup:g}x") for name, use in uses.items()}
+        lines += rows(speedup, {**named, **needing_no_search(others, speedup, ("quick", "DPCache", "steps"))}, "search")
     return lines
 
 

@@ -16,8 +16,8 @@ from benchmarks.search.whole_steps import computing_only
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.genomes import Genomes, mac_fraction_of
 from ecad_automl.schedules.layout import Layout
-from ecad_automl.schedules.schedule import Schedule
 
 __all__ = ["METHOD", "chosen", "found_contestants", "name_of"]
 
@@ -59,15 +59,23 @@ def found_contestants(evaluator: Evaluator, layout: Layout, bed: Bed, genomes: I
     calibration, _ = load_bed(bed, split="calibration", captions=bed.captions, noises=bed.noises)
     steps = evaluator.settings.steps
     drift = measure_drift(calibration.pipe, lambda: calibration.generate_some(_DRIFT_IMAGES), steps=steps)
-    weights = Forecasts(drift, layout.component_index)
+    known = {steps: Forecasts(drift, layout.component_index)}
+
+    def drift_of(count: int) -> bytes:
+        run = partial(calibration.evaluate_steps, count)
+        calibration.baseline()
+        return measure_drift(calibration.pipe, run, steps=count).to_bytes()
+
+    texts = Genomes(layout, steps, load_other=drift_of, known=known)
     found = {}
     for genome in genomes:
         mask = mask_of(genome)
         if mask is not None:
             make, saved = partial(_extrapolated, evaluator, mask, bed.calls), steps / len(mask)
         else:
-            schedule = Schedule.from_genome(layout, steps, genome, weights)
-            make, saved = partial(evaluator.generate, schedule), schedule.mac_speedup
+            schedule = texts.schedule(genome)
+            make = partial(evaluator.generate, schedule, steps=schedule.steps)
+            saved = 1 / mac_fraction_of(schedule, steps)
         found[name_of(genome)] = Contestant(METHOD, (__name__,), make, saved)
     return found
 

@@ -20,11 +20,15 @@ __all__ = ["OURS", "REUSE", "VARIANTS", "run_ours", "whole_evaluations"]
 OURS = "ecad-automl"
 #: In ECAD's space: cached outputs are only reused, and no step is skipped.
 REUSE = "ecad-automl, reuse alone"
+FIXED_STEPS = "ecad-automl, fixed steps"
+GUIDANCE_KEPT = "ecad-automl, guidance kept"
 
 #: Settings of the search that differ from the usual ones.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     OURS: {},
     REUSE: {},
+    FIXED_STEPS: {},
+    GUIDANCE_KEPT: {},
     "ecad-automl, no surrogate": {"surrogate": False},
     "ecad-automl, no racing": {"race": False},
     "ecad-automl, drift not scaled": {"scaled_drift": False},
@@ -71,6 +75,7 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     from studies.prepared import PreparedStudy
     from studies.sampler import ScheduleNSGAIISampler
     from studies.search import search_study
+    from studies.seeds import searched_steps
     from studies.trials import evaluated_trials, image_share, values_of
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -81,8 +86,13 @@ def run_ours(cell: Cell, work: Path, progress: Callable[[int], object]) -> Run:
     database.parent.mkdir(parents=True, exist_ok=True)
     storage = open_optuna_storage(database)
     with Store.open(database) as store:
-        use = "reuse" if cell.search == REUSE else "forecast"
-        identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "bed": cell.bed, "use": use, **cell.made}
+        identity = {"prompts": evaluator.prompts, "seeds": evaluator.seeds, "bed": cell.bed, **cell.made}
+        if cell.search != REUSE:
+            identity["use"] = "forecast"
+            if cell.search != FIXED_STEPS:
+                identity["step_counts"] = searched_steps(evaluator.settings.steps)
+            if cell.search != GUIDANCE_KEPT:
+                identity["guidance"] = "search"
         search_study(
             PreparedStudy(
                 evaluator=evaluator,
@@ -139,16 +149,17 @@ def whole_evaluations(study: Study, images: int, steps: int) -> list[Point]:
 
     Args:
         study: of a finished search.
-        images: of a whole evaluation. The drift takes as many, and so does each uncached run of fewer steps.
+        images: of a whole evaluation. The drift takes as many, and so does each uncached run of fewer steps, which
+            as a candidate costs nothing more.
         steps: of the uncached run, whose own trial costs nothing.
     """
     from studies import attributes
     from studies.seeds import UNCACHED, fewer_steps
-    from studies.trials import evaluated_trials, image_share
+    from studies.trials import budget_share, evaluated_trials
 
     paid, points = float(images * (1 + len(fewer_steps(steps)))), []
     for trial in evaluated_trials(study):
-        paid += image_share(trial) * images * (trial.user_attrs[attributes.ORIGIN] != UNCACHED)
+        paid += budget_share(trial) * images * (trial.user_attrs[attributes.ORIGIN] != UNCACHED)
         if trial.values is not None:  # not stopped
             points.append(Point(trial.values[0], trial.values[1], round(paid), trial.user_attrs[attributes.GENOME]))
     return points

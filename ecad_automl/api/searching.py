@@ -89,9 +89,10 @@ def search(
             :class:`~studies.config.LatencySettings` may say how.
         use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped, or
             "reuse", ECAD's own schedules alone; by default "forecast", or what the study began with.
-        fixed_steps: whether to search runs of all steps alone; by default what the study began with.
+        fixed_steps: whether to search runs of all steps alone; by default runs of fewer steps are searched too, or what
+            the study began with.
         guidance: whether to "search" in which steps both branches of classifier-free guidance are computed, or "keep"
-            both in all; by default "keep", or what the study began with.
+            both in all; by default "search", or what the study began with.
         seed: of the search; by default that of the config, or 0.
         steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
         guidance_scale: guidance.

@@ -154,8 +154,8 @@ class SearchTable(_Table):
         Field(
             gt=0,
             le=1,
-            description="Search runs of fewer steps too: those of the calibration from this share of the steps on, as "
-            "with 0.5; by default none, or what the study began with.",
+            description="Search runs of fewer steps too, from this share of the steps on: those of the calibration; by "
+            "default 0.35, or what the study began with.",
         ),
     ] = SearchConfig.steps_from
     fixed_steps: Annotated[bool, _says("Search runs of all steps alone; the same as --steps-from 1.")] = False
@@ -163,7 +163,7 @@ class SearchTable(_Table):
         GuidanceUse | None,
         _says(
             "Whether to search in which steps both branches of classifier-free guidance are computed, or keep both in "
-            "all; by default keep, or what the study began with."
+            "all; by default search, or what the study began with."
         ),
     ] = None
     race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (
