@@ -87,22 +87,24 @@ class ForecastSeeds:
         error = self._errors[:, -1] + _NOISES[:, None, None, None, None].astype(np.float32) * self._carried[:, -1]
         return best_paths(error.min(axis=1))[1]
 
-    def skipping(self) -> list[Schedule]:
+    @cached_property
+    def skipping(self) -> tuple[Schedule, ...]:
         """The best choice of 1 step to run whole, of 2 and so on to all; the others are skipped."""
         everything = np.ones((self._forecasts.steps, len(self._layout)), dtype=np.bool_)
 
         def choice(place: int, count: int) -> _Choice:
             return _Choice(everything, ~self._run[place, count])
 
-        return [self._settled(partial(choice, count=count)) for count in range(self._forecasts.steps)]
+        return tuple(self._settled(partial(choice, count=count)) for count in range(self._forecasts.steps))
 
-    def guiding(self) -> list[Schedule]:
+    @cached_property
+    def guiding(self) -> tuple[Schedule, ...]:
         """Such choices with both guidance branches in some of the steps that are run, from a third of them on.
 
         None where guidance is to be left as it is.
         """
         if self._guidance is None:
-            return []
+            return ()
         errors, steps = self._guidance, self._forecasts.steps
         everything = np.ones((steps, len(self._layout)), dtype=np.bool_)
 
@@ -119,11 +121,11 @@ class ForecastSeeds:
         def choice(place: int, count: int, guided: int) -> _Choice:
             return _Choice(everything, ~self._run[place, count - 1], paths(place, count)[guided - 1])
 
-        return [
+        return tuple(
             self._settled(partial(choice, count=count, guided=int(guided)))
             for count in range(2, steps + 1)
             for guided in np.unique(np.linspace(-(-count // 3), count - 1, _GUIDED).round())
-        ]
+        )
 
     def _lasting(self, run: NDArray[np.intp]) -> Floats:
         """``(steps,)``: the scheduler's response to an output of each step that is run, and to what is made of it.
@@ -232,9 +234,8 @@ class ForecastSeeds:
         if both is None or self._guidance is None:
             return None
         last, before = forecast_sources(both)
-        step = np.arange(len(both))
-        own = self._guidance.error + noise * self._guidance.carried
-        actions = KEEP + own[:, step, last, np.where(before < 0, last, before)].argmin(axis=0)
+        place = slice(None), np.arange(len(both)), last, np.where(before < 0, last, before)
+        actions = KEEP + (self._guidance.error[place] + noise * self._guidance.carried[place]).argmin(axis=0)
         return np.where(both | skip, BOTH, actions)
 
     def _by_step(self, schedule: Schedule) -> tuple[Floats, Floats]:
@@ -273,7 +274,7 @@ def quick_schedules(seeds: ForecastSeeds, layout: Layout, count: int = 8) -> lis
         of the MACs.
     """
     using = [seeds.using(layout.slot_macs, count, groups) for groups in (layout.component_index, None)]
-    return least_error_front(seeds, (*seeds.skipping(), *seeds.guiding(), *chain.from_iterable(using)))
+    return least_error_front(seeds, (*seeds.skipping, *seeds.guiding, *chain.from_iterable(using)))
 
 
 def least_error_front(seeds: ForecastSeeds, schedules: Iterable[Schedule]) -> list[tuple[Schedule, float]]:

@@ -138,7 +138,7 @@ def shorter_schedules(
         named[f"{count} steps"] = Schedule.all_compute(layout, count)
         run = max(1, round(_RUN_SHARE * count))
         if count in forecasting and run < count:
-            skipping = forecasting[count].skipping()[run - 1]
+            skipping = forecasting[count].skipping[run - 1]
             if cost.of(skipping) >= least:
                 named[f"{count}-steps-skip-{count - run}"] = skipping
     return named
@@ -154,7 +154,7 @@ def ready_schedules(forecasting: Mapping[int, ForecastSeeds], cost: Cost, least:
     """
     found = []
     for seeds in forecasting.values():
-        front = least_error_front(seeds, (*seeds.skipping(), *seeds.guiding()))
+        front = least_error_front(seeds, (*seeds.skipping, *seeds.guiding))
         found += [schedule for schedule, _ in front if cost.of(schedule) >= least]
     return found
 
@@ -169,18 +169,18 @@ def _forecasting(
 ) -> dict[str, Schedule]:
     """Twice as many that skip steps as are configured to compute whole ones, and others by component and by slot.
 
-    Where guidance may be by one branch alone, as many of these as by component and slot.
+    Where guidance may be by one branch alone, half as many of these as those: every pool has the others.
     """
     named: dict[str, Schedule] = {}
-    by_count = seeds.skipping()
+    by_count = seeds.skipping
     if config.step_seeds:
         # These are the best that is known before any image: of their cost few bred ones are better.
         for count in _spread_counts(steps, 2 * config.step_seeds):
             named[f"skip-{steps - count}"] = by_count[count - 1]
-    if config.drift_seeds:
-        front = least_error_front(seeds, (*by_count, *seeds.guiding()))
+    if wanted_guided := config.drift_seeds // 2:
+        front = least_error_front(seeds, (*by_count, *seeds.guiding))
         guided = [schedule for schedule, _ in front if not schedule.guidance.is_full]
-        for schedule in guided[:: max(1, -(-len(guided) // config.drift_seeds))]:
+        for schedule in guided[:: max(1, -(-len(guided) // wanted_guided))]:
             named[f"skip-{int(schedule.skip.sum())}-guide-{int(schedule.guidance.both.sum())}"] = schedule
     by_component = -(-config.drift_seeds // 2)
     for groups, wanted in ((layout.component_index, by_component), (None, config.drift_seeds - by_component)):

@@ -85,7 +85,7 @@ def test_what_is_shared_out_is_best_at_some_price(seed: int, price: float) -> No
 class TestSeeds:
     def test_skipped_steps_are_the_best_for_each_number(self) -> None:
         seeds = ForecastSeeds(Forecasts(made_up_drift(), LAYOUT.component_index), LAYOUT)
-        found = seeds.skipping()
+        found = seeds.skipping
         assert [int((~each.skip).sum()) for each in found] == list(range(1, STEPS + 1))
         assert all(each.effective[~each.skip].all() for each in found)
         errors = [seeds.predicted_error(each) for each in found]
@@ -102,7 +102,7 @@ class TestSeeds:
             assert np.isclose(errors, least, rtol=1e-4).any()
 
     def test_the_fewer_steps_are_computed_the_more_forecasts_are_damped(self) -> None:
-        found = ForecastSeeds(Forecasts(made_up_drift(steps=16), LAYOUT.component_index), LAYOUT).skipping()
+        found = ForecastSeeds(Forecasts(made_up_drift(steps=16), LAYOUT.component_index), LAYOUT).skipping
         told = [each.skip & (each.sources[1, :, -1] >= 0) for each in found]
         levels = [each.damping[of, -1].mean() for each, of in zip(found, told, strict=True) if of.any()]
         assert levels[0] < levels[-1]
@@ -143,7 +143,7 @@ class TestGuidance:
 
     def test_both_branches_are_computed_where_that_is_best(self) -> None:
         seeds, errors = self.made()
-        found = seeds.guiding()
+        found = seeds.guiding
         assert found
         for schedule in found:
             run = np.flatnonzero(~schedule.skip)
@@ -159,9 +159,9 @@ class TestGuidance:
 
     def test_leaving_a_branch_out_is_expected_to_err_more(self) -> None:
         seeds, _ = self.made()
-        by_run = {int((~each.skip).sum()): seeds.predicted_error(each) for each in seeds.skipping()}
-        for schedule in seeds.guiding():
-            if (schedule.skip == seeds.skipping()[int((~schedule.skip).sum()) - 1].skip).all():
+        by_run = {int((~each.skip).sum()): seeds.predicted_error(each) for each in seeds.skipping}
+        for schedule in seeds.guiding:
+            if (schedule.skip == seeds.skipping[int((~schedule.skip).sum()) - 1].skip).all():
                 assert seeds.predicted_error(schedule) > by_run[int((~schedule.skip).sum())]
 
     def test_a_quick_front_has_them_where_they_pay(self) -> None:
@@ -173,7 +173,7 @@ class TestGuidance:
             assert min(other for each, other in front if each.macs <= schedule.macs) <= error
 
     def test_without_errors_of_guidance_there_are_none(self) -> None:
-        assert ForecastSeeds(guided_forecasts(), self.layout).guiding() == []
+        assert ForecastSeeds(guided_forecasts(), self.layout).guiding == ()
 
 
 def test_errors_of_reuse_are_those_of_the_drift() -> None:

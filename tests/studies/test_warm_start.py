@@ -129,7 +129,7 @@ def test_what_an_earlier_version_has_stored_is_read(tmp_path: Path) -> None:
 def test_what_sources_have_forecast_is_forecast_by_the_drift_of_the_study_or_reused(tmp_path: Path) -> None:
     layout = small_layout()
     forecasts = Forecasts(small_drift(layout), layout.component_index)
-    seed = ForecastSeeds(forecasts, layout).skipping()[STEPS // 2]
+    seed = ForecastSeeds(forecasts, layout).skipping[STEPS // 2]
     with Store.open(tmp_path / "s.db") as store:
         WarmStart.from_sources([known([seed])], cost(), 4).save(store, "s")
         assert list(WarmStart.load(store, "s", layout, STEPS, forecasts).seeds.values()) == [seed]
