@@ -12,8 +12,8 @@ from ecad_automl.latency.latency_model import FEWEST_SCHEDULES
 SETTINGS = "search settings"
 
 Heuristics = Literal["fora", "all", "none"]
-#: What may stand in for computing: ECAD's reuse alone, or forecasts of outputs and skipped steps too.
-Use = Literal["forecast", "reuse"]
+#: What may stand in for computing: ECAD's reuse alone, skipped steps alone, or forecasts of all outputs.
+Use = Literal["forecast", "skip", "reuse"]
 #: What may be done about the two branches of guidance: searched like all else, or both kept in every step.
 GuidanceUse = Literal["search", "keep"]
 

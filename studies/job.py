@@ -259,7 +259,7 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         **cost,
         **constraints,
         # Studies that reuse alone say nothing of it either.
-        **({} if job.use == "reuse" else {"use": "forecast"}),
+        **({} if job.use == "reuse" else {"use": job.use or "forecast"}),
         # Nor do studies of runs of all steps alone, with both guidance branches.
         **({"step_counts": counts} if (counts := _step_counts(job)) else {}),
         **({"guidance": "search"} if job.use != "reuse" and job.guidance != "keep" else {}),

@@ -110,7 +110,7 @@ class PreparedStudy:
         self.uncached = uncached.scores
         self.bounds = bounds = Bounds(constraints, uncached)
         weights: dict[int, Forecasts] = {}
-        if identity.get("use") == "forecast":
+        if identity.get("use") is not None:
             weights = {count: Forecasts(of, layout.component_index) for count, of in drifts.items()}
         guidance: dict[int, GuidanceErrors] = {}
         if identity.get("guidance") == "search":
@@ -126,6 +126,7 @@ class PreparedStudy:
             "log_drop": start.log_drop,
             "margins": bounds.uncached_margins,
             "seed": config.seed,
+            "whole_steps": identity.get("use") == "skip",
         }
         progress("schedules of least expected error")
         if counts or guidance:
@@ -142,6 +143,8 @@ class PreparedStudy:
             space = ScheduleSpace(
                 layout, steps, cost, self.scale, error, weights.get(steps), guidance.get(steps), **more
             )
+        if more["whole_steps"]:
+            seeds = {name: each for name, each in seeds.items() if each.computes_whole_steps}
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)
 

@@ -162,6 +162,7 @@ class ScheduleSpace:
         forecasts: weights of forecasts, where schedules may forecast outputs and skip steps; None restricts them to
             reuse.
         guidance: errors of guidance by one branch alone, where schedules that forecast may have that; else None.
+        whole_steps: whether each step is skipped or computed whole.
         ready: schedules to have in every pool, see :meth:`ready`.
         evaluated: schedules that other studies have evaluated, for the surrogate.
         log_drop: what they have found of each, see :class:`~surrogate.Prior`.
@@ -179,6 +180,7 @@ class ScheduleSpace:
         forecasts: Forecasts | None = None,
         guidance: GuidanceErrors | None = None,
         *,
+        whole_steps: bool = False,
         ready: Sequence[Schedule] = (),
         evaluated: Sequence[Schedule] = (),
         log_drop: Floats | None = None,
@@ -197,6 +199,7 @@ class ScheduleSpace:
         self._margins = margins
         self._seed = seed
         self._ready = ready
+        self._whole_steps = whole_steps
         slots = len(layout)
         self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components), self._guided)
         self._grid = Grid.of(layout, self._columns, self._guided)
@@ -217,6 +220,8 @@ class ScheduleSpace:
         if forecasts is None:
             return Schedule(self.layout, genes)
         compute, skip, damping, guidance = (each[0] for each in self._actions(genes[None]))
+        if self._whole_steps:
+            compute = np.ones_like(compute)
         return Schedule(self.layout, compute, skip, damping, forecasts, guidance)
 
     def _genes_of(self, schedule: Schedule) -> Bits:

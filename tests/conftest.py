@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# Forks of a process whose PyTorch has threads wait for these forever; it reads this when it is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import subprocess
 from collections.abc import Callable
 from pathlib import Path

@@ -35,6 +35,7 @@ LEVERS: Mapping[str, Mapping[str, Any]] = {
     WHOLE: {},
     "steps fixed": {"fixed_steps": True},
     "guidance kept": {"guidance": "keep"},
+    "whole steps alone": {"use": "skip"},
     "reuse alone": {"use": "reuse"},
 }
 

@@ -39,6 +39,8 @@ def quick_contestants(evaluator: Evaluator, layout: Layout, bed: Bed) -> dict[st
     found = {}
     for best in at_savings([each for each, _ in front]):
         name = f"quick, {int((~best.skip).sum())}"
+        if not best.guidance.is_full:
+            name += f", {int(best.guidance.both.sum())} guided"
         found[name] = Contestant("quick", (__name__,), partial(evaluator.generate, best), best.mac_speedup)
     return found
 

@@ -87,8 +87,9 @@ def search(
         constraints: bounds that schedules must keep, such as ``"fidelity>=-0.05"``.
         cost: what to minimize: "gmacs", or "latency" as timed on this machine, for which
             :class:`~studies.config.LatencySettings` may say how.
-        use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped, or
-            "reuse", ECAD's own schedules alone; by default "forecast", or what the study began with.
+        use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped,
+            "skip", where each step is skipped or computed whole, or "reuse", ECAD's own schedules alone; by default
+            "forecast", or what the study began with.
         fixed_steps: whether to search runs of all steps alone; by default runs of fewer steps are searched too, or what
             the study began with.
         guidance: whether to "search" in which steps both branches of classifier-free guidance are computed, or "keep"

@@ -145,8 +145,8 @@ class SearchTable(_Table):
     use: Annotated[
         Use | None,
         _says(
-            "What may stand in for computing: forecast (of outputs, and skipped steps) or reuse alone, as in ECAD; by "
-            "default forecast, or what the study began with."
+            "What may stand in for computing: forecast (of outputs, and skipped steps), skip (whole steps alone) or "
+            "reuse alone, as in ECAD; by default forecast, or what the study began with."
         ),
     ] = None
     steps_from: Annotated[

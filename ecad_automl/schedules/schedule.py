@@ -247,6 +247,11 @@ class Schedule:
         return taken_over(self._effective, self.sources[:, :, :-1], self._guidance, read)
 
     @property
+    def computes_whole_steps(self) -> bool:
+        """Whether every step is skipped or computed whole: no slot is taken from the cache."""
+        return not bool(self.used[:, :-1].any())
+
+    @property
     def steps(self) -> int:
         """Number of denoising steps."""
         return int(self._compute.shape[0])

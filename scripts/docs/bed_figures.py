@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.machine import RESULTS
-from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report
+from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report, levers
 from benchmarks.search.bed_runs import kept_runs_of
 
 __all__ = ["BED_FIGURES"]
@@ -42,6 +42,10 @@ def _forecast_searches(bed: str) -> str:
     return "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, bed), baselines.all_kept(bed)))
 
 
+def _levers(bed: str) -> str:
+    return "\n".join(levers.table(kept_runs_of(levers.KIND, bed), baselines.all_kept(bed)))
+
+
 def _damping_constants(bed: str) -> str:
     found = json.loads((RESULTS / "damping_constants.json").read_text())
     return "\n".join(damping_constants.table(found["beds"][bed]["losses"]))
@@ -61,6 +65,9 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "forecast-levels-flow-shapes": partial(_forecast_levels, "flow-shapes"),
     "forecast-searches": partial(_forecast_searches, "shapes"),
     "forecast-searches-flow-shapes": partial(_forecast_searches, "flow-shapes"),
+    "levers-shapes": partial(_levers, "shapes"),
+    "levers-euler-14": partial(_levers, "shapes-euler-14"),
+    "levers-flow-shapes": partial(_levers, "flow-shapes"),
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),

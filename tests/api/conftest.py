@@ -24,7 +24,7 @@ def by_command(tiny_pixart_folder: Path, tmp_path: Path, run_cli: Callable[..., 
         "model": {"model": str(tiny_pixart_folder), "steps": 4, "height": 16, "width": 16, "device": "cpu"},
         "prompts": {"prompts": str(tmp_path / "prompts.txt")},
         "reward": {"reward": "fidelity"},
-        "search": {"study": "tiny", "offspring": 2, "heuristics": "none"},
+        "search": {"study": "tiny", "offspring": 2, "heuristics": "none", "fixed-steps": True},
         "method": {name.replace("_", "-"): value for name, value in METHOD.items()},
     }
     (tmp_path / "search.toml").write_text(SearchFile.model_validate(tables).to_toml())
@@ -44,7 +44,7 @@ def by_call(tiny_pixart_folder: Path) -> Callable[..., Any]:
     from ecad_automl import search
     from studies import SearchConfig
 
-    config = SearchConfig(evaluations=9, offspring=2, heuristics="none", **METHOD)  # type: ignore[arg-type]
+    config = SearchConfig(evaluations=9, offspring=2, heuristics="none", steps_from=1.0, **METHOD)  # type: ignore[arg-type]
 
     def run(database: Path, evaluations: int, model: Any = None, **changes: Any) -> Any:
         arguments = {"steps": 4, "height": 16, "width": 16, "study": "tiny", "progress": False, "config": config}

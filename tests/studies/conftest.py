@@ -164,7 +164,7 @@ class Bench:
                         "generation": {"steps": STEPS},
                         "prompts": list(evaluator.prompts),
                         "seeds": list(evaluator.seeds),
-                        **({"use": use} if use == "forecast" else {}),
+                        **({} if use == "reuse" else {"use": use}),
                         "reward": evaluator.reward.name,
                     },
                     config=config,

@@ -75,3 +75,11 @@ def test_workers_need_no_drift(bench: Bench) -> None:
     bench.run(bench.evaluator(before=asked.append), use="forecast", evaluations=20)
     assert [pickle.loads(pickle.dumps(each)) for each in asked] == asked
     assert any(not each.is_plain and each.steps == STEPS for each in asked)
+
+
+def test_a_search_of_whole_steps_takes_no_slot_from_the_cache(bench: Bench) -> None:
+    asked: list[Any] = []
+    bench.run(bench.evaluator(before=asked.append), use="skip", evaluations=30)
+    assert all(each.computes_whole_steps for each in asked)
+    assert any(each.skip.any() for each in asked)
+    assert [trial for trial in bench.complete() if trial.user_attrs[attributes.ORIGIN] == "bred"]
