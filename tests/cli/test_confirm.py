@@ -14,12 +14,14 @@ import pytest
 
 from ecad_automl import load_schedule
 from ecad_automl.hub import schedule_paths
+from ecad_automl.schedules.genomes import write_genome
 from storage import ConfirmationRecord, Store
 from tests.forked import Forked
 from tests.storage.test_confirmations import without_table
 
 Cli = Callable[..., tuple[int, str, str]]
 
+STEPS = 4
 SEARCHED = ["a large solid red circle", "a small hollow blue square"]
 UNSEEN = ["a striped cross", "a small solid green circle", "a large hollow square"]
 
@@ -33,7 +35,7 @@ def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
     path = tmp_path_factory.mktemp("confirm") / "study.db"
     model = load_model(str(tiny_pixart_folder), device="cpu")
-    model = model.with_settings(steps=4, height=16, width=16, max_sequence_length=8)
+    model = model.with_settings(steps=STEPS, height=16, width=16, max_sequence_length=8)
     config = SearchConfig(evaluations=6, offspring=4, heuristics="all", step_seeds=0)
     run_search(SearchJob(model, SEARCHED, load_reward("fidelity"), path, "tiny", config=config))
     return path
@@ -74,7 +76,7 @@ def asked_of(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> lis
         asked.append(run)
 
     def evaluate_noted(self: Any, schedule: Any) -> Any:
-        note(schedule.to_genome())
+        note(write_genome(schedule, STEPS))
         return evaluate(self, schedule)
 
     def steps_noted(self: Any, steps: int) -> Any:
@@ -144,7 +146,7 @@ def test_scores_are_those_of_a_plain_evaluation(
 
     assert run_cli(*arguments, "--no-baselines")[0] == 0
     model = load_model(str(tiny_pixart_folder), device="cpu")
-    model = model.with_settings(steps=4, height=16, width=16, max_sequence_length=8)
+    model = model.with_settings(steps=STEPS, height=16, width=16, max_sequence_length=8)
     evaluator = Evaluator(model.pipe, UNSEEN, [1], load_reward("fidelity"), model.settings)
     found = stored(database)
     with Store.open(database, read_only=True) as store:
@@ -333,7 +335,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
     files = [load_schedule(path) for path in schedule_paths(tmp_path / "all")]
     seen = 0
     for file in files:
-        verdict = verdicts.get(file.schedule.to_genome())
+        verdict = verdicts.get(write_genome(file.schedule, STEPS))
         if verdict is not None:
             seen += 1
             measured = file.metadata.objectives["confirmed_reward_difference"]
@@ -344,7 +346,8 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
             assert file.metadata.objectives["confirmed_reward"].value == pytest.approx(verdict.reward)
     assert seen == len(verdicts) > 0
     assert run_cli("export", "--storage", database, "--confirmed", "--out", tmp_path / "some")[0] == 0
-    surviving = {load_schedule(path).schedule.to_genome() for path in schedule_paths(tmp_path / "some")}
+    paths = schedule_paths(tmp_path / "some")
+    surviving = {write_genome(load_schedule(path).schedule, STEPS) for path in paths}
     assert surviving >= {key for key, verdict in verdicts.items() if verdict.survives}
     assert not surviving & {key for key, verdict in verdicts.items() if not verdict.survives}
 

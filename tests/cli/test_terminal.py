@@ -112,7 +112,7 @@ def test_a_long_path_stays_in_one_line(made_database: Path, tmp_path: Path, run_
 def test_help_fits_80_columns_and_cuts_no_option(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from ecad_automl.cli.app import app
 
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     code, out, _ = run_cli("--help")
     assert code == 0
     assert "..." not in out.partition("Commands:")[2]
