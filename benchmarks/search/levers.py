@@ -42,6 +42,7 @@ LEVERS: Mapping[str, Mapping[str, Any]] = {
 
 def main(
     bed: Annotated[list[str] | None, typer.Option(help="Which beds; all but the last one by default.")] = None,
+    lever: Annotated[list[str] | None, typer.Option(help="Which searches; what is kept of the others stays.")] = None,
     captions: int = 32,
     evaluations: int = 50,
     seed: Annotated[int, typer.Option(help="Of the searches.")] = 0,
@@ -54,13 +55,24 @@ def main(
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         code = made_by((_MADE_BY,), BUNDLED[BEDS[name].model].weights)["code"]  # another study for other code
         contestants = {}
-        for lever, options in LEVERS.items():
+        wanted = [each for each in LEVERS if each in (lever or LEVERS)]
+        for each in wanted:
+            options = LEVERS[each]
             if "guidance" in options and not BEDS[name].guided:
                 continue
-            database = work / f"{name}-{lever.replace(' ', '-')}-{seed}-{code}.db"
+            database = work / f"{name}-{each.replace(' ', '-')}-{seed}-{code}.db"
             front = searched_front(BEDS[name], database, SearchConfig(evaluations=evaluations, seed=seed), **options)
-            contestants |= searched_contestants(lever, front, evaluator, layout, _MADE_BY)
-        runs = keep_runs(KIND, name, evaluator, contestants, results=results, accept_other_code=accept_other_code)
+            contestants |= searched_contestants(each, front, evaluator, layout, _MADE_BY)
+        others = [each for each in LEVERS if each not in wanted]
+        runs = keep_runs(
+            KIND,
+            name,
+            evaluator,
+            contestants,
+            results=results,
+            accept_other_code=accept_other_code,
+            beside=others,
+        )
         lines = table(runs, kept_runs_of(baselines.KIND, name, results))
         (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
         Console().print("\n".join(lines), highlight=False)
