@@ -222,7 +222,7 @@ def test_check_lists_what_it_finds(printed: Any, made_database: Path) -> None:
 
 @pytest.mark.slow
 def test_a_search_has_its_outcome(printed: Any, tiny_pixart_folder: Path, tmp_path: Path) -> None:
-    found = printed("search", *search_arguments(tmp_path, tiny_pixart_folder, 6))
+    found = printed("search", *search_arguments(tmp_path, tiny_pixart_folder, 6), "--fixed-steps")
     assert found["evaluations"] == 6
 
 
