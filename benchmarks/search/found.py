@@ -16,7 +16,7 @@ from benchmarks.search.whole_steps import computing_only
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.forecast import Forecasts
-from ecad_automl.schedules.genomes import Genomes, mac_fraction_of
+from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout
 
 __all__ = ["METHOD", "chosen", "found_contestants", "name_of"]
@@ -75,7 +75,7 @@ def found_contestants(evaluator: Evaluator, layout: Layout, bed: Bed, genomes: I
         else:
             schedule = texts.schedule(genome)
             make = partial(evaluator.generate, schedule, steps=schedule.steps)
-            saved = 1 / mac_fraction_of(schedule, steps)
+            saved = 1 / schedule.mac_fraction_of(steps)
         found[name_of(genome)] = Contestant(METHOD, (__name__,), make, saved)
     return found
 

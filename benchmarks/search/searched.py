@@ -16,7 +16,6 @@ from benchmarks.search.contestant import Contestant
 from benchmarks.search.protocol import SPEEDUPS, best_within, compare, loss_of
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.judging.evaluation import Evaluator
-from ecad_automl.schedules.genomes import mac_fraction_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
@@ -72,7 +71,7 @@ def searched_contestants(
         if best is not None:
             schedule = front[best][0]
             make = partial(evaluator.generate, schedule, steps=schedule.steps)
-            saved = 1 / mac_fraction_of(schedule, steps)
+            saved = 1 / schedule.mac_fraction_of(steps)
             found[f"{method}, {speedup:g}x"] = Contestant(method, (made_by,), make, saved)
     return found
 
