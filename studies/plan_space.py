@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecad_automl.schedules.forecast import Forecasts
-from ecad_automl.schedules.genes import counts_of, plan_rows, spread
+from ecad_automl.schedules.genes import counts_of, gene_columns, plan_rows, spread
 from ecad_automl.schedules.genomes import Genomes, write_genome
 from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.layout import Layout
@@ -56,10 +56,12 @@ class PlanSpace(ScheduleSpace):
         self._counts = np.array(sorted(drifts), dtype=np.intp)
         self._by_count = dict(forecasts)
         of_guidance = guidance or {}
+        slots = len(layout)
+        # Before all else: it reads the genes of what other studies have evaluated.
+        self._inner = gene_columns(slots, len(layout.components), bool(of_guidance)) if forecasts else slots
         super().__init__(
             layout, steps, cost, scale, drifts[steps], forecasts.get(steps), of_guidance.get(steps), **more
         )
-        self._inner = self._columns
         self._grid = Grid.of(layout, self._inner + 1, self._guided)
         self._mutations = {**self._mutations, "steps": self._change_steps}
         self.descriptors = {

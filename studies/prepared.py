@@ -31,6 +31,7 @@ from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
 from studies.seeds import (
+    UNCACHED,
     first_schedules,
     least_of_interest,
     ready_schedules,
@@ -166,12 +167,12 @@ def _open_study(storage: BaseStorage, name: str, cost: str) -> Study:
 
 
 def _enqueue_seeds(study: Study, seeds: Mapping[str, Schedule], steps: int) -> None:
-    """Queue the seeds that the study does not hold yet, in order, but first those whose images the calibration made."""
+    """Queue the seeds that the study does not hold yet, in order, but first those whose images there are anyway."""
     # One that was cut off is waiting again, unless a kill came between its end and that.
     trials = [trial for trial in study.get_trials(deepcopy=False) if not trial.user_attrs.get(attributes.INTERRUPTED)]
     known = {trial.user_attrs.get(attributes.GENOME) for trial in trials}
     made = {origin for origin, schedule in seeds.items() if schedule.steps != steps and schedule.mac_fraction == 1.0}
-    for origin, schedule in sorted(seeds.items(), key=lambda item: item[0] not in made):
+    for origin, schedule in sorted(seeds.items(), key=lambda item: item[0] not in {UNCACHED, *made}):
         genome = write_genome(schedule, steps)
         if genome not in known:
             found = {attributes.GENOME: genome, attributes.ORIGIN: origin, attributes.FILTERED: False}

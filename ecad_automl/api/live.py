@@ -145,9 +145,10 @@ def _figures(status: SearchStatus) -> dict[str, str]:
 
 
 def _evaluations(status: SearchStatus) -> str:
-    if not status.stopped:
+    if status.evaluations == status.images:
         return f"{status.evaluations}/{status.budget}"
-    return f"{status.evaluations} ({status.stopped} stopped), {status.images:.0f}/{status.budget} by images"
+    stopped = f" ({status.stopped} stopped)" if status.stopped else ""
+    return f"{status.evaluations}{stopped}, {status.images:.0f}/{status.budget} by images"
 
 
 def _table(status: SearchStatus) -> Table:

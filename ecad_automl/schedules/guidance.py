@@ -128,10 +128,13 @@ class Guidance(NamedTuple):
     def told(self) -> str:
         """What is done, in words."""
         kept, forecast = int(self.kept.sum()), int((self.levels > 0).sum())
-        return (
-            f"both guidance branches in {int(self.both.sum())} steps, the last difference kept in {kept} "
-            f"({forecast} by forecast), no guidance in {int(self.alone.sum()) - kept}"
-        )
+        none = int(self.alone.sum()) - kept
+        parts = [f"both guidance branches in {int(self.both.sum())} steps"]
+        if kept:
+            parts.append(f"the last difference kept in {kept}" + (f" ({forecast} by forecast)" if forecast else ""))
+        if none:
+            parts.append(f"no guidance in {none}")
+        return ", ".join(parts)
 
     def begin(self) -> int:
         """The first step with both branches; -1 where there is none."""

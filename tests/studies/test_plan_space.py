@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from ecad_automl.errors import OptionError, ScheduleError
 from ecad_automl.schedules.drift import Drift
-from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.forecast import DAMPING, Forecasts
 from ecad_automl.schedules.genes import counts_of, plan_rows, spread
 from ecad_automl.schedules.genomes import Genomes, write_genome
+from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.schedule import Schedule
 from studies.config import SearchConfig
 from studies.cost import mac_cost
@@ -168,3 +169,20 @@ def test_seeds_are_of_every_number_of_steps() -> None:
 def test_a_share_of_the_steps_is_one(share: float) -> None:
     with pytest.raises(OptionError, match="a share above 0"):
         SearchConfig(steps_from=share)
+
+
+@pytest.mark.parametrize("guided", [True, False])
+def test_a_space_learns_from_what_other_studies_have_evaluated(guided: bool) -> None:
+    cost = mac_cost(LAYOUT)
+    errors = {count: of.distance.astype(np.float64) for count, of in DRIFTS.items()}
+    none = GuidanceErrors(*np.zeros((2, len(DAMPING) + 1, STEPS, STEPS, STEPS)))
+    guidance = {count: GuidanceErrors(*(each[:, :count, :count, :count] for each in none)) for count in COUNTS}
+    known = [Schedule.all_compute(LAYOUT, STEPS), Schedule(LAYOUT, np.eye(STEPS, len(LAYOUT)))]
+    searched = PlanSpace(
+        *(LAYOUT, STEPS, cost, Scale(0.0, -1.0, cost.of_steps(STEPS)), errors, FORECASTS, guidance if guided else {}),
+        evaluated=known,
+        log_drop=np.array([-5.0, -1.0]),
+    )
+    assert searched._prior is not None
+    assert searched._prior.genes.shape == searched.genes(known).shape
+    assert [searched.candidate(genes) for genes in searched._prior.genes] == known
