@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
 from studies.seeds import searched_steps
+from studies.threads import fitting_threads
 from studies.warm_start import Source, WarmStart, is_started
 
 #: What a split of the prompts is kept under.
@@ -128,24 +130,29 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)
         if job.settings is not None:
             store.save_calibration(job.study, SETTINGS, job.settings)
+        started = is_started(store, job.study)
         cost = _cost(job, layout, store, observer)
-        if known and not is_started(store, job.study):
+        if known and not started:
             WarmStart.from_sources(known, cost, job.init_limit).save(store, job.study)
         executor = _workers(job)
-        prepared = PreparedStudy(
-            evaluator=evaluator,
-            layout=layout,
-            store=store,
-            optuna_storage=trials,
-            name=job.study,
-            identity=identity,
-            config=job.config,
-            cost=cost,
-            constraints=[constraint for constraint, _ in job.constraints],
-            observer=observer,
-        )
-        backups = Backups(job.storage, job.backup_every)
-        return search_study(prepared, executor=executor, after_generation=backups.after_generation)
+        # A latency model is of as many threads as the pipeline will have.
+        alone = executor is None and job.latency is None and str(job.model.pipe.device) == "cpu"
+        threads = fitting_threads(evaluator, layout, store, job.study, observer, started=started)
+        with threads if alone else nullcontext():
+            prepared = PreparedStudy(
+                evaluator=evaluator,
+                layout=layout,
+                store=store,
+                optuna_storage=trials,
+                name=job.study,
+                identity=identity,
+                config=job.config,
+                cost=cost,
+                constraints=[constraint for constraint, _ in job.constraints],
+                observer=observer,
+            )
+            backups = Backups(job.storage, job.backup_every)
+            return search_study(prepared, executor=executor, after_generation=backups.after_generation)
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:

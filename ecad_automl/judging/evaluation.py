@@ -230,11 +230,11 @@ class Evaluator:
         """
         return self._generate(schedule, self._all, steps)
 
-    def generate_some(self, count: int) -> Tensor:
+    def generate_some(self, count: int, *, steps: int | None = None) -> Tensor:
         """Uncached images of at most ``count`` prompts and seeds, spread evenly over all."""
         last = len(self._items) - 1
         chosen = np.unique(np.linspace(0, last, min(count, len(self._items))).round().astype(int))
-        return self._images(self.settings, chosen.tolist())
+        return self._generate(None, chosen.tolist(), steps)
 
     @property
     def _all(self) -> range:
