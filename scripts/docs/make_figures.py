@@ -33,7 +33,7 @@ from benchmarks.runtime import (
 from benchmarks.search import earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
-from benchmarks.system import fuzz, growth, real_workers, scale_simulation
+from benchmarks.system import fuzz, growth, real_workers, scale_simulation, threads
 from ecad_automl import flow_shapes
 from scripts.docs.bed_figures import BED_FIGURES
 
@@ -278,6 +278,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache"),
     "speed-whole-steps": partial(_speed_of, "flux", "whole steps"),
     "skipped-steps": lambda: skipped_steps.table(_result("skipped_steps")["rows"]),
+    "threads": lambda: threads.table(_result("threads")),
+    "threads-load": lambda: f"{_result('threads')['load average'][1]:.0f}",
     "wall-time": lambda: wall_time.table(_result("wall_time")["rows"]),
     "fuzz": lambda: fuzz.table(_result("fuzz")),
     "growth": lambda: growth.table(_result("growth")["processor seconds"]),
