@@ -13,6 +13,7 @@ import torch
 from ecad_automl.errors import CacheStateError, UnsupportedModelError
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.runtime.families import FAMILIES
+from tests.runtime.cases import CASES
 from tests.runtime.cases.image_to_image import IMAGE_TO_IMAGE
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def test_runs_that_begin_with_an_image_are_refused_unless_they_do_all_steps(
         note("none: diffusers has no such pipeline")
         return
     case = found.case(0.5)
-    case.name = found.like  # whose layout it has
+    case.layout = CASES[found.like]().layout
     schedule = case.random_schedule(1, steps=4)
     if found.pipeline in REFUSED:
         with pytest.raises(UnsupportedModelError, match=f"{found.pipeline} cannot be run .*{REFUSED[found.pipeline]}"):

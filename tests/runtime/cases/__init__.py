@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 
 from tests.runtime.cases.base import Case
 from tests.runtime.cases.core import CORE_CASES
@@ -15,17 +15,19 @@ from tests.runtime.cases.video import VIDEO_CASES
 __all__ = ["ALL_CASES", "CASES", "GENERIC_CASES", "Case"]
 
 
-def _named(cases: Mapping[str, Callable[[], Case]]) -> dict[str, Callable[[], Case]]:
-    return {name: partial(_made, name, make) for name, make in cases.items()}
+def _sharing(make: Callable[[], Case]) -> Callable[[], Case]:
+    """Cases whose layout is counted once, and of one that no test has changed."""
+    layout = cache(lambda: make().counted())
+
+    def made() -> Case:
+        case = make()
+        case.shared = layout
+        return case
+
+    return made
 
 
-def _made(name: str, make: Callable[[], Case]) -> Case:
-    case = make()
-    case.name = name
-    return case
-
-
-CASES = _named({**CORE_CASES, **JOINT_CASES, **OTHER_CASES, **VIDEO_CASES})
+CASES = {name: _sharing(make) for name, make in {**CORE_CASES, **JOINT_CASES, **OTHER_CASES, **VIDEO_CASES}.items()}
 
 #: Those of families, and those of transformers without an adapter.
-ALL_CASES = {**CASES, **_named(GENERIC_CASES)}
+ALL_CASES = {**CASES, **{name: _sharing(make) for name, make in GENERIC_CASES.items()}}

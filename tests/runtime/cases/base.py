@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,6 @@ from ecad_automl.schedules.schedule import Schedule
 __all__ = ["TOKENS", "Case", "embedded_inputs"]
 
 TOKENS = 6
-_LAYOUTS: dict[str, Layout] = {}
 
 
 @dataclass
@@ -32,19 +31,15 @@ class Case:
     calls_per_step: int  # of the transformer
     branches: int  # guidance branches per image
     size: int = 16
-    name: str = ""
+    shared: Callable[[], Layout] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.pipe.set_progress_bar_config(disable=True)
 
     @cached_property
     def layout(self) -> Layout:
-        """The layout of what ``generate`` makes; counted once for all cases of a name."""
-        if not self.name:
-            return self.counted()
-        if self.name not in _LAYOUTS:
-            _LAYOUTS[self.name] = self.counted()
-        return _LAYOUTS[self.name]
+        """The layout of what ``generate`` makes."""
+        return self.counted() if self.shared is None else self.shared()
 
     def counted(self) -> Layout:
         """The layout, counted anew: that takes longer than most tests."""
