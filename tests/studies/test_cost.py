@@ -12,7 +12,8 @@ import pytest
 from ecad_automl.errors import OptionError, StorageError
 from ecad_automl.latency.calibrate import random_schedules
 from ecad_automl.latency.latency_model import LatencyModel, term_names
-from ecad_automl.schedules.genes import Actions
+from ecad_automl.schedules.genes import Actions, actions_of
+from ecad_automl.schedules.guidance import BOTH, NONE
 from ecad_automl.schedules.schedule import Schedule
 from storage import Store
 from studies import attributes
@@ -51,6 +52,25 @@ def test_skipped_steps_cost_nothing(bench: Any) -> None:
     skip = np.arange(steps) % 2 == 1
     schedule = Schedule(bench.layout, np.ones((steps, len(bench.layout)), dtype=bool), skip)
     assert of_all(mac_cost(bench.layout), [schedule]).tolist() == [schedule.gmacs]
+
+
+def test_costs_of_genes_are_those_of_schedules_with_one_guidance_branch(bench: Any) -> None:
+    rng = np.random.default_rng(1)
+    weights = np.tile([2.0, -1.0], (STEPS, len(bench.layout) + 1, 1))
+    made = [
+        Schedule(
+            *(bench.layout, rng.random((STEPS, len(bench.layout))) < 0.6, rng.random(STEPS) < 0.3, None, weights),
+            guidance=np.append(BOTH, rng.integers(0, NONE + 1, STEPS - 1)),
+            guidance_weights=weights[:, 0],
+        )
+        for _ in range(20)
+    ]
+    genes = np.stack([each.guided_genes for each in made])
+    actions = actions_of(genes, len(bench.layout), guided=True)
+    for cost in (mac_cost(bench.layout), latency_cost(model_of(bench.layout), images=1)):
+        np.testing.assert_allclose(cost.of_actions(actions), list(map(cost.of, made)))
+        whole = cost.of_steps(STEPS)
+        assert all(cost.of(each) < whole for each in made if each.guidance.alone.any())
 
 
 def test_latency_of_bits_is_that_of_the_schedules(bench: Any) -> None:
