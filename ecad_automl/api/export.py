@@ -45,6 +45,7 @@ def export_run(study: StudyView, run: RunView, folder: Path) -> Path:
         height=generation["height"],
         width=generation["width"],
         guidance_scale=generation["guidance_scale"],
+        uncached_steps=None if run.steps == generation["steps"] else generation["steps"],
         dtype=identity["dtype"],
         call=dict(study.call),
         reward=identity["reward"],

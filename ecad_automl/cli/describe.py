@@ -16,7 +16,7 @@ from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
 from ecad_automl.schedules.schedule import Schedule
-from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, ScheduleMetadata, load_schedule
+from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, load_schedule
 from ecad_automl.schedules.skips import reused_steps, with_skips
 from ecad_automl.views.cells import CELLS, cells, guidance_cells, legend
 
@@ -40,7 +40,7 @@ def describe(
         return
     console = results()
     say(console, name, style="bold")
-    console.print(_facts(file.schedule, file.metadata))
+    console.print(_facts(file))
     guidance = guidance_cells(file.schedule)
     if guidance is not None:
         console.print(Text("\nguidance\n", style="bold") + _row("", guidance), soft_wrap=True)
@@ -65,9 +65,9 @@ def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> di
         "blocks": len(layout.blocks),
         "slots": len(layout),
         "gmacs": schedule.gmacs,
-        "uncached_gmacs": _uncached_gmacs(schedule),
+        "uncached_gmacs": file.uncached_steps * layout.step_macs / 1e9,
         "run_gmacs": schedule.run_macs / 1e9 if schedule.run_macs < schedule.macs else None,
-        "mac_speedup": schedule.mac_speedup,
+        "mac_speedup": file.mac_speedup,
         "cache_bytes": _cache_bytes(schedule),
         "computed": float(schedule.effective.mean()),
         "skipped": np.flatnonzero(schedule.skip).tolist(),
@@ -100,27 +100,24 @@ def _computed(schedule: Schedule) -> dict[str, float]:
     }
 
 
-def _uncached_gmacs(schedule: Schedule) -> float:
-    return schedule.steps * schedule.layout.step_macs / 1e9
-
-
 def _cache_bytes(schedule: Schedule) -> int | None:
     """The cache at its largest, per image; None where the layout was counted by a version that does not tell."""
     return schedule.cache_elements * _CACHED_BYTES or None
 
 
-def _facts(schedule: Schedule, metadata: ScheduleMetadata) -> Table:
+def _facts(file: ScheduleFile) -> Table:
+    schedule, metadata = file.schedule, file.metadata
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     layout = schedule.layout
-    full = _uncached_gmacs(schedule)
+    full = file.uncached_steps * layout.step_macs / 1e9
     rows = {
         "transformer": f"{layout.transformer}, {len(layout.blocks)} blocks, {len(layout)} slots",
         "model": " ".join(filter(None, (metadata.model, metadata.revision))) or "-",
         "steps": str(schedule.steps),
         "GMACs per image": f"{schedule.gmacs:.3f} of {full:.3f} uncached",
-        "speedup by MACs": f"{schedule.mac_speedup:.2f}x",
+        "speedup by MACs": f"{file.mac_speedup:.2f}x",
         **_of_a_run(schedule),
         "computed": f"{schedule.effective.mean():.1%} of all slots and steps",
     }

@@ -148,7 +148,7 @@ def evaluate(
             size = (loaded.settings.height, loaded.settings.width)
             reference = _reference(fid_reference, judge, size, status)
             distances = set_distances(schedules, sample, judge, ledger, reference)
-            found = summarize(schedules, sample, judge, ledger, distances)
+            found = summarize(schedules, loaded.settings.steps, sample, judge, ledger, distances)
     written = _write(found, out, identity, judge.weights(), fid_reference)
     if json_output:
         print_json(written)
@@ -186,7 +186,7 @@ def _settings(files: dict[str, ScheduleFile]) -> dict[str, Any]:
     for name, file in files.items():
         meta = file.metadata
         mine = {
-            "steps": file.schedule.steps,
+            "steps": file.uncached_steps,
             "scheduler": meta.scheduler,
             "guidance_scale": meta.guidance_scale,
             "height": meta.height,

@@ -64,7 +64,7 @@ def generate(
         loaded = load_model(model, revision=revision, dtype=dtype, device=device)
         meta = files[0].metadata
         loaded = loaded.with_settings(
-            steps=files[0].schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
+            steps=files[0].uncached_steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
         )
         evaluator = Evaluator(
             loaded.pipe,
@@ -90,7 +90,8 @@ def generate(
     columns: dict[str, NDArray[np.float32]] = {}
     about: list[dict[str, Any]] = []
     for name, chosen in runs.items():
-        macs, found = 1.0 if chosen is None else chosen.mac_speedup, times[name]
+        macs = 1.0 if chosen is None else 1.0 / chosen.mac_fraction_of(loaded.settings.steps)
+        found = times[name]
         figures = {"images": len(texts), "mac_speedup": macs, **found.to_dict()}
         about.append({"name": name, **figures, "folder": out / name})
         savings = [] if chosen is None else [f"{macs:.2f}x fewer MACs", *filter(None, [found.speedup_told])]

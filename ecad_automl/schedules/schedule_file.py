@@ -77,6 +77,7 @@ class ScheduleMetadata(BaseModel):
         height: image height in pixels.
         width: image width in pixels.
         guidance_scale: classifier-free or distilled guidance.
+        uncached_steps: steps of the run that it is compared with, where that has another number.
         call: arguments of the pipeline's call beside the prompt, as they were when the schedule was measured.
         dtype: dtype of the transformer, such as ``bfloat16``.
         reward: name of the reward that ``objectives`` tell of, such as ``fidelity``.
@@ -101,6 +102,7 @@ class ScheduleMetadata(BaseModel):
     height: int | None = Field(default=None, ge=1)
     width: int | None = Field(default=None, ge=1)
     guidance_scale: float | None = None
+    uncached_steps: int | None = Field(default=None, ge=1)
     call: dict[_Argument, JsonValue] = Field(default_factory=dict, json_schema_extra={"additionalProperties": False})
     dtype: str | None = None
     reward: str | None = None
@@ -120,6 +122,16 @@ class ScheduleFile:
 
     schedule: Schedule
     metadata: ScheduleMetadata
+
+    @property
+    def uncached_steps(self) -> int:
+        """Steps of the run that it is compared with."""
+        return self.metadata.uncached_steps or self.schedule.steps
+
+    @property
+    def mac_speedup(self) -> float:
+        """How many times fewer MACs than that run."""
+        return self.schedule.mac_speedup * self.uncached_steps / self.schedule.steps
 
 
 def save_schedule(path: str | Path, schedule: Schedule, metadata: ScheduleMetadata | None = None) -> None:

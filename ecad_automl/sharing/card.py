@@ -133,7 +133,7 @@ def _beyond_reuse(schedule: Schedule) -> str:
 
 def _savings(file: ScheduleFile) -> str:
     schedule, layout = file.schedule, file.schedule.layout
-    full = schedule.steps * layout.step_macs
+    full = file.uncached_steps * layout.step_macs
     shares = [
         [cell(component), f"{schedule.effective[:, layout.component_index == index].mean():.0%}"]
         for index, component in enumerate(layout.components)

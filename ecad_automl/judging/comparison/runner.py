@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -258,7 +258,7 @@ class _Work:
         if timed:
             self._collect(0)
         encoded = [self._encoder.on_device(self._encoded[prompt]) for prompt, _ in items]
-        seeds = [seed for _, seed in items]
+        seeds, settings = [seed for _, seed in items], self.settings
         with ExitStack() as stack:
             seen = stack.enter_context(captured_latents(self.pipe)) if latents else []
             stack.enter_context(remembered_texts(self.pipe, self._texts))
@@ -267,8 +267,10 @@ class _Work:
                 handle = self._handles.get(run)
                 handle = handle.switch(schedule) if handle else apply_schedule(self.pipe, schedule)
                 self._handles[run] = stack.enter_context(handle)
+                if schedule.steps != settings.steps:
+                    settings = replace(settings, steps=handle.arguments["num_inference_steps"])
             start = time.perf_counter()
-            images = generate_batch(self.pipe, encoded, seeds, self.settings)
+            images = generate_batch(self.pipe, encoded, seeds, settings)
             seconds = time.perf_counter() - start
         if timed and (run, len(items)) in self._warm:
             self._timed[run] += 1

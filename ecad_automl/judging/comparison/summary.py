@@ -64,14 +64,15 @@ class RunSummary:
 
 def summarize(
     schedules: Mapping[str, Schedule],
+    steps: int,
     sample: Sample,
     judge: Judge,
     ledger: Ledger,
     distances: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[RunSummary]:
-    """Summaries of the uncached run and all others, from what the ledger holds, and from values of metrics of sets."""
+    """Summaries of the uncached run of so many steps, and of all others, from the ledger and metrics of sets."""
     one = next(iter(schedules.values()), None)
-    full = None if one is None else Schedule.all_compute(one.layout, one.steps).macs
+    full = None if one is None else Schedule.all_compute(one.layout, steps).macs
     uncached = _seconds(ledger.times(UNCACHED))
     summaries = []
     for name, schedule in [(UNCACHED, None), *schedules.items()]:
@@ -89,7 +90,7 @@ def summarize(
                 name,
                 schedule,
                 full if schedule is None else schedule.macs,
-                1.0 if schedule is None else schedule.mac_speedup,
+                1.0 if schedule is None else 1.0 / schedule.mac_fraction_of(steps),
                 Times(seconds, uncached) if seconds else None,
                 metrics,
             )

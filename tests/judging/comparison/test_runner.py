@@ -176,7 +176,7 @@ def test_calls_are_timed_while_nothing_is_scored(tiny_model: Any, sample: Sample
     with ScoreFile.open(tmp_path / "scores.db", IDENTITY) as ledger:
         run(tiny_model, schedules, sample, judge, ledger, noted, batch=BatchSize(2))
         assert [images for images, _ in ledger.times("every-2")] == [2, 2, 2]
-        uncached, cached = summarize(schedules, sample, judge, ledger)
+        uncached, cached = summarize(schedules, tiny_model.settings.steps, sample, judge, ledger)
     assert uncached.times is not None
     assert uncached.times.speedup == 1
     assert cached.times is not None

@@ -19,7 +19,7 @@ from tests.judging.comparison.conftest import PROMPTS, Brightness, every
 
 
 @pytest.fixture
-def filled(tiny_model: Any, tmp_path: Path) -> tuple[dict[str, Schedule], Sample, Judge, ScoreFile]:
+def filled(tiny_model: Any, tmp_path: Path) -> tuple[dict[str, Schedule], int, Sample, Judge, ScoreFile]:
     """Scores that somebody wrote down, of two runs on five prompts with two seeds."""
     sample, judge = Sample(PROMPTS, (0, 1)), Judge({"brightness": Brightness(), "fidelity": load_reward("fidelity")})
     ledger = ScoreFile.open(tmp_path / "scores.db", {})
@@ -30,12 +30,13 @@ def filled(tiny_model: Any, tmp_path: Path) -> tuple[dict[str, Schedule], Sample
     for run, seconds in ((UNCACHED, 4.0), (UNCACHED, 4.4), ("every-2", 2.0), ("every-2", 2.2)):
         ledger.save_time(run, 4, seconds, "2026-01-01")
     ledger.save_time("every-2", 1, 50.0, "2026-01-01")
-    return every(tiny_model, 2), sample, judge, ledger
+    schedules = every(tiny_model, 2)
+    return schedules, schedules["every-2"].steps, sample, judge, ledger
 
 
 def test_a_summary_holds_means_differences_and_win_rates(filled: Any) -> None:
-    schedules, sample, judge, ledger = filled
-    uncached, cached = summarize(schedules, sample, judge, ledger, {"fid": {UNCACHED: 0.0, "every-2": 3.5}})
+    schedules, steps, sample, judge, ledger = filled
+    uncached, cached = summarize(schedules, steps, sample, judge, ledger, {"fid": {UNCACHED: 0.0, "every-2": 3.5}})
     brightness = cached.metrics["brightness"]
     assert brightness.mean.mean == pytest.approx(0.61)
     assert brightness.difference is not None
@@ -56,10 +57,10 @@ def test_time_is_that_of_the_largest_batch(filled: Any) -> None:
 
 
 def test_one_timed_call_tells_seconds_but_no_ratio(filled: Any) -> None:
-    schedules, sample, judge, ledger = filled
+    schedules, steps, sample, judge, ledger = filled
     for run, seconds in ((UNCACHED, 9.0), ("every-2", 3.0)):
         ledger.save_time(run, 8, seconds, "2026-01-01")
-    found = summarize(schedules, sample, judge, ledger)
+    found = summarize(schedules, steps, sample, judge, ledger)
     assert found[1].times.median == pytest.approx(3 / 8)
     assert [run["speedup"] for run in document(found, {})["runs"]] == [None, None]
 
@@ -68,13 +69,17 @@ def test_macs_are_those_of_the_schedule(filled: Any) -> None:
     uncached, cached = summarize(*filled)
     assert cached.macs == filled[0]["every-2"].macs
     assert uncached.macs == pytest.approx(cached.macs * cached.mac_speedup)
+    schedules, steps, *others = filled
+    longer, shorter = summarize(schedules, 2 * steps, *others)
+    assert (longer.macs, shorter.macs) == (2 * uncached.macs, cached.macs)
+    assert shorter.mac_speedup == pytest.approx(2 * cached.mac_speedup)
 
 
 def test_one_prompt_has_no_interval(tiny_model: Any, tmp_path: Path) -> None:
     sample, judge = Sample(["a cross"]), Judge({"brightness": Brightness()})
     with ScoreFile.open(tmp_path / "scores.db", {}) as ledger:
         ledger.save(UNCACHED, sample.items, {"brightness": np.array([0.5])}, {})
-        [uncached] = summarize({}, sample, judge, ledger)
+        [uncached] = summarize({}, 4, sample, judge, ledger)
     assert uncached.metrics["brightness"].mean.mean == 0.5
     assert math.isnan(uncached.metrics["brightness"].mean.low)
     assert document([uncached], {})["runs"][0]["metrics"]["brightness"]["interval"] is None
