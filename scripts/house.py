@@ -40,7 +40,7 @@ from typing import Any
 
 PACKAGES = ("ecad_automl", "surrogate", "studies", "storage")
 ROOT = Path(__file__).resolve().parents[1]
-SEARCH = ("search", "--model", "shapes", "--evaluations", "30", "--quiet")
+SEARCH = ("search", "--model", "shapes", "--evaluations", "44", "--quiet")
 PROMPT = "a large solid red circle at the top on a white background"
 
 
@@ -216,21 +216,22 @@ def trace_candidate(home: Path) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         genome = last_bred(Path(folder) / "first.db")
-        bits = 4 * len(genome)
+        text = genome.rpartition(":")[2]  # before it stands another number of steps than the study's
+        bits = 4 * len(text)
         files: set[str] = set()
         counts = {"to_genome": 0, "from_genome": 0}
 
         def is_it(value: Any, depth: int = 2) -> bool:
             if isinstance(value, str):
-                return value == genome
+                return value in (genome, text)
             if isinstance(value, Schedule):
                 try:
-                    return value.to_genome() == genome
+                    return value.to_genome() == text
                 except AttributeError:  # it is being made
                     return False
             if isinstance(value, np.ndarray):
                 size_fits = value.dtype == np.bool_ and bits - 8 < value.size <= bits
-                return bool(size_fits) and np.packbits(value.ravel()).tobytes().hex() == genome
+                return bool(size_fits) and np.packbits(value.ravel()).tobytes().hex() == text
             if depth == 0:
                 return False
             if dataclasses.is_dataclass(value) or isinstance(value, dict):
