@@ -225,7 +225,7 @@ def test_the_front_of_the_same_number_of_steps_is_confirmed_by_itself(
     from ecad_automl.schedules.schedule import Schedule
 
     with Store.open(database) as store:
-        front = {record.genome for record in _front(store)}
+        front = {record.genome for record in _front(store) if ":" not in record.genome}
         best = max(store.evaluations("tiny"), key=lambda record: record.reward)
         shorter = write_genome(Schedule.all_compute(store.genomes("tiny").layout, 2), 4)
         # As if a run of two steps were better than all: it alone is on the front.
