@@ -66,6 +66,8 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "forecast-searches": partial(_forecast_searches, "shapes"),
     "forecast-searches-flow-shapes": partial(_forecast_searches, "flow-shapes"),
     "levers-shapes": partial(_levers, "shapes"),
+    "levers-euler-14": partial(_levers, "shapes-euler-14"),
+    "levers-flow-shapes": partial(_levers, "flow-shapes"),
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),
