@@ -180,8 +180,8 @@ def _forecasting(
     if wanted_guided := config.drift_seeds // 2:
         front = least_error_front(seeds, (*by_count, *seeds.guiding))
         guided = [schedule for schedule, _ in front if not schedule.guidance.is_full]
-        for schedule in guided[:: max(1, -(-len(guided) // wanted_guided))]:
-            named[f"skip-{int(schedule.skip.sum())}-guide-{int(schedule.guidance.both.sum())}"] = schedule
+        spread = guided[:: max(1, -(-len(guided) // wanted_guided))]
+        named |= {f"guided-{index}": schedule for index, schedule in enumerate(spread, start=1)}
     by_component = -(-config.drift_seeds // 2)
     for groups, wanted in ((layout.component_index, by_component), (None, config.drift_seeds - by_component)):
         for schedule in seeds.using(cost.prices, wanted + 1, groups)[:wanted] if wanted else ():

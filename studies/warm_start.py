@@ -84,7 +84,8 @@ class Source:
 def read_source(location: str | Path) -> Source:
     """Read a study database, a schedule file, or a folder of schedule files.
 
-    Of a study all complete evaluations are read, and its front makes the seeds; of files every schedule is a seed.
+    Of a study all complete evaluations of its own number of steps are read, and those on its front make the seeds; of
+    files every schedule is a seed.
     Files may be ours or the ECAD authors'. In a folder, what is no usable schedule is left out with a note.
 
     Args:
@@ -148,12 +149,17 @@ def _study(location: str) -> Source:
         genomes = store.genomes(name)
     if not records or UNCACHED not in baselines:
         raise StudyError(f"The study {name!r} in {place} has no evaluated schedule yet to start from.")
+    front = study_front(records, identity)
+    # Moved to all steps, a run of fewer would be another one, which nobody has evaluated.
+    records, front = (
+        [each for each in some if genomes.steps_of(each.genome) == genomes.steps] for some in (records, front)
+    )
     schedules = {record.genome: genomes.schedule(record.genome) for record in records}
     rewards = np.array([record.reward for record in records])
     uncached = baselines[UNCACHED].reward
     return Source(
         name,
-        tuple((_called(name, record), schedules[record.genome]) for record in study_front(records, identity)),
+        tuple((_called(name, record), schedules[record.genome]) for record in front),
         tuple(schedules[record.genome] for record in records),
         rewards,
         uncached,

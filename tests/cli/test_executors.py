@@ -124,7 +124,7 @@ def test_actors_of_ray_find_bit_for_bit_the_same_though_the_head_is_killed(
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_too(tmp_path: Path, start_cli: Start, search_arguments: Arguments) -> None:
     process = start_cli([*search_arguments(tmp_path, 200), *PROCESSES[:2]])
-    wait_for(tmp_path, 2, process)
+    wait_for(tmp_path, 5, process)  # three are of the calibration, before there are workers
     started = list(children(process.pid))
     assert len([child for child in started if "spawn_main" in command_of(child)]) == 1
     process.send_signal(signal.SIGINT)

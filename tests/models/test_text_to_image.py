@@ -154,6 +154,6 @@ def test_a_pipeline_without_texts_has_nothing_to_remember() -> None:
 def test_a_search_runs_from_the_command_line(
     tiny_folders: Callable[[str], Path], tmp_path: Path, run_cli: Callable[..., Any]
 ) -> None:
-    code, out, err = run_cli(*search_arguments(tmp_path, tiny_folders("sana"), 6, size=32))
+    code, out, err = run_cli(*search_arguments(tmp_path, tiny_folders("sana"), 6, size=32), "--fixed-steps")
     assert code == 0, out + err
     assert "Done: 6 schedules" in out
