@@ -184,9 +184,12 @@ def trust(study: Study, path: Path) -> None:
 
 
 def _generation(study: Study) -> Plan[Schedule]:
-    """The generation that would come next, with the settings of a search by default."""
-    layout, config = study.stored.layout, SearchConfig()
-    trials = sorted(study.trials, key=lambda trial: str(trial.user_attrs["genome"]))
+    """The generation of schedules that reuse slots in all steps which would come next from those of all steps."""
+    layout, config, genomes = study.stored.layout, SearchConfig(), study.stored.genomes
+    trials = sorted(
+        (each for each in study.trials if genomes.steps_of(each.user_attrs["genome"]) == genomes.steps),
+        key=lambda trial: str(trial.user_attrs["genome"]),
+    )
     records = {record.genome: record for record in study.records}
     schedules = [study.schedule(records[trial.user_attrs["genome"]]) for trial in trials]
     reward, cost = np.array([values_of(trial) for trial in trials]).T
@@ -194,7 +197,7 @@ def _generation(study: Study) -> Plan[Schedule]:
     space = ScheduleSpace(layout, schedules[0].steps, mac_cost(layout), study.scale, errors, seed=config.seed)
     past = Past.of(space.genes(schedules), reward, cost, schedules)
     past = replace(past, share=np.array([image_share(trial) for trial in trials]))
-    parents = [study.schedule(record) for record in study.front]
+    parents = [study.schedule(run) for run in study.front if run.steps == genomes.steps]
     return propose(space, past, parents, config, np.random.default_rng(0))
 
 
