@@ -104,9 +104,7 @@ class Forecasts:
     @cached_property
     def _gram(self) -> Floats:
         """``(rows, steps, steps)``: mean products of outputs at two steps."""
-        both = self._power[:, :, None] + self._power[:, None, :]
-        gram: Floats = both * (1.0 - self._distance / 2) / 2
-        return gram
+        return gram_of(self._power, self._distance)
 
     @cached_property
     def _group_gram(self) -> Floats:
@@ -148,7 +146,7 @@ class Forecasts:
             return None
         power = size.astype(np.float64) ** 2
         power /= power.mean() or 1.0
-        gram = (power[:, None] + power[None, :]) * (1.0 - distance / 2) / 2
+        gram = gram_of(power, distance)
         found: NDArray[np.float32] = _least_squares(gram[None])[0]
         return found
 
@@ -225,6 +223,17 @@ class Forecasts:
         """
         found = self.weights[self.group, np.arange(self.steps)[:, None], sources[0], sources[1]]
         return np.where((sources[1] >= 0)[..., None], found, REUSE)
+
+
+def gram_of(power: Floats, distance: NDArray[Any]) -> Floats:
+    """``(..., steps, steps)``: mean products of outputs at two steps.
+
+    Args:
+        power: ``(..., steps)``: their mean squares.
+        distance: ``(..., steps, steps)``: see :class:`~ecad_automl.schedules.drift.Drift`.
+    """
+    gram: Floats = (power[..., :, None] + power[..., None, :]) * (1.0 - distance / 2) / 2
+    return gram
 
 
 def _least_squares(gram: Floats) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ecad_automl.schedules.forecast import DAMPING, Forecasts, damped
+from ecad_automl.schedules.forecast import DAMPING, Forecasts, damped, gram_of
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def guidance_errors(forecasts: Forecasts, scale: float) -> GuidanceErrors | None
     # The conditional output is about as large as the output of both branches.
     whole = np.square(drift.output_magnitude, dtype=np.float64)
     power = ((scale - 1.0) * drift.guidance_magnitude.astype(np.float64)) ** 2
-    gram = (power[:, None] + power[None, :]) * (1.0 - drift.guidance.astype(np.float64) / 2) / 2
+    gram = gram_of(power, drift.guidance.astype(np.float64))
     shape = (len(DAMPING) + 1, *weights.shape[:-1])
     error, carried = np.zeros(shape), np.zeros(shape)
     own, first, second = power[:, None, None], power[None, :, None], power[None, None, :]
