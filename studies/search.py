@@ -13,7 +13,6 @@ from optuna.trial import Trial, TrialState
 from ecad_automl.errors import RewardError
 from ecad_automl.execution import Executor, Failure, LocalExecutor, Outcome, Worker
 from storage import EvaluationRecord
-from studies import attributes
 from studies.breeding.stale import release
 from studies.candidates import Candidate, CandidateQueue, frozen_trial
 from studies.early_stopping import early_stopping_of
@@ -22,6 +21,7 @@ from studies.interrupt import uninterrupted
 from studies.planning import Planner
 from studies.prepared import PreparedStudy
 from studies.progress import SearchStatus
+from studies.trials import budget_share
 
 #: Candidates that may fail one after another before the search gives up.
 _FAILURES = 3
@@ -237,7 +237,7 @@ class Search:
         self._on.store.save_evaluation(self._on.name, record)
         share = self._stopping.tell(generation, cost, record.scores[self._metric], feasible=feasible)
         candidate.tell(record, share, self._on.bounds, self._on.scale.full_cost)
-        paid = 0.0 if candidate.frozen.user_attrs.get(attributes.CALIBRATED) else share
+        paid = budget_share(candidate.frozen, share)
         self._progress.add(generation, record.reward, cost, share=paid, whole=record.complete, feasible=feasible)
         self._progress.tick()
         # Candidates of this generation that are late are in the next backup.

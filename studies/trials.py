@@ -31,9 +31,16 @@ def image_share(trial: FrozenTrial) -> float:
     return float(trial.user_attrs.get(attributes.IMAGE_SHARE, 1.0))
 
 
-def budget_share(trial: FrozenTrial) -> float:
-    """:func:`image_share`, of what counts against the budget: not of images that the calibration makes anyhow."""
-    return 0.0 if trial.user_attrs.get(attributes.CALIBRATED) else image_share(trial)
+def budget_share(trial: FrozenTrial, share: float | None = None) -> float:
+    """The share of images that counts against the budget: none of those that the calibration makes anyhow.
+
+    Args:
+        trial: it.
+        share: of images that were made; :func:`image_share` if None.
+    """
+    if trial.user_attrs.get(attributes.CALIBRATED):
+        return 0.0
+    return image_share(trial) if share is None else share
 
 
 def predictions_of(trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:
