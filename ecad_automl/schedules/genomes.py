@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.guidance import KEEP, NONE
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.outline import Outline
 from ecad_automl.schedules.schedule import Schedule
@@ -76,5 +77,8 @@ class Genomes:
                     "stand there."
                 )
             steps = int(before)
-        weights = self._forecasts(steps) if "/" in bits else None
+        # After bits and skipped steps come levels of damping, and what is done about guidance: only these may forecast.
+        levels, guidance, *_ = *bits.split("/")[2:], "", ""
+        forecasts = levels.strip("0") or any(str(action) in guidance for action in range(KEEP + 1, NONE))
+        weights = self._forecasts(steps) if forecasts else None
         return Schedule.from_genome(self.layout, steps, bits, weights)

@@ -52,7 +52,7 @@ def made_up_study(*, evaluated: int = 8, confirmed: bool = True) -> StudyView:
         name=HOSTILE_NAME,
         storage="a b.db",
         identity=IDENTITY,
-        genomes=Genomes(LAYOUT, STEPS, known={4: None}),  # type: ignore[dict-item] - nothing is forecast
+        genomes=Genomes(LAYOUT, STEPS),
         call={"guidance_scale": 4.5, "extra": {"b": 1}},
         cost_name="MACs",
         cost_unit="GMACs per image",
