@@ -11,7 +11,7 @@ import pytest
 from tests.commands import PROMPTS
 
 #: What keeps a study small: few seeds, so that a few evaluations reach the second bred generation.
-METHOD = {"step_seeds": 2, "drift_seeds": 1, "pool": 40}
+METHOD: dict[str, Any] = {"step_seeds": 2, "drift_seeds": 1, "pool": 40}
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def by_call(tiny_pixart_folder: Path) -> Callable[..., Any]:
     from ecad_automl import search
     from studies import SearchConfig
 
-    config = SearchConfig(evaluations=9, offspring=2, heuristics="none", steps_from=1.0, **METHOD)  # type: ignore[arg-type]
+    config = SearchConfig(evaluations=9, offspring=2, heuristics="none", steps_from=1.0, **METHOD)
 
     def run(database: Path, evaluations: int, model: Any = None, **changes: Any) -> Any:
         arguments = {"steps": 4, "height": 16, "width": 16, "study": "tiny", "progress": False, "config": config}

@@ -18,7 +18,7 @@ from studies import LatencySettings, SearchConfig
 from tests.api.conftest import METHOD
 
 Search = Callable[..., Any]
-CONFIG = SearchConfig(evaluations=9, offspring=2, heuristics="none", steps_from=0.3, **METHOD)  # type: ignore[arg-type]
+CONFIG = SearchConfig(evaluations=9, offspring=2, heuristics="none", steps_from=0.3, **METHOD)
 
 
 def evaluated(database: Path) -> list[tuple[int, str, float]]:

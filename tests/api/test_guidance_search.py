@@ -18,7 +18,7 @@ from tests.api.conftest import METHOD
 
 Search = Callable[..., Any]
 SEEDS = {**METHOD, "drift_seeds": 2}
-CONFIG = SearchConfig(evaluations=9, offspring=3, heuristics="none", steps_from=0.6, **SEEDS)  # type: ignore[arg-type]
+CONFIG = SearchConfig(evaluations=9, offspring=3, heuristics="none", steps_from=0.6, **SEEDS)
 CALL = {"steps": 8, "config": CONFIG, "guidance_scale": 4.0}
 
 
