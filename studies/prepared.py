@@ -110,14 +110,9 @@ class PreparedStudy:
         uncached, steps = evaluator.baseline(), evaluator.settings.steps
         self.uncached = uncached.scores
         self.bounds = bounds = Bounds(constraints, uncached)
-        weights: dict[int, Forecasts] = {}
-        if identity.get("use") is not None:
-            weights = {count: Forecasts(of, layout.component_index) for count, of in drifts.items()}
-        guidance: dict[int, GuidanceErrors] = {}
-        if identity.get("guidance") == "search":
-            scale = evaluator.settings.classifier_free_guidance
-            of_runs = {count: guidance_errors(of, scale) for count, of in weights.items()}
-            guidance = {count: errors for count, errors in of_runs.items() if errors is not None}
+        forecasts = identity.get("use") is not None
+        weights = {count: Forecasts(of, layout.component_index) for count, of in drifts.items()} if forecasts else {}
+        guidance = _guidance(weights, evaluator) if identity.get("guidance") == "search" else {}
         forecasting = {count: ForecastSeeds(of, layout, guidance.get(count)) for count, of in weights.items()}
         start = WarmStart.load(store, name, layout, steps, weights.get(steps), guided=bool(guidance))
         study.set_user_attr(attributes.SOURCES, list(start.sources))
@@ -148,6 +143,13 @@ class PreparedStudy:
             seeds = {name: each for name, each in seeds.items() if each.computes_whole_steps}
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)
+
+
+def _guidance(weights: Mapping[int, Forecasts], evaluator: Evaluator) -> dict[int, GuidanceErrors]:
+    """By number of steps, what comes of leaving a guidance branch out; nothing where there is none to leave out."""
+    scale = evaluator.settings.classifier_free_guidance
+    found = {count: guidance_errors(of, scale) for count, of in weights.items()}
+    return {count: errors for count, errors in found.items() if errors is not None}
 
 
 def _open_study(storage: BaseStorage, name: str, cost: str) -> Study:
