@@ -73,6 +73,10 @@ def start(arguments: Sequence[str], largest_file: int | None = None) -> Forked:
 
 def preload() -> None:
     """Import what commands import, so that forks of this process have it."""
+    from ecad_automl.cli.commands import COMMANDS, load_command
+
+    for name in COMMANDS:
+        load_command(name)
     for module in ("ecad_automl.cli.app", "ecad_automl.models", "ecad_automl.judging.evaluation", "studies.search"):
         import_module(module)
     # diffusers and transformers import their classes at their first use.

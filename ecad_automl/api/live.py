@@ -90,7 +90,7 @@ class LiveStatus(_Followed):
         """Show the status."""
         _LOGGER.info("%s", _line(status))
         if self._redraws:
-            self._live.update(_table(status))
+            self._live.update(status_table(status))
         elif self._in_notebook:
             self._show(status)
         elif status.text != "evaluating" or status.evaluations - self._printed >= 10:
@@ -151,12 +151,13 @@ def _evaluations(status: SearchStatus) -> str:
     return f"{status.evaluations}{stopped}, {status.images:.0f}/{status.budget} by images"
 
 
-def _table(status: SearchStatus) -> Table:
-    table = Table(title=status.text, title_justify="left")
-    figures = _figures(status)
-    for name in figures:
-        table.add_column(name, justify="right")
-    table.add_row(*figures.values())
+def status_table(status: SearchStatus) -> Table:
+    """How a search goes, a figure in each line, so that nothing is cut where the terminal is narrow."""
+    table = Table(title=status.text, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(overflow="fold", style="dim")
+    table.add_column(overflow="fold")
+    for name, figure in _figures(status).items():
+        table.add_row(name, figure)
     return table
 
 

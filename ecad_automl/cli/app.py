@@ -5,31 +5,16 @@ from __future__ import annotations
 import contextvars
 import errno
 import sys
-from collections.abc import Callable
-from importlib.metadata import version
 from typing import Annotated, cast
 
 import typer
 
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.api.terminal import printable
-from ecad_automl.cli.bench import bench
-from ecad_automl.cli.check import check
-from ecad_automl.cli.confirm import confirm
-from ecad_automl.cli.convert import convert
-from ecad_automl.cli.dashboard import dashboard
-from ecad_automl.cli.describe import describe
-from ecad_automl.cli.evaluate import evaluate
+from ecad_automl.cli.commands import CommandGroup
 from ecad_automl.cli.exit_codes import BAD_INPUT, EPILOG, STOPPED
-from ecad_automl.cli.export import export
-from ecad_automl.cli.front import front
-from ecad_automl.cli.generate import generate
 from ecad_automl.cli.output import drop_output, leave_quietly
-from ecad_automl.cli.plot import plot
-from ecad_automl.cli.quick import quick
-from ecad_automl.cli.report import report
-from ecad_automl.cli.search import search
-from ecad_automl.cli.verbosity import Quiet, Verbose, set_verbosity, with_verbosity
+from ecad_automl.cli.verbosity import Quiet, Verbose, set_verbosity
 from ecad_automl.errors import EcadError
 
 #: The base of what is wrong with a command line; a class of Click's, of which typer has a copy of its own by now.
@@ -43,6 +28,7 @@ _OF_THE_DISK = (
 
 app = typer.Typer(
     name="ecad-automl",
+    cls=CommandGroup,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     # Help of rich cuts long names of options on narrow terminals.
@@ -52,6 +38,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"ecad-automl {version('ecad-automl')}")
         raise typer.Exit
 
@@ -70,27 +58,6 @@ def _options(
         sys.stderr.write(f"{context.get_help()}\n")
         raise typer.Exit(BAD_INPUT)
     set_verbosity(quiet=quiet, verbose=verbose)
-
-
-#: What the list of commands says of each, in a line that is not cut.
-_COMMANDS: dict[Callable[..., None], str] = {
-    search: "Search for the best schedules at every cost.",
-    quick: "Write a front of schedules after one uncached run.",
-    front: "List the best schedules and what to compare with.",
-    confirm: "Score the front on prompts that were not searched.",
-    export: "Write schedules as files, or send them to the hub.",
-    evaluate: "Score schedules by metrics, beside uncached images.",
-    generate: "Generate images uncached and under schedules.",
-    bench: "Time a pipeline uncached and under schedules.",
-    describe: "Show what a schedule computes.",
-    plot: "Draw a study.",
-    report: "Write a study as one page of HTML, or as Markdown.",
-    convert: "Convert schedule files of the ECAD authors and ours.",
-    dashboard: "Open a study in optuna-dashboard.",
-    check: "Check that a study database is whole.",
-}
-for command, line in _COMMANDS.items():
-    app.command(short_help=line)(with_verbosity(command))
 
 
 def main() -> None:

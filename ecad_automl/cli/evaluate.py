@@ -17,7 +17,7 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
-from ecad_automl.cli.output import messages, new_table, print_json, results, step, write_images
+from ecad_automl.cli.output import messages, new_table, print_json, print_table, results, step, write_images
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, FileError, OptionError
 
@@ -153,7 +153,7 @@ def evaluate(
     if json_output:
         print_json(written)
         return
-    results().print(_table(found))
+    print_table(results(), _table(found))
     say(results(), _explanation(found, fid_reference))
     for name in ("evaluation.json", "evaluation.csv"):
         say(results(), f"Written: {out / name}", keep=[out / name])
@@ -245,34 +245,33 @@ def _write(
 def _table(found: Sequence[RunSummary]) -> Table:
     """A row for each run and metric; what is of the run alone stands in its first row."""
     table = new_table()
-    table.add_column("run", overflow="fold", min_width=8)
-    for name in ("MACs", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("metric", overflow="fold", min_width=8)
+    for name in ("run", "metric"):
+        table.add_column(name, overflow="fold", min_width=8)
     for name in ("mean", "to uncached", "better"):
         table.add_column(name, justify="right", no_wrap=True)
     for summary in found:
         table.add_section()
-        time = "-" if summary.times is None else _time(summary.times)
-        first = (summary.name, f"{summary.mac_speedup:.2f}x", time)
+        time = [] if summary.times is None else [_time(summary.times)]
+        # In one column, so that all of it fits 80.
+        first = "\n".join([summary.name, f"{summary.mac_speedup:.2f}x fewer MACs", *time])
         for name, metric in summary.metrics.items():
             table.add_row(
-                *first,
+                first,
                 name,
                 _interval(metric.mean, signed=False),
                 "" if metric.difference is None else _interval(metric.difference, signed=True),
                 "" if metric.win_rate is None else f"{metric.win_rate:.0%}",
             )
-            first = ("", "", "")
+            first = ""
     return table
 
 
 def _time(times: Times) -> str:
     milliseconds = f"{float(f'{1000 * times.median:.2g}'):g} ms"
     if times.speedup_figures is None:
-        return f"{milliseconds}\n(once)"
+        return f"{milliseconds} (once)"
     speedup, low, high = times.speedup_figures
-    return f"{milliseconds} {speedup}\n[{low}, {high}]"
+    return f"{milliseconds}, {speedup}\n[{low}, {high}]"
 
 
 def _interval(interval: Interval, *, signed: bool) -> str:

@@ -10,10 +10,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.status import Status
@@ -22,6 +20,10 @@ from rich.table import Table
 from ecad_automl.api.terminal import PlainConsole, say
 from ecad_automl.cli.exit_codes import BROKEN_PIPE
 from ecad_automl.cli.verbosity import Verbosity, current_verbosity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: More than any table has.
 _ANY_WIDTH = 10_000

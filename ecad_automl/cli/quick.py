@@ -30,7 +30,7 @@ from ecad_automl.cli.options import (
     Steps,
     Width,
 )
-from ecad_automl.cli.output import messages, new_table, print_json, results, step
+from ecad_automl.cli.output import messages, new_table, print_json, print_table, results, step
 from ecad_automl.cli.verbosity import quiet_libraries
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def quick(
             }
         )
         return
-    results().print(_table(front))
+    print_table(results(), _table(front))
     said = (
         "Error: what is expected by how outputs moved in the uncached run, the summed square of what the transformer's "
         "output misses, relative to it. It tells schedules of this front apart; how they look is not known yet"
@@ -125,7 +125,7 @@ def _table(front: QuickFront) -> Table:
     table.add_column("what it does", overflow="fold", min_width=12)
     checked = any(point.checked is not None for point in front)
     if checked:
-        table.add_column(f"{front.reward}, to uncached", justify="right", no_wrap=True)
+        table.add_column(f"{front.reward}, to uncached", justify="right", overflow="fold", max_width=16)
     for point in front:
         scored = [] if point.checked is None else [f"{point.checked.difference.mean:+.4f}"]
         table.add_row(

@@ -29,6 +29,14 @@ _COMPLETED: dict[str, Callable[..., list[str]]] = {
     "reward": completion.complete_reward,
     "study": completion.complete_study,
 }
+#: Headings of the options in ``--help``, by the table of their settings.
+_HEADINGS = {
+    "model": "Model",
+    "prompts": "Prompts",
+    "reward": "Reward and cost",
+    "search": "Study, budget and method",
+    "execution": "Where candidates are evaluated",
+}
 #: Options that are not called as their setting is.
 _NAMES = {"asynchronous": ("--asynchronous/--generational",)}
 
@@ -112,7 +120,12 @@ def _options() -> Iterator[inspect.Parameter]:
             # What a value may be is checked with the settings, in their words.
             named = get_origin(kind) is Literal
             completed = completion.one_of(get_args(kind)) if named else _COMPLETED.get(name)
-            option = typer.Option(*_NAMES.get(name, ()), help=setting.description, autocompletion=completed)
+            option = typer.Option(
+                *_NAMES.get(name, ()),
+                help=setting.description,
+                autocompletion=completed,
+                rich_help_panel=_HEADINGS[table],
+            )
             plain = str if named else kind
             wanted = plain if setting.default is not None else plain | None
             yield inspect.Parameter(

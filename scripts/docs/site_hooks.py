@@ -77,9 +77,16 @@ def command_line() -> str:
         text = get_docs_for_click(obj=command, ctx=context, name="ecad-automl")
     # The page has a title of its own, and what stands above the first command is on it in other words.
     _, *commands = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    text = re.sub(r"^## `ecad-automl (.*)`$", r"## \1", "".join(commands), flags=re.MULTILINE)
+    text = re.sub(r"^## `ecad-automl (.*)`$", _heading, "".join(commands), flags=re.MULTILINE)
     text = text.replace("```console\n$ ", "```text\n")
     return re.sub(r"^(\* `[^`]*`: )(.*)$", lambda line: line[1] + _literal(line[2]), text, flags=re.MULTILINE)
+
+
+def _heading(title: re.Match[str]) -> str:
+    """That of a command, with its example below."""
+    from ecad_automl.cli.commands import EXAMPLES
+
+    return f"## {title[1]}\n\n```text\n{EXAMPLES[title[1]]}\n```"
 
 
 def _literal(text: str) -> str:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -110,13 +111,13 @@ def test_a_long_path_stays_in_one_line(made_database: Path, tmp_path: Path, run_
 
 
 def test_help_fits_80_columns_and_cuts_no_option(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ecad_automl.cli.app import app
+    from ecad_automl.cli.commands import COMMANDS
 
     monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((80, 24)))
     code, out, _ = run_cli("--help")
     assert code == 0
     assert "..." not in out.partition("Commands:")[2]
-    for command in (None, *(found.callback.__name__ for found in app.registered_commands if found.callback)):
+    for command in (None, *COMMANDS):
         code, out, _ = run_cli(*filter(None, [command]), "--help")
         assert code == 0
         assert max(map(len, out.splitlines())) <= 80
@@ -173,7 +174,7 @@ def test_warnings_of_libraries_are_for_the_log_and_ours_for_all_but_the_quiet(
 
     from ecad_automl.errors import NoAdapterWarning
 
-    read = sys.modules["ecad_automl.cli.front"].read_study  # type: ignore[attr-defined]
+    read = import_module("ecad_automl.cli.front").read_study  # type: ignore[attr-defined]
 
     def warn(*arguments: object, **named: object) -> object:
         warnings.simplefilter("default")
@@ -182,7 +183,7 @@ def test_warnings_of_libraries_are_for_the_log_and_ours_for_all_but_the_quiet(
         logging.getLogger("some.library").warning("logged")
         return read(*arguments, **named)
 
-    monkeypatch.setattr(sys.modules["ecad_automl.cli.front"], "read_study", warn)
+    monkeypatch.setattr(import_module("ecad_automl.cli.front"), "read_study", warn)
     monkeypatch.setattr("ecad_automl.cli.verbosity._ROOT", Path("/elsewhere"))
     arguments = ("front", "--storage", made_database)
     assert run_cli(*arguments)[2] == "Warning: of ours\n"
@@ -225,7 +226,7 @@ def test_exit_codes(run_cli: Cli, made_database: Path, tmp_path: Path, monkeypat
         assert err.startswith("Error: ")
         assert err.count("\n") == 1
 
-    front = sys.modules["ecad_automl.cli.front"]
+    front = import_module("ecad_automl.cli.front")
     monkeypatch.setattr(front, "read_study", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run_cli("front") == (130, "", "Stopped.\n")
     # A fault of the program keeps its traceback; Python then ends with 1.

@@ -37,7 +37,14 @@ __all__ = ["CLIENT", "PROGRAMS", "check_install", "run_steps"]
 PROGRAMS = ("ecad-automl", "pip", "run-page")
 
 _PRELOADED = (
-    *("ecad_automl.api", "ecad_automl.cli.app", "ecad_automl.models", "ecad_automl.views.report", "studies"),
+    *(
+        "ecad_automl.api",
+        "ecad_automl.cli.app",
+        "ecad_automl.cli.front",
+        "ecad_automl.models",
+        "ecad_automl.views.report",
+        "studies",
+    ),
     *("alembic", "datasets", "matplotlib.pyplot", "optuna.storages", "optuna_dashboard", "plotly.io"),
 )
 
