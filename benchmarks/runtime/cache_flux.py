@@ -10,7 +10,6 @@ saved MAC is worth in time, and that the caches run as their authors meant them,
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -26,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from benchmarks.machine import RESULTS, machine
+from benchmarks.machine import PROCESSOR_CLOCK, RESULTS, machine
 from benchmarks.runtime.cache_settings import cache_dit_settings, diffusers_settings
 from benchmarks.runtime.caches import (
     calibrate_magcache,
@@ -39,14 +38,13 @@ from benchmarks.runtime.random_models import Subject, flux
 from benchmarks.search.whole_steps import shortest_paths, step_schedule
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.comparison.latents import latent_distance
-from ecad_automl.latency.timing import Clock, interleaved, time_call
+from ecad_automl.latency.timing import interleaved, time_call
 from ecad_automl.runtime import apply_schedule
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.schedule import Schedule
 
 STEPS = 20
 IMAGES = 4
-_CLOCK = Clock(time.process_time, time.process_time, lambda begin, end: float(end - begin), lambda: None)
 _NAMES = ("uncached 1", "uncached 2")
 
 
@@ -135,7 +133,7 @@ def measure(given: Subject, steps: int, rounds: int) -> list[dict[str, Any]]:
         with enter[name]():
             if name not in _NAMES and not name.startswith(("diffusers", "cache-dit")):
                 run()  # a schedule prepares its blocks
-            return time_call(run, pipe.transformer, _CLOCK).transformer
+            return time_call(run, pipe.transformer, PROCESSOR_CLOCK).transformer
 
     working = [name for name, row in rows.items() if "failed" not in row]
     times = list(track(interleaved(working, seconds, rounds), total=rounds, description="rounds"))

@@ -14,7 +14,6 @@ It goes on where it was interrupted. Without cache-dit its settings are left out
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from torch import Tensor
 
 from benchmarks.kept import EARLIER, kept_run
 from benchmarks.landscapes import LANDSCAPES, load
-from benchmarks.machine import machine
+from benchmarks.machine import PROCESSOR_CLOCK, machine
 from benchmarks.runtime.cache_report import plot, table
 from benchmarks.runtime.cache_settings import cache_dit_settings, diffusers_settings
 from benchmarks.runtime.caches import (
@@ -47,7 +46,7 @@ from benchmarks.search.our_search import OURS
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.comparison.latents import captured_latents, latent_distance
 from ecad_automl.judging.evaluation import generate_batch
-from ecad_automl.latency.timing import Clock, time_call
+from ecad_automl.latency.timing import time_call
 from ecad_automl.metrics import PSNR
 from ecad_automl.models.generation import GenerationSettings, encode_prompts
 from ecad_automl.rewards.protocol import PairedReward
@@ -64,8 +63,6 @@ SEARCH_SEEDS = (0, 1)
 SPEEDUPS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0)
 STEPWISE = "DPCache-like"
 UNCACHED = "uncached"
-#: Processor time: other work on the machine does not count.
-_CLOCK = Clock(time.process_time, time.process_time, lambda begin, end: float(end - begin), lambda: None)
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ def make(problem: Problem, numbers: Sequence[int], steps: int | None) -> Made:
 
     helped(pipe)
     with captured_latents(pipe) as latents:
-        timing = time_call(call, pipe.transformer, _CLOCK)
+        timing = time_call(call, pipe.transformer, PROCESSOR_CLOCK)
     return Made(found[0], torch.cat(latents), timing.transformer)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from benchmarks.runtime.caches import (
     timestep_of,
 )
 
-__all__ = ["cache_dit_settings", "diffusers_settings", "swept_settings"]
+__all__ = ["cache_dit_settings", "diffusers_settings", "equal_macs_settings", "swept_settings"]
 
 #: Timesteps between which a cache may reuse, if it may everywhere.
 _EVERYWHERE = (-1, 10**6)
@@ -85,6 +85,24 @@ def swept_settings(steps: int, mag_ratios: Sequence[float] | None) -> list[Setti
     found = [*_taylorseer_sweep(), *map(_first_block, (0.05, 0.1, 0.2, 0.3, 0.5, 0.8))]
     found += [_broadcast(2, 3), _broadcast(5, 10), *_faster(), *_mag(steps, mag_ratios)]
     return [*found, *_cache_dit_sweep(steps)] if has_cache_dit() else found
+
+
+def equal_macs_settings(say: Callable[[str], None]) -> dict[str, list[Setting]]:
+    """Settings of three caches from gentle to harsh, to be compared with schedules of as many MACs.
+
+    Args:
+        say: told of a cache that is left out because it is not installed.
+    """
+    thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8)
+    found = {
+        "First Block Cache": list(map(_first_block, thresholds)),
+        "TaylorSeer": [_taylorseer("TaylorSeer", f"order 1, interval {interval}", interval, 1) for interval in (2, 3)],
+    }
+    if has_cache_dit():
+        found["DBCache"] = [_by_threshold("DBCache", "", 2, threshold) for threshold in thresholds]
+    else:
+        say("cache-dit is not installed, so its DBCache is left out.")
+    return found
 
 
 def _taylorseer_sweep() -> Iterator[Setting]:

@@ -79,10 +79,11 @@ def has_cache_dit() -> bool:
 
 @contextmanager
 def installed(pipe: Any, setting: Setting) -> Iterator[None]:
-    """The pipeline with a cache on a copy of its transformer, and afterwards without."""
+    """The pipeline with a cache on a copy of its transformer, of the same weights, and afterwards without."""
     own, kind = pipe.transformer, type(pipe)
     before = dict(vars(kind))
-    pipe.transformer = copy.deepcopy(own)
+    weights = {id(tensor): tensor for tensor in (*own.parameters(), *own.buffers())}
+    pipe.transformer = copy.deepcopy(own, weights)
     try:
         setting.put_on(pipe)
         yield

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from diffusers import (
     FluxTransformer2DModel,
     PixArtAlphaPipeline,
     PixArtTransformer2DModel,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
 )
 
-from ecad_automl.runtime import layout_of
+from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.schedules.layout import Layout
 
 __all__ = ["MODELS", "Subject", "flux"]
@@ -35,8 +38,8 @@ def pixart(size: int, device: str, **config: Any) -> Subject:
     """PixArt-alpha at ``size`` pixels, with guidance."""
     width = config.get("num_attention_heads", 16) * config.get("attention_head_dim", 72)
     settings = {"cross_attention_dim": width, "caption_channels": 4096, "sample_size": size // 8, "out_channels": 8}
-    with torch.device(device):
-        transformer = PixArtTransformer2DModel(**settings | config).to(_dtype(device)).eval()
+    with _made_on(device):
+        transformer = PixArtTransformer2DModel(**settings | config).eval()
     pipe = PixArtAlphaPipeline(None, None, None, transformer, DPMSolverMultistepScheduler())
     channels = transformer.config.caption_channels
 
@@ -60,8 +63,8 @@ def pixart(size: int, device: str, **config: Any) -> Subject:
 
 def flux(size: int, device: str, tokens: int = 512, **config: Any) -> Subject:
     """FLUX.1-dev at ``size`` pixels."""
-    with torch.device(device):
-        transformer = FluxTransformer2DModel(**{"guidance_embeds": True} | config).to(_dtype(device)).eval()
+    with _made_on(device):
+        transformer = FluxTransformer2DModel(**{"guidance_embeds": True} | config).eval()
     parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
     pipe = FluxPipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
     wide, pooled = transformer.config.joint_attention_dim, transformer.config.pooled_projection_dim
@@ -76,6 +79,29 @@ def flux(size: int, device: str, tokens: int = 512, **config: Any) -> Subject:
         }
 
     return Subject(pipe, inputs, layout_of(pipe, height=size, width=size, guidance=True, text_tokens=tokens))
+
+
+def qwen(size: int, device: str, tokens: int = 512, **config: Any) -> Subject:
+    """Qwen-Image at ``size`` pixels, with guidance: a call of the transformer for each branch."""
+    with _made_on(device):
+        transformer = QwenImageTransformer2DModel(**config).eval()
+    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer"))
+    pipe = QwenImagePipeline(scheduler=FlowMatchEulerDiscreteScheduler(), transformer=transformer, **parts)
+    wide = transformer.config.joint_attention_dim
+
+    def inputs(images: int) -> dict[str, Any]:
+        mask = torch.ones(images, tokens, device=device, dtype=torch.long)
+        return {
+            "prompt_embeds": _random(device, images, tokens, wide),
+            "prompt_embeds_mask": mask,
+            "negative_prompt_embeds": _random(device, images, tokens, wide),
+            "negative_prompt_embeds_mask": mask,
+            "height": size,
+            "width": size,
+            "true_cfg_scale": 4.0,
+        }
+
+    return Subject(pipe, inputs, layout_of_call(pipe, **inputs(1), output_type="latent"))
 
 
 MODELS: dict[str, Callable[[str], Subject]] = {
@@ -109,10 +135,47 @@ MODELS: dict[str, Callable[[str], Subject]] = {
         joint_attention_dim=16,
         pooled_projection_dim=16,
     ),
+    # Twice as wide, with fewer blocks.
+    "flux-768": lambda device: flux(
+        256,
+        device,
+        tokens=128,
+        num_attention_heads=12,
+        attention_head_dim=64,
+        axes_dims_rope=(8, 28, 28),
+        num_layers=2,
+        num_single_layers=3,
+        joint_attention_dim=768,
+        pooled_projection_dim=768,
+    ),
+    "qwen-tiny": lambda device: qwen(
+        64,
+        device,
+        tokens=8,
+        in_channels=64,
+        num_layers=3,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(2, 2, 4),
+    ),
     "pixart-xl-256": lambda device: pixart(256, device),
     "pixart-xl-1024": lambda device: pixart(1024, device, use_additional_conditions=True),
     "flux-dev-1024": lambda device: flux(1024, device),
+    "qwen-image-1024": lambda device: qwen(1024, device),
 }
+
+
+@contextmanager
+def _made_on(device: str) -> Iterator[None]:
+    """Weights are made on the device in the type they are to have: a larger one might not fit."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(_dtype(device))
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _dtype(device: str) -> torch.dtype:

@@ -3,7 +3,9 @@
 Time does not depend on what the weights are, so the models are made of random ones on the device. Every schedule is
 timed once in each round, in an order drawn anew, beside two uncached runs; the ratio of a round is to their mean. A
 schedule's first two runs, in which its blocks are prepared or compiled, are not timed. All runs are in one process,
-whose allocator keeps freed memory (``ecad_automl/allocator.py``).
+whose allocator keeps freed memory (``ecad_automl/allocator.py``). On one thread of a CPU the time is processor time,
+which other work on the machine does not add to. Other caches that run on the model stand beside whole-step schedules of
+about their MACs.
 
     python -m benchmarks.runtime.transformer_speed --model pixart-384
     python -m benchmarks.runtime.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 \
@@ -15,7 +17,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,44 +24,35 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from diffusers import (
-    FirstBlockCacheConfig,
-    PyramidAttentionBroadcastConfig,
-    apply_pyramid_attention_broadcast,
-)
+from diffusers import PyramidAttentionBroadcastConfig, apply_pyramid_attention_broadcast
 from diffusers.hooks import HookRegistry
 from rich.console import Console
 from rich.progress import track
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.machine import RESULTS, machine
+from benchmarks.machine import PROCESSOR_CLOCK, RESULTS, machine
+from benchmarks.runtime import equal_macs
+from benchmarks.runtime.caches import helped, transformer_macs
+from benchmarks.runtime.equal_macs import Rival
 from benchmarks.runtime.random_models import MODELS, Subject
+from benchmarks.runtime.speed_schedules import STEPS, fitting, forecast, one_branch, random_schedules, skipping
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.latency.timing import clock_of, interleaved, time_call
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
-from ecad_automl.schedules.ecad_format import read_ecad
 from ecad_automl.schedules.heuristics import fora, pab
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
-STEPS = 20
 #: PAB with all steps in its window: how many steps each kind of attention is kept.
 PAB_RANGES = {"attn1": 2, "attn2": 3}
 PAB = "PAB of diffusers"
 SAME = "the same MACs as a schedule"
-#: First Block Cache decides in the run, by what random weights happen to give: the first of these that saves enough.
-FBC_THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8)
-FBC_ENOUGH = 1.5
-FBC = "First Block Cache of diffusers"
-NEAREST = "whole steps of about the same MACs"
 
 
 def main(
     model: Annotated[str, typer.Option(help=f"One of {', '.join(MODELS)}.")] = "pixart-384",
     batch_size: Annotated[list[int] | None, typer.Option(help="Images a run; may be given several times.")] = None,
     rounds: Annotated[int, typer.Option(help="How often everything is timed.")] = 7,
-    threads: Annotated[int, typer.Option(help="Of PyTorch on the CPU.")] = 2,
+    threads: Annotated[int, typer.Option(help="Of PyTorch on the CPU; with one, it is processor time.")] = 1,
     compile: Annotated[  # noqa: A002
         list[str] | None, typer.Option(help="Compiled blocks too, in that mode of torch.compile; several times.")
     ] = None,
@@ -74,7 +66,7 @@ def main(
     torch.manual_seed(0)
     subject = MODELS[model](device)
     subject.pipe.set_progress_bar_config(disable=True)
-    schedules = _schedules(subject.layout, randoms) | _published(published, subject.layout)
+    schedules = _schedules(subject.layout, randoms) | fitting(published, subject.layout)
     modes: dict[str, dict[str, Any]] = {"eager": {}}
     modes |= {f"compiled ({mode})": {"compile": mode} for mode in compile or []}
     sections = []
@@ -93,56 +85,19 @@ def main(
 
 def _schedules(layout: Layout, randoms: int) -> dict[str, Schedule]:
     found = {f"FORA {n}": fora(layout, STEPS, n) for n in (2, 3, 5)} | random_schedules(layout, randoms)
+    found |= {"forecasts, FORA 3": forecast(found["FORA 3"]), "skips, FORA 3": skipping(layout, 3)}
+    found |= one_branch(layout)
     if layout.transformer == "PixArtTransformer2DModel":
         found[SAME] = pab(layout, STEPS, PAB_RANGES, window=(0.0, 1.0))
     return found
-
-
-def random_schedules(layout: Layout, count: int) -> dict[str, Schedule]:
-    """Schedules of random bits by name, of different shares of computes."""
-    rng = np.random.default_rng(0)
-    found = {}
-    for number in range(count):
-        share = rng.uniform(0.15, 0.7)
-        found[f"random {number + 1}"] = Schedule(layout, rng.random((STEPS, len(layout))) < share)
-    return found
-
-
-def _published(folder: Path | None, layout: Layout) -> dict[str, Schedule]:
-    files = sorted(folder.glob("*.json")) if folder else []
-    read = {f"ECAD {path.stem}": read_ecad(path).schedule for path in files}
-    fitting = {name: given for name, given in read.items() if layout.difference(given.layout) is None}
-    # Their MACs are for their own resolution.
-    return {name: Schedule(layout, given.compute) for name, given in fitting.items()}
-
-
-def _counted_macs(run: Callable[[], Any]) -> int:
-    """MACs of a whole pipeline call."""
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops() // 2)
-
-
-@dataclass(frozen=True)
-class Rival:
-    """Another cache beside a schedule that costs what it costs.
-
-    Args:
-        enter: puts the cache on, for a block.
-        beside: the name of the schedule.
-        mac_speedup: how many times fewer MACs than uncached.
-    """
-
-    enter: Callable[[], AbstractContextManager[Any]]
-    beside: str
-    mac_speedup: float
 
 
 def _timed(
     subject: Subject, schedules: dict[str, Schedule], images: int, rounds: int, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     pipe, inputs = subject.pipe, subject.inputs(images)
-    clock = clock_of(next(pipe.transformer.parameters()).device)
+    device = next(pipe.transformer.parameters()).device
+    clock = PROCESSOR_CLOCK if device.type == "cpu" and torch.get_num_threads() == 1 else clock_of(device)
     handle: ScheduleHandle | None = None
 
     def run(steps: int) -> Any:
@@ -162,11 +117,14 @@ def _timed(
 
     def seconds(name: str) -> float:
         with enter(name):
+            if name in rivals:
+                helped(pipe)  # it forgets the last run
             return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
 
     rivals: dict[str, Rival] = {}
     if not options:
-        rivals, found = _rivals(subject, schedules, lambda: run(STEPS))
+        rivals, found = equal_macs.rivals(subject, lambda: run(STEPS), STEPS, Console(highlight=False).print)
+        rivals |= _rivals(subject, schedules, lambda: run(STEPS))
         schedules = schedules | found
     names = ["uncached 1", "uncached 2", *schedules, *rivals]
     if options:
@@ -199,64 +157,19 @@ def _timed(
     return rows
 
 
-def _rivals(
-    subject: Subject, schedules: dict[str, Schedule], run: Callable[[], Any]
-) -> tuple[dict[str, Rival], dict[str, Schedule]]:
-    """The caches of diffusers that the model can run, and schedules to time beside them that were not there yet."""
+def _rivals(subject: Subject, schedules: dict[str, Schedule], run: Callable[[], Any]) -> dict[str, Rival]:
+    """PAB of diffusers, where there is a schedule that does the same."""
     pipe = subject.pipe
-
-    def counted(schedule: Schedule) -> int:
-        # Text is worked on once under a schedule only, which would not be equal.
-        with apply_schedule(pipe, schedule, keep_text=False):
-            return _counted_macs(run)
-
-    if SAME in schedules:
-        with _pab(pipe):
-            macs = _counted_macs(run)
-        if macs != counted(schedules[SAME]):
-            raise SystemExit(f"PAB and the schedule that stands for it differ in MACs: {macs}.")
-        return {PAB: Rival(partial(_pab, pipe), SAME, schedules[SAME].mac_speedup)}, {}
-    if not hasattr(pipe.transformer, "enable_cache"):
-        return {}, {}
-    full = _counted_macs(run)
-    for threshold in FBC_THRESHOLDS:
-        with _first_block_cache(pipe, threshold):
-            macs = _counted_macs(run)
-        if full / macs >= FBC_ENOUGH:
-            name = f"{FBC}, threshold {threshold}"
-            nearest = _of_macs(subject.layout, macs / full)
-            if counted(nearest) != round(nearest.mac_fraction * full):
-                raise SystemExit(f"A run under {NEAREST!r} does not have the MACs of its schedule.")
-            return {name: Rival(partial(_first_block_cache, pipe, threshold), NEAREST, full / macs)}, {NEAREST: nearest}
-    Console().print(f"{FBC} saves nothing to speak of up to a threshold of {FBC_THRESHOLDS[-1]}.", highlight=False)
-    return {}, {}
-
-
-def _of_macs(layout: Layout, fraction: float) -> Schedule:
-    """The schedule nearest to a share of the MACs that computes whole steps at even distances, and a part of one."""
-
-    def with_slots(count: int) -> Schedule:
-        whole, more = divmod(count, len(layout))
-        compute = np.zeros((STEPS, len(layout)), dtype=np.bool_)
-        even = np.round(np.linspace(0, STEPS, whole, endpoint=False)).astype(int)
-        compute[even] = True
-        # In the step that is farthest from what was computed.
-        rest = [step for step in range(STEPS) if step not in even]
-        if more:
-            compute[max(rest, key=lambda step: step - max(even[even < step], default=0)), :more] = True
-        return Schedule(layout, compute)
-
-    counts = range(len(layout), STEPS * len(layout) + 1)
-    return min(map(with_slots, counts), key=lambda schedule: abs(schedule.mac_fraction - fraction))
-
-
-@contextmanager
-def _first_block_cache(pipe: Any, threshold: float) -> Iterator[None]:
-    pipe.transformer.enable_cache(FirstBlockCacheConfig(threshold=threshold))
-    try:
-        yield
-    finally:
-        pipe.transformer.disable_cache()
+    if SAME not in schedules:
+        return {}
+    with _pab(pipe):
+        macs = transformer_macs(pipe, run)
+    # Text is worked on once under a schedule only, which would not be equal.
+    with apply_schedule(pipe, schedules[SAME], keep_text=False, fuse=False):
+        own = transformer_macs(pipe, run)
+    if macs != own:
+        raise SystemExit(f"PAB and the schedule that stands for it differ in MACs: {macs} and {own}.")
+    return {PAB: Rival(partial(_pab, pipe), SAME, schedules[SAME].mac_speedup)}
 
 
 @contextmanager

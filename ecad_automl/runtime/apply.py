@@ -190,7 +190,8 @@ def apply_schedule(
         schedule: a schedule for that transformer, the path of a schedule file or of a folder that holds one, or its
             name on the hub: ``owner/name``, ``owner/name@revision`` or ``owner/name/file.json``. Paths win.
         fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
-            code rounds twice, so a few last bits differ; with False there is no difference, at some loss of speed.
+            code rounds twice, so a few last bits differ; and of the layers that make shifts, scales and gates, compute
+            only the rows that are read. With False there is no difference, at some loss of speed.
         compile: have ``torch.compile`` compile the blocks, once for each combination of slots that are computed, stored
             and reused, in a mode of its own: ``"reduce-overhead"`` and ``"max-autotune"`` replay CUDA graphs on CUDA,
             from the third call of each combination on. A mapping gives it any of its arguments. The first run takes

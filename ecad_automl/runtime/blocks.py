@@ -130,6 +130,7 @@ def parts_of(transformer: nn.Module) -> tuple[object, ...]:
         for module in block.module.modules():
             if module not in apart:
                 parts.append(vars(module).get("forward"))
+                parts.append(type(getattr(module, "weight", None)))  # quantised in place, perhaps
                 parts += (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     return tuple(parts)
 

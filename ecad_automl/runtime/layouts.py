@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -18,6 +19,7 @@ from ecad_automl.runtime.families import Family, Sample, family_of
 from ecad_automl.runtime.guided import Halves
 from ecad_automl.runtime.instrument import check_arguments, check_pipeline, transformer_of
 from ecad_automl.runtime.macs import count_layout
+from ecad_automl.runtime.modulations import idle_modulations
 from ecad_automl.schedules.layout import Layout
 
 if TYPE_CHECKING:
@@ -102,7 +104,9 @@ def _count(family: Family, config: Mapping[str, Any], sample: Sample) -> Layout:
     told = sample.to_dict()
     if family.one_batch is None and sample.branches > 1:  # counted in one batch, but each is called
         told["calls"] = sample.branches
-    return count_layout(transformer, slots_of(transformer), [((), inputs)], told, text=list(text_modules(transformer)))
+    calls = [((), inputs)]
+    layout = count_layout(transformer, slots_of(transformer), calls, told, text=list(text_modules(transformer)))
+    return replace(layout, modulations=idle_modulations(transformer, calls))
 
 
 def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
@@ -142,10 +146,12 @@ def layout_of_call(pipe: DiffusionPipeline, **call: Any) -> Layout:
     try:
         with torch.device("meta"):
             on_meta = tree_map_only(torch.Tensor, lambda x: x.to("meta"), (seen, alone))
-            return count_layout(twin, slots, on_meta[0], sample, text=text, conditional=on_meta[1])
+            layout = count_layout(twin, slots, on_meta[0], sample, text=text, conditional=on_meta[1])
+            return replace(layout, modulations=idle_modulations(twin, on_meta[0]))
     except (RuntimeError, NotImplementedError, TypeError):
         # The forward reads a value of a tensor, as lengths of texts in a mask, which the meta device has not.
-        return count_layout(transformer, slots, seen, sample, text=text, fused_attention=True, conditional=alone)
+        layout = count_layout(transformer, slots, seen, sample, text=text, fused_attention=True, conditional=alone)
+        return replace(layout, modulations=idle_modulations(transformer, seen))
 
 
 class _StepDone(Exception):  # noqa: N818 - no error

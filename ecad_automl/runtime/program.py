@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from ecad_automl.runtime.blocks import SlotCall
 from ecad_automl.runtime.fuse import Term, fuse_cached_adds, is_fresh
+from ecad_automl.runtime.modulations import compute_read_rows
 from ecad_automl.runtime.plan import Action
 from ecad_automl.runtime.record import Recording
 from ecad_automl.runtime.structure import Spec
@@ -68,6 +69,8 @@ class Functions:
         self.overwrites = overwrites
         #: Whether the graphs should be rewritten: a compiler fuses by itself.
         self.fuses = fuse and compiler is None
+        #: Whether rows of modulations that nothing reads are left out.
+        self.trims = fuse
         #: How often blocks were forgotten: until they are recorded again, they run as they are.
         self.forgotten = 0
         self._made: dict[tuple[Hashable, str], Callable[..., Any]] = {}
@@ -85,7 +88,8 @@ class Functions:
 
     def program(self, spec: Spec, recording: Recording) -> Program:
         """The program of a recorded block with arguments of that spec."""
-        key = spec, recording.graph.python_code("self").src
+        linears = [str(node.target) for node in recording.graph.nodes if "linear" in node.meta]
+        key = spec, "\n".join((recording.graph.python_code("self").src, *linears))
         if key not in self._programs:
             if len(self._programs) >= _MAX_PROGRAMS:
                 self.blocks.clear()
@@ -154,10 +158,17 @@ class Program:
         for call, slot in slots.items():
             # What the schedule computes is computed, and nothing else.
             copied[slot.call].meta["counted"] = row[call[0]] in (Action.COMPUTE, Action.STORE)
+        if self._functions.trims:
+            for node in graph.nodes:
+                if "linear" in node.meta:
+                    node.meta["counted"] = False
         cached = self._take_cached(graph, copied, reads, forecasts)
         stored = [copied[node] for call in stores for node in slots[call].tensors]
         graph.output((*results, *stored))
         _drop_unread(graph)
+        if self._functions.trims:
+            compute_read_rows(graph)
+            _drop_unread(graph)
         if self._functions.fuses:
             inputs = [node for node in graph.nodes if node.op == "placeholder"]
             fuse_cached_adds(graph, cached, frozenset(inputs[number] for number in owned))
@@ -238,8 +249,7 @@ def _forecast_in_float32(graph: fx.Graph, terms: tuple[Term, ...]) -> fx.Node:
 def _drop_unread(graph: fx.Graph) -> None:
     """Remove what neither the output nor anything else reads: recordings have no other effects.
 
-    Modules with matrix products stay, so that a run costs the MACs that were counted for it. Outside of slots they are
-    small, as modulations made from the timestep.
+    Modules that are marked as counted stay, so that a run costs the MACs that were counted for it.
     """
     for node in reversed(list(graph.nodes)):
         if not node.users and node.op not in ("placeholder", "output") and not node.meta.get("counted"):

@@ -119,6 +119,7 @@ class _Recorder(TorchFunctionMode):
 
     def _leaf(self, name: str, module: nn.Module) -> Forward:
         has_weights = any(value.ndim > 1 for value in module.parameters())
+        linear = is_plain_linear(module)
         forward = module.forward
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -126,7 +127,9 @@ class _Recorder(TorchFunctionMode):
                 return forward(*args, **kwargs)
             with self._one_node():
                 output = forward(*args, **kwargs)
-            self._note("call_module", name, args, kwargs, output, counted=has_weights)
+            noted = self._note("call_module", name, args, kwargs, output, counted=has_weights)
+            if linear and noted is not None and len(args) == 1 and not kwargs:
+                noted[0].meta["linear"] = "biased" if module.bias is not None else "plain"
             return output
 
         return recorded
@@ -271,6 +274,13 @@ def _leaves(name: str, module: nn.Module, slots: Collection[nn.Module]) -> Itera
         return
     for child, below in module.named_children():
         yield from _leaves(f"{name}.{child}", below, slots)
+
+
+def is_plain_linear(module: nn.Module) -> bool:
+    """Whether calling a module is ``linear(x, weight, bias)`` with tensors of the usual kind, and nothing else."""
+    if type(module) is not nn.Linear or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
+        return False
+    return type(module.weight) is nn.Parameter and (module.bias is None or type(module.bias) is nn.Parameter)
 
 
 def _is_transparent(module: nn.Module) -> bool:

@@ -36,3 +36,12 @@ def repeated_text_macs(layout: Layout, computed: Bits, alone: Bits) -> int:
     else:
         again = np.maximum(both - 1, 0) @ text + np.maximum(single - 1, 0) @ conditional
     return int(again)
+
+
+def idle_modulation_macs(layout: Layout, computed: Bits, alone: Bits) -> int:
+    """Of all, those of modulations that nothing reads where slots are reused; see :func:`macs_by_step`."""
+    found = 0
+    for modulation in layout.modulations:
+        idle = computed[:, -1] & ~computed[:, list(modulation.readers)].any(axis=1)
+        found += int(idle[~alone].sum()) * modulation.macs + int(idle[alone].sum()) * (modulation.macs // 2)
+    return found

@@ -46,6 +46,19 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class Modulation:
+    """Rows of layers beside the slots, that make shifts and scales from the timestep, which some slots alone read.
+
+    Args:
+        macs: of these rows in one forward, for one image; they are among the layout's ``constant_macs``.
+        readers: the numbers of the slots. Where none of them is computed, the rows need not be either.
+    """
+
+    macs: int
+    readers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Layout:
     """The slots of a transformer in the order in which a forward computes them.
 
@@ -57,6 +70,7 @@ class Layout:
         sample: what the MACs were counted for (latent or token counts, guidance branches), for people to read; of these
             ``calls`` is in how many calls of the transformer a step is made, 1 where it is not told.
         conditional: what of ``constant_macs`` and ``text_macs`` the branch with the prompt takes alone; half if None.
+        modulations: what of ``constant_macs`` a run under a schedule leaves out; files do not tell.
     """
 
     transformer: str
@@ -65,6 +79,7 @@ class Layout:
     sample: Mapping[str, int] = field(default_factory=dict, compare=False)
     text_macs: int = field(default=0, compare=False)
     conditional: tuple[int, int] | None = field(default=None, compare=False)
+    modulations: tuple[Modulation, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         names = [slot.name for slot in self.slots]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedules._macs import macs_by_step, repeated_text_macs
+from ecad_automl.schedules._macs import idle_modulation_macs, macs_by_step, repeated_text_macs
 from ecad_automl.schedules.effect import checked, effective_compute, genome_parts, hex_of
 from ecad_automl.schedules.forecast import (
     DAMPING,
@@ -274,8 +274,9 @@ class Schedule:
 
     @property
     def run_macs(self) -> int:
-        """:attr:`macs` less those on the text, which a run under the schedule does once and not in every step."""
-        return self.macs - repeated_text_macs(self.layout, self._computed, self._guidance.alone)
+        """:attr:`macs` less what is not done: the text's after the first step, and modulations of what is reused."""
+        given = self.layout, self._computed, self._guidance.alone
+        return self.macs - repeated_text_macs(*given) - idle_modulation_macs(*given)
 
     @property
     def cache_elements(self) -> int:
