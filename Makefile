@@ -56,11 +56,15 @@ test-references: venv
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/torchvision $(BIN)/pytest tests/references/test_metrics_references.py
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/hpsv2 $(BIN)/pytest tests/references/test_hpsv2_reference.py
 
-# A schedule beside packages that are no dependencies, which come into a folder of their own.
+# A schedule beside packages that are no dependencies, which come into folders of their own. The ComfyUI node needs a
+# clone of ComfyUI: make test-optional COMFYUI=path
+COMFYUI ?=
 test-optional: venv
-	$(BIN)/python -m tests.references.install optional
+	$(BIN)/python -m tests.references.install optional engines
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional $(BIN)/pytest -n $(WORKERS) --dist loadfile \
 	  tests/runtime/combinations tests/latency/test_rivals.py -k "torchao or bitsandbytes or cache_dit"
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional:.references/engines $(if $(COMFYUI),COMFYUI=$(COMFYUI)) \
+	  $(BIN)/pytest tests/engines
 
 # Pages come from docs/; a broken link or anchor is an error.
 docs: venv

@@ -13,9 +13,12 @@ from ecad_automl.api.export import export_run
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.study_front import Front
 from ecad_automl.api.terminal import say
+from ecad_automl.cli.completion import one_of
+from ecad_automl.cli.export_engines import export_to
 from ecad_automl.cli.front import confirmed_of, searched_figures
-from ecad_automl.cli.options import Json, Out, SameSteps, Storage, Study
+from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Out, SameSteps, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
+from ecad_automl.engines import ENGINES
 from ecad_automl.errors import OptionError, StudyError
 from ecad_automl.hub import save_index
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
@@ -58,6 +61,24 @@ def export(
         typer.Option(metavar="OWNER/NAME", help="Send the files to this repository of the Hugging Face hub."),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Only you may see that repository.")] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help=f"Write what another engine takes for whole steps: {', '.join(ENGINES)}.",
+            autocompletion=one_of(ENGINES),
+        ),
+    ] = None,
+    project: Annotated[
+        bool,
+        typer.Option(
+            "--project",
+            help="With --to: in place of a schedule that chooses within its steps the nearest whole steps, measured.",
+        ),
+    ] = False,
+    model: Moved = None,
+    device: Device = None,
+    batch_size: BatchSize = 8,
     json_output: Json = False,
 ) -> None:
     """Write schedules as JSON files: the one chosen by an option, or the whole front with an index of it.
@@ -68,6 +89,7 @@ def export(
     chosen = [option for option in (speedup, max_drop, trial, knee_point or None) if option is not None]
     if len(chosen) > 1:
         raise OptionError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
+    _check_engine(to, project=project, hub=push_to_hub is not None or bool(card))
     if private and push_to_hub is None:
         raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study, same_steps=same_steps)
@@ -83,6 +105,19 @@ def export(
         runs = [front.knee()]
     # As the search scored them, whatever they were chosen by.
     searched = {run.genome: run for run in found.runs}
+    if to is not None:
+        export_to(
+            found,
+            [searched[each.genome] for each in runs],
+            to,
+            out,
+            project=project,
+            model=model,
+            device=device,
+            batch_size=batch_size,
+            json_output=json_output,
+        )
+        return
     if card:
         check_card(out, None)
     console = results(json_output=json_output)
@@ -124,6 +159,17 @@ def export(
                 "snippet": snippet,
             }
         )
+
+
+def _check_engine(to: str | None, *, project: bool, hub: bool) -> None:
+    if to is None:
+        if project:
+            raise OptionError("--project is for other engines; name one with --to, such as --to cache-dit.")
+        return
+    if to not in ENGINES:
+        raise OptionError(f"There is no export to {to!r}; choose one of {', '.join(ENGINES)}.")
+    if hub:
+        raise OptionError("Cards and the hub are for schedule files; leave out --to, or --card and --push-to-hub.")
 
 
 def _written(run: RunView, file: Path) -> dict[str, Any]:

@@ -33,6 +33,15 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     "hpsv2": ("hpsv2==1.2.0", "open_clip_torch==3.3.0", "ftfy==6.3.1", "wcwidth==0.9.4", "torchvision==0.28.0"),
     # What schedules are combined with and timed beside; torchao writes warnings at each import of diffusers.
     "optional": ("torchao==0.18.0", "bitsandbytes==0.50.2", "cache-dit==1.5.3"),
+    # What reads exports to other engines, and what the core of ComfyUI imports.
+    "engines": (
+        "sglang==0.5.23",
+        "vllm-omni==0.30.0",
+        "einops==0.8.2",
+        "torchsde==0.2.6",
+        "trampoline==0.1.2",
+        "torchvision==0.28.0",
+    ),
     "torchvision": ("torchvision==0.28.0", "torch-fidelity==0.4.0", "lpips==0.1.4"),
 }
 """Sets by name. Those that name torchvision need :mod:`tests.references.torchvision_ops` where torch is a CPU build."""
