@@ -16,6 +16,8 @@ Heuristics = Literal["fora", "all", "none"]
 Use = Literal["forecast", "skip", "reuse"]
 #: What may be done about the two branches of guidance: searched like all else, or both kept in every step.
 GuidanceUse = Literal["search", "keep"]
+#: What schedules are to run in: other engines, which compute whole steps by one mask for all of a run.
+Deploy = Literal["whole-steps"]
 
 
 @dataclass(frozen=True)

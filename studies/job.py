@@ -22,7 +22,7 @@ from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule_file import relevant_scheduler_config
 from storage import Backups, Store, optuna_storage, storage_faults, writer_lock
 from studies.calibration import latency_model
-from studies.config import SETTINGS, GuidanceUse, LatencySettings, SearchConfig, Use
+from studies.config import SETTINGS, Deploy, GuidanceUse, LatencySettings, SearchConfig, Use
 from studies.cost import Cost, latency_cost, mac_cost
 from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
@@ -64,6 +64,8 @@ class SearchJob:
         use: what may stand in for computing; if None, what the study began with, forecasts where it has not.
         guidance: what may be done about guidance; if None, what the study began with, all there is where it has not.
             Where a pipeline has no second branch, or schedules only reuse, there is nothing to be done.
+        deploy: whether schedules are for other engines, which compute whole steps by one mask; if None, what the study
+            began with, and not where it has not. Then outputs are neither forecast nor guidance branches left out.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
@@ -86,6 +88,7 @@ class SearchJob:
     execution: Execution = field(default_factory=Execution)
     use: Use | None = None
     guidance: GuidanceUse | None = None
+    deploy: Deploy | None = None
     reward_given: str | None = None
 
 
@@ -121,7 +124,12 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
     ):
         # Before anything is timed for a study of this name, it must be known to be ours.
         kept = store.identity(job.study)
-        for part, given in (("use", job.use), ("guidance", job.guidance), ("step_counts", job.config.steps_from)):
+        for part, given in (
+            ("deploy", job.deploy),
+            ("use", job.use if job.deploy is None else "skip"),
+            ("guidance", job.guidance if job.deploy is None else "keep"),
+            ("step_counts", job.config.steps_from),
+        ):
             if given is None and kept is not None:
                 identity = {**_without(identity, part), **({part: kept[part]} if part in kept else {})}
         identity = as_stored(identity, kept)
@@ -237,12 +245,30 @@ def _step_counts(job: SearchJob) -> list[int]:
     return counts
 
 
+def _use(job: SearchJob) -> Use:
+    """What may stand in for computing, where the study has not begun.
+
+    Raises:
+        OptionError: other engines do not do what was asked for.
+    """
+    if job.deploy is None:
+        return job.use or "forecast"
+    for name, given, taken in (("use", job.use, "skip"), ("guidance", job.guidance, "keep")):
+        if given not in (None, taken):
+            raise OptionError(
+                f"Schedules for other engines (deploy {job.deploy}) are of {name} {taken}, but {name} {given} was "
+                "asked for; leave one of them out."
+            )
+    return "skip"
+
+
 def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     """All that the results of a study depend on, as JSON values: a study goes on only with the same.
 
     The settings of the search (budget, offspring, seed) are left out: a later run may choose others.
     """
     scheduler = job.model.pipe.scheduler
+    use = _use(job)
     # Studies that minimize MACs say nothing of it, since they did so before there was a choice.
     cost = {"cost": {"name": LATENCY, "batch_size": job.latency.batch_size}} if job.latency else {}
     constraints = {"constraints": [str(constraint) for constraint, _ in job.constraints]} if job.constraints else {}
@@ -266,9 +292,10 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         **cost,
         **constraints,
         # Studies that reuse alone say nothing of it either.
-        **({} if job.use == "reuse" else {"use": job.use or "forecast"}),
+        **({} if use == "reuse" else {"use": use}),
+        **({} if job.deploy is None else {"deploy": job.deploy}),
         # Nor do studies of runs of all steps alone, with both guidance branches.
         **({"step_counts": counts} if (counts := _step_counts(job)) else {}),
-        **({"guidance": "search"} if job.use != "reuse" and job.guidance != "keep" else {}),
+        **({"guidance": "search"} if use != "reuse" and job.guidance != "keep" and job.deploy is None else {}),
         **({"reward_weights": digests} if digests else {}),
     }

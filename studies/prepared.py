@@ -18,6 +18,7 @@ from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.guidance_errors import GuidanceErrors, guidance_errors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.whole_steps import engine_floor
 from storage import Store
 from studies import attributes
 from studies.bounds import Bounds
@@ -25,6 +26,7 @@ from studies.breeding.stale import release_stale
 from studies.calibration import calibrate
 from studies.config import SearchConfig
 from studies.cost import Cost, mac_cost
+from studies.deployed import deployed_first, deployed_of, deployed_seeds, deployed_start
 from studies.forecast_seeds import ForecastSeeds
 from studies.plan_space import PlanSpace
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
@@ -116,6 +118,9 @@ class PreparedStudy:
         forecasting = {count: ForecastSeeds(of, layout, guidance.get(count)) for count, of in weights.items()}
         start = WarmStart.load(store, name, layout, steps, weights.get(steps), guided=bool(guidance))
         study.set_user_attr(attributes.SOURCES, list(start.sources))
+        deploy = identity.get("deploy") is not None
+        if deploy:
+            start = deployed_start(start)
         least = least_of_interest(cost, steps)
         more: dict[str, Any] = {
             "evaluated": start.evaluated,
@@ -123,11 +128,16 @@ class PreparedStudy:
             "margins": bounds.uncached_margins,
             "seed": config.seed,
             "whole_steps": identity.get("use") == "skip",
+            "floor": engine_floor(layout) if deploy else None,
         }
         progress("schedules of least expected error")
         if counts or guidance:
             more["ready"] = ready_schedules(forecasting, cost, least)
-        seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasting.get(steps))
+        if deploy:
+            more["ready"] = deployed_of(more.get("ready", ()))
+            seeds = deployed_first(layout, drift, config, cost, start.seeds)
+        else:
+            seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasting.get(steps))
         space: ScheduleSpace
         if counts:
             errors = {count: reuse_errors(of, config) for count, of in drifts.items()}
@@ -139,7 +149,9 @@ class PreparedStudy:
             space = ScheduleSpace(
                 layout, steps, cost, self.scale, error, weights.get(steps), guidance.get(steps), **more
             )
-        if more["whole_steps"]:
+        if deploy:
+            seeds = deployed_seeds(seeds)
+        elif more["whole_steps"]:
             seeds = {name: each for name, each in seeds.items() if each.computes_whole_steps}
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)

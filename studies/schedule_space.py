@@ -16,6 +16,7 @@ from ecad_automl.schedules.guidance import KEEP, NONE
 from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
+from ecad_automl.schedules.whole_steps import whole_steps_of
 from studies import attributes
 from studies.breeding import (
     FEWEST_FOR_A_FIT,
@@ -48,6 +49,8 @@ Floats = NDArray[np.float64]
 _OfGenes = Callable[[Bits], Actions]
 
 _THIRDS = ("early", "middle", "late")
+#: Mutations that change which steps are skipped.
+_OF_WHOLE_STEPS = ("skip", "swap-steps", "copy-step")
 _SHARES = np.array(DAMPING)
 #: With more components than this the thirds are told for all components together.
 _MOST_BY_THIRD = 4
@@ -163,6 +166,8 @@ class ScheduleSpace:
             reuse.
         guidance: errors of guidance by one branch alone, where schedules that forecast may have that; else None.
         whole_steps: whether each step is skipped or computed whole.
+        floor: ``(slots,)``: where schedules are for other engines, what these compute in a step that they skip; nothing
+            is forecast then.
         ready: schedules to have in every pool, see :meth:`ready`.
         evaluated: schedules that other studies have evaluated, for the surrogate.
         log_drop: what they have found of each, see :class:`~surrogate.Prior`.
@@ -181,6 +186,7 @@ class ScheduleSpace:
         guidance: GuidanceErrors | None = None,
         *,
         whole_steps: bool = False,
+        floor: Bits | None = None,
         ready: Sequence[Schedule] = (),
         evaluated: Sequence[Schedule] = (),
         log_drop: Floats | None = None,
@@ -199,11 +205,14 @@ class ScheduleSpace:
         self._margins = margins
         self._seed = seed
         self._ready = ready
-        self._whole_steps = whole_steps
+        self._whole_steps = whole_steps and floor is None
+        self._floor = floor
         slots = len(layout)
         self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components), self._guided)
         self._grid = Grid.of(layout, self._columns, self._guided)
         self._mutations = MUTATIONS if forecasts is None else GUIDED_MUTATIONS if self._guided else FORECAST_MUTATIONS
+        if floor is not None:
+            self._mutations = {name: self._mutations[name] for name in _OF_WHOLE_STEPS}
         self._context = feature_context(layout, drift, forecasts, guidance)
         self._prior = Prior(self.genes(evaluated), log_drop) if log_drop is not None and len(evaluated) else None
 
@@ -227,10 +236,16 @@ class ScheduleSpace:
     def _genes_of(self, schedule: Schedule) -> Bits:
         if self._columns == len(self.layout):
             return schedule.effective
+        if self._floor is not None and (mask := whole_steps_of(schedule)) is not None:
+            schedule = Schedule(self.layout, np.ones_like(schedule.effective), ~mask)
         return schedule.guided_genes if self._guided else schedule.genes
 
     def _actions(self, genes: Bits) -> Actions:
-        return actions_of(genes, len(self.layout), self._guided)
+        found = actions_of(genes, len(self.layout), self._guided)
+        if self._floor is None:
+            return found
+        compute = ~found.skip[..., None] | self._floor
+        return Actions(compute, np.zeros_like(found.skip), np.zeros_like(found.damping), found.guidance)
 
     def write(self, candidate: Schedule) -> str:
         """See :class:`~studies.breeding.space.Space`."""

@@ -101,6 +101,7 @@ def search_job(
         execution=execution,
         use=settings.search.use,
         guidance=settings.search.guidance,
+        deploy=settings.search.deploy,
         reward_given=named,
     )
     resolved = _resolved(settings, job, given=[name for name, one in (("prompts", prompts), ("model", model)) if one])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ecad_automl.errors import EvaluationError, OptionError, PromptError
 from ecad_automl.judging.statistics import half_width
@@ -18,6 +18,8 @@ from ecad_automl.schedules.schedule_file import (
     save_schedule,
     software_versions,
 )
+from ecad_automl.schedules.whole_steps import whole_steps_of
+from studies.config import Deploy
 
 if TYPE_CHECKING:
     from ecad_automl.judging.evaluation import Evaluation, Evaluator
@@ -55,6 +57,9 @@ class QuickPoint:
     def action(self) -> str:
         """What it does, in words."""
         schedule = self.schedule
+        mask = whole_steps_of(schedule)
+        if mask is not None and schedule.effective[~mask].any():
+            return f"computes {int(mask.sum())} of {schedule.steps} steps, the first block alone in the others"
         said = []
         if schedule.skip.any():
             forecast = int(schedule.forecast[:, -1].sum())
@@ -148,6 +153,7 @@ def quick(
     width: int | None = None,
     batch_size: int = 8,
     seed: int = 0,
+    deploy: Deploy | None = None,
 ) -> QuickFront:
     """A whole front of schedules in about the time of the images that it makes: no schedule is tried.
 
@@ -169,11 +175,14 @@ def quick(
         width: pixels.
         batch_size: images per pipeline call.
         seed: of the noise.
+        deploy: "whole-steps" gives schedules alone that other engines run too, see :func:`~ecad_automl.search`.
 
     Raises:
         OptionError: a number is out of range.
         EcadError: the model is not supported, or there are no prompts.
     """
+    if deploy not in (None, *get_args(Deploy)):
+        raise OptionError(f"deploy is {deploy!r}, but {' or '.join(map(repr, get_args(Deploy)))} is expected.")
     if images < 1 or check < 0:
         raise OptionError(f"There are {images} images and {check} checks; at least 1 image and 0 checks are needed.")
     texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
@@ -196,28 +205,30 @@ def quick(
     seeds = range(seed, seed + max(1, images // len(some)))
     scorer = as_reward(reward)
     with Evaluator(model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size) as evaluator:
-        points = _points(model, evaluator)
+        points = _points(model, evaluator, deploy)
         if check:
             points = _checked(points, evaluator, check)
     return QuickFront(tuple(points), _about(model), scorer.name)
 
 
-def _points(model: LoadedModel, evaluator: Evaluator) -> list[QuickPoint]:
+def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None) -> list[QuickPoint]:
     """The front by predicted error and MACs."""
     from ecad_automl.models import model_layout
     from ecad_automl.runtime import measure_drift
     from ecad_automl.schedules.forecast import Forecasts
     from ecad_automl.schedules.guidance_errors import guidance_errors
+    from studies.deployed import quick_masks
     from studies.forecast_seeds import ForecastSeeds, quick_schedules
 
     layout, steps = model_layout(model), model.settings.steps
     drift = measure_drift(evaluator.pipe, lambda: evaluator.reference_images, steps=steps)
     forecasts = Forecasts(drift, layout.component_index)
-    guidance = guidance_errors(forecasts, model.settings.classifier_free_guidance)
+    guidance = None if deploy else guidance_errors(forecasts, model.settings.classifier_free_guidance)
     seeds = ForecastSeeds(forecasts, layout, guidance)
     front: list[QuickPoint] = []
     names: dict[str, int] = {}
-    for schedule, error in quick_schedules(seeds, layout):
+    found = quick_schedules(seeds, layout) if deploy is None else quick_masks(drift, layout, seeds)
+    for schedule, error in found:
         name = f"quick-{schedule.mac_speedup:.2f}x"
         names[name] = names.get(name, 0) + 1
         if names[name] > 1:

@@ -23,7 +23,7 @@ from ecad_automl.errors import PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
 from storage import redacted
-from studies.config import GuidanceUse, LatencySettings, SearchConfig, Use
+from studies.config import Deploy, GuidanceUse, LatencySettings, SearchConfig, Use
 
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
@@ -45,6 +45,7 @@ def search(
     use: Use | None = None,
     fixed_steps: bool | None = None,
     guidance: GuidanceUse | None = None,
+    deploy: Deploy | None = None,
     seed: int | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -94,6 +95,9 @@ def search(
             the study began with.
         guidance: whether to "search" in which steps both branches of classifier-free guidance are computed, or "keep"
             both in all; by default "search", or what the study began with.
+        deploy: "whole-steps" searches what other engines run alone, see
+            :func:`~ecad_automl.engines.export_for`: by one mask for a run, each step computed whole or its first block
+            alone; by default everything, or what the study began with.
         seed: of the search; by default that of the config, or 0.
         steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
         guidance_scale: guidance.
@@ -130,6 +134,7 @@ def search(
         "use": use,
         "fixed_steps": fixed_steps,
         "guidance": guidance,
+        "deploy": deploy,
         "seed": seed,
         "steps": steps,
         "guidance_scale": guidance_scale,

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from ecad_automl.errors import OptionError
 from ecad_automl.execution.settings import Execution, ExecutorName
-from studies.config import GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
+from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
 
 #: Of what a study keeps.
 SCHEMA = "ecad-automl/search/2"
@@ -164,6 +164,13 @@ class SearchTable(_Table):
         _says(
             "Whether to search in which steps both branches of classifier-free guidance are computed, or keep both in "
             "all; by default search, or what the study began with."
+        ),
+    ] = None
+    deploy: Annotated[
+        Deploy | None,
+        _says(
+            "Search what other engines run alone, for export --to: whole-steps, by one mask for a run, with the first "
+            "block computed in every step; by default everything, or what the study began with."
         ),
     ] = None
     race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.completion import complete_schedule
+from ecad_automl.cli.completion import complete_schedule, one_of
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, results
+from ecad_automl.engines import ENGINES, export_for, reuse_note, write_texts
 
 if TYPE_CHECKING:
     from ecad_automl.schedules.schedule import Schedule
@@ -21,10 +22,20 @@ def convert(
     source: Annotated[
         Path, typer.Argument(help="Schedule file of ours or of the ECAD authors.", autocompletion=complete_schedule)
     ],
-    target: Annotated[Path, typer.Argument(help="File to write, in the other format; with --skips in ours.")],
+    target: Annotated[
+        Path, typer.Argument(help="File to write, in the other format; with --skips in ours; with --to the folder.")
+    ],
     skips: Annotated[
         bool, typer.Option("--skips", help="Skip the steps that reuse all slots: fewer MACs, slightly other images.")
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help=f"Write what another engine takes for whole steps: {', '.join(ENGINES)}.",
+            autocompletion=one_of(ENGINES),
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Convert a schedule file to the other format: which one it is, is seen from its content."""
@@ -42,6 +53,9 @@ def convert(
     told = ""
     if skips:
         schedule, metadata, told = _skipped(schedule, metadata)
+    if to is not None:
+        _write_for(to, schedule, source, target, json_output=json_output)
+        return
     if ours and not skips:
         write_ecad(target, schedule, name=metadata.name or source.stem)
         written, kind = "ecad", "an ECAD authors' file"
@@ -52,6 +66,20 @@ def convert(
         print_json({"schema": "ecad-automl/conversion/1", "source": source, "target": target, "format": written})
     else:
         say(results(), f"{target}: written as {kind}{told}", keep=[target])
+
+
+def _write_for(engine: str, schedule: Schedule, source: Path, folder: Path, *, json_output: bool) -> None:
+    """What an engine takes, into a folder."""
+    made = export_for(engine, schedule, source.stem)
+    write_texts(folder, made.files)
+    notes = [note for note in (*made.notes, reuse_note(schedule, engine)) if note]
+    if json_output:
+        found = {"source": source, "engine": engine, "files": [folder / name for name in made.files], "notes": notes}
+        print_json({"schema": "ecad-automl/engine-conversion/1", **found, "how": made.how, "tested": made.tested})
+        return
+    say(results(), f"{folder / next(iter(made.files))}: written for {engine}", keep=[folder])
+    for line in (*notes, made.how, made.tested):
+        say(results(), line, keep=[made.how])
 
 
 def _skipped(schedule: Schedule, metadata: ScheduleMetadata) -> tuple[Schedule, ScheduleMetadata, str]:

@@ -11,9 +11,8 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.study_model import load_study_model
 from ecad_automl.cli.verbosity import quiet_libraries
-from ecad_automl.engines import EngineExport, export_for, reuse_note
+from ecad_automl.engines import EngineExport, export_for, reuse_note, write_texts
 from ecad_automl.errors import StudyError
-from ecad_automl.files.json_file import write_text
 from ecad_automl.judging.statistics import half_width
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.whole_steps import of_whole_steps, projected, whole_steps_of
@@ -67,13 +66,11 @@ def export_to(
             "search with --deploy whole-steps, or project them on the nearest whole steps (--project)."
         )
     console = results(json_output=json_output)
-    out.mkdir(parents=True, exist_ok=True)
     written: list[dict[str, Any]] = []
     for run, schedule in whole.items():
         name = study.file_name(run)
         made = export_for(engine, schedule, name)
-        for file, text in made.files.items():
-            write_text(out / file, text, f"file for {engine}")
+        write_texts(out, made.files)
         path = out / next(iter(made.files))
         told = _told(run, schedule, measured.get(run))
         say(console, f"{path}: {told}", keep=[path])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.table import Table
@@ -35,6 +35,7 @@ from ecad_automl.cli.verbosity import quiet_libraries
 
 if TYPE_CHECKING:
     from ecad_automl.api.quick_front import QuickFront
+    from studies.config import Deploy
 
 _SHAPES_PROMPTS = 8
 
@@ -55,6 +56,9 @@ def quick(
     width: Width = None,
     batch_size: BatchSize = 8,
     seed: Seed = 0,
+    deploy: Annotated[
+        str | None, typer.Option(help="whole-steps: schedules alone that other engines run too, by a mask of steps.")
+    ] = None,
     out: Out = Path("quick"),
     revision: Revision = None,
     dtype: Dtype = None,
@@ -87,6 +91,7 @@ def quick(
             width=width,
             batch_size=batch_size,
             seed=seed,
+            deploy=cast("Deploy | None", deploy),  # what it may be is checked there
         )
     paths = front.save(out)
     if json_output:
