@@ -67,12 +67,14 @@ def export(
             metavar="ENGINE",
             help=f"Write what another engine takes for whole steps: {', '.join(ENGINES)}.",
             autocompletion=one_of(ENGINES),
+            rich_help_panel="Other engines",
         ),
     ] = None,
     project: Annotated[
         bool,
         typer.Option(
             "--project",
+            rich_help_panel="Other engines",
             help="With --to: in place of a schedule that chooses within its steps the nearest whole steps, measured.",
         ),
     ] = False,

@@ -87,7 +87,7 @@ def export_to(
         )
         for note in notes:
             say(console, f"  {note}")
-    left = len(chosen) - len(whole)
+    left = sum(run not in whole and whole_steps_of(each) is None for run, each in chosen.items())
     if left:
         say(console, f"{left} other{'s' * (left > 1)} of the front are left out: they choose within their steps.")
     _say_how(console, made)
