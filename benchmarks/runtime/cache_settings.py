@@ -93,7 +93,7 @@ def equal_macs_settings(say: Callable[[str], None]) -> dict[str, list[Setting]]:
     Args:
         say: told of a cache that is left out because it is not installed.
     """
-    thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8)
+    thresholds = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
     found = {
         "First Block Cache": list(map(_first_block, thresholds)),
         "TaylorSeer": [_taylorseer("TaylorSeer", f"order 1, interval {interval}", interval, 1) for interval in (2, 3)],

@@ -2,10 +2,10 @@
 
 Time does not depend on what the weights are, so the models are made of random ones on the device. Every schedule is
 timed once in each round, in an order drawn anew, beside two uncached runs; the ratio of a round is to their mean. A
-schedule's first two runs, in which its blocks are prepared or compiled, are not timed. All runs are in one process,
-whose allocator keeps freed memory (``ecad_automl/allocator.py``). On one thread of a CPU the time is processor time,
-which other work on the machine does not add to. Other caches that run on the model stand beside whole-step schedules of
-about their MACs.
+schedule's first run, in which its blocks are prepared, is not timed, nor the second where they are compiled. All runs
+are in one process, whose allocator keeps freed memory (``ecad_automl/allocator.py``). On one thread of a CPU the time
+is processor time, which other work on the machine does not add to. Other caches that run on the model stand beside
+whole-step schedules of about their MACs.
 
     python -m benchmarks.runtime.transformer_speed --model pixart-384
     python -m benchmarks.runtime.transformer_speed --model pixart-xl-1024 --batch-size 1 --batch-size 16 \
@@ -130,7 +130,7 @@ def _timed(
     if options:
         # Uncached runs that are compiled are what such schedules save time of.
         schedules = schedules | {name: Schedule.all_compute(subject.layout, STEPS) for name in names[:2]}
-    for name in track([name for name in names for _ in range(2)], description="warming up"):
+    for name in track([name for name in names for _ in range(2 if options else 1)], description="warming up"):
         seconds(name)
     times = list(track(interleaved(names, seconds, rounds), total=rounds, description="rounds"))
     rows = []

@@ -12,12 +12,13 @@ from torch import nn
 
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
 from ecad_automl.hub import load_pretrained
-from ecad_automl.runtime.blocks import blocks_of, parts_of, slots_of, text_modules
+from ecad_automl.runtime.blocks import blocks_of, parts_of, position_modules, slots_of, text_modules
 from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.guided import check_guidance
 from ecad_automl.runtime.hooks import VisitModule
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.plan import Plan
+from ecad_automl.runtime.positions import Positions
 from ecad_automl.runtime.prefix_run import PrefixRun
 from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
@@ -115,12 +116,16 @@ class ScheduleHandle:
 
     def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
         run = self._run
-        modules = list(text_modules(transformer).values()) if self._keep_text else []
-        others: list[tuple[nn.Module, VisitModule]] = [(module, run.visit_text) for module in modules]
+        placed = position_modules(transformer).values()
+        run.positions = Positions([names for _, names in placed])
+        # First, since they are known by their numbers among all.
+        others: list[tuple[nn.Module, VisitModule]] = [(module, run.positions.visit) for module, _ in placed]
+        if self._keep_text:
+            others += [(module, run.visit_text) for module in text_modules(transformer).values()]
         visitor = self._prefix_run or run
         if self._stands_in(schedule):
             others.append((transformer, visitor.forward))
-        return Instrument(self._pipe, visitor, schedule.steps, "The schedule", others)
+        return Instrument(self._pipe, visitor, schedule.steps, "The schedule", others, run.positions.begin)
 
     def _stands_in(self, schedule: Schedule) -> bool:
         """Whether there are transformer calls whose forward is not run."""

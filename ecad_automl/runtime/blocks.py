@@ -111,6 +111,16 @@ def text_modules(transformer: nn.Module) -> dict[str, nn.Module]:
     return {path: module for path, module in found.items() if module is not None}
 
 
+def position_modules(transformer: nn.Module) -> dict[str, tuple[nn.Module, tuple[str, ...]]]:
+    """The modules of a transformer that make embeddings of positions, by path, each with the arguments they come from.
+
+    Raises:
+        UnsupportedModelError: the class of the transformer is not supported.
+    """
+    found = {path: (_at(transformer, path), names) for path, names in family_of(transformer).positions.items()}
+    return {path: (module, names) for path, (module, names) in found.items() if module is not None}
+
+
 def _at(root: nn.Module, path: str) -> nn.Module | None:
     try:
         module = attrgetter(path)(root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,6 +55,7 @@ class Instrument:
         steps: number of denoising steps that each run must have.
         needed_by: what needs that number, for error messages.
         others: further modules, each with what is to be called in place of its forward.
+        told: called with the named arguments of each transformer call, when it begins.
 
     Raises:
         UnsupportedModelError: the pipeline has no transformer, or one that is not supported, or no scheduler.
@@ -68,7 +69,9 @@ class Instrument:
         steps: int,
         needed_by: str,
         others: Sequence[tuple[nn.Module, VisitModule]] = (),
+        told: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
+        self._told = told
         self.transformer = transformer_of(pipe)
         self._refused = check_pipeline(pipe).refused_arguments
         self._blocks = blocks_of(self.transformer)
@@ -143,6 +146,8 @@ class Instrument:
                 self._visitor.drop()
                 self._check_modules()
             self._visitor.begin(call)
+            if self._told is not None:
+                self._told(kwargs)
             self._visited.clear()
         except OtherThreadError:
             self._owner = None

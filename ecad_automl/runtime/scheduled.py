@@ -15,6 +15,7 @@ from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
 from ecad_automl.runtime.guided import Branch, GuidedCalls, Halves
 from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
+from ecad_automl.runtime.positions import Positions
 from ecad_automl.runtime.program import Functions, Program, Step
 from ecad_automl.runtime.record import record
 from ecad_automl.runtime.steps import Call, ContextKey
@@ -44,6 +45,8 @@ class ScheduledRun:
     def __init__(self, functions: Functions, cache: OutputCache) -> None:
         self.cache = cache
         self._text = TextOutputs()
+        #: Embeddings of positions.
+        self.positions = Positions(())
         #: Why blocks run whole, by path.
         self.unrecorded: dict[str, str] = {}
         #: Whether the transformer is not entered in this call.
@@ -182,6 +185,7 @@ class ScheduledRun:
         """Forget all outputs."""
         self.cache.clear()
         self._text.clear()
+        self.positions.drop()
         self.guided.drop()
         self._tries = False
         self._given, self._before = [], []

@@ -125,6 +125,8 @@ class Family:
             branch is computed too, 1 where guidance is an input of the transformer. Only read beside ``inputs``.
         one_batch: how its pipelines put both guidance branches into one batch; None where each has a call of its own.
         text: paths of modules outside of the components that see nothing but the text.
+        positions: paths of modules that make embeddings of positions, each with the names of the arguments of the
+            transformer that these come from; none where they depend on shapes alone.
         joins_text: whether a transformer joins the text with something else anew in every step, so that nothing in
             its components sees the same tensor twice; None where none does.
         refused_pipelines: names of pipelines that cannot be run under a schedule, nor can their subclasses, each with
@@ -143,6 +145,7 @@ class Family:
     guided_branches: int = 1
     one_batch: OneBatch | None = None
     text: tuple[str, ...] = ()
+    positions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     joins_text: Callable[[Any], bool] | None = None
     refused_pipelines: Mapping[str, str] = field(default_factory=dict)
     why_not: Callable[[Any], str | None] | None = None

@@ -13,5 +13,6 @@ FAMILY = Family(
             (Component("proj_mlp", "proj_out"), Component("attn", "proj_out"), Component("proj_out")),
         ),
     ),
+    positions={"pos_embed": ("img_ids", "txt_ids")},
     pipelines=("ChromaPipeline",),
 )

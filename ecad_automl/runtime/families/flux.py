@@ -36,6 +36,7 @@ FAMILY = Family(
         ),
     ),
     text=("context_embedder",),
+    positions={"pos_embed": ("img_ids", "txt_ids")},
     pipelines=(
         "FluxPipeline",
         "FluxControlPipeline",

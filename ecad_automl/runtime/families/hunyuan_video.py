@@ -15,5 +15,6 @@ FAMILY = Family(
             (Component("proj_mlp", "proj_out"), Component("attn", "proj_out"), Component("proj_out")),
         ),
     ),
+    positions={"rope": ()},
     pipelines=("HunyuanVideoPipeline", "HunyuanVideoImageToVideoPipeline", "HunyuanSkyreelsImageToVideoPipeline"),
 )

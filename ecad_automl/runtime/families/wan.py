@@ -27,6 +27,7 @@ FAMILY = Family(
     text=("condition_embedder.text_embedder", "condition_embedder.image_embedder"),
     # Image-to-video models put the image before the text.
     joins_text=lambda transformer: transformer.condition_embedder.image_embedder is not None,
+    positions={"rope": ()},
     pipelines=("WanPipeline", "WanImageToVideoPipeline"),
     why_not=_why_not,
 )
