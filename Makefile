@@ -21,7 +21,7 @@ demo: venv
 	mkdir -p demo
 	$(BIN)/ecad-automl search --model shapes --storage $(DEMO) --evaluations $(DEMO_EVALUATIONS)
 	$(BIN)/ecad-automl front --storage $(DEMO)
-	$(BIN)/ecad-automl export --storage $(DEMO) --out demo/schedules
+	$(BIN)/ecad-automl export --storage $(DEMO) --front --out demo/schedules
 	for speedup in 2 3 5; do \
 	  $(BIN)/ecad-automl export --storage $(DEMO) --speedup $$speedup --out demo/chosen/$$speedup || exit; done
 	$(BIN)/ecad-automl plot --storage $(DEMO) --out demo/plots

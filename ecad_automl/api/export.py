@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ecad_automl.errors import StudyError
 from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule, software_versions
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView
@@ -21,7 +22,15 @@ def export_run(study: StudyView, run: RunView, folder: Path) -> Path:
 
     Returns:
         The file, named after study and speedup in what the study minimizes, such as ``shapes-2.13x-trial41.json``.
+
+    Raises:
+        StudyError: its evaluation was stopped after part of the images.
     """
+    if not run.complete:
+        raise StudyError(
+            f"The {run.label} of the study {study.name!r} was stopped after part of its images, so its figures are "
+            "what was to be expected and were not measured; export one that was evaluated whole."
+        )
     path = folder / f"{study.file_name(run)}.json"
     identity, generation = study.identity, study.identity["generation"]
     images = len(identity["prompts"]) * len(identity["seeds"])

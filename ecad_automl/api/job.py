@@ -62,14 +62,17 @@ def search_job(
         from ecad_automl.prompts import split_prompts
 
         if asked.prompts is None:
-            raise PromptError("The bundled prompts are split already; give --calibration-prompts with --prompts.")
+            raise PromptError(
+                "Only prompts that are named, as a file or a data set, can be split into those of the search and those "
+                "of its confirmation; leave the number of calibration prompts out, or name the prompts."
+            )
         parts = split_prompts(chosen, asked.calibration_prompts)
         chosen, split = parts.calibration, split_record(parts, asked.prompts, asked.column, asked.split, asked.limit)
     if model is not None:
         from ecad_automl.api.given_model import as_model
 
         model = as_model(model)
-    name = settings.search.study or Path(settings.model.model if model is None else model.name).name
+    name = settings.search.study or Path(_model_name(settings, model)).name
     sources = _sources(settings.search.init or [], settings.search.storage, name, console)
     with console.status("Loading the model ..."):
         from ecad_automl.api.rewards import as_reward
@@ -77,7 +80,7 @@ def search_job(
         from studies import SearchJob
 
         # Of a name, workers load the reward too.
-        named = None if reward is not None else settings.reward.reward or _default_reward(settings)
+        named = None if reward is not None else settings.reward.reward or default_reward(_model_name(settings, model))
         scorer = reward or as_reward(named, settings.model.device)
         bounds = map(parse_constraint, settings.reward.constraint or [])
         constraints = [(bound, load_reward(bound.metric, device=settings.model.device)) for bound in bounds]
@@ -129,9 +132,14 @@ def _config(settings: SearchFile) -> SearchConfig:
     return replace(config, steps_from=1.0)
 
 
-def _default_reward(settings: SearchFile) -> str:
-    model = BUNDLED.get(settings.model.model)
-    return "fidelity" if model is None else model.reward
+def default_reward(model: str) -> str:
+    """What searches of a model go by where nobody says: that of a bundled model, else "fidelity"."""
+    bundled = BUNDLED.get(model)
+    return "fidelity" if bundled is None else bundled.reward
+
+
+def _model_name(settings: SearchFile, given: LoadedModel | None) -> str:
+    return settings.model.model if given is None else given.name
 
 
 def _loaded(settings: SearchFile, given: LoadedModel | None) -> LoadedModel:

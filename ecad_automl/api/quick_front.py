@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ecad_automl.errors import EvaluationError, OptionError, PromptError
+from ecad_automl.judging.recommendation import Recommendation, Scored, recommend, recommend_unscored
 from ecad_automl.judging.statistics import half_width
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import (
@@ -31,7 +33,7 @@ _CONFIDENCE = 0.95
 IMAGES = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QuickPoint:
     """One schedule of a quick front.
 
@@ -47,6 +49,22 @@ class QuickPoint:
     schedule: Schedule
     predicted_error: float
     checked: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        return f"QuickPoint({self.name}, {self.speedup:.2f}x fewer MACs, expected error {self.predicted_error:.2g})"
+
+    @property
+    def scored(self) -> Scored:
+        """What images under it were worth.
+
+        Raises:
+            ValueError: none were made.
+        """
+        if self.checked is None:
+            raise ValueError(f"{self.name} was not checked")
+        found, prompts = self.checked.difference, len(self.checked.scores)
+        half = half_width(found.standard_error, prompts) if prompts > 1 else None
+        return Scored(self.name, self.speedup, found.mean, half)
 
     @property
     def speedup(self) -> float:
@@ -73,7 +91,7 @@ class QuickPoint:
         return "; ".join(said) or "computes everything"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class QuickFront:
     """Schedules that no other one beats by predicted error and MACs, from dear to cheap."""
 
@@ -86,6 +104,31 @@ class QuickFront:
 
     def __iter__(self) -> Iterator[QuickPoint]:
         return iter(self.points)
+
+    def __repr__(self) -> str:
+        return f"QuickFront({len(self)} schedules, up to {max(point.speedup for point in self):.2f}x fewer MACs)"
+
+    @cached_property
+    def _recommendation(self) -> Recommendation | None:
+        checked = [index for index, point in enumerate(self.points) if point.checked is not None]
+        if not checked:
+            return recommend_unscored([point.speedup for point in self], [point.predicted_error for point in self])
+        found = recommend([self.points[index].scored for index in checked])
+        return None if found is None else replace(found, index=checked[found.index])
+
+    @property
+    def recommended(self) -> QuickPoint | None:
+        """The schedule to take unless one knows better; None where there are none.
+
+        Of those that were checked, the largest saving that the intervals do not tell from the uncached run; where none
+        was, the largest of which little error is expected, see :mod:`ecad_automl.judging.recommendation`.
+        """
+        return None if self._recommendation is None else self.points[self._recommendation.index]
+
+    @property
+    def recommendation(self) -> str:
+        """Why, in words; empty where there are no schedules."""
+        return "" if self._recommendation is None else self._recommendation.words
 
     def at(self, speedup: float) -> Schedule:
         """The schedule of least predicted error that saves at least so much.

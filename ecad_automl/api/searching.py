@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from rich.console import Console
 
-from ecad_automl.api.config_file import preset_options
+from ecad_automl.api.config_file import preset_options, read_search_file
 from ecad_automl.api.job import announcement, search_job
 from ecad_automl.api.live import outcome, run_with_status
 from ecad_automl.api.rewards import as_reward
 from ecad_automl.api.settings import SearchFile
 from ecad_automl.api.study_front import Front
 from ecad_automl.api.terminal import PlainConsole, say, warn
-from ecad_automl.errors import PromptError, UnsupportedModelError
+from ecad_automl.errors import OptionError, PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
 from storage import redacted
-from studies.config import Deploy, GuidanceUse, LatencySettings, SearchConfig, Use
+from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
 
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
+    from ecad_automl.execution.settings import ExecutorName
     from ecad_automl.rewards import Constraint, PairedReward, Reward
 
 
@@ -39,14 +40,30 @@ def search(
     storage: str | Path | None = None,
     study: str | None = None,
     evaluations: int | None = None,
+    column: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    calibration_prompts: int | None = None,
     images_per_prompt: int | None = None,
     constraints: Iterable[str | Constraint] = (),
     cost: str | LatencySettings = "gmacs",
+    latency_batch_size: int | None = None,
+    latency_schedules: int | None = None,
+    population: int | None = None,
+    offspring: int | None = None,
+    heuristics: Heuristics | None = None,
     use: Use | None = None,
+    steps_from: float | None = None,
     fixed_steps: bool | None = None,
     guidance: GuidanceUse | None = None,
     deploy: Deploy | None = None,
+    race: bool | None = None,
+    surrogate: bool | None = None,
     seed: int | None = None,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    scheduler: str | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
     height: int | None = None,
@@ -55,8 +72,14 @@ def search(
     init: Sequence[str | Path] = (),
     init_limit: int | None = None,
     progress: bool = True,
-    config: SearchConfig | None = None,
+    config: SearchConfig | str | Path | None = None,
     execution: Execution | None = None,
+    executor: ExecutorName | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_worker: float | None = None,
+    evaluation_timeout: float | None = None,
+    asynchronous: bool | None = None,
     wait: float | bool = False,
     backup_every: int | None = None,
 ) -> Front:
@@ -79,18 +102,30 @@ def search(
             ``score(images, prompts)`` or ``score_pairs(images, references, prompts)``, or a function
             ``(images, prompts) -> scores`` that was written with def. Images are ``(n, 3, h, w)`` float in [0, 1]. A
             study knows a reward by its name: where one's own reward changes, change its name, or the study. By
-            default "fidelity".
+            default that of a bundled model, such as "shapes-fidelity", else "fidelity".
         storage: path or ``sqlite:///`` URL of the study database; by default ``ecad.db``.
         study: name of the study in it; by default the last part of the model's name.
         evaluations: schedules to evaluate in all, earlier calls included; by default those of the config, of the
             preset, or 150.
+        column: of prompts by name, where it is not called prompt or the like.
+        split: of a data set of prompts.
+        limit: take only the first so many of prompts by name.
+        calibration_prompts: search on so many of prompts by name, drawn evenly; ``ecad-automl confirm`` takes the
+            others.
         images_per_prompt: images, of different noise, of each prompt; by default 1.
         constraints: bounds that schedules must keep, such as ``"fidelity>=-0.05"``.
         cost: what to minimize: "gmacs", or "latency" as timed on this machine, for which
             :class:`~studies.config.LatencySettings` may say how.
+        latency_batch_size: with latency as the cost, images per timed call; by default 1.
+        latency_schedules: with latency as the cost, schedules that are timed first; by default 40.
+        population: schedules that survive a generation and breed; by default 24.
+        offspring: schedules evaluated in each generation; by default 8.
+        heuristics: published heuristics to evaluate first: "fora", "all" or "none"; by default "fora".
         use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped,
             "skip", where each step is skipped or computed whole, or "reuse", ECAD's own schedules alone; by default
             "forecast", or what the study began with.
+        steps_from: share of the steps from which on runs of fewer steps are searched too; by default 0.35, or what the
+            study began with.
         fixed_steps: whether to search runs of all steps alone; by default runs of fewer steps are searched too, or what
             the study began with.
         guidance: whether to "search" in which steps both branches of classifier-free guidance are computed, or "keep"
@@ -98,7 +133,13 @@ def search(
         deploy: "whole-steps" searches what other engines run alone, see
             :func:`~ecad_automl.engines.export_for`: by one mask for a run, each step computed whole or its first block
             alone; by default everything, or what the study began with.
+        race: whether to stop candidates that promise little after the most telling images; by default they are.
+        surrogate: whether the surrogate chooses candidates; by default it does.
         seed: of the search; by default that of the config, or 0.
+        revision: of a hub model by name, as are the following three of a model by name alone.
+        dtype: "float32", "float16" or "bfloat16"; by default what suits the device.
+        device: torch device, such as "cuda:0"; by default CUDA where there is one.
+        scheduler: class of diffusers' schedulers; by default the model's own.
         steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
         guidance_scale: guidance.
         height: pixels.
@@ -107,9 +148,16 @@ def search(
         init: other studies (``FILE.db`` or ``FILE.db#STUDY``), schedule files or folders of such to start from.
         init_limit: schedules to take over from them at most; by default 24.
         progress: whether to show how it goes. Without, what the user should know is logged as warnings.
-        config: all further settings of the search; in place of those of a preset.
+        config: all further settings of the search, in place of those of a preset; or a TOML file of settings.
         execution: where candidates are evaluated, if not in this process. Workers elsewhere load the model and the
             reward by name, so they must be given so.
+        executor: "local", "processes" or "ray", in place of an execution, as are the following five.
+        workers: candidates evaluated at a time; by default 1.
+        address: of a running Ray cluster.
+        gpus_per_worker: GPUs of each worker of Ray.
+        evaluation_timeout: seconds that a worker may take over a candidate.
+        asynchronous: whether candidates are proposed as results arrive, or each generation is finished first; by
+            default they are.
         wait: what to do while another search runs on the same file, or on the same study of a server: refuse, wait as
             long as it takes, or wait so many seconds at most.
         backup_every: generations between two backups of the study file, ``FILE.backup``; 0 makes none, by default 1.
@@ -123,6 +171,12 @@ def search(
             else, ...
         KeyboardInterrupt: the user stopped it.
     """
+    named = pipe_or_model is None or isinstance(pipe_or_model, str | Path)
+    of_the_name = {"revision": revision, "dtype": dtype, "device": device, "scheduler": scheduler}
+    if not named and (asked := [name for name, value in of_the_name.items() if value is not None]):
+        raise OptionError(
+            f"A pipeline was given with {', '.join(asked)}, which are for a model by name; set them on the pipeline."
+        )
     given = {
         "prompts": str(prompts) if isinstance(prompts, str | Path) else None,
         "reward": reward if isinstance(reward, str) else None,
@@ -130,6 +184,25 @@ def search(
         "study": study,
         "evaluations": evaluations,
         "images_per_prompt": images_per_prompt,
+        "column": column,
+        "split": split,
+        "limit": limit,
+        "calibration_prompts": calibration_prompts,
+        "latency_batch_size": latency_batch_size,
+        "latency_schedules": latency_schedules,
+        "population": population,
+        "offspring": offspring,
+        "heuristics": heuristics,
+        "steps_from": steps_from,
+        "race": race,
+        "surrogate": surrogate,
+        **of_the_name,
+        "executor": executor,
+        "workers": workers,
+        "address": address,
+        "gpus_per_worker": gpus_per_worker,
+        "evaluation_timeout": evaluation_timeout,
+        "asynchronous": asynchronous,
         "constraint": list(map(str, [constraints] if isinstance(constraints, str) else constraints)),
         "use": use,
         "fixed_steps": fixed_steps,
@@ -145,15 +218,13 @@ def search(
         "init_limit": init_limit,
         "backup_every": backup_every,
     }
-    named = isinstance(pipe_or_model, str | Path)
     settings = SearchFile.from_options(
         {
-            "reward": "fidelity",
             **preset_options(preset),
-            **(asdict(config) if config else {}),
+            **_config(config),
             **(asdict(execution) if execution else {}),
             **_cost(cost),
-            **({"model": str(pipe_or_model)} if named else {}),
+            **({"model": str(pipe_or_model)} if named and pipe_or_model is not None else {}),
             **{name: value for name, value in given.items() if value is not None},
         }
     )
@@ -179,9 +250,15 @@ def search(
     return Front.load(job.storage, job.study)
 
 
+def _config(config: SearchConfig | str | Path | None) -> dict[str, Any]:
+    if config is None:
+        return {}
+    return asdict(config) if isinstance(config, SearchConfig) else read_search_file(config).options()
+
+
 def _cost(cost: str | LatencySettings) -> dict[str, Any]:
     if not isinstance(cost, LatencySettings):
-        return {"cost": cost}
+        return {} if cost == "gmacs" else {"cost": cost}
     return {"cost": "latency", "latency_batch_size": cost.batch_size, "latency_schedules": cost.schedules}
 
 

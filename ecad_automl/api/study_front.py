@@ -40,7 +40,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FrontPoint(RunView):
     """An evaluated schedule with its figures, see :class:`~ecad_automl.views.run.RunView`.
 
@@ -52,6 +52,10 @@ class FrontPoint(RunView):
 
     def __str__(self) -> str:
         return self.summary
+
+    def __repr__(self) -> str:
+        told = f"{self.label}, {self.steps} steps, {self.savings}, reward {self.difference_text} to uncached"
+        return f"FrontPoint({told})"
 
     def _repr_html_(self) -> str:
         from ecad_automl.views.notebook import schedule_html
@@ -161,6 +165,22 @@ class Front(Sequence[FrontPoint]):
             StudyError: the front is empty.
         """
         return self._points[knee(*self._figures)]
+
+    @property
+    def recommended(self) -> FrontPoint | None:
+        """The schedule to take unless one knows better; None where the front is empty.
+
+        By the rule of :mod:`ecad_automl.judging.recommendation`: the largest saving that unseen prompts, or else the
+        intervals of the search, do not tell from the uncached run; with constraints, the largest that keeps them.
+        """
+        found = self._study.recommended
+        return None if found is None else self._point(found.run)
+
+    @property
+    def recommendation(self) -> str:
+        """Why, such as ``2.46x: nothing cheaper is as good; beats 8 steps``; empty where the front is."""
+        found = self._study.recommended
+        return "" if found is None else found.words
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """The front beside heuristics, runs of fewer steps and all else that was evaluated.

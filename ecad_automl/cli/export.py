@@ -47,6 +47,7 @@ def export(
     ] = None,
     knee_point: Annotated[bool, typer.Option("--knee", help="The schedule where the front bends most.")] = False,
     trial: Annotated[int | None, typer.Option(help="The schedule of this trial.")] = None,
+    whole: Annotated[bool, typer.Option("--front", help="The whole front, with an index of it.")] = False,
     confirmed: Annotated[
         bool, typer.Option("--confirmed", help="Choose among what survived, by its reward on unseen prompts.")
     ] = False,
@@ -83,20 +84,26 @@ def export(
     batch_size: BatchSize = 8,
     json_output: Json = False,
 ) -> None:
-    """Write schedules as JSON files: the one chosen by an option, or the whole front with an index of it.
+    """Write schedules as JSON files: the one that is recommended, one chosen by an option, or the whole front.
 
-    Where the front was confirmed, the files have the confirmed figures too. At the end stand lines of Python that
-    apply the schedule, or that at the knee of the front.
+    Recommended is the largest saving that unseen prompts, or else the intervals of the search, do not tell from the
+    uncached run. Where the front was confirmed, the files have the confirmed figures too. At the end stand lines of
+    Python that apply the schedule, or the recommended one of a front.
     """
-    chosen = [option for option in (speedup, max_drop, trial, knee_point or None) if option is not None]
+    chosen = [option for option in (speedup, max_drop, trial, knee_point or None, whole or None) if option is not None]
     if len(chosen) > 1:
-        raise OptionError("Choose by one of --speedup, --max-drop, --knee and --trial, or by none for the whole front.")
+        raise OptionError(
+            "Choose by one of --speedup, --max-drop, --knee, --trial and --front, or by none for the recommended one."
+        )
     _check_engine(to, project=project, hub=push_to_hub is not None or bool(card))
     if private and push_to_hub is None:
         raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study, same_steps=same_steps)
     front = Front(_survivors(found) if confirmed else found, storage)
-    runs: Sequence[RunView] = front
+    recommended = front.recommended
+    if recommended is None and (whole or not chosen):
+        found.some_front()  # says that there is none
+    runs: Sequence[RunView] = front if whole or recommended is None else [recommended]
     if speedup is not None:
         runs = [front.at_speedup(speedup)]
     elif max_drop is not None:
@@ -130,22 +137,30 @@ def export(
         told = "" if seen is None else f", {interval_text(seen.difference, seen.half, ' ±')} confirmed"
         say(console, f"{path}: {run.savings}, reward {run.difference:+.4f} to uncached{told}", keep=[path])
     files = {path.name: load_schedule(path) for path in paths.values()}
-    whole = not chosen
     index = save_index(out, files) if whole else None
     if index is not None:
         say(console, f"{index}: the list of these {len(files)}", keep=[index])
-    example = paths[(front.knee() if whole else runs[0]).genome]
+    if recommended is not None and not chosen:
+        say(console, f"Recommended: {front.recommendation}. --front writes the whole front.")
+    example = paths[(recommended if whole and recommended is not None else runs[0]).genome]
     if card:
-        text = collection_card(files, str(out)) if whole else schedule_card(files[example.name], str(example))
+        name, prompt = str(out if whole else example), found.sample_prompt
+        text = (
+            collection_card(files, name, prompt=prompt)
+            if whole
+            else schedule_card(files[example.name], name, prompt=prompt)
+        )
         write_card(out, text, None)
         say(console, f"{out / CARD}: model card", keep=[out / CARD])
     pushed = None
     if push_to_hub is not None:
         with step(messages(), f"Sending to {push_to_hub}"):
-            pushed, applied = _push(push_to_hub, files, whole=whole, private=private, card=card)
+            pushed, applied = _push(
+                push_to_hub, files, whole=whole, private=private, card=card, prompt=found.sample_prompt
+            )
         use = f'apply_schedule(pipe, "{applied}")'
         say(console, f"Pushed: {pushed}\nAnyone who may see it: {use}", keep=[use])
-    snippet = apply_snippet(files[example.name], str(example), found.prompts[0])
+    snippet = apply_snippet(files[example.name], str(example), found.sample_prompt)
     # A program, whose lines stay as they are.
     say(console, f"\nTo apply {example.name}:\n\n{snippet}", keep=[example.name, *snippet.splitlines()])
     if json_output:
@@ -186,7 +201,7 @@ def _written(run: RunView, file: Path) -> dict[str, Any]:
 
 
 def _push(
-    repo: str, files: Mapping[str, ScheduleFile], *, whole: bool, private: bool, card: bool | None
+    repo: str, files: Mapping[str, ScheduleFile], *, whole: bool, private: bool, card: bool | None, prompt: str
 ) -> tuple[str, str]:
     """Send a front as files with an index, and one schedule as that of the repository.
 
@@ -196,9 +211,11 @@ def _push(
     # A card that a person wrote is replaced from Python only.
     kept = False if card is False else None
     if whole:
-        return push_schedules(repo, files, private=private or None, card=kept), f"{repo}/{next(iter(files))}"
+        address = push_schedules(repo, files, private=private or None, card=kept, prompt=prompt)
+        return address, f"{repo}/{next(iter(files))}"
     (file,) = files.values()
-    return push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept), repo
+    address = push_schedule(repo, file.schedule, file.metadata, private=private or None, card=kept, prompt=prompt)
+    return address, repo
 
 
 def _survivors(study: StudyView) -> StudyView:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
@@ -61,6 +62,7 @@ def front(
                 "evaluations": len(found.runs),
                 "uncached": searched_figures(found.uncached),
                 "front": list(map(searched_figures, found.front)),
+                "recommended": recommended_figures(found),
                 "fewer_steps": list(map(searched_figures, found.searched_shorter if baselines else ())),
                 "heuristics": list(map(searched_figures, found.heuristics if baselines else ())),
             }
@@ -77,9 +79,14 @@ def _print_front(study: StudyView, *, baselines: bool) -> None:
         two_lines = heading.replace(" ", "\n", 1) if " " in heading else f"\n{heading}"
         table.add_column(two_lines, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
 
+    chosen = study.recommended
+
     def row(run: RunView) -> None:
+        figures = study.figures(run)
+        if chosen is not None and run is chosen.run:
+            figures["trial"] = f"* {figures['trial']}"
         # So narrow that it fits 80 columns.
-        table.add_row(*(text.replace("± ", "±") for text in study.figures(run).values()))
+        table.add_row(*(text.replace("± ", "±") for text in figures.values()))
 
     for run in study.front:
         row(run)
@@ -92,8 +99,23 @@ def _print_front(study: StudyView, *, baselines: bool) -> None:
             row(run)
     say(console, f"Front of {study.name}: {len(study.runs)} schedules evaluated", style="bold")
     print_table(console, table)
+    say_recommended(console, study)
     told = [text for heading, text in _COLUMNS.items() if heading in headings]
     say(console, " ".join(("Differences are paired means with 95 % intervals over prompts.", *told)), style="dim")
+
+
+def say_recommended(console: Console, study: StudyView) -> None:
+    """Say which schedule to take, and why."""
+    if study.recommended is not None:
+        say(console, f"* Recommended: {study.recommended}.", style="bold")
+
+
+def recommended_figures(study: StudyView) -> dict[str, Any] | None:
+    """What documents say of the recommended schedule."""
+    found = study.recommended
+    if found is None:
+        return None
+    return {"trial": found.run.trial, "genome": found.run.genome, "speedup": found.run.speedup, "words": found.words}
 
 
 def confirmed_of(study: StudyView) -> ConfirmedFront:
@@ -123,8 +145,10 @@ def show_confirmation(
     for heading in ("\ntrial", "\norigin", *steps, cheaper, *_CONFIRMED):
         is_text = heading in ("\norigin", "\nsurvives")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
+    chosen = study.recommended
     for run in found.front:
-        table.add_row(*_cells(study, run))
+        trial, *others = _cells(study, run)
+        table.add_row(f"* {trial}" if chosen is not None and run is chosen.run else trial, *others)
     if baselines:
         table.add_section()
         for run in found.others:
@@ -140,6 +164,7 @@ def show_confirmation(
     )
     for sentence in found.sentences:
         say(console, sentence)
+    say_recommended(console, study)
 
 
 def _document(study: StudyView, found: ConfirmedFront, *, baselines: bool) -> dict[str, Any]:
@@ -155,6 +180,7 @@ def _document(study: StudyView, found: ConfirmedFront, *, baselines: bool) -> di
         "rank_correlation": found.rank_correlation,
         "neighbors": found.neighbors,
         "neighbors_kept": found.neighbors_kept,
+        "recommended": recommended_figures(study),
     }
 
 

@@ -93,11 +93,14 @@ def quick(
             seed=seed,
             deploy=cast("Deploy | None", deploy),  # what it may be is checked there
         )
-    paths = front.save(out)
+    paths, best = front.save(out), front.recommended
     if json_output:
         print_json(
             {
                 "schema": "ecad-automl/quick/1",
+                "recommended": None
+                if best is None
+                else {"file": str(out / f"{best.name}.json"), "words": front.recommendation},
                 "schedules": [
                     {
                         "file": str(path),
@@ -113,6 +116,8 @@ def quick(
         )
         return
     print_table(results(), _table(front))
+    if best is not None:
+        say(results(), f"* Recommended: {front.recommendation}.", style="bold")
     said = (
         "Error: what is expected by how outputs moved in the uncached run, the summed square of what the transformer's "
         "output misses, relative to it. It tells schedules of this front apart; how they look is not known yet"
@@ -134,7 +139,7 @@ def _table(front: QuickFront) -> Table:
     for point in front:
         scored = [] if point.checked is None else [f"{point.checked.difference.mean:+.4f}"]
         table.add_row(
-            point.name,
+            f"{point.name} *" if point is front.recommended else point.name,
             f"{point.speedup:.2f}x",
             f"{point.predicted_error:.2g}",
             point.action,

@@ -119,7 +119,7 @@ def _images(
         where = "the search has" if prompts is None else f"{prompts} has"
         raise EvaluationError(f"Images of {wanted} prompts were asked for, but {where} {len(named)}; ask for fewer.")
     source = "prompts that were searched with" if prompts is None else f"prompts of {prompts}"
-    chosen, made = spread_choice(study.front, schedules), {}
+    chosen, made = spread_choice(study, schedules), {}
     with study_images(study, named[:wanted], model, device, batch_size) as images, LiveProgress(console) as live:
         total = len(chosen) + 1
         live.update(0, total, "Images, uncached")

@@ -31,7 +31,7 @@ _HASHED_BYTES = 65_536
 NEUTRAL_PROMPT = "a photo of a red ball on a wooden table in front of a white wall"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadedModel:
     """A pipeline ready to generate.
 
@@ -46,6 +46,14 @@ class LoadedModel:
     name: str
     revision: str
     settings: GenerationSettings
+
+    def __repr__(self) -> str:
+        transformer = self.pipe.transformer
+        dtype = str(transformer.dtype).removeprefix("torch.")
+        return (
+            f"LoadedModel({self.name!r}, {type(self.pipe).__name__}, {dtype} on {transformer.device}, "
+            f"{self.settings.steps} steps)"
+        )
 
     def with_settings(self, **changes: Any) -> LoadedModel:
         """The same pipeline with other generation settings; values that are None change nothing."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, get_args
 
 import torch
 from torch import nn
 
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
-from ecad_automl.hub import load_pretrained
 from ecad_automl.runtime.blocks import blocks_of, parts_of, position_modules, slots_of, text_modules
 from ecad_automl.runtime.cache import OutputCache
+from ecad_automl.runtime.given import Given, schedule_of
 from ecad_automl.runtime.guided import check_guidance
-from ecad_automl.runtime.hooks import VisitModule
+from ecad_automl.runtime.hooks import VisitModule, refuse_copy
 from ecad_automl.runtime.instrument import Instrument, transformer_of
 from ecad_automl.runtime.plan import Plan
 from ecad_automl.runtime.positions import Positions
@@ -53,7 +52,7 @@ class ScheduleHandle:
     def __init__(
         self,
         pipe: DiffusionPipeline,
-        schedule: Schedule | str | Path,
+        schedule: Given,
         functions: Functions,
         cache: OutputCache,
         *,
@@ -68,7 +67,7 @@ class ScheduleHandle:
         self._sigmas: list[Any] | None = None
         self.switch(schedule)
 
-    def switch(self, schedule: Schedule | str | Path) -> ScheduleHandle:
+    def switch(self, schedule: Given) -> ScheduleHandle:
         """Have another schedule in force from the next run on, also after the handle was removed.
 
         All options stay, and what was recorded or compiled of blocks serves the other schedule too.
@@ -82,14 +81,12 @@ class ScheduleHandle:
         Raises:
             UnsupportedModelError: the handle was removed, and the transformer cannot be run under a schedule any more.
             ScheduleError: the schedule is for another transformer. The last one stays in force.
+            OptionError: what is given is no schedule, and has none.
             FileError: its file cannot be read.
             HubError: it cannot be had from the hub.
             CacheStateError: the handle was removed, and the transformer is under another schedule or cache now.
         """
-        sigmas: object = None
-        if not isinstance(schedule, Schedule):
-            file = load_pretrained(schedule)
-            schedule, sigmas = file.schedule, file.metadata.call.get("sigmas")
+        schedule, sigmas = schedule_of(schedule)
         installed = self._instrument
         transformer = transformer_of(self._pipe) if installed is None else installed.transformer
         difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
@@ -111,7 +108,7 @@ class ScheduleHandle:
         else:
             installed.expect(schedule.steps)
         self._schedule = schedule
-        self._sigmas = sigmas if isinstance(sigmas, list) and len(sigmas) == schedule.steps else None
+        self._sigmas = sigmas if sigmas is not None and len(sigmas) == schedule.steps else None
         return self
 
     def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
@@ -164,6 +161,16 @@ class ScheduleHandle:
         """Blocks whose own forward has to be run, with their norms even where slots are reused, and why."""
         return dict(self._run.unrecorded)
 
+    def __repr__(self) -> str:
+        schedule, state = self._schedule, "removed" if self._instrument is None else "in force"
+        return (
+            f"ScheduleHandle({state} on {type(self._pipe).__name__}: {schedule.steps} steps, "
+            f"{schedule.mac_speedup:.2f}x fewer MACs)"
+        )
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copy("The handle of a schedule")
+
     def __enter__(self) -> ScheduleHandle:
         return self
 
@@ -173,7 +180,7 @@ class ScheduleHandle:
 
 def apply_schedule(
     pipe: DiffusionPipeline,
-    schedule: Schedule | str | Path,
+    schedule: Given,
     *,
     compile: bool | CompileMode | Mapping[str, Any] = False,  # noqa: A002 - as in torch and diffusers
     fuse: bool = True,
@@ -192,8 +199,9 @@ def apply_schedule(
 
     Args:
         pipe: a diffusers pipeline whose transformer is of a supported class.
-        schedule: a schedule for that transformer, the path of a schedule file or of a folder that holds one, or its
-            name on the hub: ``owner/name``, ``owner/name@revision`` or ``owner/name/file.json``. Paths win.
+        schedule: a schedule for that transformer; a point of a front, or a front, of which the recommended point is
+            taken; the path of a schedule file or of a folder that holds one; or its name on the hub: ``owner/name``,
+            ``owner/name@revision`` or ``owner/name/file.json``. Paths win.
         fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
             code rounds twice, so a few last bits differ; and of the layers that make shifts, scales and gates, compute
             only the rows that are read. With False there is no difference, at some loss of speed.

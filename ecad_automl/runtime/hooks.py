@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 import torch
 from diffusers.hooks import HookRegistry, ModelHook
 from diffusers.hooks.hooks import BaseState, StateManager
 from torch import nn
+
+from ecad_automl.errors import CacheStateError
 
 if TYPE_CHECKING:
     # Named so since 0.41; earlier, contexts are strings.
@@ -65,6 +67,9 @@ class ForwardHook(ModelHook):  # type: ignore[misc]
         #: What the module has as its forward while nothing is wrapped around this.
         self.installed: object = None
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copy("A pipeline under a schedule")
+
     # Uncompiled: a graph would be traced for every step, most of it Python.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def new_forward(self, _module: nn.Module, *args: object, **kwargs: object) -> Any:
@@ -85,6 +90,18 @@ class ForwardHook(ModelHook):  # type: ignore[misc]
         if self._reset is not None:
             self._reset()
         return module
+
+
+def refuse_copy(what: str) -> NoReturn:
+    """Say what is to be done before something of ours is copied or pickled.
+
+    Raises:
+        CacheStateError: always.
+    """
+    raise CacheStateError(
+        f"{what} cannot be copied or pickled, since its hooks belong to this very object; remove the handle "
+        "(handle.remove(), or leave its with block), copy, and apply the schedule to the copy."
+    )
 
 
 def is_held(modules: Iterable[nn.Module]) -> bool:

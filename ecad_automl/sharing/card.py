@@ -13,7 +13,7 @@ from ecad_automl.hub import IndexEntry, entry_of, parse_reference
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, schedule_sha256
 from ecad_automl.sharing.markdown import cell, code, plain, quote, table
-from ecad_automl.sharing.snippet import apply_snippet, is_commit, literal
+from ecad_automl.sharing.snippet import PROMPT, apply_snippet, is_commit, literal
 
 _LIBRARY = "ecad-automl"
 #: The model card.
@@ -22,13 +22,14 @@ CARD = "README.md"
 _SEAL = re.compile(r"<!-- written by ecad-automl, unchanged while this is its hash: ([0-9a-f]{64}) -->\n?\Z")
 
 
-def schedule_card(file: ScheduleFile, source: str, license_name: str | None = None) -> str:
+def schedule_card(file: ScheduleFile, source: str, license_name: str | None = None, *, prompt: str = PROMPT) -> str:
     """The card of one schedule: what it saves, what that costs, how to apply it, and what it was made for.
 
     Args:
         file: the schedule and its measurements; all text in these is shown as it is.
         source: what readers give ``apply_schedule``.
         license_name: for the front matter; nothing by default.
+        prompt: of the image in its example.
 
     Returns:
         Markdown with YAML front matter.
@@ -40,20 +41,23 @@ def schedule_card(file: ScheduleFile, source: str, license_name: str | None = No
         f"# {title}\n\n{_opening(file)}",
         f"## What it saves\n\n{_savings(file)}",
         f"## What was measured\n\n{_measurements(meta.objectives, meta.survives)}",
-        f"## Apply it\n\n{_application(file, source)}",
+        f"## Apply it\n\n{_application(file, source, prompt)}",
         f"## What it was made for\n\n{_origin(file)}",
         *([f"## Notes\n\n{quote(meta.notes)}"] if meta.notes else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def collection_card(files: Mapping[str, ScheduleFile], source: str, license_name: str | None = None) -> str:
+def collection_card(
+    files: Mapping[str, ScheduleFile], source: str, license_name: str | None = None, *, prompt: str = PROMPT
+) -> str:
     """The card of several schedules: all of them in one table.
 
     Args:
         files: schedules by the names of their files, at least one, as in the index.
         source: folder or repository that they lie in.
         license_name: for the front matter; nothing by default.
+        prompt: of the image in its example.
 
     Returns:
         Markdown with YAML front matter.
@@ -72,7 +76,7 @@ def collection_card(files: Mapping[str, ScheduleFile], source: str, license_name
         _front_matter(list(files.values()), license_name),
         f"# {len(files)} caching schedules{model}\n\n{opening}",
         f"## The schedules\n\n{_list(entries)}",
-        f"## Apply one\n\n{_application(files[middle], told)}\n\n{choice}",
+        f"## Apply one\n\n{_application(files[middle], told, prompt)}\n\n{choice}",
         f"## What they were made for\n\n{_origin(first, alone=False)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -172,8 +176,8 @@ def _measurements(objectives: Mapping[str, Measured], survives: bool | None) -> 
     return "\n\n".join(said)
 
 
-def _application(file: ScheduleFile, source: str) -> str:
-    return f"`pip install ecad-automl`, then:\n\n{_fenced(apply_snippet(file, source))}"
+def _application(file: ScheduleFile, source: str, prompt: str) -> str:
+    return f"`pip install ecad-automl`, then:\n\n{_fenced(apply_snippet(file, source, prompt))}"
 
 
 def _choice(source: str) -> str:

@@ -13,6 +13,7 @@ from ecad_automl.hub.fetching import failures, reason_of
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata, save_schedule, software_versions
 from ecad_automl.sharing.card import CARD, check_card, collection_card, replaceable, schedule_card, write_card
+from ecad_automl.sharing.snippet import PROMPT
 
 
 def save_pretrained(
@@ -23,6 +24,7 @@ def save_pretrained(
     card: bool | None = None,
     license: str | None = None,  # noqa: A002 - as on the hub
     source: str | None = None,
+    prompt: str = PROMPT,
 ) -> Path:
     """Write a schedule as a folder that can be shared: ``schedule.json`` and a model card, ``README.md``.
 
@@ -35,6 +37,7 @@ def save_pretrained(
             edited the one that is there, which is an error.
         license: for the card's front matter; the card has none by default.
         source: what the card tells readers to give ``apply_schedule``; by default the folder.
+        prompt: of the image in the card's example.
 
     Returns:
         The schedule file.
@@ -49,7 +52,7 @@ def save_pretrained(
     make_folder(folder)
     save_schedule(folder / SCHEDULE, file.schedule, file.metadata)
     if card is not False:
-        write_card(folder, schedule_card(file, source or str(folder), license), card)
+        write_card(folder, schedule_card(file, source or str(folder), license, prompt=prompt), card)
     return folder / SCHEDULE
 
 
@@ -60,6 +63,7 @@ def push_schedule(
     *,
     card: bool | None = None,
     license: str | None = None,  # noqa: A002 - as on the hub
+    prompt: str = PROMPT,
     **options: Unpack[PushOptions],
 ) -> str:
     """Send a schedule and its card to a model repository of the hub, which is made where it does not exist.
@@ -70,6 +74,7 @@ def push_schedule(
         metadata: see :func:`save_pretrained`.
         card: see :func:`save_pretrained`; the card in the repository counts.
         license: see :func:`save_pretrained`.
+        prompt: see :func:`save_pretrained`.
         options: ``private``, ``revision``, ``commit_message``, ``create_pr`` and ``token``; see :class:`PushOptions`.
 
     Returns:
@@ -82,7 +87,7 @@ def push_schedule(
     """
     _check_target(repo_id)
     with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(folder, schedule, metadata, card=card, license=license, source=repo_id)
+        save_pretrained(folder, schedule, metadata, card=card, license=license, source=repo_id, prompt=prompt)
         options = {"commit_message": "Schedule and card", **options}
         return push_folder(Path(folder), repo_id, replace_card=card, **options)
 
@@ -93,6 +98,7 @@ def push_schedules(
     *,
     card: bool | None = None,
     license: str | None = None,  # noqa: A002 - as on the hub
+    prompt: str = PROMPT,
     **options: Unpack[PushOptions],
 ) -> str:
     """Send several schedules with their index and card to a model repository of the hub.
@@ -102,6 +108,7 @@ def push_schedules(
         files: see :func:`~ecad_automl.hub.save_schedules`.
         card: see :func:`push_schedule`, as for all further arguments.
         license: for the card.
+        prompt: of the image in the card's example.
         options: for the hub.
 
     Returns:
@@ -116,7 +123,7 @@ def push_schedules(
         folder = Path(made)
         save_schedules(folder, files)
         if card is not False:
-            write_card(folder, collection_card(files, repo_id, license), card)
+            write_card(folder, collection_card(files, repo_id, license, prompt=prompt), card)
         options = {"commit_message": f"{len(files)} schedules, index and card", **options}
         return push_folder(folder, repo_id, replace_card=card, **options)
 

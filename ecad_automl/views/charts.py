@@ -153,6 +153,13 @@ def front_chart(study: StudyView, indices: Mapping[str | None, int] | None = Non
             "green",
             marker={"size": 13, "symbol": "diamond-open", "line": {"width": 1.5}},
         ),
+        trace(
+            "recommended",
+            [] if study.recommended is None else [study.recommended.run],
+            _best_known,
+            "text",
+            marker={"size": 17, "symbol": "circle-open", "line": {"width": 2}},
+        ),
         trace("uncached", [full], lambda _: (0.0, None), "text", marker={"symbol": "star", "size": 14}),
     ]
     places = [math.log10(run.speedup) for run in study.front]

@@ -154,13 +154,18 @@ def front_html(study: StudyView) -> str:
     full = Schedule.all_compute(study.layout, study.uncached.steps).to_genome()
     # What the front is compared with, where that is not on it.
     listed = study.front if any(run.genome == full for run in study.front) else (*study.front, study.uncached)
+    chosen = study.recommended
+    bold = ' style="font-weight:bold"'
     rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in study.figures(run).values())}</tr>" for run in listed
+        f"<tr{bold if chosen is not None and run is chosen.run else ''}>"
+        f"{''.join(f'<td>{escape(text)}</td>' for text in study.figures(run).values())}</tr>"
+        for run in listed
     )
+    told = "" if chosen is None else f"<div><strong>Recommended:</strong> {escape(str(chosen))}.</div>"
     return (
         f'<div style="color:inherit"><div><strong>{escape(study.name)}</strong>: {len(study.front)} of '
         f"{len(study.runs)} evaluated schedules are on the front; reward {escape(study.reward_name)}, cost "
-        f"{study.cost_name}</div>{_picture(study)}<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+        f"{study.cost_name}</div>{told}{_picture(study)}<table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
         '<div style="font-size:85%">Differences are paired means with 95 % intervals over prompts.</div></div>'
     )
 

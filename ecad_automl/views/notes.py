@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ecad_automl.sharing.markdown import code, fenced, table
-from ecad_automl.sharing.snippet import PROMPT
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import FOLDER, command, export_command, exported_file, python_snippet
 
 _PROMPTS = 6
 _ROWS = 24
-#: Characters of a prompt in a line of code that fit beside the list of trials.
-_PROMPT = 64
 #: Between the columns of tables, to which the dashboard gives no room.
 _GAP = "\u2003"
 
@@ -23,10 +20,11 @@ def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -
 
     Pictures are given by their addresses, with what they show, for those who do not see them.
     """
-    prompt = next((text for text in study.prompts if len(text) <= _PROMPT), PROMPT)
+    chosen = study.recommended
     lines = [
         f"## {run.savings}, reward {run.difference:+.4f} to uncached",
         "",
+        *([f"**Recommended:** {chosen.words}.", ""] if chosen is not None and chosen.run is run else []),
         _table(["", "this schedule", "uncached"], _figures(study, run)),
         "",
         _origin(run),
@@ -37,7 +35,7 @@ def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -
         "",
         "Apply it:",
         "",
-        fenced(python_snippet(study, exported_file(study, run), run.steps, prompt), "python"),
+        fenced(python_snippet(study, exported_file(study, run), run.steps), "python"),
         *(f"\n![{shown}]({address})" for address, shown in pictures.items()),
     ]
     return "\n".join(lines)
@@ -46,10 +44,11 @@ def schedule_note(study: StudyView, run: RunView, pictures: Mapping[str, str]) -
 def study_note(study: StudyView, shown: Sequence[RunView]) -> str:
     """What was searched with, what everything is compared with, the front as far as it is shown, and its export."""
     counted = f"{len(study.runs)} schedules evaluated, {len(study.front)} on the front."
-    export = [command(study, "export", f"{choice}--out {FOLDER}") for choice in ("", "--speedup 2 ")]
+    export = [command(study, "export", f"{choice}--out {FOLDER}") for choice in ("--front ", "--speedup 2 ")]
     parts = [
         f"# {code(study.name)}",
         f"{counted} Its trials have notes and pictures; plots stand on the first page of the study.",
+        *([] if study.recommended is None else [f"**Recommended:** {_cell(study.recommended)}."]),
         _table(
             ["", ""], [[label, ", ".join(map(_cell, text.split("\n")))] for label, text in study_facts(study).items()]
         ),

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ecad_automl.errors import StudyError
+from ecad_automl.judging.recommendation import Scored, recommend
 from ecad_automl.schedules.genomes import Genomes
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
@@ -68,6 +69,26 @@ class ConfirmedFront:
 
 
 @dataclass(frozen=True)
+class Recommended:
+    """The schedule of a study to take unless one knows better, see :mod:`ecad_automl.judging.recommendation`.
+
+    Args:
+        run: it.
+        words: why, such as ``2.46x: nothing cheaper is as good; beats 8 steps``.
+    """
+
+    run: RunView
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.run.label}, {self.words}"
+
+
+#: Characters of a prompt that fits a line of code.
+_SAMPLE = 64
+
+
+@dataclass(frozen=True)
 class StudyView:
     """All that is shown of a study.
 
@@ -120,6 +141,22 @@ class StudyView:
                 "constraints, so there is no front to show; search on."
             )
         return self.front
+
+    @cached_property
+    def recommended(self) -> Recommended | None:
+        """The one point to take, by what unseen prompts say where they were asked; None where there is no front."""
+        survivors = self.confirmed.survivors if self.confirmed is not None else ()
+        confirmed = survivors or tuple(run for run in self.front if run.confirmed is not None)
+        points = confirmed or self.front
+        shorter = [run for run in self.shorter if run.confirmed is not None] if confirmed else self.searched_shorter
+        constraints = tuple(map(str, self.identity.get("constraints", ())))
+        found = recommend(list(map(_scored, points)), list(map(_scored, shorter)), constraints)
+        return None if found is None else Recommended(points[found.index], found.words)
+
+    @property
+    def sample_prompt(self) -> str:
+        """The prompt that examples of this study show: its first one that fits a line of code, else the first."""
+        return next((text for text in self.prompts if len(text) <= _SAMPLE), self.prompts[0])
 
     @property
     def telling_front(self) -> tuple[RunView, ...]:
@@ -231,6 +268,14 @@ class StudyView:
             return trials[number]
         known = f"the trials go from {min(trials)} to {max(trials)}" if trials else "it has no trials yet"
         raise StudyError(f"The study has no evaluated trial {number}; {known}.")
+
+
+def _scored(run: RunView) -> Scored:
+    """By what is best known of it."""
+    found = run.confirmed
+    if found is not None:
+        return Scored(run.origin, run.speedup, found.difference, found.half)
+    return Scored(run.origin, run.speedup, run.difference, run.half)
 
 
 def file_name_of(study: str) -> str:

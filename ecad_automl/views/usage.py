@@ -6,7 +6,7 @@ import shlex
 
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, ScheduleMetadata
-from ecad_automl.sharing.snippet import PROMPT, apply_snippet, literal
+from ecad_automl.sharing.snippet import apply_snippet, literal
 from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView, file_name_of
 
@@ -32,7 +32,7 @@ def exported_file(study: StudyView, run: RunView) -> str:
     return f"{FOLDER}/{study.file_name(run)}.json"
 
 
-def python_snippet(study: StudyView, file: str, steps: int, prompt: str = PROMPT) -> str:
+def python_snippet(study: StudyView, file: str, steps: int) -> str:
     """Python that loads the study's pipeline and calls it as the study did, once, under a schedule of so many steps."""
     identity = study.identity
     metadata = ScheduleMetadata(
@@ -42,7 +42,7 @@ def python_snippet(study: StudyView, file: str, steps: int, prompt: str = PROMPT
         call={name: value for name, value in study.call.items() if name != "num_inference_steps"},
     )
     any_schedule = Schedule.all_compute(study.layout, steps)
-    return apply_snippet(ScheduleFile(any_schedule, metadata), file, prompt).rstrip()
+    return apply_snippet(ScheduleFile(any_schedule, metadata), file, study.sample_prompt).rstrip()
 
 
 def usage_patterns(study: StudyView) -> dict[str, str]:

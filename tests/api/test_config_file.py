@@ -96,12 +96,21 @@ def test_a_call_takes_settings_by_their_names() -> None:
     assert keywords - set(SearchFile().values()) == {"config", "execution", "constraints"}
 
 
+def test_a_call_has_every_option_of_the_command() -> None:
+    from ecad_automl.cli.commands import load_command
+
+    of_output = {"json_output", "quiet", "verbose", "help"}
+    options = {param.name for param in load_command("search").params} - of_output
+    called = {"model": "pipe_or_model", "constraint": "constraints"}
+    assert {called.get(name or "", name) for name in options} <= set(inspect.signature(search).parameters)
+
+
 def test_the_docstring_of_a_call_tells_its_keywords_in_order_and_their_defaults_as_they_are() -> None:
     arguments = (inspect.getdoc(search) or "").partition("Args:\n")[2].partition("\n\nReturns:")[0]
     told = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", arguments, re.MULTILINE | re.DOTALL))
     assert list(told) == list(inspect.signature(search).parameters)
     numbers = {name: value for name, value in SearchFile().values().items() if name in told and type(value) is int}
-    assert set(numbers) == {"evaluations", "images_per_prompt", "seed", "batch_size", "init_limit", "backup_every"}
+    assert {"evaluations", "images_per_prompt", "seed", "batch_size", "offspring", "workers"} <= set(numbers)
     for name, value in numbers.items():
         assert re.search(rf"by default [^;]*\b{value}\b", told[name], re.DOTALL), name
 

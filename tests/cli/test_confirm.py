@@ -331,7 +331,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
         confirmation = load_confirmation(store, "tiny")
     assert confirmation is not None
     verdicts = {verdict.run.key: verdict for verdict in confirmation.verdicts.front}
-    assert run_cli("export", "--storage", database, "--out", tmp_path / "all")[0] == 0
+    assert run_cli("export", "--storage", database, "--front", "--out", tmp_path / "all")[0] == 0
     files = [load_schedule(path) for path in schedule_paths(tmp_path / "all")]
     seen = 0
     for file in files:
@@ -345,7 +345,7 @@ def test_exports_plots_and_optuna_know_what_was_confirmed(
             assert file.metadata.survives is verdict.survives
             assert file.metadata.objectives["confirmed_reward"].value == pytest.approx(verdict.reward)
     assert seen == len(verdicts) > 0
-    assert run_cli("export", "--storage", database, "--confirmed", "--out", tmp_path / "some")[0] == 0
+    assert run_cli("export", "--storage", database, "--confirmed", "--front", "--out", tmp_path / "some")[0] == 0
     paths = schedule_paths(tmp_path / "some")
     surviving = {write_genome(load_schedule(path).schedule, STEPS) for path in paths}
     assert surviving >= {key for key, verdict in verdicts.items() if verdict.survives}

@@ -48,7 +48,7 @@ def snippet(out: str) -> str:
     return program.partition(":\n\n")[2]
 
 
-@pytest.mark.parametrize("choice", [(), ("--speedup", "1.5")])
+@pytest.mark.parametrize("choice", [(), ("--front",), ("--speedup", "1.5")])
 def test_exactly_the_printed_lines_draw_an_image_under_the_schedule_that_they_name(
     database: Path, tmp_path: Path, run_cli: Cli, monkeypatch: pytest.MonkeyPatch, choice: tuple[str, ...]
 ) -> None:
@@ -89,7 +89,7 @@ def test_exported_files_say_how_the_pipeline_was_called_and_judged(
 
 
 def test_a_whole_front_is_exported_with_an_index(database: Path, tmp_path: Path, run_cli: Cli) -> None:
-    code, out, _ = run_cli("export", "--storage", database, "--out", tmp_path)
+    code, out, _ = run_cli("export", "--storage", database, "--front", "--out", tmp_path)
     assert code == 0
     index = load_index(tmp_path)
     assert [tmp_path / entry.file for entry in index] == [
@@ -109,7 +109,7 @@ def test_a_whole_front_is_exported_with_an_index(database: Path, tmp_path: Path,
 def test_one_schedule_has_no_index_and_leaves_that_of_its_folder(database: Path, tmp_path: Path, run_cli: Cli) -> None:
     run_cli("export", "--storage", database, "--out", tmp_path / "one", "--knee")
     assert [path.suffix for path in (tmp_path / "one").iterdir()] == [".json"]
-    run_cli("export", "--storage", database, "--out", tmp_path / "all")
+    run_cli("export", "--storage", database, "--front", "--out", tmp_path / "all")
     before = (tmp_path / "all" / "index.json").read_bytes()
     run_cli("export", "--storage", database, "--out", tmp_path / "all", "--knee")
     assert (tmp_path / "all" / "index.json").read_bytes() == before
@@ -117,10 +117,51 @@ def test_one_schedule_has_no_index_and_leaves_that_of_its_folder(database: Path,
         index.load(entry)
 
 
+def test_without_a_choice_the_recommended_schedule_is_exported_and_its_reason_told(
+    database: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    from ecad_automl.api import Front
+
+    front = Front.load(database)
+    code, out, _ = run_cli("export", "--storage", database, "--out", tmp_path)
+    assert code == 0
+    (path,) = schedule_paths(tmp_path)
+    assert front.recommended is not None
+    assert load_schedule(path).schedule == front.recommended.schedule
+    assert f"Recommended: {front.recommendation}. --front writes the whole front." in out
+
+
+def test_one_prompt_stands_in_all_examples_of_a_study(database: Path, tmp_path: Path, run_cli: Cli) -> None:
+    from ecad_automl.api.stored import read_study
+    from ecad_automl.views.notes import schedule_note
+
+    study = read_study(database, None)
+    assert run_cli("export", "--storage", database, "--out", tmp_path, "--card")[0] == 0
+    assert run_cli("report", "--storage", database, "--out", tmp_path / "report.html")[0] == 0
+    note = schedule_note(study, next(run for run in study.front if run.trial is not None), {})
+    for text in (*((tmp_path / name).read_text() for name in ("README.md", "report.html")), note):
+        assert study.sample_prompt in text
+        assert "red ball" not in text
+
+
+def test_what_was_stopped_early_is_not_exported(database: Path, tmp_path: Path, run_cli: Cli) -> None:
+    from dataclasses import replace
+
+    from storage import Store
+
+    with Store.open(database) as store:
+        (first, *_) = [record for record in store.evaluations("tiny") if record.trial is not None]
+        store.save_evaluation("tiny", replace(first, complete=False))
+    code, _, err = run_cli("export", "--storage", database, "--trial", first.trial, "--out", tmp_path / "out")
+    assert code == 2
+    assert "was stopped after part of its images" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_card_is_written_on_request_and_does_not_replace_a_person_s(
     database: Path, tmp_path: Path, run_cli: Cli
 ) -> None:
-    for choice in ((), ("--knee",)):
+    for choice in (("--front",), ()):
         code, out, _ = run_cli("export", "--storage", database, "--out", tmp_path / "a", "--card", *choice)
         assert code == 0
         assert f"{tmp_path / 'a' / 'README.md'}: model card" in out
@@ -142,7 +183,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 def test_exports_are_pushed_to_the_hub(database: Path, tmp_path: Path, run_cli: Cli, hub: StandIn) -> None:
     arguments = ("export", "--storage", database, "--out", tmp_path / "out", "--push-to-hub")
-    code, out, err = run_cli(*arguments, "user/front", "--private")
+    code, out, err = run_cli(*arguments, "user/front", "--front", "--private")
     assert code == 0, err
     pushed, written = hub.root / "user" / "front", tmp_path / "out"
     assert {path.name for path in pushed.iterdir()} == {path.name for path in written.iterdir()} | {"README.md"}

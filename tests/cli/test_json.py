@@ -148,7 +148,7 @@ def test_describe_has_what_the_file_computes(printed: Any, tmp_path: Path) -> No
 
 
 def test_export_names_its_files_and_a_snippet(printed: Any, made_database: Path, tmp_path: Path) -> None:
-    found = printed("export", "export", "--storage", made_database, "--out", tmp_path / "all", "--card")
+    found = printed("export", "export", "--storage", made_database, "--front", "--out", tmp_path / "all", "--card")
     front = Front.load(made_database)
     assert [run["trial"] for run in found["schedules"]] == [point.trial for point in front]
     for run, point in zip(found["schedules"], front, strict=True):

@@ -54,7 +54,7 @@ def test_front_lists_schedules_heuristics_and_fewer_steps(searched: Path, run_cl
 def test_exported_schedules_apply_to_the_pipeline_in_one_line(
     searched: Path, tiny_pixart_folder: Path, tmp_path: Path, run_cli: Cli
 ) -> None:
-    code, out, _ = run_cli("export", "--storage", searched / "study.db", "--out", tmp_path)
+    code, out, _ = run_cli("export", "--storage", searched / "study.db", "--front", "--out", tmp_path)
     assert code == 0
     files = schedule_paths(tmp_path)
     assert all(out.count(f"{path}: ") == 1 for path in files)

@@ -45,6 +45,7 @@ def test_the_front_stands_beside_all_that_it_is_compared_with() -> None:
         "front, in the search",
         "front, on unseen prompts",
         "beaten on unseen prompts",
+        "recommended",
         "uncached",
     ]
     np.testing.assert_allclose(

@@ -54,6 +54,12 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
                 fillstyle="none", markersize=8, markeredgewidth=1.2, label="front, of fewer steps",
             )  # fmt: skip
             _names(axes, fewer, COLORS["steps"], (6, -8), 7, [str(run.steps) for run in fewer])
+        chosen = study.recommended
+        if chosen is not None:
+            axes.plot(
+                chosen.run.cost, chosen.run.reward, "o", color=COLORS["uncached"], fillstyle="none", markersize=12,
+                markeredgewidth=1.6, label=f"recommended, {chosen.run.speedup:.2f}x",
+            )  # fmt: skip
         axes.plot(full.cost, full.reward, "*", color=COLORS["uncached"], markersize=13, label="uncached")
         axes.axhline(full.reward, color=COLORS["uncached"], linewidth=0.6, linestyle=":")
         # From a little below the rewards that matter.

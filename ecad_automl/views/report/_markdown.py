@@ -15,7 +15,8 @@ from ecad_automl.views.plots import (
     plot_shares,
     plot_surrogate,
 )
-from ecad_automl.views.report.data import Images, Report, usual_choice
+from ecad_automl.views.report.data import Images, Report
+from ecad_automl.views.run import RunView
 from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import export_command, exported_file, python_snippet
 
@@ -36,9 +37,10 @@ _SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<
 def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
     """The whole text, with the paths of its pictures by what they show, as ``write_pictures`` names that."""
     study = report.study
-    confirmed, chosen = study.confirmed, usual_choice(study.front)
+    confirmed, chosen = study.confirmed, _first(study)
     parts = [
         f"# {_plain(study.name)}: caching schedules",
+        *([] if study.recommended is None else [f"**Recommended:** {_plain(str(study.recommended))}."]),
         table(
             ("", ""), [(_plain(label), _plain(text.replace("\n", ", "))) for label, text in study_facts(study).items()]
         ),
@@ -67,6 +69,11 @@ def markdown_text(report: Report, pictures: Mapping[str, str]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in report.versions.items())
     parts.append(f"Made by ecad-automl, {_plain(report.made)} ({_plain(versions)}).")
     return "\n\n".join(parts) + "\n"
+
+
+def _first(study: StudyView) -> RunView:
+    """The schedule to look at first."""
+    return study.front[0] if study.recommended is None else study.recommended.run
 
 
 def _front_table(study: StudyView) -> str:
@@ -104,7 +111,7 @@ def write_pictures(report: Report, folder: Path) -> dict[str, Path]:
     plot_front(path("front"), study)
     if study.confirmed is not None and study.confirmed.front:
         plot_confirmation(path("confirmed"), study, study.confirmed)
-    chosen = usual_choice(study.front)
+    chosen = _first(study)
     name = chosen.origin if chosen.trial is None else f"trial {chosen.trial}"
     plot_heatmap(path("schedule"), study.schedule(chosen), title=f"{study.name}, {name}: {chosen.speedup:.2f}x")
     plot_shares(path("shares"), study)

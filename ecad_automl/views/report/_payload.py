@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.views.charts import Chart, front_chart, hypervolume_chart, significant, surrogate_chart
-from ecad_automl.views.report.data import Images, Report, usual_choice
+from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.run import Confirmed, RunView
 from ecad_automl.views.study import StudyView, study_facts
 from ecad_automl.views.usage import usage_patterns
@@ -49,7 +49,7 @@ def payload(report: Report) -> dict[str, Any]:
     done about guidance, a digit for each step, or null; null if nothing.
     """
     study = report.study
-    confirmed, full = study.confirmed, study.uncached
+    confirmed, full, chosen = study.confirmed, study.uncached, study.recommended
     numbers = {run.genome: number for number, run in enumerate(report.schedules)}
     return {
         "name": study.name,
@@ -62,7 +62,8 @@ def payload(report: Report) -> dict[str, Any]:
         "steps": study.steps,
         "layout": _layout(study.layout),
         "schedules": _schedules(report.schedules),
-        "first": report.schedules.index(usual_choice(study.front)),
+        "first": report.schedules.index(study.front[0] if chosen is None else chosen.run),
+        "recommended": None if chosen is None else str(chosen),
         "runs": [
             {
                 "name": run.origin,

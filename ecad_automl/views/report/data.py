@@ -15,7 +15,6 @@ from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import StudyView
 
 Pictures = NDArray[np.float32]
-_USUAL_SPEEDUP = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,36 +62,26 @@ class Report:
         return (*self.study.front, *(run for run in self.study.runs if run.kind is not Kind.FRONT))
 
 
-def usual_choice(front: Sequence[RunView]) -> RunView:
-    """The schedule to look at first: the best reward at twice the speed, of those that survive if any was confirmed.
-
-    Where nothing is that fast, the best of those that save anything, or of the whole front.
-    """
-    fast = [run for run in front if run.speedup >= _USUAL_SPEEDUP]
-    survivors = [run for run in fast if run.confirmed is not None and run.confirmed.survives]
-    saving = [run for run in front if run.speedup > 1]
-    return max(survivors or fast or saving or front, key=lambda run: run.reward)
-
-
-def spread_choice(front: Sequence[RunView], count: int) -> list[RunView]:
-    """Schedules of the front, evenly over the logarithm of the speedup, :func:`usual_choice` among them.
+def spread_choice(study: StudyView, count: int) -> list[RunView]:
+    """Schedules of the front, evenly over the logarithm of the speedup, the recommended one among them.
 
     Those that save nothing are left out.
 
     Args:
-        front: the cheapest first.
+        study: with a front.
         count: how many, from 1; fewer where the front has fewer.
 
     Returns:
         The cheapest first.
     """
-    saving = [run for run in front if run.speedup > 1]
+    saving = [run for run in study.front if run.speedup > 1]
     if len(saving) <= count:
         return saving
     places = [math.log(run.speedup) for run in saving]
     wanted = [places[0] + (places[-1] - places[0]) * rank / max(count - 1, 1) for rank in range(count)]
     chosen = _nearest_each(places, wanted)
-    usual = saving.index(usual_choice(front))
+    found = study.recommended
+    usual = saving.index(found.run) if found is not None and found.run in saving else chosen[0]
     if usual not in chosen:
         nearest = min(chosen, key=lambda index: abs(places[index] - places[usual]))
         chosen = sorted({*chosen, usual} - {nearest})

@@ -67,6 +67,7 @@ function showHead() {
       `${front.length} are on the front, up to ${fastest}x ${saved}.`,
   ];
   if (data.confirmed) sentences.push(data.confirmed.sentences[0] ?? "");
+  if (data.recommended) sentences.push(`Recommended: ${data.recommended}.`);
   byId("summary").textContent = sentences.join(" ");
   // A second line of a fact is an aside.
   const facts = data.facts.map(([label, text]) => [label, ...text.split("\n")]);
@@ -119,7 +120,8 @@ function tableRow(name, origin, run, label) {
 
 function scheduleRow(index) {
   const schedule = scheduleAt(index);
-  const button = element("button", { type: "button", "aria-pressed": "false" }, schedule.title);
+  const mark = index === data.first && data.recommended ? " (recommended)" : "";
+  const button = element("button", { type: "button", "aria-pressed": "false" }, `${schedule.title}${mark}`);
   const row = tableRow(button, schedule.origin, schedule, schedule.label);
   row.className = "pick";
   row.dataset.index = index;

@@ -1,0 +1,61 @@
+"""A schedule, however it is given: itself, what holds one, a front that recommends one, a file, a name of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from ecad_automl.errors import OptionError
+from ecad_automl.hub import load_pretrained
+from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.schedule_file import ScheduleFile
+
+
+@runtime_checkable
+class HoldsSchedule(Protocol):
+    """Such as a point of a front."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """What is to be run."""
+        ...
+
+
+@runtime_checkable
+class RecommendsSchedule(Protocol):
+    """Such as a front."""
+
+    @property
+    def recommended(self) -> HoldsSchedule | None:
+        """The point to take; None where there is none."""
+        ...
+
+
+#: What :func:`~ecad_automl.apply_schedule` takes.
+Given = Schedule | HoldsSchedule | RecommendsSchedule | str | Path
+
+
+def schedule_of(given: Given) -> tuple[Schedule, list[Any] | None]:
+    """The schedule, and the sigmas that its file was measured with, if any.
+
+    Raises:
+        OptionError: it is none of what is taken, or a front without a point.
+        FileError: its file cannot be read.
+        HubError: it cannot be had from the hub.
+    """
+    if isinstance(given, Schedule):
+        return given, None
+    if isinstance(given, str | Path):
+        given = load_pretrained(given)
+    if isinstance(given, RecommendsSchedule):
+        point = given.recommended
+        if point is None:
+            raise OptionError("The front has no schedule, so it recommends none; search on.")
+        given = point
+    if not isinstance(given, HoldsSchedule) or not isinstance(given.schedule, Schedule):
+        raise OptionError(
+            f"A {type(given).__name__} was given as the schedule, but a schedule, a front or a point of one, a file, "
+            "or a name of the hub is expected."
+        )
+    sigmas = given.metadata.call.get("sigmas") if isinstance(given, ScheduleFile) else None
+    return given.schedule, sigmas if isinstance(sigmas, list) else None
