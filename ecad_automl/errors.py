@@ -43,6 +43,10 @@ class EvaluationError(EcadError):
     """Images could not be generated or scored as asked."""
 
 
+class DeviceMemoryError(EcadError):
+    """The device, or the machine, has too little memory for what was asked."""
+
+
 class StudyError(EcadError, ValueError):
     """A study cannot be started or resumed as asked; a ``ValueError`` too, as Optuna asks of samplers."""
 

@@ -14,6 +14,7 @@ from ecad_automl.latency.bench import device_name
 from ecad_automl.latency.calibrate import calibrate_latency
 from ecad_automl.latency.latency_model import LatencyModel
 from ecad_automl.models import LoadedModel
+from ecad_automl.models.memory import running_device
 from ecad_automl.runtime import measure_drift
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.genomes import write_genome
@@ -165,7 +166,7 @@ def latency_model(
     observer.message(
         f"Latency model: {found.samples} schedules timed on {where}, median error {found.error:.1%} on one left out."
     )
-    here = _named(device_name(next(model.pipe.transformer.parameters()).device), machine())
+    here = _named(device_name(running_device(model.pipe)), machine())
     if here != where:
         observer.message(f"This is {here}; the study goes on with the latencies of {where}.")
     return found

@@ -17,6 +17,7 @@ from ecad_automl.execution import Execution, Executor, WorkerSetup
 from ecad_automl.files.paths import expand_home
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
+from ecad_automl.models.memory import running_device
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule_file import relevant_scheduler_config
@@ -144,7 +145,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             WarmStart.from_sources(known, cost, job.init_limit).save(store, job.study)
         executor = _workers(job)
         # A latency model is of as many threads as the pipeline will have.
-        alone = executor is None and job.latency is None and str(job.model.pipe.device) == "cpu"
+        alone = executor is None and job.latency is None and str(running_device(job.model.pipe)) == "cpu"
         threads = fitting_threads(evaluator, layout, store, job.study, observer, started=started)
         with threads if alone else nullcontext():
             prepared = PreparedStudy(
@@ -210,12 +211,13 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
         scheduler=type(pipe.scheduler).__name__,
         revision=None if expand_home(model.name).is_dir() else model.revision,
         dtype=str(pipe.transformer.dtype).removeprefix("torch."),
-        device=str(pipe.device),
+        device=str(running_device(pipe)),
+        offload=model.offload,
         weights=model.revision,
     )
 
     def start() -> Executor:
-        if pipe.device.type == "cuda":
+        if pipe.device.type == "cuda" and model.offload is None:
             # Calibrated by now: a worker may need the memory.
             pipe.to("cpu")
             torch.cuda.empty_cache()

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.prompts import choose_prompts, split_record
 from ecad_automl.api.settings import DTYPES, SearchFile
 from ecad_automl.api.terminal import say, warn
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import OptionError, PromptError
 from ecad_automl.execution.settings import Execution
+from ecad_automl.rewards import parse_constraint
+from ecad_automl.wording import option
 from storage import redacted
 from studies.config import SearchConfig
 
 if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
     from ecad_automl.prompts import PromptSet
-    from ecad_automl.rewards import PairedReward, Reward
+    from ecad_automl.rewards import Constraint, PairedReward, Reward
     from studies import SearchJob
     from studies.warm_start import Source
 
@@ -49,15 +52,33 @@ def search_job(
     Raises:
         EcadError: of the kind that says what is wrong.
     """
-    config, execution, latency = _config(settings), settings.build(Execution), settings.latency()
-    asked, split = settings.prompts, None
-    chosen = prompts or choose_prompts(
-        console,
-        settings.model.model,
-        *(asked.prompts, asked.column, asked.split, asked.limit),
-        bundled="calibration",
-        count=_BUNDLED_PROMPTS,
-    )
+    asked, split, faults = settings.prompts, None, Faults()
+    with faults.noted():
+        config = _config(settings)
+    with faults.noted():
+        execution = settings.build(Execution)
+        execution.check_installed()
+    with faults.noted():
+        latency = settings.latency()
+        _check_latency(settings)
+    bounds: list[Constraint] = []
+    for text in settings.reward.constraint or []:
+        with faults.noted():
+            bounds.append(parse_constraint(text))
+    faults.rewards([*filter(None, [None if reward else settings.reward.reward]), *(bound.metric for bound in bounds)])
+    faults.storage(settings.search.storage)
+    if model is None:
+        of = settings.model
+        faults.model(of.model, dtype=of.dtype, device=of.device, offload=of.offload)
+    with faults.noted():
+        chosen = prompts or choose_prompts(
+            console,
+            settings.model.model,
+            *(asked.prompts, asked.column, asked.split, asked.limit),
+            bundled="calibration",
+            count=_BUNDLED_PROMPTS,
+        )
+    faults.tell()
     if asked.calibration_prompts is not None:
         from ecad_automl.prompts import split_prompts
 
@@ -76,13 +97,12 @@ def search_job(
     sources = _sources(settings.search.init or [], settings.search.storage, name, console)
     with console.status("Loading the model ..."):
         from ecad_automl.api.rewards import as_reward
-        from ecad_automl.rewards import load_reward, parse_constraint
+        from ecad_automl.rewards import load_reward
         from studies import SearchJob
 
         # Of a name, workers load the reward too.
         named = None if reward is not None else settings.reward.reward or default_reward(_model_name(settings, model))
         scorer = reward or as_reward(named, settings.model.device)
-        bounds = map(parse_constraint, settings.reward.constraint or [])
         constraints = [(bound, load_reward(bound.metric, device=settings.model.device)) for bound in bounds]
         loaded = _loaded(settings, model)
     job = SearchJob(
@@ -132,6 +152,15 @@ def _config(settings: SearchFile) -> SearchConfig:
     return replace(config, steps_from=1.0)
 
 
+def _check_latency(settings: SearchFile) -> None:
+    share = 1.0 if settings.search.fixed_steps else settings.search.steps_from
+    if settings.reward.cost == "latency" and share not in (None, 1.0):
+        raise OptionError(
+            f"Shorter runs are searched by MACs alone; leave out either {option('steps_from')} or {option('cost')} "
+            "latency."
+        )
+
+
 def default_reward(model: str) -> str:
     """What searches of a model go by where nobody says: that of a bundled model, else "fidelity"."""
     bundled = BUNDLED.get(model)
@@ -148,7 +177,9 @@ def _loaded(settings: SearchFile, given: LoadedModel | None) -> LoadedModel:
     if given is None:
         from ecad_automl.models import load_model
 
-        given = load_model(asked.model, revision=asked.revision, dtype=asked.dtype, device=asked.device)
+        given = load_model(
+            asked.model, revision=asked.revision, dtype=asked.dtype, device=asked.device, offload=asked.offload
+        )
         given = given.with_scheduler(asked.scheduler)
     return given.with_settings(
         steps=asked.steps, guidance_scale=asked.guidance_scale, height=asked.height, width=asked.width
@@ -166,7 +197,10 @@ def _sources(init: Sequence[str], storage: str, study: str, console: Console) ->
     from studies.warm_start import has_started, read_source
 
     if has_started(storage, study):
-        say(console, f"The study {study!r} has begun; --init counts only when it begins, and is not read again.")
+        say(
+            console,
+            f"The study {study!r} has begun; {option('init')} counts only when it begins, and is not read again.",
+        )
         return []
     sources = [read_source(location) for location in init]
     for source in sources:

@@ -11,6 +11,7 @@ from rich.console import Console
 from ecad_automl.api.terminal import warn
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import OptionError, PromptError
+from ecad_automl.wording import option
 
 if TYPE_CHECKING:
     from ecad_automl.prompts import PromptSet, PromptSplit
@@ -57,7 +58,7 @@ def choose_prompts(
     if given is not None:
         return read_named(console, given, column, split, limit)
     if model not in BUNDLED:
-        raise PromptError(f"The model {model!r} has no bundled prompts; give some with --prompts.")
+        raise PromptError(f"The model {model!r} has no bundled prompts; give some with {option('prompts')}.")
     from ecad_automl.prompts import PromptSet
 
     chosen = tuple(BUNDLED[model].prompts(bundled, limit or count))

@@ -28,6 +28,7 @@ from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, Sea
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
     from ecad_automl.execution.settings import ExecutorName
+    from ecad_automl.models.checks import Offload
     from ecad_automl.rewards import Constraint, PairedReward, Reward
 
 
@@ -63,6 +64,7 @@ def search(
     revision: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    offload: Offload | None = None,
     scheduler: str | None = None,
     steps: int | None = None,
     guidance_scale: float | None = None,
@@ -136,9 +138,11 @@ def search(
         race: whether to stop candidates that promise little after the most telling images; by default they are.
         surrogate: whether the surrogate chooses candidates; by default it does.
         seed: of the search; by default that of the config, or 0.
-        revision: of a hub model by name, as are the following three of a model by name alone.
+        revision: of a hub model by name, as are the following four of a model by name alone.
         dtype: "float32", "float16" or "bfloat16"; by default what suits the device.
         device: torch device, such as "cuda:0"; by default CUDA where there is one.
+        offload: what of the pipeline is on a GPU at a time: "model", "group" or "sequential", see
+            :func:`~ecad_automl.load_model`; by default all of it.
         scheduler: class of diffusers' schedulers; by default the model's own.
         steps: denoising steps; by default as the pipeline is commonly called, as are the following three.
         guidance_scale: guidance.
@@ -172,7 +176,9 @@ def search(
         KeyboardInterrupt: the user stopped it.
     """
     named = pipe_or_model is None or isinstance(pipe_or_model, str | Path)
-    of_the_name = {"revision": revision, "dtype": dtype, "device": device, "scheduler": scheduler}
+    of_the_name = {
+        "revision": revision, "dtype": dtype, "device": device, "offload": offload, "scheduler": scheduler
+    }  # fmt: skip
     if not named and (asked := [name for name, value in of_the_name.items() if value is not None]):
         raise OptionError(
             f"A pipeline was given with {', '.join(asked)}, which are for a model by name; set them on the pipeline."

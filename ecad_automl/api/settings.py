@@ -7,7 +7,7 @@ Of the tables here come the options of ``ecad-automl search``, the keys of its c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_type_hints
 
@@ -16,6 +16,8 @@ from pydantic_core import ErrorDetails
 
 from ecad_automl.errors import OptionError
 from ecad_automl.execution.settings import Execution, ExecutorName
+from ecad_automl.models.checks import Offload
+from ecad_automl.wording import option
 from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
 
 #: Of what a study keeps.
@@ -25,6 +27,7 @@ SCHEMA = "ecad-automl/search/2"
 DEFAULT_MODEL = "shapes"
 
 _Dtype = Literal["float32", "float16", "bfloat16"]
+OFFLOADS: tuple[str, ...] = get_args(Offload)
 DTYPES: tuple[str, ...] = get_args(_Dtype)
 
 T = TypeVar("T", SearchConfig, Execution)
@@ -76,6 +79,13 @@ class ModelTable(_Table):
     revision: Annotated[str | None, _says("Revision of a hub model.")] = None
     dtype: Annotated[_Dtype | None, _says("float32, float16 or bfloat16; by default what suits the device.")] = None
     device: Annotated[str | None, _says("Torch device, such as cuda:0; by default CUDA where there is one.")] = None
+    offload: Annotated[
+        Offload | None,
+        _says(
+            "To save GPU memory, keep there at a time one model of the pipeline (model), layers (group) or one layer "
+            "(sequential); slower in this order."
+        ),
+    ] = None
     scheduler: Annotated[str | None, _says("Class of diffusers' schedulers; by default the model's own.")] = None
     steps: Annotated[int | None, _at_least(1, "Denoising steps; by default the model's usual count.")] = None
     guidance_scale: Annotated[float | None, _says("Guidance; by default the model's usual one.")] = None
@@ -258,16 +268,15 @@ class SearchFile(BaseModel):
     method: MethodTable = MethodTable()
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], called: Callable[[str], str] = str) -> Self:
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
         """The settings that some options say.
 
         Args:
             options: values by the names of settings in Python; None and empty lists are left out, as are names that
                 are no setting of a search.
-            called: from the name of a setting to what the user calls it.
 
         Raises:
-            OptionError: a value is out of range.
+            OptionError: values are out of range; the message names all of them.
         """
         said = {name: value for name, value in options.items() if value is not None and value not in ([], ())}
         tables = {
@@ -277,9 +286,9 @@ class SearchFile(BaseModel):
         try:
             return cls.model_validate(tables)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            name = str(first["loc"][1]).replace("-", "_")
-            raise OptionError(f"{called(name)} {value_fault(first)}") from error
+            found = {str(fault["loc"][1]): fault for fault in reversed(error.errors(include_url=False))}
+            told = [f"{option(name.replace('-', '_'))} {value_fault(fault)}" for name, fault in found.items()]
+            raise OptionError(" ".join(reversed(told))) from error
 
     def options(self) -> dict[str, Any]:
         """What was said, by the names of settings in Python."""

@@ -17,6 +17,7 @@ from ecad_automl.schedules.heuristics import is_published
 from ecad_automl.schedules.outline import Outline
 from ecad_automl.views.run import Kind, RunView
 from ecad_automl.views.study import GenerationView, StudyView
+from ecad_automl.wording import option
 from storage import BaselineRecord, EvaluationRecord, Store, redacted
 from studies import attributes
 from studies.confirmation import Confirmation, load_confirmation
@@ -81,7 +82,7 @@ def find_study(store: Store, storage: str | Path, name: str | None) -> tuple[str
     listed = ", ".join(map(repr, names)) or "none"
     if name is None:
         if len(names) != 1:
-            raise StudyError(f"{where} holds {len(names)} studies ({listed}); name one of them (--study).")
+            raise StudyError(f"{where} holds {len(names)} studies ({listed}); name one of them ({option('study')}).")
         name = names[0]
     identity = store.identity(name)
     if identity is None:

@@ -16,6 +16,7 @@ from ecad_automl.cli.exit_codes import BAD_INPUT, EPILOG, STOPPED
 from ecad_automl.cli.output import drop_output, leave_quietly
 from ecad_automl.cli.verbosity import Quiet, Verbose, set_verbosity
 from ecad_automl.errors import EcadError
+from ecad_automl.wording import ON_COMMAND_LINE
 
 #: The base of what is wrong with a command line; a class of Click's, of which typer has a copy of its own by now.
 _UsageError = cast("type[Exception]", typer.BadParameter.__base__)
@@ -69,6 +70,7 @@ def main() -> None:
 
 def _run() -> int:
     """The exit code."""
+    ON_COMMAND_LINE.set(True)
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.prompts import read_named
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.options import Device, Dtype, Json, Model, Out, Prompts, Revision
+from ecad_automl.cli.options import Device, Dtype, Json, Model, Offloaded, Out, Prompts, Revision
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step
 from ecad_automl.cli.verbosity import quiet_libraries
-from ecad_automl.errors import EcadError, OptionError
+from ecad_automl.errors import OptionError
 from ecad_automl.latency.bench_plan import PROMPTS, BenchPlan, Progress
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile, load_schedule
@@ -63,24 +63,31 @@ def bench(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
     """Time a pipeline uncached and under schedules, in rounds that take turns; write a table, JSON and a picture.
 
     Ctrl-C ends it and keeps the rounds that are done.
     """
-    plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole)
-    files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
-    _check_steps(files, steps)
-    texts = PROMPTS if prompts is None else list(read_named(messages(), prompts).prompts)
-    _check_folder(out)
+    faults = Faults()
+    faults.model(model, dtype=dtype, device=device, offload=offload)
+    faults.folder(out)
+    with faults.noted():
+        plan = BenchPlan(tuple(batch_size or [1]), repeats, warmup, whole)
+    with faults.noted():
+        files = {name: load_schedule(path) for name, path in _names(schedule or []).items()}
+        _check_steps(files, steps)
+    with faults.noted():
+        texts = PROMPTS if prompts is None else list(read_named(messages(), prompts).prompts)
+    faults.tell()
     console = messages()
     with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.latency.bench import run_bench
         from ecad_automl.models import load_model
 
-        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device, offload=offload)
         for file in list(files.values())[:1]:
             meta = file.metadata
             loaded = loaded.with_settings(
@@ -139,13 +146,6 @@ def _check_steps(files: dict[str, ScheduleFile], steps: int | None) -> None:
                 f"The schedule {name!r} is for {count} steps, but {first!r} is for {expected}; time them in runs of "
                 "their own."
             )
-
-
-def _check_folder(out: Path) -> None:
-    """Long measurements should not end with a folder that cannot be written."""
-    nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise EcadError(f"The folder {out} cannot be written, since {nearest} is no folder that can; choose another.")
 
 
 @contextmanager

@@ -15,9 +15,21 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_reward
 from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.front import confirmed_of, show_confirmation
-from ecad_automl.cli.options import BatchSize, Column, Device, Json, Moved, Prompts, SameSteps, Split, Storage, Study
+from ecad_automl.cli.options import (
+    BatchSize,
+    Column,
+    Device,
+    Json,
+    Moved,
+    Offloaded,
+    Prompts,
+    SameSteps,
+    Split,
+    Storage,
+    Study,
+)
 from ecad_automl.cli.output import messages, step
-from ecad_automl.cli.study_model import load_again
+from ecad_automl.cli.study_model import Place, load_again
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, OptionError, RewardError, StudyError
 from ecad_automl.views.study import StudyView
@@ -54,6 +66,7 @@ def confirm(
         ),
     ] = None,
     device: Device = None,
+    offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
     """Score the front again, on prompts and seeds that the search never saw, and tell how much of it survives.
@@ -61,6 +74,8 @@ def confirm(
     A front is chosen by its best scores, so these flatter it. The same command goes on where an earlier run stopped.
     """
     found = read_study(storage, study, same_steps=same_steps)
+    place = Place(model, device, offload)
+    place.check()
     chosen = _prompts(storage, found, prompts, column, split, limit)
     numbers = read_seeds(seeds) if seeds is not None else [max(found.identity["seeds"]) + 1]
     check_unseen(chosen, numbers, found.identity)
@@ -79,7 +94,7 @@ def confirm(
     )
     if pending:
         with step(console, "Loading the model"):
-            loaded, scorer = _load(found.identity, model, reward, device)
+            loaded, scorer = _load(found.identity, place, reward)
         try:
             with LiveProgress(console) as live:
                 run_confirmation(job, loaded, scorer, live)
@@ -126,14 +141,12 @@ def _prompts(
     return list(found.prompts)
 
 
-def _load(
-    identity: Mapping[str, Any], moved: str | None, reward: str | None, device: str | None
-) -> tuple[LoadedModel, Reward | PairedReward]:
+def _load(identity: Mapping[str, Any], place: Place, reward: str | None) -> tuple[LoadedModel, Reward | PairedReward]:
     """The model and reward of a study, called as it was there."""
     from ecad_automl.rewards import load_reward, maximized
 
     try:
-        scorer = maximized(load_reward(reward or identity["reward"], device=device))
+        scorer = maximized(load_reward(reward or identity["reward"], device=place.device))
     except RewardError as error:
         if reward is not None:
             raise
@@ -141,4 +154,4 @@ def _load(
             f"The study's reward {identity['reward']!r} cannot be loaded by its name ({error}); name it with --reward, "
             "as module:attribute where it is your own."
         ) from error
-    return load_again(identity, moved, device), scorer
+    return load_again(identity, place), scorer

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ecad_automl.cli.options import BatchSize, Device, Moved, Storage
+from ecad_automl.cli.options import BatchSize, Device, Moved, Offloaded, Storage
 from ecad_automl.cli.output import messages, results
+from ecad_automl.cli.study_model import Place
 from ecad_automl.errors import EcadError, EvaluationError, OptionError, StorageError
 from storage import Store
 
@@ -38,6 +39,7 @@ def dashboard(
     model: Moved = None,
     batch_size: BatchSize = 8,
     device: Device = None,
+    offload: Offloaded = None,
 ) -> None:
     """Open a study database in optuna-dashboard; Ctrl-C ends it.
 
@@ -49,6 +51,8 @@ def dashboard(
         raise EvaluationError(f"Images of {images} prompts were asked for; give a number from 0 to {_MOST_IMAGES}.")
     if images and not annotate:
         raise OptionError("--images makes pictures, and --no-annotate none; give one of them.")
+    place = Place(model, device, offload)
+    place.check()
     with Store.open(storage, read_only=True) as store:
         names = store.studies()
     if study is not None and study not in names:
@@ -64,7 +68,7 @@ def dashboard(
         from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
 
         wanted = names if study is None else [study]
-        annotate_studies(storage, wanted, folder, PictureOptions(images, model, device, batch_size), console)
+        annotate_studies(storage, wanted, folder, PictureOptions(images, place, batch_size), console)
     if serve:
         _serve(storage, folder, host, port)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say, warn
-from ecad_automl.cli.study_model import study_images
+from ecad_automl.cli.study_model import Place, study_images
 from ecad_automl.errors import StorageError, StudyError
 from ecad_automl.views.charts import front_chart, hypervolume_chart, painted, spread, surrogate_chart
 from ecad_automl.views.compute_chart import compute_chart
@@ -119,8 +119,7 @@ class PictureOptions:
     """How to make images: of how many prompts, 0 for none, and what :func:`~.study_model.study_images` is to know."""
 
     images: int
-    model: str | None
-    device: str | None
+    place: Place
     batch_size: int
 
 
@@ -158,7 +157,7 @@ def draw_grids(
         return found
     from ecad_automl.views.plots import image_grid
 
-    with study_images(study, prompts, options.model, options.device, options.batch_size) as images:
+    with study_images(study, prompts, options.place, options.batch_size) as images:
         with console.status("Images, uncached ..."):
             uncached = images(None)
 

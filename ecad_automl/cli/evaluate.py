@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.live import LiveProgress
 from ecad_automl.api.prompts import choose_prompts
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_metrics, complete_schedule
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Out, Prompts, Revision, Split
+from ecad_automl.cli.options import Column, Device, Dtype, Json, Limit, Model, Offloaded, Out, Prompts, Revision, Split
 from ecad_automl.cli.output import messages, new_table, print_json, print_table, results, step, write_images
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import EvaluationError, FileError, OptionError
@@ -70,6 +71,7 @@ def evaluate(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
     """Score schedules and the uncached run on the same prompts and noises.
@@ -78,9 +80,20 @@ def evaluate(
     """
     if images_per_prompt < 1:
         raise EvaluationError(f"There are {images_per_prompt} images per prompt; at least 1 is needed.")
-    files = _schedules(schedule or [])
-    chosen = choose_prompts(messages(), model, prompts, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS)
     names = [name.strip() for name in metrics.split(",") if name.strip()]
+    faults = Faults()
+    faults.model(model, dtype=dtype, device=device, offload=offload)
+    faults.rewards([name for name in names if name.partition("=")[0] not in ("fid", "latent-distance")])
+    faults.folder(out)
+    if fid_reference is not None and not Path(fid_reference).exists():
+        faults.add(FileError(f"There is no FID reference {fid_reference}; give a folder of images or a file."))
+    with faults.noted():
+        files = _schedules(schedule or [])
+    with faults.noted():
+        chosen = choose_prompts(
+            messages(), model, prompts, column, split, limit, bundled="held-out", count=_SHAPES_PROMPTS
+        )
+    faults.tell()
     console = messages()
     with step(console, "Loading the model and the metrics"):
         quiet_libraries()
@@ -95,14 +108,15 @@ def evaluate(
         from ecad_automl.judging.comparison.identity import check_fits, comparison_identity
         from ecad_automl.judging.comparison.sets import set_distances
         from ecad_automl.models import load_model
+        from ecad_automl.models.memory import running_device
 
         judge = load_judge(names, device=device)
-        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device, offload=offload)
         wanted = _settings(files)
         loaded = loaded.with_scheduler(wanted.pop("scheduler", None)).with_settings(**wanted)
         schedules = {name: file.schedule for name, file in files.items()}
         check_fits(schedules, loaded.pipe)
-        gpu = loaded.pipe.transformer.device.type == "cuda"
+        gpu = running_device(loaded.pipe).type == "cuda"
         batch = (
             BatchSize(_FIRST_BATCH, _LARGEST_BATCH if gpu else None) if batch_size is None else BatchSize(batch_size)
         )

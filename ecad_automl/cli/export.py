@@ -16,8 +16,9 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import one_of
 from ecad_automl.cli.export_engines import export_to
 from ecad_automl.cli.front import confirmed_of, searched_figures
-from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Out, SameSteps, Storage, Study
+from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Offloaded, Out, SameSteps, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
+from ecad_automl.cli.study_model import Place
 from ecad_automl.engines import ENGINES
 from ecad_automl.errors import OptionError, StudyError
 from ecad_automl.hub import save_index
@@ -81,14 +82,16 @@ def export(
     ] = False,
     model: Moved = None,
     device: Device = None,
+    offload: Offloaded = None,
     batch_size: BatchSize = 8,
     json_output: Json = False,
 ) -> None:
     """Write schedules as JSON files: the one that is recommended, one chosen by an option, or the whole front.
 
     Recommended is the largest saving that unseen prompts, or else the intervals of the search, do not tell from the
-    uncached run. Where the front was confirmed, the files have the confirmed figures too. At the end stand lines of
-    Python that apply the schedule, or the recommended one of a front.
+    uncached run; with --to, all of the front that the engine can run is written. Where the front was confirmed, the
+    files have the confirmed figures too. At the end stand lines of Python that apply the schedule, or the recommended
+    one of a front.
     """
     chosen = [option for option in (speedup, max_drop, trial, knee_point or None, whole or None) if option is not None]
     if len(chosen) > 1:
@@ -96,6 +99,8 @@ def export(
             "Choose by one of --speedup, --max-drop, --knee, --trial and --front, or by none for the recommended one."
         )
     _check_engine(to, project=project, hub=push_to_hub is not None or bool(card))
+    place = Place(model, device, offload)
+    place.check()
     if private and push_to_hub is None:
         raise OptionError("--private says how --push-to-hub makes a repository; give both or none.")
     found = read_study(storage, study, same_steps=same_steps)
@@ -103,7 +108,7 @@ def export(
     recommended = front.recommended
     if recommended is None and (whole or not chosen):
         found.some_front()  # says that there is none
-    runs: Sequence[RunView] = front if whole or recommended is None else [recommended]
+    runs: Sequence[RunView] = front if whole or to is not None or recommended is None else [recommended]
     if speedup is not None:
         runs = [front.at_speedup(speedup)]
     elif max_drop is not None:
@@ -121,8 +126,7 @@ def export(
             to,
             out,
             project=project,
-            model=model,
-            device=device,
+            place=place,
             batch_size=batch_size,
             json_output=json_output,
         )

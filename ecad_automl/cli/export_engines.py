@@ -9,7 +9,7 @@ from typing import Any
 
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.output import messages, print_json, results, step
-from ecad_automl.cli.study_model import load_study_model
+from ecad_automl.cli.study_model import Place, load_study_model
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.engines import EngineExport, export_for, reuse_note, write_texts
 from ecad_automl.errors import StudyError
@@ -35,8 +35,7 @@ def export_to(
     out: Path,
     *,
     project: bool,
-    model: str | None,
-    device: str | None,
+    place: Place,
     batch_size: int,
     json_output: bool,
 ) -> None:
@@ -55,7 +54,7 @@ def export_to(
         }
         others = {run: each for run, each in others.items() if _saves(each)}
         if others:
-            measured = _measure(study, others, model, device, batch_size)
+            measured = _measure(study, others, place, batch_size)
         whole = {run: whole.get(run) or others[run] for run in chosen if run in whole or run in others}
     if len(chosen) == 1 and not whole:
         ((run, schedule),) = chosen.items()
@@ -132,7 +131,7 @@ def _told(run: RunView, schedule: Schedule, found: _Projection | None) -> str:
 
 
 def _measure(
-    study: StudyView, schedules: dict[RunView, Schedule], model: str | None, device: str | None, batch_size: int
+    study: StudyView, schedules: dict[RunView, Schedule], place: Place, batch_size: int
 ) -> dict[RunView, _Projection]:
     """Images under each, on the prompts and noise of the search."""
     console = messages()
@@ -141,8 +140,8 @@ def _measure(
         from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.rewards import load_reward, maximized
 
-        loaded = load_study_model(study, model, device)
-        scorer = maximized(load_reward(study.reward_name, device=device))
+        loaded = load_study_model(study, place)
+        scorer = maximized(load_reward(study.reward_name, device=place.device))
         evaluator = Evaluator(
             loaded.pipe, study.prompts, study.identity["seeds"], scorer, loaded.settings, batch_size=batch_size
         )

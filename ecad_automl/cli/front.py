@@ -84,7 +84,7 @@ def _print_front(study: StudyView, *, baselines: bool) -> None:
     def row(run: RunView) -> None:
         figures = study.figures(run)
         if chosen is not None and run is chosen.run:
-            figures["trial"] = f"* {figures['trial']}"
+            figures["trial"] = f"{figures['trial']}*"
         # So narrow that it fits 80 columns.
         table.add_row(*(text.replace("± ", "±") for text in figures.values()))
 
@@ -148,7 +148,7 @@ def show_confirmation(
     chosen = study.recommended
     for run in found.front:
         trial, *others = _cells(study, run)
-        table.add_row(f"* {trial}" if chosen is not None and run is chosen.run else trial, *others)
+        table.add_row(f"{trial}*" if chosen is not None and run is chosen.run else trial, *others)
     if baselines:
         table.add_section()
         for run in found.others:

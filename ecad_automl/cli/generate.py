@@ -10,12 +10,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.prompts import read_named
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.cli.completion import complete_schedule
-from ecad_automl.cli.options import BatchSize, Device, Dtype, Json, Model, Out, Prompts, Revision, Seed
+from ecad_automl.cli.options import BatchSize, Device, Dtype, Json, Model, Offloaded, Out, Prompts, Revision, Seed
 from ecad_automl.cli.output import messages, print_json, print_paths, results, step, write_images
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import OptionError, PromptError
@@ -35,11 +36,16 @@ def generate(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
     """Generate each prompt uncached and under each schedule; write the images and a picture of all side by side."""
     from ecad_automl.schedules.schedule_file import load_schedule
 
+    faults = Faults()
+    faults.model(model, dtype=dtype, device=device, offload=offload)
+    faults.folder(out)
+    faults.tell()
     texts = list(prompt or []) + (list(read_named(messages(), prompts).prompts) if prompts else [])
     if not texts:
         if model not in BUNDLED:
@@ -61,7 +67,7 @@ def generate(
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward
 
-        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device, offload=offload)
         meta = files[0].metadata
         loaded = loaded.with_settings(
             steps=files[0].uncached_steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ecad_automl.api.settings import DTYPES, help_of
+from ecad_automl.api.settings import DTYPES, OFFLOADS, help_of
 from ecad_automl.cli.completion import complete_model, complete_prompts, complete_study, one_of
 
 Model = Annotated[str, typer.Option(help=help_of("model"), autocompletion=complete_model)]
@@ -18,6 +18,7 @@ Moved = Annotated[
 Revision = Annotated[str | None, typer.Option(help=help_of("revision"))]
 Dtype = Annotated[str | None, typer.Option(help=help_of("dtype"), autocompletion=one_of(DTYPES))]
 Device = Annotated[str | None, typer.Option(help=help_of("device"))]
+Offloaded = Annotated[str | None, typer.Option("--offload", help=help_of("offload"), autocompletion=one_of(OFFLOADS))]
 Prompts = Annotated[str | None, typer.Option(help=help_of("prompts"), autocompletion=complete_prompts)]
 Column = Annotated[str | None, typer.Option(help=help_of("column"))]
 Split = Annotated[str | None, typer.Option(help=help_of("split"))]

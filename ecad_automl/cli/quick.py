@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.table import Table
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.prompts import choose_prompts
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
@@ -21,6 +22,7 @@ from ecad_automl.cli.options import (
     Json,
     Limit,
     Model,
+    Offloaded,
     Out,
     Prompts,
     Revision,
@@ -63,6 +65,7 @@ def quick(
     revision: Revision = None,
     dtype: Dtype = None,
     device: Device = None,
+    offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
     """Write a whole front of schedules after one uncached run over a few prompts, without trying any.
@@ -70,13 +73,18 @@ def quick(
     A search does better, and starts from the same schedules.
     """
     console = messages()
+    faults = Faults()
+    faults.model(model, dtype=dtype, device=device, offload=offload)
+    faults.rewards([reward] if check else [])
+    faults.folder(out)
+    faults.tell()
     chosen = choose_prompts(console, model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS)
     with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.api.quick_front import quick as quick_front
         from ecad_automl.models import load_model
 
-        loaded = load_model(model, revision=revision, dtype=dtype, device=device)
+        loaded = load_model(model, revision=revision, dtype=dtype, device=device, offload=offload)
     with step(console, "One uncached run, and a front from it"):
         front = quick_front(
             loaded,

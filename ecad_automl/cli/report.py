@@ -14,8 +14,9 @@ from ecad_automl.api.prompts import read_named
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.exit_codes import STOPPED
-from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Prompts, Storage, Study
+from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Offloaded, Prompts, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
+from ecad_automl.cli.study_model import Place
 from ecad_automl.errors import EcadError, EvaluationError, FileError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, Report
@@ -37,6 +38,7 @@ def report(
     model: Moved = None,
     batch_size: BatchSize = 8,
     device: Device = None,
+    offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
     """Write a study as one HTML file that works offline, or as Markdown with PNG pictures in a folder beside it.
@@ -49,11 +51,13 @@ def report(
     found = read_study(storage, study)
     found.some_front()
     _check(path, images, image_schedules)
+    place = Place(model, device, offload)
+    place.check()
     console = messages()
     data = Report(found, same_steps=read_study(storage, found.name, same_steps=True) if found.several_steps else None)
     if images or prompts is not None:
         try:
-            made = _images(found, images, image_schedules, prompts, model, device, batch_size)
+            made = _images(found, images, image_schedules, prompts, place, batch_size)
         except KeyboardInterrupt:
             say(console, "Stopped; no report was written.")
             raise typer.Exit(STOPPED) from None
@@ -100,8 +104,7 @@ def _images(
     count: int,
     schedules: int,
     prompts: str | None,
-    model: str | None,
-    device: str | None,
+    place: Place,
     batch_size: int,
 ) -> Images:
     """Images of the first prompts of the search, or of others, uncached and under schedules of the front.
@@ -120,7 +123,7 @@ def _images(
         raise EvaluationError(f"Images of {wanted} prompts were asked for, but {where} {len(named)}; ask for fewer.")
     source = "prompts that were searched with" if prompts is None else f"prompts of {prompts}"
     chosen, made = spread_choice(study, schedules), {}
-    with study_images(study, named[:wanted], model, device, batch_size) as images, LiveProgress(console) as live:
+    with study_images(study, named[:wanted], place, batch_size) as images, LiveProgress(console) as live:
         total = len(chosen) + 1
         live.update(0, total, "Images, uncached")
         uncached = images(None)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from ecad_automl.api.config_file import preset_options, read_search_file
-from ecad_automl.api.settings import TABLES, SearchFile, setting_key
+from ecad_automl.api.settings import TABLES, SearchFile
 from ecad_automl.api.terminal import say
 from ecad_automl.cli import completion
 from ecad_automl.cli.exit_codes import STOPPED
@@ -77,8 +77,7 @@ def search(
         if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT"
     }
     settings = SearchFile.from_options(
-        {**preset_options(preset), **(read_search_file(config).options() if config else {}), **said},
-        called=lambda name: f"--{setting_key(name)}",
+        {**preset_options(preset), **(read_search_file(config).options() if config else {}), **said}
     )
     console = messages()
     for origin in (config, preset and f"the preset {preset}"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecad_automl.api.faults import Faults
+from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.cli.output import messages, step
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import StudyError
@@ -19,7 +22,32 @@ if TYPE_CHECKING:
     from ecad_automl.models import LoadedModel
 
 
-def load_again(identity: Mapping[str, Any], moved: str | None, device: str | None) -> LoadedModel:
+@dataclass(frozen=True)
+class Place:
+    """Where the model of a study is, and runs.
+
+    Args:
+        moved: a folder or hub id; None is where the study had it.
+        device: torch device.
+        offload: see :func:`~ecad_automl.load_model`.
+    """
+
+    moved: str | None = None
+    device: str | None = None
+    offload: str | None = None
+
+    def check(self) -> None:
+        """Before anything is loaded.
+
+        Raises:
+            EcadError: there is no such model or device.
+        """
+        faults = Faults()
+        faults.model(self.moved or DEFAULT_MODEL, dtype=None, device=self.device, offload=self.offload)
+        faults.tell()
+
+
+def load_again(identity: Mapping[str, Any], place: Place) -> LoadedModel:
     """What a study says it was searched with, called as it was there; whether it still is that is not checked.
 
     Raises:
@@ -29,23 +57,24 @@ def load_again(identity: Mapping[str, Any], moved: str | None, device: str | Non
 
     revision = str(identity["revision"])
     loaded = load_model(
-        moved or identity["model"],
+        place.moved or identity["model"],
         # That of a folder is a hash, by which it is known but not found.
         revision=None if revision.startswith("folder-") else revision,
         dtype=identity["dtype"],
-        device=device,
+        device=place.device,
+        offload=place.offload,
     )
     return loaded.with_scheduler(identity["scheduler"]).with_settings(**identity["generation"])
 
 
-def load_study_model(study: StudyView, moved: str | None, device: str | None) -> LoadedModel:
+def load_study_model(study: StudyView, place: Place) -> LoadedModel:
     """The model of a study, and no other.
 
     Raises:
         UnsupportedModelError: it cannot be loaded.
         StudyError: the model is another one by now.
     """
-    loaded = load_again(study.identity, moved, device)
+    loaded = load_again(study.identity, place)
     revision = str(study.identity["revision"])
     if loaded.revision != revision:
         raise StudyError(
@@ -57,7 +86,7 @@ def load_study_model(study: StudyView, moved: str | None, device: str | None) ->
 
 @contextmanager
 def study_images(
-    study: StudyView, prompts: Sequence[str], model: str | None, device: str | None, batch_size: int
+    study: StudyView, prompts: Sequence[str], place: Place, batch_size: int
 ) -> Iterator[Callable[[RunView | None], NDArray[np.float32]]]:
     """With the study's model loaded, what makes images of some prompts under a run, or uncached.
 
@@ -73,7 +102,7 @@ def study_images(
         from ecad_automl.judging.evaluation import Evaluator
         from ecad_automl.rewards import load_reward
 
-        loaded = load_study_model(study, model, device)
+        loaded = load_study_model(study, place)
         # An evaluator wants a reward; nothing is scored here.
         scorer, seeds = load_reward("fidelity"), study.identity["seeds"][:1]
         evaluator = Evaluator(loaded.pipe, prompts, seeds, scorer, loaded.settings, batch_size=batch_size)

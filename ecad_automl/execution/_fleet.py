@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.worker import Failure, Outcome, Task
+from ecad_automl.wording import option
 
 #: Workers that may be lost one after another without a single task done before it is given up.
 _LOST = 3
@@ -144,7 +145,7 @@ class Fleet:
         for member in [member for member in self._members if time.monotonic() >= member.deadline]:
             # It may have been done in time, and the driver be late.
             if member.task is not None and not self._engine.ready([member.call], 0.0):
-                how = f"It took longer over its images than the {self._timeout:g} s of --evaluation-timeout."
+                how = f"It took longer over its images than the {self._timeout:g} s of {option('evaluation_timeout')}."
                 found.append(self._fail(member, member.task, "was ended", how))
         return found
 

@@ -11,6 +11,7 @@ from ecad_automl.errors import EcadError, EvaluationError
 from ecad_automl.execution._fleet import WorkerLostError
 from ecad_automl.execution.setup import WorkerSetup
 from ecad_automl.execution.worker import Outcome, Task, Worker
+from ecad_automl.wording import option
 
 
 class _Actor:
@@ -66,7 +67,7 @@ class RayEngine:
                 self.close()
                 raise EvaluationError(
                     f"{workers} workers take {number:g} {kind}s together, but the Ray cluster has "
-                    f"{there.get(kind, 0.0):g}; ask for fewer --workers, or add machines to the cluster."
+                    f"{there.get(kind, 0.0):g}; ask for fewer {option('workers')}, or add machines to the cluster."
                 )
         actor = ray.remote(num_cpus=cpus_per_worker, num_gpus=gpus_per_worker, max_restarts=0)(_Actor)
         self._actor: Any = actor
@@ -84,7 +85,7 @@ class RayEngine:
             where = f"at {address}" if address else "on this machine"
             raise EvaluationError(
                 f"No Ray cluster {where} can be used ({_line(error)}); start one with 'ray start --head', or leave "
-                "--address out to have one on this machine."
+                f"{option('address')} out to have one on this machine."
             ) from error
 
     def start(self) -> Any:

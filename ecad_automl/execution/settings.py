@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.setup import WorkerSetup
 from ecad_automl.execution.worker import Executor
+from ecad_automl.wording import option
 
 ExecutorName = Literal["local", "processes", "ray"]
 
@@ -66,7 +67,7 @@ class Execution:
         if self.executor == "local":
             raise EvaluationError(
                 "The executor 'local' evaluates in the process of the search, which cannot end itself after an "
-                "evaluation timeout; use --executor processes."
+                f"evaluation timeout; use {option('executor')} processes."
             )
 
     def check_installed(self) -> None:

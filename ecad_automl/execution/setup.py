@@ -9,6 +9,7 @@ from typing import Any
 
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.worker import Worker
+from ecad_automl.wording import option
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class WorkerSetup:
         revision: revision of a hub model.
         dtype: name of the type of weights.
         device: torch device; None is CUDA where there is one.
+        offload: what of the pipeline is on the device at a time.
         threads: threads of torch in each worker; None leaves torch to choose.
         weights: what the weights of the model must be known by, see :func:`~ecad_automl.models.model_revision`.
     """
@@ -42,6 +44,7 @@ class WorkerSetup:
     revision: str | None = None
     dtype: str | None = None
     device: str | None = None
+    offload: str | None = None
     threads: int | None = None
     weights: str | None = None
 
@@ -63,11 +66,13 @@ class WorkerSetup:
         _be_quiet()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        model = load_model(self.model, revision=self.revision, dtype=self.dtype, device=self.device)
+        model = load_model(
+            self.model, revision=self.revision, dtype=self.dtype, device=self.device, offload=self.offload
+        )
         if self.weights is not None and model.revision != self.weights:
             raise EvaluationError(
                 f"The worker {name} has the model {self.model} in revision {model.revision}, but the search has it in "
-                f"{self.weights}; give all machines the same files, or name a --revision."
+                f"{self.weights}; give all machines the same files, or name a {option('revision')}."
             )
         model = model.with_scheduler(self.scheduler)
         evaluator = Evaluator(

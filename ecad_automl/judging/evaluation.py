@@ -14,6 +14,7 @@ from torch import Tensor
 from ecad_automl.errors import EvaluationError, PromptError
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
 from ecad_automl.models.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
+from ecad_automl.models.memory import advice
 from ecad_automl.patching import without_progress_bar
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
 from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
@@ -281,10 +282,7 @@ class Evaluator:
 
     def _halve_batches(self) -> None:
         if self.batch_size == 1:
-            raise EvaluationError(
-                "Not even one image at a time fits into the memory of the device; use a narrower dtype, a smaller "
-                "resolution or another device."
-            )
+            raise EvaluationError(f"Not even one image at a time fits into the memory of the device; {advice()}.")
         self.close()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

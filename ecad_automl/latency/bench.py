@@ -19,6 +19,7 @@ from ecad_automl.latency.result import Batch, BenchResult, Row
 from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, time_call
 from ecad_automl.models import LoadedModel
 from ecad_automl.models.generation import encode_prompts, remembered_texts, stack_prompts
+from ecad_automl.models.memory import running_device
 
 
 class Calls:
@@ -35,7 +36,7 @@ class Calls:
         self, model: LoadedModel, prompts: Sequence[str] = PROMPTS, *, whole: bool = True, clock: Clock | None = None
     ) -> None:
         self.transformer = model.pipe.transformer
-        self.device = next(self.transformer.parameters()).device
+        self.device = running_device(model.pipe)
         self._model = model
         self._encoded = encode_prompts(model.pipe, prompts, model.settings)
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text

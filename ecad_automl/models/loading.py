@@ -12,8 +12,10 @@ import torch
 from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import FileError, UnsupportedModelError
 from ecad_automl.files.json_file import read_json_object
-from ecad_automl.files.paths import expand_home
+from ecad_automl.files.paths import expand_home, gated_text, is_gated
+from ecad_automl.models.checks import model_faults
 from ecad_automl.models.generation import GenerationSettings, encode_prompts, stack_prompts
+from ecad_automl.models.memory import place, told_if_short
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
 from ecad_automl.runtime import layout_of, layout_of_call
 from ecad_automl.runtime.families import family_of
@@ -40,12 +42,14 @@ class LoadedModel:
         name: what the user named: a bundled model, a folder or a hub id.
         revision: the hub commit, or a hash of the folder's files.
         settings: how to call it unless the user says otherwise.
+        offload: see :func:`load_model`.
     """
 
     pipe: Any
     name: str
     revision: str
     settings: GenerationSettings
+    offload: str | None = None
 
     def __repr__(self) -> str:
         transformer = self.pipe.transformer
@@ -83,7 +87,12 @@ class LoadedModel:
 
 
 def load_model(
-    name: str, *, revision: str | None = None, dtype: str | None = None, device: str | None = None
+    name: str,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    offload: str | None = None,
 ) -> LoadedModel:
     """Load a pipeline by name.
 
@@ -93,25 +102,26 @@ def load_model(
         revision: hub revision.
         dtype: "float32", "float16" or "bfloat16"; the default is float32 on the CPU and bfloat16 elsewhere.
         device: torch device; the default is CUDA where there is one.
+        offload: what is on that device at a time, by diffusers' means: one "model" of the pipeline
+            (``enable_model_cpu_offload``), layers of one by "group" (``enable_group_offload``), or one layer by
+            "sequential" (``enable_sequential_cpu_offload``); all of it by default.
 
     Raises:
         UnsupportedModelError: the model cannot be found or read, or its pipeline does not make
             images from text prompts alone.
+        OptionError: there is no such device or way of offloading.
+        DeviceMemoryError: it does not fit.
     """
+    for fault in model_faults(name, dtype=dtype, device=device, offload=offload):
+        raise fault
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
-    if dtype not in _DTYPES:
-        raise UnsupportedModelError(f"The dtype {dtype!r} is unknown; choose one of {', '.join(_DTYPES)}.")
     folder = model_folder(name)
-    local = name in BUNDLED or folder.is_dir()
-    if not local and (folder.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1):
-        raise UnsupportedModelError(
-            f"The model {name!r} is neither bundled ({', '.join(BUNDLED)}), nor an existing folder with a "
-            "model_index.json, nor a hub id like 'PixArt-alpha/PixArt-XL-2-256x256'."
-        )
-    pipe = _from_pretrained(str(folder) if local else name, name, revision, _DTYPES[dtype])
-    check_text_to_image(pipe, name)
-    return LoadedModel(pipe.to(device), name, model_revision(name, revision), default_settings(pipe, name))
+    with told_if_short(f"Loading the model {name!r}"):
+        pipe = _from_pretrained(str(folder) if folder.is_dir() else name, name, revision, _DTYPES[dtype])
+        check_text_to_image(pipe, name)
+        pipe = place(pipe, device, offload)
+    return LoadedModel(pipe, name, model_revision(name, revision), default_settings(pipe, name), offload)
 
 
 def model_folder(name: str) -> Path:
@@ -140,8 +150,12 @@ def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.
         return DiffusionPipeline.from_pretrained(
             source, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
+    except torch.OutOfMemoryError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, ImportError) as error:
         # from_pretrained reports a missing, damaged or incomplete model by any of these.
+        if is_gated(error):
+            raise UnsupportedModelError(gated_text(f"The model {name!r}", f"https://huggingface.co/{name}")) from error
         reason = " ".join(str(error).split())[:300]
         raise UnsupportedModelError(
             f"The model {name!r} could not be loaded ({reason}); give a complete pipeline folder with its weights, or "

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import RewardError
@@ -60,8 +61,41 @@ def load_reward(
     return weigh(loaded)
 
 
+def check_reward(name: str) -> None:
+    """Whether a reward can be loaded, as far as its name tells; nothing is loaded.
+
+    Raises:
+        RewardError: see :func:`load_reward`.
+    """
+    for term in parse_sum(name):
+        found, _ = _by_name(term.name)
+        if isinstance(found, EntryPoint):
+            _check_module(term.name, found.value.partition(":")[0])
+
+
+def _check_module(name: str, module: str) -> None:
+    try:
+        there = find_spec(module) is not None
+    except (ImportError, ValueError):
+        there = False
+    if not there:
+        raise RewardError(
+            f"The reward {name!r} cannot be made, for Python finds no module {module!r}; give one that can be imported "
+            "from here."
+        )
+
+
 def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype | None) -> Reward | PairedReward:
     """A single reward."""
+    found, argument = _by_name(name)
+    if isinstance(found, EntryPoint):
+        return _made(name, found, argument)
+    _warn_of_shadows(name.partition("=")[0])
+    return found(argument, device, _torch_dtype(dtype))
+
+
+def _by_name(name: str) -> tuple[Maker | EntryPoint, str | None]:
+    """What makes a single reward, and the text after the equals sign, if any."""
     head, sep, text = name.partition("=")
     argument = text if sep else None
     if sep and not text:
@@ -74,11 +108,10 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
             "the metrics of an evaluation."
         )
     if head in BUILTIN:
-        _warn_of_shadows(head)
-        return BUILTIN[head](argument, device, _torch_dtype(dtype))
+        return BUILTIN[head], argument
     entry = EntryPoint(head, head, ENTRY_POINTS) if ":" in head else _entry_point(head)
     if entry is not None:
-        return _made(name, entry, argument)
+        return entry, argument
     raise RewardError(
         f"There is no reward {head!r}; choose one of {', '.join(reward_names())}, or name your own as "
         "module:attribute. A + separates the terms of a sum, so a path cannot hold one."

@@ -8,20 +8,22 @@ from typing import Any
 import torch
 
 from ecad_automl.models.generation import GenerationSettings, encode_prompts, takes_embeddings
+from ecad_automl.models.memory import is_offloaded, running_device
 
 
 class PromptEncoder:
     """Encodes prompts with a pipeline's text encoders, which are away from it between times.
 
-    The encoders of pipelines that are given texts stay where they are, since these encode in their call.
+    The encoders of pipelines that are given texts stay where they are, since these encode in their call, and those of
+    offloaded pipelines go by themselves.
     """
 
     def __init__(self, pipe: Any, settings: GenerationSettings) -> None:
         self._pipe = pipe
         self._settings = settings
-        self._device = torch.device(getattr(pipe, "_execution_device", "cpu"))
+        self._device = running_device(pipe)
         self._encoders: dict[str, torch.nn.Module] = {}
-        if takes_embeddings(pipe):
+        if takes_embeddings(pipe) and not is_offloaded(pipe):
             self._encoders = {
                 name: module
                 for name, module in pipe.components.items()

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ecad_automl.errors import EvaluationError
 from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged, Made
 from ecad_automl.judging.evaluation import check_prompts
+from ecad_automl.models.memory import advice
 from ecad_automl.patching import without_progress_bar
 from ecad_automl.schedules.schedule import Schedule
 
@@ -374,8 +375,6 @@ class BatchSize:
             EvaluationError: for a single image.
         """
         if self.size == 1:
-            raise EvaluationError(
-                "The device has too little memory for a single image; free memory, or use a smaller size or dtype."
-            )
+            raise EvaluationError(f"The device has too little memory for a single image; free some, or {advice()}.")
         self.size //= 2
         self._limit = self.size
