@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecad_automl.errors import EcadError
 
 if TYPE_CHECKING:
-    from ecad_automl.api import Front, quick, search
+    from ecad_automl.api import Front, estimate, quick, search
     from ecad_automl.execution import Execution
     from ecad_automl.models import load_model
     from ecad_automl.runtime import apply_schedule
@@ -24,6 +24,7 @@ __all__ = [
     "Schedule",
     "Slot",
     "apply_schedule",
+    "estimate",
     "load_model",
     "load_schedule",
     "quick",
@@ -38,6 +39,7 @@ _HOMES = {
     "Schedule": "ecad_automl.schedules.schedule",
     "Slot": "ecad_automl.schedules.layout",
     "apply_schedule": "ecad_automl.runtime",
+    "estimate": "ecad_automl.api",
     "load_model": "ecad_automl.models",
     "load_schedule": "ecad_automl.schedules.schedule_file",
     "quick": "ecad_automl.api",

@@ -9,17 +9,28 @@ from ecad_automl.api.shadowing import refuse_shadowed_packages
 if TYPE_CHECKING:
     from ecad_automl.api.config_file import read_search_file, resolved_config
     from ecad_automl.api.quick_front import QuickFront, quick
-    from ecad_automl.api.searching import search
+    from ecad_automl.api.searching import estimate, search
     from ecad_automl.api.settings import SearchFile
     from ecad_automl.api.study_front import Front, FrontPoint
 
-__all__ = ["Front", "FrontPoint", "QuickFront", "SearchFile", "quick", "read_search_file", "resolved_config", "search"]
+__all__ = [
+    "Front",
+    "FrontPoint",
+    "QuickFront",
+    "SearchFile",
+    "estimate",
+    "quick",
+    "read_search_file",
+    "resolved_config",
+    "search",
+]
 
 _HOMES = {
     "Front": "ecad_automl.api.study_front",
     "FrontPoint": "ecad_automl.api.study_front",
     "QuickFront": "ecad_automl.api.quick_front",
     "SearchFile": "ecad_automl.api.settings",
+    "estimate": "ecad_automl.api.searching",
     "quick": "ecad_automl.api.quick_front",
     "read_search_file": "ecad_automl.api.config_file",
     "resolved_config": "ecad_automl.api.config_file",

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("ecad_automl.api")
 
+#: From so many images on, it is worth two calls to know how long they take.
+_MANY_IMAGES = 2000
 #: Prompts that come with a bundled model.
 _BUNDLED_PROMPTS = 24
 
@@ -130,6 +132,25 @@ def search_job(
     resolved = _resolved(settings, job, given=[name for name, one in (("prompts", prompts), ("model", model)) if one])
     _LOGGER.info("settings: %s", resolved.to_dict())
     return replace(job, settings=resolved.to_bytes())
+
+
+def announce(job: SearchJob, console: Console) -> None:
+    """Say what begins, and what it takes; where that is much, two calls are timed to say how long.
+
+    Raises:
+        EcadError: see :func:`~ecad_automl.api.price.price_of`.
+    """
+    from ecad_automl.api.price import price_of
+    from studies.warm_start import has_started
+
+    say(console, announcement(job), keep=[redacted(job.storage)])
+    if has_started(job.storage, job.study):
+        return
+    price = price_of(job, timed=False)
+    if price.images > _MANY_IMAGES:
+        with console.status("Timing two calls ..."):
+            price = price_of(job)
+    say(console, price.line)
 
 
 def announcement(job: SearchJob) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,9 @@ import optuna
 from rich.console import Console
 
 from ecad_automl.api.config_file import preset_options, read_search_file
-from ecad_automl.api.job import announcement, search_job
+from ecad_automl.api.job import announce, search_job
 from ecad_automl.api.live import outcome, run_with_status
+from ecad_automl.api.price import Price, price_of
 from ecad_automl.api.rewards import as_reward
 from ecad_automl.api.settings import SearchFile
 from ecad_automl.api.study_front import Front
@@ -22,14 +24,22 @@ from ecad_automl.api.terminal import PlainConsole, say, warn
 from ecad_automl.errors import OptionError, PromptError, UnsupportedModelError
 from ecad_automl.prompts import PromptSet
 from ecad_automl.prompts.prompt_set import collect
-from storage import redacted
 from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
+
+#: Arguments that are for a model by name, since a pipeline has them already.
+_OF_THE_NAME = ("revision", "dtype", "device", "offload", "scheduler")
+#: Arguments that become settings in another form, or none.
+_OBJECTS = (
+    *("pipe_or_model", "prompts", "preset", "reward", "storage", "constraints", "cost", "init", "progress", "config"),
+    *("execution", "wait"),
+)
 
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
     from ecad_automl.execution.settings import ExecutorName
     from ecad_automl.models.checks import Offload
     from ecad_automl.rewards import Constraint, PairedReward, Reward
+    from studies import SearchJob
 
 
 def search(
@@ -96,10 +106,11 @@ def search(
             what :func:`~ecad_automl.load_model` gave. May be left out with a preset.
         prompts: texts, a prompt set, or what :func:`~ecad_automl.prompts.read_prompt_set` takes. Texts are stripped,
             and each is taken once. May be left out with a preset.
-        preset: an experiment of ECAD's paper, as of ``ecad-automl search --preset``: "pixart-alpha-256",
-            "pixart-sigma-256", "flux-dev-256" or "flux-dev-1024". It stands in for arguments that are left out, also
-            for the first two; a model by name is loaded in its revision and dtype and with its scheduler, while a
-            pipeline keeps these and is only called as the preset says. Its limit of prompts is for prompts by name.
+        preset: settings of a model, as of ``ecad-automl search --preset``: "pixart-alpha-256", "pixart-sigma-256",
+            "flux-dev-256" or "flux-dev-1024", each with "-paper" behind it as ECAD's whole experiment. It stands in for
+            arguments that are left out, also for the first two; a model by name is loaded in its revision and dtype and
+            with its scheduler, while a pipeline keeps these and is only called as the preset says. Its limit of prompts
+            is for prompts by name.
         reward: what to maximize: a name as for :func:`~ecad_automl.rewards.load_reward`, an object with a name and
             ``score(images, prompts)`` or ``score_pairs(images, references, prompts)``, or a function
             ``(images, prompts) -> scores`` that was written with def. Images are ``(n, 3, h, w)`` float in [0, 1]. A
@@ -175,85 +186,76 @@ def search(
             else, ...
         KeyboardInterrupt: the user stopped it.
     """
-    named = pipe_or_model is None or isinstance(pipe_or_model, str | Path)
-    of_the_name = {
-        "revision": revision, "dtype": dtype, "device": device, "offload": offload, "scheduler": scheduler
-    }  # fmt: skip
-    if not named and (asked := [name for name, value in of_the_name.items() if value is not None]):
+    job, console = _job(dict(locals()))
+    announce(job, console)
+    with _quiet_optuna():
+        say(console, outcome(run_with_status(job, console, "call")))
+    return Front.load(job.storage, job.study)
+
+
+def estimate(*arguments: Any, **options: Any) -> Price:
+    """What a search takes: images, and hours and memory from two timed calls; nothing is written.
+
+    Args:
+        arguments: those of :func:`search`.
+        options: likewise.
+
+    Raises:
+        EcadError: what is asked for cannot be searched, see :func:`search`.
+    """
+    call = inspect.signature(search).bind(*arguments, **options)
+    call.apply_defaults()
+    return price_of(_job(call.arguments)[0])
+
+
+def _job(call: Mapping[str, Any]) -> tuple[SearchJob, Console]:
+    """What the arguments of :func:`search` ask for."""
+    given, prompts, reward = call["pipe_or_model"], call["prompts"], call["reward"]
+    named = given is None or isinstance(given, str | Path)
+    if not named and (asked := [name for name in _OF_THE_NAME if call[name] is not None]):
         raise OptionError(
             f"A pipeline was given with {', '.join(asked)}, which are for a model by name; set them on the pipeline."
         )
-    given = {
+    as_objects = {
         "prompts": str(prompts) if isinstance(prompts, str | Path) else None,
         "reward": reward if isinstance(reward, str) else None,
-        "storage": None if storage is None else str(storage),
-        "study": study,
-        "evaluations": evaluations,
-        "images_per_prompt": images_per_prompt,
-        "column": column,
-        "split": split,
-        "limit": limit,
-        "calibration_prompts": calibration_prompts,
-        "latency_batch_size": latency_batch_size,
-        "latency_schedules": latency_schedules,
-        "population": population,
-        "offspring": offspring,
-        "heuristics": heuristics,
-        "steps_from": steps_from,
-        "race": race,
-        "surrogate": surrogate,
-        **of_the_name,
-        "executor": executor,
-        "workers": workers,
-        "address": address,
-        "gpus_per_worker": gpus_per_worker,
-        "evaluation_timeout": evaluation_timeout,
-        "asynchronous": asynchronous,
-        "constraint": list(map(str, [constraints] if isinstance(constraints, str) else constraints)),
-        "use": use,
-        "fixed_steps": fixed_steps,
-        "guidance": guidance,
-        "deploy": deploy,
-        "seed": seed,
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "height": height,
-        "width": width,
-        "batch_size": batch_size,
-        "init": [str(source) for source in ([init] if isinstance(init, str | Path) else init)],
-        "init_limit": init_limit,
-        "backup_every": backup_every,
+        "storage": None if call["storage"] is None else str(call["storage"]),
+        "constraint": list(map(str, _several(call["constraints"]))),
+        "init": list(map(str, _several(call["init"]))),
     }
+    plain = {name: value for name, value in call.items() if name not in _OBJECTS and value is not None}
     settings = SearchFile.from_options(
         {
-            **preset_options(preset),
-            **_config(config),
-            **(asdict(execution) if execution else {}),
-            **_cost(cost),
-            **({"model": str(pipe_or_model)} if named and pipe_or_model is not None else {}),
-            **{name: value for name, value in given.items() if value is not None},
+            **preset_options(call["preset"]),
+            **_config(call["config"]),
+            **(asdict(call["execution"]) if call["execution"] else {}),
+            **_cost(call["cost"]),
+            **({"model": str(given)} if named and given is not None else {}),
+            **plain,
+            **{name: value for name, value in as_objects.items() if value is not None},
         }
     )
     said = settings.options()
     if prompts is None and "prompts" not in said:
         raise PromptError("There are no prompts to search on; give a list of texts, the name of a set, or a preset.")
-    if pipe_or_model is None and "model" not in said:
+    if given is None and "model" not in said:
         raise UnsupportedModelError(
             "There is no model to search; give a diffusers pipeline, the name of one, or a preset."
         )
-    console = PlainConsole(quiet=not progress)
+    console, wait = PlainConsole(quiet=not call["progress"]), call["wait"]
     job = search_job(
         settings,
         console,
-        model=None if named else pipe_or_model,
-        prompts=None if prompts is None or given["prompts"] else _prompts(prompts, console),
-        reward=None if reward is None or given["reward"] else as_reward(reward),
+        model=None if named else given,
+        prompts=None if prompts is None or as_objects["prompts"] else _prompts(prompts, console),
+        reward=None if reward is None or as_objects["reward"] else as_reward(reward),
         wait=math.inf if wait is True else float(wait),
     )
-    say(console, announcement(job), keep=[redacted(job.storage)])
-    with _quiet_optuna():
-        say(console, outcome(run_with_status(job, console, "call")))
-    return Front.load(job.storage, job.study)
+    return job, console
+
+
+def _several(given: Any) -> Iterable[Any]:
+    return [given] if isinstance(given, str | Path) else given
 
 
 def _config(config: SearchConfig | str | Path | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ecad_automl.cli.verbosity import with_verbosity
 #: What the list of commands says of each, in a line that is not cut. The module and its function have its name.
 COMMANDS: Mapping[str, str] = {
     "search": "Search for the best schedules at every cost.",
+    "estimate": "Tell what a search takes before it begins.",
     "quick": "Write a front of schedules after one uncached run.",
     "front": "List the best schedules and what to compare with.",
     "confirm": "Score the front on prompts that were not searched.",
@@ -35,6 +36,7 @@ EXAMPLES: Mapping[str, str] = {
     "search": """\
 ecad-automl search --model PixArt-alpha/PixArt-XL-2-256x256 \\
   --prompts drawbench --calibration-prompts 100 --storage pixart.db""",
+    "estimate": "ecad-automl estimate --preset flux-dev-256 --offload model",
     "quick": "ecad-automl quick --model shapes --out quick",
     "front": "ecad-automl front --storage pixart.db",
     "confirm": "ecad-automl confirm --storage pixart.db",

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: What an unscored schedule may be expected to err at most, see ``predicted_error`` of a quick front.
-MOST_ERROR = 0.02
+#: What an unscored schedule may be expected to err at most, see ``predicted_error`` of a quick front. On ``shapes``
+#: what errs so much is about as far from the uncached image as a run with four steps in five.
+MOST_ERROR = 0.05
 
 
 @dataclass(frozen=True)

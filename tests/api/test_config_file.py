@@ -76,6 +76,7 @@ def test_every_option_of_the_command_is_a_key_and_every_setting_without_one_too(
         "help",
         "json_output",
         "wait",
+        "dry_run",
         "quiet",
         "verbose",
     }  # type: ignore[attr-defined]
@@ -99,7 +100,7 @@ def test_a_call_takes_settings_by_their_names() -> None:
 def test_a_call_has_every_option_of_the_command() -> None:
     from ecad_automl.cli.commands import load_command
 
-    of_output = {"json_output", "quiet", "verbose", "help"}
+    of_output = {"json_output", "quiet", "verbose", "help", "dry_run"}  # estimate() in Python
     options = {param.name for param in load_command("search").params} - of_output
     called = {"model": "pipe_or_model", "constraint": "constraints"}
     assert {called.get(name or "", name) for name in options} <= set(inspect.signature(search).parameters)

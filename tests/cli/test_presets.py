@@ -26,14 +26,21 @@ PROMPTS = ["a large solid red circle", "a small hollow blue square"]
     ],
 )
 def test_a_preset_is_the_experiment_of_the_paper(name: str, side: int, guidance: float, population: int) -> None:
-    options = read_search_file(preset_path(name)).options()
+    options = read_search_file(preset_path(f"{name}-paper")).options()
+    ours = read_search_file(preset_path(name)).options()
+    assert {key for key in options if options[key] != ours.get(key)} == {
+        *("images_per_prompt", "evaluations", "population", "offspring")
+    }
+    assert 50 <= ours["evaluations"] <= 100
+    assert ours["limit"] * ours["images_per_prompt"] <= 300
     assert (options["height"], options["width"], options["steps"]) == (side, side, 20)
     assert (options["guidance_scale"], options["population"], options["offspring"]) == (guidance, *[population] * 2)
     assert (options["limit"], options["images_per_prompt"], options["reward"]) == (100, 10, "image-reward")
 
 
 def test_there_are_no_other_presets() -> None:
-    assert preset_names() == ("flux-dev-1024", "flux-dev-256", "pixart-alpha-256", "pixart-sigma-256")
+    models = ("flux-dev-1024", "flux-dev-256", "pixart-alpha-256", "pixart-sigma-256")
+    assert set(preset_names()) == {f"{model}{kind}" for model in models for kind in ("", "-paper")}
 
 
 @pytest.mark.parametrize(("preset", "family"), [("pixart-alpha-256", "pixart"), ("flux-dev-256", "flux")])
