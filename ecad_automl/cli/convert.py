@@ -12,6 +12,8 @@ from ecad_automl.cli.completion import complete_schedule, one_of
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, results
 from ecad_automl.engines import ENGINES, export_for, reuse_note, write_texts
+from ecad_automl.errors import OptionError
+from ecad_automl.gallery import builtin_plan, is_builtin
 
 if TYPE_CHECKING:
     from ecad_automl.schedules.schedule import Schedule
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="Schedule file of ours or of the ECAD authors.", autocompletion=complete_schedule)
+        Path,
+        typer.Argument(
+            help="Schedule file of ours or of the ECAD authors, or with --to one of the gallery.",
+            autocompletion=complete_schedule,
+        ),
     ],
     target: Annotated[
         Path, typer.Argument(help="File to write, in the other format; with --skips in ours; with --to the folder.")
@@ -43,6 +49,14 @@ def convert(
     from ecad_automl.schedules.ecad_format import read_ecad, write_ecad
     from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, save_schedule
 
+    if is_builtin(str(source)):
+        if to is None:
+            raise OptionError(
+                f"{source} is made by rule on the pipeline that it is applied to; say with --to for what else."
+            )
+        plan = builtin_plan(str(source))
+        _write_for(to, plan.outline(), Path(plan.name.replace("/", "-")), target, json_output=json_output)
+        return
     data = read_json_object(source, "schedule file")
     if ours := "schema" in data:
         file = from_document(data, str(source))
@@ -70,7 +84,7 @@ def convert(
 
 def _write_for(engine: str, schedule: Schedule, source: Path, folder: Path, *, json_output: bool) -> None:
     """What an engine takes, into a folder."""
-    made = export_for(engine, schedule, source.stem)
+    made = export_for(engine, schedule, source.name.removesuffix(".json"))
     write_texts(folder, made.files)
     notes = [note for note in (*made.notes, reuse_note(schedule, engine)) if note]
     if json_output:

@@ -86,10 +86,11 @@ class ScheduleHandle:
             HubError: it cannot be had from the hub.
             CacheStateError: the handle was removed, and the transformer is under another schedule or cache now.
         """
-        schedule, sigmas = schedule_of(schedule)
         installed = self._instrument
         transformer = transformer_of(self._pipe) if installed is None else installed.transformer
-        difference = Layout(type(transformer).__name__, slots_of(transformer)).difference(schedule.layout)
+        layout = Layout(type(transformer).__name__, slots_of(transformer))
+        schedule, sigmas = schedule_of(schedule, layout)
+        difference = layout.difference(schedule.layout)
         if difference is not None:
             raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
         if not schedule.guidance.is_full:
@@ -201,7 +202,8 @@ def apply_schedule(
         pipe: a diffusers pipeline whose transformer is of a supported class.
         schedule: a schedule for that transformer; a point of a front, or a front, of which the recommended point is
             taken; the path of a schedule file or of a folder that holds one; or its name on the hub: ``owner/name``,
-            ``owner/name@revision`` or ``owner/name/file.json``. Paths win.
+            ``owner/name@revision`` or ``owner/name/file.json``. Paths win. Or that of a ready one by rule, such as
+            ``builtin:flux-dev/fora-3``, see ``ecad-automl gallery``.
         fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
             code rounds twice, so a few last bits differ; and of the layers that make shifts, scales and gates, compute
             only the rows that are read. With False there is no difference, at some loss of speed.

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ecad_automl.errors import OptionError
+from ecad_automl.gallery import builtin_plan, is_builtin
 from ecad_automl.hub import load_pretrained
+from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleFile
 
@@ -35,16 +37,23 @@ class RecommendsSchedule(Protocol):
 Given = Schedule | HoldsSchedule | RecommendsSchedule | str | Path
 
 
-def schedule_of(given: Given) -> tuple[Schedule, list[Any] | None]:
+def schedule_of(given: Given, layout: Layout) -> tuple[Schedule, list[Any] | None]:
     """The schedule, and the sigmas that its file was measured with, if any.
 
+    Args:
+        given: it.
+        layout: of the transformer that it is for: what is made by rule is made on that.
+
     Raises:
-        OptionError: it is none of what is taken, or a front without a point.
+        OptionError: it is none of what is taken, a front without a point, or there is no ready one of that name.
+        ScheduleError: a ready one is for another transformer.
         FileError: its file cannot be read.
         HubError: it cannot be had from the hub.
     """
     if isinstance(given, Schedule):
         return given, None
+    if isinstance(given, str) and is_builtin(given):
+        return builtin_plan(given).schedule(layout), None
     if isinstance(given, str | Path):
         given = load_pretrained(given)
     if isinstance(given, RecommendsSchedule):
