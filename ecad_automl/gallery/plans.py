@@ -71,8 +71,8 @@ class Plan:
         if not self.whole:
             return f"FORA: every {_ordinal(self.period)} step is computed, all parts are reused in between"
         return (
-            f"the first {_first(self.steps)} steps, the last and every {_ordinal(self.period)} between them; the others "
-            "are skipped"
+            f"the first {_first(self.steps)} steps, the last and every {_ordinal(self.period)} between them; the "
+            "others are skipped"
         )
 
     @property
@@ -140,8 +140,8 @@ def builtin_plan(name: str) -> Plan:
         near = [other for other in found if other.startswith(f"{model}/")]
         known = near or sorted({other.partition("/")[0] for other in found})
         raise OptionError(
-            f"There is no schedule {BUILTIN}{text}; there {'are' if near else 'are those of'} {', '.join(known)}, which "
-            "`ecad-automl gallery` lists."
+            f"There is no schedule {BUILTIN}{text}; there {'are' if near else 'are those of'} {', '.join(known)}, "
+            "which `ecad-automl gallery` lists."
         )
     plan = found[text]
     if not at:
