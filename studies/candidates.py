@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ecad_automl.execution import Executor, Failure, Outcome, Task
+from ecad_automl.execution import Executor, Failure, Outcome, Task, divided
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
 from ecad_automl.schedules.schedule import Schedule
@@ -165,7 +164,7 @@ class CandidateQueue:
 
     def submit(self, candidate: Candidate, workers: int) -> None:
         """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
-        for images in _divided(candidate.parts.pop(0), self._batch, max(1, workers)):
+        for images in divided(candidate.parts.pop(0), self._batch, max(1, workers)):
             self._send(candidate, images)
 
     def wait(self, timeout: float | None = None) -> list[Outcome]:
@@ -196,13 +195,6 @@ class CandidateQueue:
         candidate.tasks.add(task.number)
         self._by_task[task.number] = candidate
         self._executor.submit(task)
-
-
-def _divided(images: Sequence[int], batch: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit."""
-    batches = [tuple(images[start : start + batch]) for start in range(0, len(images), batch)]
-    for part in np.array_split(np.arange(len(batches)), min(parts, len(batches))):
-        yield tuple(image for index in part for image in batches[index])
 
 
 def frozen_trial(storage: BaseStorage, trial: Trial) -> FrozenTrial:

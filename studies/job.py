@@ -6,14 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ecad_automl.errors import EvaluationError, OptionError
-from ecad_automl.execution import Execution, Executor, WorkerSetup
+from ecad_automl.execution import Execution, Executor, SplitExecutor, WorkerSetup
 from ecad_automl.files.paths import expand_home
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
@@ -29,7 +29,7 @@ from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
 from studies.seeds import searched_steps
-from studies.threads import fitting_threads
+from studies.threads import fitting_processes, fitting_threads
 from studies.warm_start import Source, WarmStart, is_started
 
 #: What a split of the prompts is kept under.
@@ -147,7 +147,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         # A latency model is of as many threads as the pipeline will have.
         alone = executor is None and job.latency is None and str(running_device(job.model.pipe)) == "cpu"
         threads = fitting_threads(evaluator, layout, store, job.study, observer, started=started)
-        with threads if alone else nullcontext():
+        with threads if alone else nullcontext(False) as one_thread:
             prepared = PreparedStudy(
                 evaluator=evaluator,
                 layout=layout,
@@ -160,6 +160,8 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
                 constraints=[constraint for constraint, _ in job.constraints],
                 observer=observer,
             )
+            if one_thread:
+                executor = _one_for_each_core(job, evaluator, observer)
             backups = Backups(job.storage, job.backup_every)
             return search_study(prepared, executor=executor, after_generation=backups.after_generation)
 
@@ -189,6 +191,41 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
     """
     if job.execution.executor == "local":
         return None
+    setup, pipe = _worker_setup(job), job.model.pipe
+
+    def start() -> Executor:
+        if pipe.device.type == "cuda" and job.model.offload is None:
+            # Calibrated by now: a worker may need the memory.
+            pipe.to("cpu")
+            torch.cuda.empty_cache()
+        return job.execution.start(setup)
+
+    return start
+
+
+def _one_for_each_core(job: SearchJob, evaluator: Evaluator, observer: SearchObserver) -> Callable[[], Executor] | None:
+    """What starts a process of one thread for each core, to share in each candidate; None where one is as fast."""
+    try:
+        setup = replace(_worker_setup(job), threads=1)
+    except EvaluationError:  # nobody has asked for workers
+        return None
+    count = fitting_processes(evaluator, job.config.evaluations, observer)
+    if count == 1:
+        return None
+
+    def start() -> Executor:
+        made = replace(setup, reference=evaluator.reference_images.numpy())
+        return SplitExecutor(Execution("processes", count).start(made), evaluator.batch_size)
+
+    return start
+
+
+def _worker_setup(job: SearchJob) -> WorkerSetup:
+    """What workers load.
+
+    Raises:
+        EvaluationError: they could not load what the search has.
+    """
     model, pipe = job.model, job.model.pipe
     if model.revision.startswith(CHANGED):
         raise EvaluationError(
@@ -200,7 +237,7 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
             f"The reward {job.reward.name} was given as an object, and workers load rewards by name; give a name such "
             "as 'fidelity' or your own 'module:attribute'."
         )
-    setup = WorkerSetup(
+    return WorkerSetup(
         model=model.name,
         prompts=list(job.prompts),
         seeds=list(job.seeds),
@@ -215,15 +252,6 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
         offload=model.offload,
         weights=model.revision,
     )
-
-    def start() -> Executor:
-        if pipe.device.type == "cuda" and model.offload is None:
-            # Calibrated by now: a worker may need the memory.
-            pipe.to("cpu")
-            torch.cuda.empty_cache()
-        return job.execution.start(setup)
-
-    return start
 
 
 def _cost(job: SearchJob, layout: Layout, store: Store, observer: SearchObserver) -> Cost:

@@ -1,62 +1,46 @@
-"""One thread on a CPU for a model that is too small for more: by a short measurement, once for a study.
-
-Threads of small kernels wait for each other more than they compute, and longest where another process has a core.
-"""
+"""How many threads a search computes with on a CPU, chosen once for a study, and in how many processes."""
 
 from __future__ import annotations
 
+import math
 import os
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, nullcontext
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from ecad_automl.judging.evaluation import Evaluator
-    from ecad_automl.schedules.layout import Layout
-    from storage import Store
-    from studies.progress import SearchObserver
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.judging.threads import may_choose, takes_one, with_threads
+from ecad_automl.schedules.layout import Layout
+from storage import Store
+from studies.progress import SearchObserver
 
 _NAME = "threads"
 _ONE, _ALL = b"1", b"all"
-_SMALL = 20e9  # multiply-accumulates of a step of a batch: larger models need all threads, and long to be timed
+#: Seconds that a search without sharing or stopping would take, below which processes load for longer than they save.
+_LONG = 60.0
+#: How much faster several processes must be.
+_FASTER = 1.15
 _STEPS = 2
 _ROUNDS = 3
-_SLOWER = 1.1  # that one thread may be, for a core or more that others can use
 
-
-def one_is_enough(
-    run: Callable[[int], object], threads: int, *, now: Callable[[], float] = time.perf_counter
-) -> tuple[bool, float, float]:
-    """Time a run with one thread and with all in turn.
-
-    Args:
-        run: makes the run with so many threads.
-        threads: how many all are.
-        now: seconds.
-
-    Returns:
-        Whether one is enough, and the median seconds with one and with all.
-    """
-
-    def seconds(count: int) -> float:
-        start = now()
-        run(count)
-        return now() - start
-
-    run(1)  # what is slow once
-    taken = np.array([[seconds(1), seconds(threads)] for _ in range(_ROUNDS)])
-    one, everything = np.median(taken, axis=0)
-    return bool(np.median(taken[:, 0] / taken[:, 1]) <= _SLOWER), float(one), float(everything)
+# Works as a small model does, and for seconds only, whatever becomes of whoever started it.
+_BUSY = """
+import time, numpy
+end, values = time.monotonic() + 20, numpy.ones((192, 192), numpy.float32)
+print(flush=True)
+while time.monotonic() < end:
+    values @ values
+"""
 
 
 @contextmanager
 def fitting_threads(
     evaluator: Evaluator, layout: Layout, store: Store, study: str, observer: SearchObserver, *, started: bool
-) -> Iterator[None]:
-    """Have torch compute with one thread where that is enough, until the end of the block.
+) -> Iterator[bool]:
+    """Have torch compute with one thread where that is enough, until the end of the block; says whether it is.
 
     What was chosen is kept, so that a study computes alike whenever it goes on. A study that began without goes on with
     all threads, as does one where ``OMP_NUM_THREADS`` says how many there are.
@@ -69,34 +53,81 @@ def fitting_threads(
         observer: is told where it is one thread.
         started: whether the study has begun.
     """
-    import torch
-
-    threads = torch.get_num_threads()
     chosen = store.calibration(study, _NAME)
-    step = layout.step_macs * evaluator.batch_size
-    may_choose = chosen is None and not started and "OMP_NUM_THREADS" not in os.environ
+    if chosen is None and not started and may_choose(evaluator, layout.step_macs):
+        chosen = _ONE if takes_one(evaluator, observer.message) else _ALL
+        store.save_calibration(study, _NAME, chosen)
+    with with_threads(1) if chosen == _ONE else nullcontext():
+        yield chosen == _ONE
+
+
+def fitting_processes(evaluator: Evaluator, evaluations: int, observer: SearchObserver) -> int:
+    """In how many processes of one thread each to make the images of a candidate: one for each core, or 1.
+
+    Several are taken where a batch beside as many busy processes is slowed down by less than these would save. Scores
+    are the same, bit for bit.
+
+    Args:
+        evaluator: makes images with one thread.
+        evaluations: how many there may be.
+        observer: is told where there are several.
+    """
+    batches = math.ceil(evaluator.images_per_evaluation / evaluator.batch_size)
+    count = min(_cores(), batches)
+    if count < 2 or "OMP_NUM_THREADS" in os.environ or evaluations * evaluator.baseline().seconds < _LONG:
+        return 1
+    slower = slowdown(lambda: evaluator.generate_some(evaluator.batch_size, steps=_STEPS), count - 1)
+    faster = batches / math.ceil(batches / count) / slower
+    if faster < _FASTER:
+        return 1
+    observer.message(
+        f"{count} processes of one thread each: {batches} batches of images are done {faster:.2g} times as fast so, as "
+        f"one takes {slower:.2g} times as long beside {count - 1} more; OMP_NUM_THREADS=1 has one process."
+    )
+    return count
+
+
+def slowdown(run: Callable[[], object], others: int, *, now: Callable[[], float] = time.perf_counter) -> float:
+    """How many times as long a run takes beside so many busy processes.
+
+    Args:
+        run: is made some times alone, and some times beside them.
+        others: how many.
+        now: seconds.
+    """
+
+    def seconds() -> float:
+        start = now()
+        run()
+        return now() - start
+
+    def median() -> float:
+        return statistics.median(seconds() for _ in range(_ROUNDS))
+
+    run()  # what is slow once
+    alone = median()
+    with _busy(others):
+        return median() / alone
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    others: list[subprocess.Popen[bytes]] = []
     try:
-        if may_choose and threads > 1 and 0 < step <= _SMALL:
-            chosen = _chosen(evaluator, observer, threads)
-            store.save_calibration(study, _NAME, chosen)
-        torch.set_num_threads(1 if chosen == _ONE else threads)
+        while len(others) < count:
+            command = [sys.executable, "-c", _BUSY]
+            others.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=one_thread))  # noqa: S603 - our own
+        for other in others:
+            assert other.stdout is not None
+            other.stdout.readline()
         yield
     finally:
-        torch.set_num_threads(threads)
-
-
-def _chosen(evaluator: Evaluator, observer: SearchObserver, threads: int) -> bytes:
-    import torch
-
-    def run(count: int) -> None:
-        torch.set_num_threads(count)
-        evaluator.generate_some(evaluator.batch_size, steps=_STEPS)
-
-    enough, one, everything = one_is_enough(run, threads)
-    if not enough:
-        return _ALL
-    observer.message(
-        f"One thread for the model: {_STEPS} steps of a batch took {one:.2g} s with one, {everything:.2g} s with "
-        f"{threads}; OMP_NUM_THREADS sets another number."
-    )
-    return _ONE
+        for other in others:
+            other.kill()
+            other.communicate()

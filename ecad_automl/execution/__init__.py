@@ -8,6 +8,18 @@ from __future__ import annotations
 
 from ecad_automl.execution.settings import Execution
 from ecad_automl.execution.setup import WorkerSetup
+from ecad_automl.execution.split import SplitExecutor, divided
 from ecad_automl.execution.worker import Executor, Failure, LocalExecutor, Outcome, Task, Worker
 
-__all__ = ["Execution", "Executor", "Failure", "LocalExecutor", "Outcome", "Task", "Worker", "WorkerSetup"]
+__all__ = [
+    "Execution",
+    "Executor",
+    "Failure",
+    "LocalExecutor",
+    "Outcome",
+    "SplitExecutor",
+    "Task",
+    "Worker",
+    "WorkerSetup",
+    "divided",
+]

@@ -98,7 +98,8 @@ class Execution:
         if self.executor == "processes":
             from ecad_automl.execution._processes import ProcessEngine
 
-            engine = ProcessEngine(setup if on_gpu else replace(setup, threads=share), _gpus() if on_gpu else [])
+            threads = None if on_gpu else setup.threads or share
+            engine = ProcessEngine(replace(setup, threads=threads), _gpus() if on_gpu else [])
         elif self.executor == "ray":
             from ecad_automl.execution._ray_cluster import RayEngine
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.worker import Worker
 from ecad_automl.wording import option
@@ -29,8 +32,9 @@ class WorkerSetup:
         dtype: name of the type of weights.
         device: torch device; None is CUDA where there is one.
         offload: what of the pipeline is on the device at a time.
-        threads: threads of torch in each worker; None leaves torch to choose.
+        threads: threads of torch in each worker; None leaves torch to choose, or the executor.
         weights: what the weights of the model must be known by, see :func:`~ecad_automl.models.model_revision`.
+        reference: ``(prompts * seeds, 3, h, w)`` uncached images, as an array; None has each worker make its own.
     """
 
     model: str
@@ -47,6 +51,7 @@ class WorkerSetup:
     offload: str | None = None
     threads: int | None = None
     weights: str | None = None
+    reference: NDArray[np.float32] | None = None
 
     def build(self, name: str) -> Worker:
         """Load everything; takes as long as loading the pipeline does.
@@ -83,6 +88,7 @@ class WorkerSetup:
             self.generation,
             batch_size=self.batch_size,
             metrics={metric: load_reward(metric, device=self.device) for metric in self.metrics},
+            reference=None if self.reference is None else torch.from_numpy(self.reference),
         )
         return Worker(evaluator, name)
 

@@ -104,6 +104,7 @@ class Evaluator:
             images are the same, bit for bit. None is 1 GiB, or on CUDA a quarter of what is free once the uncached
             images are made; with 0, every schedule does all its steps.
         metrics: further metrics, taken of the same images.
+        reference: ``(prompts * seeds, 3, h, w)`` the uncached images, where they are made already.
 
     Raises:
         PromptError: see :func:`check_prompts`.
@@ -121,6 +122,7 @@ class Evaluator:
         batch_size: int = 8,
         share_bytes: int | None = None,
         metrics: Mapping[str, Reward | PairedReward] | None = None,
+        reference: Tensor | None = None,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
@@ -142,7 +144,7 @@ class Evaluator:
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
         #: The prompt and the seed of each image.
         self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
-        self._reference: Tensor | None = None
+        self._reference = reference
         self._baseline: Evaluation | None = None
         self._share_bytes = share_bytes
         self._prefixes: Prefixes | None = None
