@@ -38,7 +38,7 @@ def main(
 
     torch.set_num_threads(threads)
     with TemporaryDirectory() as folder:
-        identity, schedules = _schedules(storage or f"sqlite:///{folder}/new.db", storage is None, study, evaluations)
+        identity, schedules = schedules_of(storage or f"sqlite:///{folder}/new.db", storage is None, study, evaluations)
     rows = [_replay(identity, schedules, prompts, batch_size, limit, timed) for limit in memory or [64, 1024]]
     lines = ["| memory | held | calls not made | MACs saved | time saved |", "|---|---|---|---|---|"]
     for row in rows:
@@ -60,8 +60,10 @@ def main(
     Console().print("\n".join(lines), highlight=False)
 
 
-def _schedules(storage: str, search: bool, study: str, count: int) -> tuple[dict[str, Any], list[Schedule]]:
-    """What a study was about, and its first schedules in the order of their evaluation."""
+def schedules_of(
+    storage: str, search: bool, study: str, count: int, *, origin: str | None = None
+) -> tuple[dict[str, Any], list[Schedule]]:
+    """What a study was about, and its first schedules in the order of their evaluation, all or those of an origin."""
     from ecad_automl.api.stored import read_study
 
     if search:
@@ -70,7 +72,8 @@ def _schedules(storage: str, search: bool, study: str, count: int) -> tuple[dict
         arguments = ["search", "--model", "shapes", "--storage", storage, "--study", study]
         app([*arguments, "--evaluations", str(count)], standalone_mode=False)
     found = read_study(storage, study)
-    records = sorted(found.runs, key=lambda run: run.trial or 0)[:count]
+    runs = [run for run in found.runs if origin in (None, run.origin)]
+    records = sorted(runs, key=lambda run: run.trial or 0)[:count]
     return dict(found.identity), [found.schedule(record) for record in records]
 
 

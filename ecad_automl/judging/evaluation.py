@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -183,7 +184,7 @@ class Evaluator:
         """The uncached run, generated once."""
         if self._baseline is None:
             start = time.perf_counter()
-            found = self._score(self.reference_images, self._all)
+            found = self._score([self.reference_images], self._all)
             self._baseline = self._evaluation(found, time.perf_counter() - start, found[self.reward.name])
         return self._baseline
 
@@ -216,13 +217,15 @@ class Evaluator:
                 f"The images {list(images)} were asked for; they must be at least one of the {len(self._all)}, each "
                 "once."
             )
-        return self._score(self._generate(schedule, images), images)
+        if any(isinstance(scorer, PairedReward) for scorer in self._scorers.values()):
+            _ = self.reference_images  # made before the schedule is in force
+        return self._score(self._made(schedule, images), images)
 
     def evaluate_steps(self, steps: int) -> Evaluation:
         """Generate and score an uncached run of another number of steps: the plainest way to save compute."""
         self.baseline()
         start = time.perf_counter()
-        found = self._score(self.generate(None, steps=steps), self._all)
+        found = self._score(self._made(None, self._all, steps), self._all)
         return self._evaluation(found, time.perf_counter() - start)
 
     def generate(self, schedule: Schedule | None, *, steps: int | None = None) -> Tensor:
@@ -245,9 +248,15 @@ class Evaluator:
 
     def _generate(self, schedule: Schedule | None, images: Sequence[int], steps: int | None = None) -> Tensor:
         """``(n, 3, h, w)``: some images, by their numbers."""
+        return torch.cat(list(self._made(schedule, images, steps)))
+
+    def _made(self, schedule: Schedule | None, images: Sequence[int], steps: int | None = None) -> Iterator[Tensor]:
+        """Some images, by their numbers: those of one pipeline call after another."""
         settings = self.settings if steps is None else replace(self.settings, steps=steps)
+        items = [self._items[image] for image in images]
         if schedule is None:
-            return self._images(settings, images)
+            yield from self._batches(settings, items)
+            return
         if self._prefixes is None:
             limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
             self._prefixes = Prefixes(limit)
@@ -256,10 +265,7 @@ class Evaluator:
         with self._handle.switch(schedule) as run:
             if schedule.steps != settings.steps:
                 settings = replace(settings, steps=run.arguments["num_inference_steps"])
-            return self._images(settings, images)
-
-    def _images(self, settings: GenerationSettings, images: Sequence[int]) -> Tensor:
-        return torch.cat(list(self._batches(settings, [self._items[image] for image in images])))
+            yield from self._batches(settings, items)
 
     def _batches(self, settings: GenerationSettings, items: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
         done = 0
@@ -301,22 +307,47 @@ class Evaluator:
         against = self.baseline().scores if uncached is None else uncached.reshape(scores.shape)
         return judged(scores, against, seconds, by_prompt)
 
-    def _score(self, images: Tensor, numbers: Sequence[int]) -> dict[str, Floats]:
-        """``(n,)`` scores of images that have these numbers: by the reward, and by further metrics."""
-        scorers = {self.reward.name: self.reward, **self.metrics}
-        found: dict[str, list[Floats]] = {name: [] for name in scorers}
-        # In the batches in which they are made: what is scored together may be told apart by rounding.
-        for start in range(0, len(numbers), self._scored_together):
-            chunk = list(numbers[start : start + self._scored_together])
-            made = images[start : start + len(chunk)]
-            prompts = [self.prompts[self._items[number][0]] for number in chunk]
-            for name, scorer in scorers.items():
-                if isinstance(scorer, PairedReward):
-                    scores = scorer.score_pairs(made, self.reference_images[chunk], prompts)
-                else:
-                    scores = scorer.score(made, prompts)
-                found[name].append(check_scores(name, scores, len(chunk)))
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+    @property
+    def _scorers(self) -> dict[str, Reward | PairedReward]:
+        return {self.reward.name: self.reward, **self.metrics}
+
+    def _score(self, made: Iterable[Tensor], numbers: Sequence[int]) -> dict[str, Floats]:
+        """``(n,)`` scores by the reward and by further metrics of images that have these numbers, as they are made.
+
+        A batch is scored while the next one is made.
+        """
+        with ThreadPoolExecutor(1, "scores") as thread:
+            scored, start = [], 0
+            # In the batches in which they are made: what is scored together may be told apart by rounding.
+            for images in _regrouped(made, self._scored_together):
+                scored.append(thread.submit(self._score_batch, images, list(numbers[start : start + len(images)])))
+                start += len(images)
+            found = [each.result() for each in scored]
+        return {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
+
+    def _score_batch(self, images: Tensor, numbers: list[int]) -> dict[str, Floats]:
+        prompts = [self.prompts[self._items[number][0]] for number in numbers]
+        found: dict[str, Floats] = {}
+        for name, scorer in self._scorers.items():
+            if isinstance(scorer, PairedReward):
+                scores = scorer.score_pairs(images, self.reference_images[numbers], prompts)
+            else:
+                scores = scorer.score(images, prompts)
+            found[name] = check_scores(name, scores, len(numbers))
+        return found
+
+
+def _regrouped(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """The same images with so many in each batch but the last."""
+    kept: list[Tensor] = []
+    for batch in batches:
+        kept.append(batch)
+        while sum(map(len, kept)) >= size:
+            together = torch.cat(kept)
+            yield together[:size]
+            kept = [together[size:]]
+    if sum(map(len, kept)):
+        yield torch.cat(kept)
 
 
 def generate_batch(
