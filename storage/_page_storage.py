@@ -38,6 +38,26 @@ class PageStorage(RDBStorage):
         """
         name = self.get_study_name_from_id(study_id)
         with self._loading:
-            if study_id not in self._studies:
-                self._studies[study_id] = optuna.load_study(study_name=name, storage=self._reader)
-        return self._studies[study_id].get_trials(deepcopy=deepcopy, states=states)
+            study = self._studies.get(study_id)
+            if study is None or study.study_name != name:  # SQLite gives the id of a deleted study to another
+                study = self._studies[study_id] = optuna.load_study(study_name=name, storage=self._reader)
+        return study.get_trials(deepcopy=deepcopy, states=states)
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete a study, and forget its trials.
+
+        Raises:
+            KeyError: there is no such study.
+        """
+        super().delete_study(study_id)
+        with self._loading:
+            self._studies.pop(study_id, None)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state: dict[Any, Any] = super().__getstate__()
+        del state["_loading"], state["_studies"]
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._studies, self._loading = {}, Lock()

@@ -25,8 +25,8 @@ ContextKey = tuple[str | None, int]
 #: Shapes of the tensors passed to the transformer, by position or name of the argument: lists have several.
 Shapes = Mapping[int | str, tuple[tuple[int, ...], ...]]
 
-# No pipeline has more guidance branches. Beyond it, some other pipeline is using the transformer.
-_MAX_CALLS_PER_STEP = 8
+# No pipeline has more guidance branches, nor two of one name. Beyond it, some other pipeline is using the transformer.
+_MAX_CALLS_PER_STEP = 3
 
 
 class OtherThreadError(CacheStateError):
@@ -145,7 +145,7 @@ class StepTracker:
             self._step = step
         before = self._calls[name]
         self._calls[name] += 1
-        if before >= _MAX_CALLS_PER_STEP:
+        if before >= (_MAX_CALLS_PER_STEP if name is None else 1):
             raise CacheStateError(
                 f"The transformer was called {before + 1} times while the scheduler stands at step {step}; run the "
                 "pipeline that the schedule was applied to, not another one that shares its transformer."

@@ -23,6 +23,9 @@ from studies.config import BreedingConfig
 
 Floats = NDArray[np.float64]
 
+#: What larger values count as: squares and products of values must be finite.
+_MOST = 1e100
+
 
 class PackedBinarySampler(GenomeSampler[bytes]):
     """Searches the front of two objectives over ``n`` bits with few evaluations.
@@ -146,21 +149,34 @@ class PackedBinarySampler(GenomeSampler[bytes]):
         )
 
     def _space_of(self, study: Study) -> PackedBits:
-        assert isinstance(self._space, PackedBits)
-        return replace(self._space, directions=study.directions)
+        return replace(self._packed, directions=study.directions)
 
-    def _make_plan(self, study: Study, generation: int) -> Plan[bytes]:
+    def reseed_rng(self) -> None:
+        """Draw another seed, from the next proposals on; Optuna does so in each thread of ``optimize(n_jobs=...)``."""
+        super().reseed_rng()
+        with self._lock:
+            seed = int(np.random.default_rng().integers(2**31))
+            self._config, self._space = replace(self._config, seed=seed), replace(self._packed, seed=seed)
+            self._plans = {}
+
+    @property
+    def _packed(self) -> PackedBits:
+        assert isinstance(self._space, PackedBits)
+        return self._space
+
+    def _make_plan(self, study: Study, generation: int, used: Sequence[Proposal[bytes]] = ()) -> Plan[bytes]:
         space = self._space_of(study)
         if generation:
-            return super()._make_plan(study, generation)
+            return super()._make_plan(study, generation, used)
         # Shares of ones are spread evenly from 0 to 1, in random order; spare ones follow for those that fail.
         start = time.perf_counter()
-        rng = np.random.default_rng([self._config.seed, 0])
-        count = self._initial
+        rng = self._stream(0, used)
+        count = 0 if used else self._initial
         shares = rng.permutation((np.arange(count) + rng.random(count)) / count)
         first = rng.random((count, space.bits)) < shares[:, None]
-        spare = space.fresh(2 * count + self._config.offspring, rng)
-        found = dict.fromkeys(space.candidate(row) for row in (*first, *spare))
+        spare = space.fresh(2 * self._initial + self._config.offspring, rng)
+        known = {proposal.candidate for proposal in used}
+        found = dict.fromkeys(one for row in (*first, *spare) if (one := space.candidate(row)) not in known)
         proposals = tuple(Proposal(candidate, origin="random") for candidate in found)
         return Plan(proposals, seconds=time.perf_counter() - start)
 
@@ -169,7 +185,7 @@ class PackedBinarySampler(GenomeSampler[bytes]):
 
     def _measured(self, study: Study, trials: Sequence[FrozenTrial]) -> Measured:
         space = self._space_of(study)
-        values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(-1, 2)
+        values = np.array([trial.values for trial in trials], dtype=np.float64).reshape(-1, 2).clip(-_MOST, _MOST)
         reward, cost = (sign * values[:, i] for i, sign in zip(space.objectives, space.signs, strict=True))
         names = sorted({name for trial in trials for name in trial.constraints})
         rows = [[-trial.constraints.get(name, np.nan) for name in names] for trial in trials]
@@ -202,9 +218,22 @@ def suggest_bits(trial: Trial | FrozenTrial) -> Bits:
                 f"The study's sampler is {type(sampler).__name__}; create or load the study with "
                 "sampler=PackedBinarySampler(...) to get bits."
             )
+        _check_enqueued(trial)
         for name, descriptor in sampler.space.descriptors.items():
             trial.suggest_float(name, descriptor.low, descriptor.high)
     return genome_of(trial)
+
+
+def _check_enqueued(trial: Trial) -> None:
+    """Parameters that the trial was enqueued with must be those of its genome."""
+    described = trial.relative_params  # which has the trial get its genome
+    enqueued = trial.study._storage.get_trial(trial._trial_id).system_attrs.get("fixed_params", {})
+    for name in enqueued.keys() & described.keys():
+        if enqueued[name] != described[name]:
+            raise StudyError(
+                f"The trial was enqueued with {name!r} as {enqueued[name]!r}, but parameters only describe a genome, "
+                f"and of its own this is {described[name]:g}; queue genomes with enqueue_bits(study, bits)."
+            )
 
 
 def enqueue_bits(study: Study, bits: Any, origin: str = "seed") -> int:

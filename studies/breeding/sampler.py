@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, NamedTuple
 
@@ -22,6 +23,9 @@ from studies.config import BreedingConfig
 from studies.trials import EVALUATED
 
 Floats = NDArray[np.float64]
+
+#: What a study keeps the numbers of the parents of a generation under.
+_PARENTS = "parents"
 
 
 class Measured(NamedTuple):
@@ -121,15 +125,29 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
             **self._measured(study, learned)._asdict(),
         )
 
-    def request(self, study: Study, generation: int, elite: Sequence[FrozenTrial]) -> Callable[[], Plan[Candidate]]:
-        """What makes a generation. It looks at nothing but what is gathered now, so another thread may call it."""
+    def request(
+        self,
+        study: Study,
+        generation: int,
+        elite: Sequence[FrozenTrial],
+        used: Sequence[Proposal[Candidate]] = (),
+    ) -> Callable[[], Plan[Candidate]]:
+        """What makes a generation. It looks at nothing but what is gathered now, so another thread may call it.
+
+        Args:
+            study: to be searched.
+            generation: its number.
+            elite: the parents.
+            used: what was proposed for the generation before, where that is not enough.
+        """
         space, past = self._space_of(study), self.past(study, generation)
+        past = replace(past, tried={*past.tried, *(each.candidate for each in used)})
         running = _with_genome(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
         predicted = self._predicted(study, running)[:, 0, 0]
         pending = [Pending(self.candidate(trial), value) for trial, value in zip(running, predicted, strict=True)]
         # By genome, so that trial numbers do not matter.
         parents = [self.candidate(trial) for trial in sorted(elite, key=_genome)]
-        rng = np.random.default_rng([self._config.seed, generation])
+        rng = self._stream(generation, used)
         return lambda: propose(space, past, parents, self._config, rng, pending)
 
     @classmethod
@@ -166,6 +184,30 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
             return 0
         return last + (members >= self._config.offspring)
 
+    def get_parent_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """The parents of a generation, found once and kept by the numbers of their trials.
+
+        Optuna keeps them by the ids of trials, which are others in a copy of a study; its list is written too, and read
+        where it is of this study.
+        """
+        if generation == 0:
+            return []
+        trials = study.get_trials(deepcopy=False)
+        kept = study._storage.get_study_system_attrs(study._study_id)
+        by_id, by_number = f"{self._get_parent_cache_key_prefix()}{generation}", f"{_PARENTS}:{generation}"
+        if by_number in kept:
+            numbers = set(kept[by_number])
+            return [trial for trial in trials if trial.number in numbers]
+        ids = set(kept.get(by_id, ()))
+        found = [trial for trial in trials if trial._trial_id in ids and self.generation_of(trial) < generation]
+        if not ids or len(found) < len(ids):
+            for earlier in range(1, generation):  # in a copy these are to be found anew too
+                self.get_parent_population(study, earlier)
+            found = self.select_parent(study, generation)
+            study._storage.set_study_system_attr(study._study_id, by_id, [trial._trial_id for trial in found])
+        study._storage.set_study_system_attr(study._study_id, by_number, [trial.number for trial in found])
+        return found
+
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         """Optuna's elite of the last generation and its parents.
 
@@ -199,7 +241,7 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
                 study._storage.set_trial_user_attr(trial._trial_id, name, value)
         return self._describe(candidate)
 
-    def _describe(self, candidate: Candidate) -> dict[str, Any]:
+    def _describe(self, candidate: Candidate) -> dict[str, float]:
         return dict(describe(self._space.descriptors, self._space.genes([candidate])[0]))
 
     def _next_candidate(self, study: Study, generation: int) -> tuple[Candidate, dict[str, Any]]:
@@ -211,19 +253,29 @@ class GenomeSampler(NSGAIISampler, Generic[Candidate]):
         if generation not in self._plans:
             self._plans[generation] = self._make_plan(study, generation)
         taken = self._taken(study)
-        for proposal in self._plans[generation].proposals:
-            if proposal.candidate not in taken:
-                genome = self._space.write(proposal.candidate)
-                self._candidates[genome] = proposal.candidate
-                return proposal.candidate, {attributes.GENOME: genome, **_attributes(proposal)}
-        raise StudyError(
-            f"Generation {generation} has no candidate left that was not evaluated before; the search space is "
-            "exhausted, or nearly all candidates failed. Use fewer evaluations or a larger pool."
-        )
+        while True:
+            plan = self._plans[generation]
+            for proposal in plan.proposals:
+                if proposal.candidate not in taken:
+                    genome = self._space.write(proposal.candidate)
+                    self._candidates[genome] = proposal.candidate
+                    return proposal.candidate, {attributes.GENOME: genome, **_attributes(proposal)}
+            # All of them failed, as in an outage, or others have proposed the same.
+            more = self._make_plan(study, generation, plan.proposals)
+            if not more.proposals:
+                raise StudyError(
+                    f"Generation {generation} has no candidate left that was not evaluated before; the search space is "
+                    "exhausted, or nearly all of it failed. Use fewer evaluations or a larger pool."
+                )
+            self._plans[generation] = replace(plan, proposals=(*plan.proposals, *more.proposals))
 
-    def _make_plan(self, study: Study, generation: int) -> Plan[Candidate]:
-        """The candidates of a generation; called once per generation and process."""
-        return self.request(study, generation, self.get_parent_population(study, generation))()
+    def _make_plan(self, study: Study, generation: int, used: Sequence[Proposal[Candidate]] = ()) -> Plan[Candidate]:
+        """The candidates of a generation, or more beside those that were proposed before, in each process alike."""
+        return self.request(study, generation, self.get_parent_population(study, generation), used)()
+
+    def _stream(self, generation: int, used: Sequence[Proposal[Candidate]] = ()) -> np.random.Generator:
+        """The randomness of a generation, and of what is proposed for it beside what was before."""
+        return np.random.default_rng([self._config.seed, generation, *([len(used)] if used else [])])
 
     def _taken(self, study: Study) -> set[Candidate]:
         """The candidates of all trials but those that were cut off."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,6 +122,32 @@ def test_another_pipeline_that_shares_the_transformer_is_refused(case: Case) -> 
         expected = case.generate()
         case.pipe = other
         with pytest.raises(CacheStateError, match="another pipeline"):
+            case.generate()
+        case.pipe = mine
+        assert torch.equal(case.generate(), expected)
+
+
+def test_another_pipeline_that_runs_when_this_one_has_only_set_its_steps_is_refused(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a race of two threads, where all calls of the other come before the first of this one."""
+    other = type(case.pipe)(**{**case.pipe.components, "scheduler": copy.deepcopy(case.pipe.scheduler)})
+    other.set_progress_bar_config(disable=True)
+    mine, set_timesteps = case.pipe, case.pipe.scheduler.set_timesteps
+
+    @functools.wraps(set_timesteps)
+    def set_and_wait(*args: Any, **kwargs: Any) -> None:
+        set_timesteps(*args, **kwargs)
+        raise InterruptedError
+
+    with apply_schedule(mine, case.random_schedule(3)):
+        expected = case.generate()
+        monkeypatch.setattr(mine.scheduler, "set_timesteps", set_and_wait)
+        with pytest.raises(InterruptedError):
+            case.generate()
+        monkeypatch.undo()
+        case.pipe = other
+        with pytest.raises(CacheStateError, match="another one that shares its transformer"):
             case.generate()
         case.pipe = mine
         assert torch.equal(case.generate(), expected)
