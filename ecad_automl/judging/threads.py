@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.models.memory import running_device
 
 _SMALL = 20e9  # multiply-accumulates of a step of a batch: larger models need all threads, and long to be timed
 _STEPS = 2
@@ -53,7 +54,7 @@ def may_choose(evaluator: Evaluator, step_macs: int) -> bool:
         evaluator: makes the images.
         step_macs: multiply-accumulates of a step for one image.
     """
-    if str(evaluator.pipe.device) != "cpu" or "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
+    if str(running_device(evaluator.pipe)) != "cpu" or "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
         return False
     return 0 < step_macs * evaluator.batch_size <= _SMALL
 
