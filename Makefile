@@ -27,6 +27,7 @@ demo: venv
 	$(BIN)/ecad-automl plot --storage $(DEMO) --out demo/plots
 	$(BIN)/ecad-automl describe demo/chosen/2/*.json --png demo/plots/schedule-2x.png
 	$(BIN)/ecad-automl generate demo/chosen/*/*.json --out demo/images
+	$(BIN)/ecad-automl report --storage $(DEMO) --images 6 --out demo/report.html
 	@echo
 	@echo "Front:         demo/plots/shapes-front.png"
 	@echo "Hypervolume:   demo/plots/shapes-hypervolume.png"
@@ -34,6 +35,7 @@ demo: venv
 	@echo "Side by side:  demo/images/side-by-side.png"
 	@echo "Schedules:     demo/schedules/"
 	@echo "Dashboard:     $(BIN)/ecad-automl dashboard --storage $(DEMO)"
+	@echo "All of it:     demo/report.html, to open in a browser"
 
 lint: venv
 	$(BIN)/ruff check .

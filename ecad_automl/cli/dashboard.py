@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from ecad_automl.api.terminal import say
 from ecad_automl.cli.options import BatchSize, Device, Moved, Offloaded, Storage
 from ecad_automl.cli.output import messages, results
 from ecad_automl.cli.study_model import Place
-from ecad_automl.errors import EcadError, EvaluationError, OptionError, StorageError
+from ecad_automl.errors import EvaluationError, OptionError, StorageError
 from storage import Store
 
 #: Prompts whose images fit into a picture that can be read.
@@ -25,7 +26,7 @@ def dashboard(
         int, typer.Option(help="Prompts to generate images of under each schedule of the front; 0 loads no model.")
     ] = 0,
     annotate: Annotated[
-        bool, typer.Option("--annotate/--no-annotate", help="Write notes, pictures and plots of the front first.")
+        bool, typer.Option("--annotate/--no-annotate", help="Write notes, pictures and plots of the front.")
     ] = True,
     artifacts: Annotated[
         Path | None,
@@ -43,7 +44,7 @@ def dashboard(
 ) -> None:
     """Open a study database in optuna-dashboard; Ctrl-C ends it.
 
-    Before that, every schedule of the front gets a heatmap and a note, with --images also images uncached, cached and
+    Meanwhile every schedule of the front gets a heatmap and a note, with --images also images uncached, cached and
     their difference, and the study a note and plots. Pictures lie in FILE.artifacts beside the database, or in
     DATABASE.artifacts here for one on a server. What exists is not made again.
     """
@@ -64,35 +65,39 @@ def dashboard(
         from studies.dashboard import artifact_folder
 
         folder = artifacts or artifact_folder(storage)
-    if annotate:
-        from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
-
-        wanted = names if study is None else [study]
-        annotate_studies(storage, wanted, folder, PictureOptions(images, place, batch_size), console)
     if serve:
         _serve(storage, folder, host, port)
+    try:
+        if annotate:
+            from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
+
+            wanted = names if study is None else [study]
+            annotate_studies(storage, wanted, folder, PictureOptions(images, place, batch_size), console)
+        if serve:
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        # It is how the pages are closed; what was written before stays.
+        if not serve:
+            raise
+        say(console, "Stopped.")
 
 
 def _serve(storage: str, folder: Path, host: str, port: int) -> None:
+    """Open the pages, which show what is written from then on too.
+
+    Raises:
+        StorageError: the address is taken, or optuna-dashboard is not installed.
+    """
     from storage import open_served_storage
-    from studies.dashboard import serve
+    from studies.dashboard import listen
 
-    results().print(f"optuna-dashboard on http://{host}:{port}/ (Ctrl-C ends it)", highlight=False)
-    faults: list[OSError | EcadError] = []
-
-    def run() -> None:
-        try:
-            serve(open_served_storage(storage), folder, host, port)
-        except (OSError, EcadError) as error:
-            faults.append(error)
-
-    # In a thread of its own: in the middle of a request, the server would swallow Ctrl-C.
-    server = threading.Thread(target=run, daemon=True)
-    server.start()
-    server.join()
-    for fault in faults:
-        if isinstance(fault, EcadError):
-            raise fault
+    try:
+        server = listen(open_served_storage(storage), folder, host, port)
+    except OSError as error:
         raise StorageError(
-            f"The dashboard cannot listen on {host}:{port} ({fault.strerror}); choose another --port."
-        ) from fault
+            f"The dashboard cannot listen on {host}:{port} ({error.strerror}); choose another --port."
+        ) from error
+    # In a thread of its own: in the middle of a request, the server would swallow Ctrl-C.
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://{host}:{server.server_port}/"
+    say(results(), f"optuna-dashboard on {address} (Ctrl-C ends it)", keep=[address])

@@ -24,7 +24,9 @@ _COLORS = {1: "#e9bd6b", 2: ORANGE, 3: "#a84300", COMPUTED: BLUE, UNGUIDED: "#cc
 
 #: Pixels of a component's picture, and of that of a front.
 _PANEL_WIDTH, _TALLEST = 200, 260
-_WIDTH, _HEIGHT, _MARGIN = 360, 150, 8
+_WIDTH, _HEIGHT, _MARGIN = 400, 150, 8
+#: Where the plot begins, right of the labels of its axis.
+_LEFT = 48
 _SHOWN_SPEEDUP = 5.0
 
 
@@ -179,12 +181,29 @@ def _picture(study: StudyView) -> str:
     low, high = min(rewards), max(rewards)
     most = max((point.speedup for point in (*shown, full)), default=1.0)
 
-    def place(point: RunView) -> tuple[float, float]:
-        x = 1 - math.log(point.speedup) / max(math.log(most), 1e-9)
-        y = (high - point.reward) / max(high - low, 1e-9)
-        return round(_MARGIN + x * (_WIDTH - 2 * _MARGIN), 1), round(_MARGIN + y * (_HEIGHT - 2 * _MARGIN), 1)
+    def across(speedup: float) -> float:
+        x = math.log(max(speedup, 1e-9)) / max(math.log(most), 1e-9)
+        return round(_LEFT + x * (_WIDTH - _LEFT - _MARGIN), 1)
 
-    behind = [point for point in study.runs if point.complete and point.reward >= low and 1 <= point.speedup <= most]
+    def place(point: RunView) -> tuple[float, float]:
+        y = (high - point.reward) / max(high - low, 1e-9)
+        return across(point.speedup), round(_MARGIN + y * (_HEIGHT - 2 * _MARGIN), 1)
+
+    def inside(point: RunView) -> bool:
+        return point.reward >= low and 1 <= point.speedup <= most
+
+    behind = [point for point in study.runs if point.complete and inside(point)]
+    shorter = [point for point in (full, *reversed(study.searched_shorter)) if inside(point)]
+    steps = " ".join(f"{x},{y}" for x, y in map(place, shorter))
+    ticks = "".join(
+        f'<text x="{across(mark)}" y="{_HEIGHT + 12}" text-anchor="middle">{mark:g}x</text>'
+        for mark in (1, 1.5, 2, 3, 5)
+        if mark <= most
+    )
+    ticks += "".join(
+        f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{value:.3g}</text>'
+        for value, y in ((high, _MARGIN + 4), (low, _HEIGHT - _MARGIN + 4))
+    )
     dots = "".join(f'<circle cx="{x}" cy="{y}" r="1.5"/>' for x, y in map(place, behind))
     line = " ".join(f"{x},{y}" for x, y in map(place, shown))
     marks = "".join(
@@ -196,10 +215,15 @@ def _picture(study: StudyView) -> str:
     told = f"Reward over cost of {len(shown)} schedules of the front; times cheaper than uncached: {speedups}"
     return (
         f'<figure style="margin:4px 0"><svg role="img" aria-label="{escape(told)}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"><title>{escape(told)}</title>'
+        f'height="{_HEIGHT + 16}" viewBox="0 0 {_WIDTH} {_HEIGHT + 16}"><title>{escape(told)}</title>'
+        f'<path d="M{_LEFT} 0V{_HEIGHT}H{_WIDTH}" fill="none" stroke="currentColor" stroke-opacity="0.4"/>'
+        f'<g fill="currentColor" font-size="10">{ticks}</g>'
         f'<g fill="currentColor" opacity="0.35">{dots}</g>'
+        f'<polyline points="{steps}" fill="none" stroke="{ORANGE}" stroke-width="1.2" stroke-dasharray="4 3">'
+        "<title>uncached runs of fewer steps</title></polyline>"
         f'<polyline points="{line}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>{marks}'
         f'<rect x="{x - 4}" y="{y - 4}" width="8" height="8" fill="{ORANGE}"><title>uncached</title></rect></svg>'
-        '<figcaption style="font-size:75%">cheaper &larr;, better &uarr;; the square is the uncached run</figcaption>'
+        '<figcaption style="font-size:75%">reward over savings, cheaper &rarr;; dashed: uncached runs of fewer steps; '
+        "the square is the uncached run</figcaption>"
         "</figure>"
     )

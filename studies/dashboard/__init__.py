@@ -11,7 +11,7 @@ from studies.dashboard.annotate import (
     artifact_id,
     trial_pictures,
 )
-from studies.dashboard.serve import artifact_folder, serve
+from studies.dashboard.serve import artifact_folder, listen
 
 __all__ = [
     "Artifact",
@@ -23,6 +23,6 @@ __all__ = [
     "annotate",
     "artifact_folder",
     "artifact_id",
-    "serve",
+    "listen",
     "trial_pictures",
 ]

@@ -7,6 +7,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from optuna.storages import BaseStorage
 
@@ -33,8 +34,8 @@ def artifact_folder(location: str | Path) -> Path:
     return Path(f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.artifacts").absolute()
 
 
-def serve(storage: BaseStorage, folder: Path, host: str, port: int) -> None:
-    """Serve the pages until the process ends.
+def listen(storage: BaseStorage, folder: Path, host: str, port: int) -> WSGIServer:
+    """A server of the pages that listens already; its ``serve_forever`` answers, and logs nothing.
 
     Args:
         storage: from :func:`storage.open_served_storage`.
@@ -49,13 +50,19 @@ def serve(storage: BaseStorage, folder: Path, host: str, port: int) -> None:
     from optuna.artifacts import FileSystemArtifactStore
 
     try:
-        from optuna_dashboard import run_server
+        from optuna_dashboard import wsgi
     except ImportError as error:
         raise StorageError(
             "optuna-dashboard is not installed; install it with pip install 'ecad-automl[dashboard]'."
         ) from error
     threading.Thread(target=read_ahead, args=(storage,), daemon=True).start()
-    run_server(storage, host=host, port=port, artifact_store=FileSystemArtifactStore(folder))
+    app = wsgi(storage, artifact_store=FileSystemArtifactStore(folder))
+    return make_server(host, port, app, handler_class=_Silent)
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing of each request."""
 
 
 def read_ahead(storage: BaseStorage) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import shlex
 import shutil
+import signal
 import socket
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,7 @@ from benchmarks.made_up_study import made_up_study
 from ecad_automl.api.stored import read_study
 from storage import writer_lock
 from tests.browser import Watched, browser, page
+from tests.forked import Forked
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
 pytest.importorskip("plotly", reason="plotly is not installed")
@@ -148,6 +154,22 @@ def test_a_taken_port_is_told_in_one_sentence(database: Path, run_cli: Cli) -> N
         code, _, err = run_cli("dashboard", "--storage", database, "--no-annotate", "--port", taken.getsockname()[1])
     assert code == 2
     assert "cannot listen" in err
+
+
+def test_pages_open_at_once_and_ctrl_c_ends_them_well(database: Path, start_cli: Callable[..., Forked]) -> None:
+    process = start_cli(["dashboard", "--storage", str(database), "--port", "0"])
+    said = process.stdout.readline()
+    address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+    assert address is not None, said
+    with urllib.request.urlopen(f"{address[0]}api/studies", timeout=60) as answer:
+        assert NAME in {study["study_name"] for study in json.load(answer)["study_summaries"]}
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "GET /" not in out + err
+    assert "Stopped." in err
 
 
 def test_images_are_made_with_the_model_once_and_an_interrupted_call_goes_on(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ecad_automl.views.report import markdown_text, write_pictures
 from ecad_automl.views.study import file_name_of
+from ecad_automl.views.usage import python_snippet
 from tests.views.report.made_up import HOSTILE_NAME, made_up_report, report_of_several_steps
 
 ALL = {"front", "confirmed", "schedule", "shares", "images", "hypervolume", "surrogate"}
@@ -47,10 +48,15 @@ def test_texts_of_the_study_are_no_markup() -> None:
 
 
 def test_it_says_how_to_apply_a_schedule() -> None:
-    text = markdown_text(made_up_report(), {"front": "x/front.png"})
+    data = made_up_report()
+    text = markdown_text(data, {"front": "x/front.png"})
     assert "![Reward against cost, in the search.](<x/front.png>)" in text
-    assert "\n  --trial 1 --out schedules\n```" in text
-    assert f'with apply_schedule(pipe, "schedules/{file_name_of(HOSTILE_NAME)}-2.78x-trial1.json")' in text
+    assert data.study.recommended is not None
+    chosen = data.study.recommended.run
+    assert f"\n  --trial {chosen.trial} --out schedules\n```" in text
+    file = f"{file_name_of(HOSTILE_NAME)}-{chosen.speedup:.2f}x-trial{chosen.trial}.json"
+    assert f'with apply_schedule(pipe, "schedules/{file}")' in text
+    assert f"**Recommended:** trial {chosen.trial} " in text
 
 
 def test_a_study_that_was_not_confirmed_has_no_such_columns(tmp_path: Path) -> None:
@@ -65,5 +71,8 @@ def test_a_schedule_of_fewer_steps_says_so_and_is_applied_with_them() -> None:
     assert "| trial | origin | fewer MACs | GMACs | steps | run | guided | slots |" in text
     assert "| 1 | bred | 2.78x | 2.16 | 4 | 3 | 1 | 100% |" in text
     assert "| 3 | bred | 1.47x | 4.08 | 6 | 6 | " in text
-    assert "Trial 1, 2.78x:" in text
-    assert "num_inference_steps=4" in text
+    assert data.study.recommended is not None
+    chosen = data.study.recommended.run
+    assert f"Trial {chosen.trial}, {chosen.speedup:.2f}x:" in text
+    assert f"num_inference_steps={chosen.steps}" in text
+    assert "num_inference_steps=4" in python_snippet(data.study, "a.json", 4)

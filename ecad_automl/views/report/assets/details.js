@@ -76,16 +76,18 @@ function showImages(state) {
     return;
   }
   const { prompts, source, uncached, schedules } = data.images;
-  const images = schedules[schedule.index];
   const known = Object.keys(schedules).map(Number);
-  const note = images
-    ? `${schedule.title}, ${schedule.label}, beside the uncached run from the same noise; ${source}.`
-    : `No images were made under ${schedule.title}, but under ${known.map((index) => `${scheduleAt(index).title} (${scheduleAt(index).label})`).join(", ")}; ${source}.`;
+  const distance = (index) => Math.abs(Math.log(columns.speedup[index] / schedule.speedup));
+  const nearest = known.reduce((best, index) => (distance(index) < distance(best) ? index : best), known[0]);
+  const shown = schedules[schedule.index] ? schedule : scheduleAt(nearest);
+  const images = schedules[shown.index];
+  const beside = `${shown.title}, ${shown.label}, beside the uncached run from the same noise; ${source}.`;
+  const note = shown === schedule ? beside : `No images were made under ${schedule.title}; these are of the nearest that has some: ${beside}`;
   const gallery = element("div", { class: "gallery" });
   prompts.forEach((prompt, number) => {
-    const pair = element("div", { class: "pair" }, element("span", {}, "uncached"), element("span", {}, images ? schedule.label : ""));
+    const pair = element("div", { class: "pair" }, element("span", {}, "uncached"), element("span", {}, images ? shown.label : ""));
     pair.append(picture(uncached[number], `Uncached: ${prompt}`));
-    if (images) pair.append(picture(images[number], `${schedule.title}: ${prompt}`));
+    if (images) pair.append(picture(images[number], `${shown.title}: ${prompt}`));
     gallery.append(element("figure", {}, pair, element("figcaption", {}, prompt)));
   });
   body.replaceChildren(element("p", { class: "hint" }, note), gallery);
