@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from ecad_automl.errors import OptionError
 from ecad_automl.runtime import apply_schedule
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES, Case
@@ -69,6 +70,45 @@ def test_forecasts_by_other_numbers_are_not_traced_again(name: str) -> None:
         functions = len(handle._functions)
     assert counters["graph_break"] == {}
     assert counters["stats"]["unique_graphs"] == functions
+
+
+def all_kinds_of_steps(case: Case) -> Schedule:
+    """Steps that are computed, reused, skipped, computed for one branch with and without guidance, and forecast."""
+    steps = 8
+    compute = np.repeat(np.isin(np.arange(steps), [0, 1, 4, 6])[:, None], len(case.layout), axis=1)
+    damping = np.zeros((steps, len(case.layout.components) + 1), dtype=int)
+    damping[[3, 5]] = 3
+    weights = np.tile([1.4, -0.4], (steps, len(case.layout) + 1, 1))
+    guidance = [BOTH, BOTH, BOTH, BOTH, KEEP, BOTH, NONE, BOTH]
+    return Schedule(case.layout, compute, np.arange(steps) == 3, damping, weights, guidance)
+
+
+# The compiler is told the mode, and hands out what was traced as it is.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Inductor's own modules
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("pixart-guided", "default"), ("flux-true-cfg", "reduce-overhead"), ("pixart-guided", "max-autotune")],
+)
+def test_all_kinds_of_steps_are_traced_in_the_first_run_alone(name: str, mode: str) -> None:
+    case = CASES[name]()
+    schedule = all_kinds_of_steps(case)
+    with apply_schedule(case.pipe, schedule):
+        expected = case.generate(steps=8)
+    modes: set[str] = set()
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object, **options: Any) -> Callable[..., Any]:
+        modes.add(options.get("mode", "default"))
+        return graph
+
+    with apply_schedule(case.pipe, schedule, compile={"backend": backend, "mode": mode}):
+        first = case.generate(steps=8)
+        graphs = counters["stats"]["unique_graphs"]
+        for _ in range(2):
+            assert torch.equal(case.generate(steps=8), first)
+    assert_close(first, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    assert modes == {mode}
+    assert counters["graph_break"] == {}
+    assert counters["stats"]["unique_graphs"] == graphs
 
 
 @pytest.mark.parametrize("name", ["pixart-guided", "flux-true-cfg"])
