@@ -132,7 +132,8 @@ def _at(root: nn.Module, path: str) -> nn.Module | None:
 def parts_of(transformer: nn.Module) -> tuple[object, ...]:
     """All that recordings of blocks rest on: the modules, and what is put on those that recording looks into.
 
-    Of slots and of the blocks themselves only the modules: these carry hooks of ours, and are never looked into.
+    Of slots and of the blocks themselves only the modules: these carry hooks of ours, and are never looked into; and of
+    each block whether PyTorch's hooks are on any slot, since it is not recorded then.
     """
     parts: list[object] = list(transformer.modules())
     for block in blocks_of(transformer):
@@ -142,6 +143,8 @@ def parts_of(transformer: nn.Module) -> tuple[object, ...]:
                 parts.append(vars(module).get("forward"))
                 parts.append(type(getattr(module, "weight", None)))  # quantised in place, perhaps
                 parts += (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        inside = apart - {block.module}
+        parts.append(any(module._forward_hooks or module._forward_pre_hooks for module in inside))
     return tuple(parts)
 
 

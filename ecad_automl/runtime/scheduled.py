@@ -49,6 +49,7 @@ class ScheduledRun:
         self.positions = Positions(())
         #: Why blocks run whole, by path.
         self.unrecorded: dict[str, str] = {}
+        self._never_recorded: dict[str, str] = {}
         #: Whether the transformer is not entered in this call.
         self.skipped = False
         self._functions = functions
@@ -76,7 +77,8 @@ class ScheduledRun:
     def take(self, plan: Plan, blocks: tuple[Block, ...], transformer: nn.Module) -> None:
         """From now on, run by that plan of the transformer's blocks."""
         self.guided.take(plan.guidance, (plan.slots + 1, 0), transformer)
-        self.unrecorded = {block.path: block.whole for block in blocks if block.whole is not None}
+        self._never_recorded = {block.path: block.whole for block in blocks if block.whole is not None}
+        self.unrecorded = dict(self._never_recorded)
         # What is kept for one schedule is kept for all later ones, so that they share.
         self._depths = (max(self._depths[0], plan.depths[0]), max(self._depths[1], plan.depths[1]))
         self._plan = plan.rows
@@ -194,6 +196,7 @@ class ScheduledRun:
     def modules_changed(self, parts: tuple[object, ...]) -> None:
         """Forget all recordings."""
         self._functions.for_parts(parts)
+        self.unrecorded = dict(self._never_recorded)
 
     def _run(self, block: Block, program: Program, row: Row, tensors: list[torch.Tensor]) -> Any:
         step = program.step(row.actions, self._owned(block, tensors))

@@ -335,6 +335,12 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "prefixes-time": partial(_prefixes, 1024, "time_saved"),
     "prefixes-macs-64": partial(_prefixes, 64, "macs_saved"),
     "prefixes-time-64": partial(_prefixes, 64, "time_saved"),
+    "generation-throughput": partial(
+        _at, "generation_throughput", "evaluation / bare loop, by processor time", text="{:.2f}"
+    ),
+    "generation-throughput-range": lambda: _range(
+        _result("generation_throughput")["evaluation / bare loop, by processor time"], "{:.2f} to {:.2f}"
+    ),
     "throughput": partial(_at, "evaluation_throughput", "evaluation / bare loop", text="{:.2f}"),
     "throughput-range": lambda: _range(_result("evaluation_throughput")["evaluation / bare loop"], "{:.2f} to {:.2f}"),
     "simulated-coverage-96": partial(_simulated_coverage, 96),

@@ -157,6 +157,19 @@ def check_hooks_survive(case: Case, offload_first: bool, on_block: bool) -> None
     assert count.calls == so_far + len(plain_calls)
 
 
+def test_a_block_is_recorded_once_a_hook_on_one_of_its_components_is_gone(case: Case) -> None:
+    slot, schedule = case.layout.slots[0], case.random_schedule(2)
+    with apply_schedule(case.pipe, schedule, fuse=False) as handle:
+        expected = case.generate()
+        assert handle.whole_blocks == {}
+    with apply_schedule(case.pipe, schedule, fuse=False) as handle:
+        with case.pipe.transformer.get_submodule(slot.name).register_forward_hook(lambda *_: None):
+            assert torch.equal(case.generate(), expected)
+            assert "PyTorch hooks" in handle.whole_blocks[slot.block]
+        assert torch.equal(case.generate(), expected)
+        assert handle.whole_blocks == {}
+
+
 @pytest.mark.parametrize("on_block", [True, False])
 def test_other_hooks_in_the_registry_stay(case: Case, on_block: bool) -> None:
     from diffusers.hooks import ModelHook as DiffusersHook
