@@ -85,7 +85,11 @@ def evaluate(
     faults.model(model, dtype=dtype, device=device, offload=offload)
     faults.rewards([name for name in names if name.partition("=")[0] not in ("fid", "latent-distance")])
     faults.folder(out)
-    if fid_reference is not None and not Path(fid_reference).exists():
+    if fid_reference is not None and "fid" not in {name.partition("=")[0] for name in names}:
+        faults.add(
+            OptionError(f"The FID reference {fid_reference!r} is for the metric fid, which is not among the metrics.")
+        )
+    elif fid_reference is not None and not Path(fid_reference).exists():
         faults.add(FileError(f"There is no FID reference {fid_reference}; give a folder of images or a file."))
     with faults.noted():
         files = _schedules(schedule or [])
@@ -221,8 +225,6 @@ def _reference(given: str | None, judge: Judge, size: tuple[int, int], status: S
 
     if given is None:
         return None
-    if not judge.extractors:
-        raise OptionError(f"The FID reference {given!r} is for the metric fid, which is not among the metrics.")
     [extractor] = judge.extractors.values()
     path = Path(given)
     if path.is_dir():
