@@ -25,6 +25,7 @@ from ecad_automl.runtime.scheduled import ScheduledRun
 from ecad_automl.runtime.step_counts import steps_to_ask_for
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.tail import last_steps
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -65,6 +66,7 @@ class ScheduleHandle:
         self._instrument: Instrument | None = None
         self._schedule: Schedule
         self._sigmas: list[Any] | None = None
+        self._left_out = 0  # steps of the schedule, by the plan that is in force
         self.switch(schedule)
 
     def switch(self, schedule: Given) -> ScheduleHandle:
@@ -99,11 +101,7 @@ class ScheduleHandle:
             self.remove()
             installed = None
         self._functions.for_parts(parts_of(transformer))
-        blocks = blocks_of(transformer)
-        plan = Plan(schedule, blocks)
-        self._run.take(plan, blocks, transformer)
-        if self._prefix_run is not None:
-            self._prefix_run.take(plan, transformer)
+        self._take(schedule, transformer)
         if installed is None:
             self._instrument = self._install(schedule, transformer)
         else:
@@ -123,7 +121,23 @@ class ScheduleHandle:
         visitor = self._prefix_run or run
         if self._stands_in(schedule):
             others.append((transformer, visitor.forward))
-        return Instrument(self._pipe, visitor, schedule.steps, "The schedule", others, run.positions.begin)
+        return Instrument(
+            self._pipe, visitor, schedule.steps, "The schedule", others, run.positions.begin, self._left_out_are
+        )
+
+    def _take(self, schedule: Schedule, transformer: nn.Module, left_out: int = 0) -> None:
+        """Run the last steps of a schedule from the next one on, without the first ones."""
+        blocks = blocks_of(transformer)
+        plan = Plan(last_steps(schedule, schedule.steps - left_out), blocks)
+        self._run.take(plan, blocks, transformer)
+        if self._prefix_run is not None:
+            self._prefix_run.take(plan, transformer)
+        self._left_out = left_out
+
+    def _left_out_are(self, left_out: int) -> None:
+        """A run begins, of the last steps alone where it leaves out some."""
+        if left_out != self._left_out:
+            self._take(self._schedule, transformer_of(self._pipe), left_out)
 
     def _stands_in(self, schedule: Schedule) -> bool:
         """Whether there are transformer calls whose forward is not run."""
@@ -196,7 +210,8 @@ def apply_schedule(
     ``with apply_schedule(pipe, schedule) as run: pipe(prompt, **run.arguments)``. Outputs of the transformer's
     components that the schedule uses again are kept while a later step still reads them, each guidance branch for
     itself. In steps that it skips the transformer is not entered, and its output is made of kept ones. Only the
-    pipeline's own transformer object is changed, not its class or weights.
+    pipeline's own transformer object is changed, not its class or weights. A run that begins with an image and leaves
+    out steps, as image-to-image and inpainting of a strength below 1, is made of the schedule's last steps.
 
     Args:
         pipe: a diffusers pipeline whose transformer is of a supported class.

@@ -56,6 +56,7 @@ class Instrument:
         needed_by: what needs that number, for error messages.
         others: further modules, each with what is to be called in place of its forward.
         told: called with the named arguments of each transformer call, when it begins.
+        late: is told of each run how many steps it leaves out at its beginning; None where it must leave out none.
 
     Raises:
         UnsupportedModelError: the pipeline has no transformer, or one that is not supported, or no scheduler.
@@ -70,8 +71,9 @@ class Instrument:
         needed_by: str,
         others: Sequence[tuple[nn.Module, VisitModule]] = (),
         told: Callable[[Mapping[str, Any]], None] | None = None,
+        late: Callable[[int], None] | None = None,
     ) -> None:
-        self._told = told
+        self._told, self._late = told, late
         self.transformer = transformer_of(pipe)
         self._refused = check_pipeline(pipe).refused_arguments
         self._blocks = blocks_of(self.transformer)
@@ -82,7 +84,7 @@ class Instrument:
                 )
         self._parts = parts_of(self.transformer)
         self._visitor = visitor
-        self._tracker = StepTracker(pipe, steps, needed_by)
+        self._tracker = StepTracker(pipe, steps, needed_by, late=late is not None)
         self._context = ContextName()
         self._lock = threading.Lock()
         self._owner: threading.Thread | None = None  # the thread that is in a transformer call
@@ -145,6 +147,8 @@ class Instrument:
             if call.new_run:
                 self._visitor.drop()
                 self._check_modules()
+                if self._late is not None:
+                    self._late(call.left_out)
             self._visitor.begin(call)
             if self._told is not None:
                 self._told(kwargs)
@@ -235,6 +239,11 @@ def transformer_of(pipe: DiffusionPipeline) -> nn.Module:
         UnsupportedModelError: it has not both.
     """
     transformer = getattr(pipe, "transformer", None)
+    if transformer is None and getattr(pipe, "unet", None) is not None:
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} has a UNet, not supported: schedules are for diffusion transformers, such as FLUX, "
+            "SD 3.5, PixArt, Qwen-Image or Wan."
+        )
     if not isinstance(transformer, nn.Module) or getattr(pipe, "scheduler", None) is None:
         raise UnsupportedModelError(
             f"{type(pipe).__name__} has no transformer and scheduler; a diffusers pipeline with both is needed."

@@ -38,14 +38,16 @@ class Call:
     """One transformer call.
 
     Args:
-        step: denoising step, from 0.
+        step: denoising step, from 0, of those that are run.
         context: the guidance branch.
         new_run: whether this is the first call of a run of the pipeline.
+        left_out: steps that the run leaves out at its beginning, as image-to-image does.
     """
 
     step: int
     context: ContextKey
     new_run: bool
+    left_out: int = 0
 
 
 @dataclass
@@ -61,10 +63,12 @@ class StepTracker:
         pipe: the pipeline; its scheduler is looked up at each call, so it may be replaced between runs.
         steps: number of denoising steps that each run must have.
         needed_by: what needs that number, for the error message.
+        late: whether a run may leave out steps at its beginning, as its scheduler tells.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, steps: int, needed_by: str) -> None:
+    def __init__(self, pipe: DiffusionPipeline, steps: int, needed_by: str, *, late: bool = False) -> None:
         self.steps = steps
+        self._late = late
         self._pipe = pipe
         self._needed_by = needed_by
         self._last: Any = None  # timesteps of the last run, which only a new run replaces
@@ -77,6 +81,7 @@ class StepTracker:
         self._contexts: dict[ContextKey, _Context] = {}
         self._calls: Counter[str | None] = Counter()
         self._step = 0
+        self._first = 0
         self._thread = 0
 
     def locate(self, name: str | None, shapes: Shapes) -> Call:
@@ -93,8 +98,10 @@ class StepTracker:
         """
         scheduler = self._pipe.scheduler
         indexed = hasattr(scheduler, "step_index")
-        step = scheduler.step_index or 0 if indexed else 0
-        new_run = scheduler.timesteps is not self._timesteps or (indexed and step == 0 < self._step)
+        begin = getattr(scheduler, "begin_index", None) or 0
+        # Not known before the scheduler's own first step, which comes after the first call.
+        step = (begin if scheduler.step_index is None else scheduler.step_index) if indexed else 0
+        new_run = scheduler.timesteps is not self._timesteps or (indexed and step == begin < self._step)
         if new_run:
             if not indexed and scheduler.timesteps is self._last:
                 raise CacheStateError(
@@ -110,7 +117,7 @@ class StepTracker:
         if not indexed:
             step = self._contexts[context].step + 1 if context in self._contexts else 0
         self._advance(scheduler, context, step, shapes)
-        return Call(step, context, new_run)
+        return Call(step - self._first, context, new_run, self._first)
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
@@ -127,15 +134,17 @@ class StepTracker:
                 f"{self._needed_by} has {self.steps} steps, but {type(scheduler).__name__} is set to {forwards}: {how}"
             )
         begin = getattr(scheduler, "begin_index", None)
-        if begin:
+        if begin and not self._late:
             raise self._begins_late(begin)
+        self._first = begin or 0
         self._timesteps = self._last = scheduler.timesteps
         self._thread = threading.get_ident()
 
     def _begins_late(self, begin: int) -> CacheStateError:
+        why = "and its scheduler was not told" if self._late else "and a whole run is needed"
         return CacheStateError(
-            f"The run begins at step {begin} of {self.steps}, as image-to-image does; {self._needed_by.lower()} "
-            "needs a run that begins at step 0."
+            f"The run begins at step {begin} of {self.steps}, as image-to-image does, {why}; {self._needed_by.lower()} "
+            "needs a run that begins at step 0 here."
         )
 
     def _count(self, name: str | None, step: int) -> int:
@@ -160,8 +169,8 @@ class StepTracker:
                 f"{type(scheduler).__name__}, which tells no step index, is used with several unnamed calls a step."
             )
         known = self._contexts.get(context)
-        if known is None and step == 0:
-            self._contexts[context] = _Context(0, shapes)
+        if known is None and step == self._first:
+            self._contexts[context] = _Context(step, shapes)
             return
         if known is None or known.step != step - 1:
             if known is not None and all(other.step == 0 for other in self._contexts.values()):
@@ -171,7 +180,7 @@ class StepTracker:
             last = "none" if known is None else f"one of step {known.step}"
             raise CacheStateError(
                 f"The transformer is called for step {step}, but the guidance branch {_describe(context)} had {last} "
-                "before; each branch must be called once in every step, from step 0 on."
+                f"before; each branch must be called once in every step, from step {self._first} on."
             )
         if known.shapes != shapes:
             changed = next(key for key in {**known.shapes, **shapes} if known.shapes.get(key) != shapes.get(key))

@@ -38,7 +38,7 @@ PROPERTIES = {
     "branches": "each transformer call of a step is told apart as a guidance branch with outputs of its own",
     "batch and size": "other batches and sizes may come in between, and each run is as if it were the first",
     "second order": "a schedule has a step for each call of schedulers that make more than they are asked for",
-    "image to image": "runs that leave out steps, as with a strength below 1, are refused; runs of all steps work",
+    "image to image": "runs that leave out steps, as with a strength below 1, are made of the schedule's last steps",
 }
 
 

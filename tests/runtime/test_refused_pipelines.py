@@ -25,6 +25,16 @@ def test_an_unsupported_pipeline_is_refused(pixart: Case) -> None:
         apply_schedule(pixart.pipe, schedule)
 
 
+def test_a_unet_and_a_pipeline_of_several_runs_in_one_call_are_refused_with_their_reason(pixart: Case) -> None:
+    schedule = pixart.random_schedule(0)
+    sdxl: Any = type("StableDiffusionXLPipeline", (), {"unet": torch.nn.Linear(1, 1), "scheduler": object()})()
+    with pytest.raises(UnsupportedModelError, match="StableDiffusionXLPipeline has a UNet, not supported"):
+        apply_schedule(sdxl, schedule)
+    pixart.pipe.transformer = type("AnyFlowFARTransformer3DModel", (torch.nn.Linear,), {})(1, 1)
+    with pytest.raises(UnsupportedModelError, match="denoises several chunks of a video"):
+        apply_schedule(pixart.pipe, schedule)
+
+
 class Named:
     """A pipeline of which only the parts count that refusals look at."""
 

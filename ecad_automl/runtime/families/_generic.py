@@ -33,9 +33,14 @@ def generic_family(transformer: nn.Module) -> Family | None:
     recording. A warning tells what was found, once for each transformer.
 
     Raises:
-        UnsupportedModelError: the transformer is a UNet.
+        UnsupportedModelError: the transformer is a UNet, or of a pipeline that makes several runs in one call.
     """
     name = type(transformer).__name__
+    if name.startswith("AnyFlowFAR"):
+        raise UnsupportedModelError(
+            f"{name} cannot be run under a schedule: one call of its pipeline denoises several chunks of a video, each "
+            "in steps of its own and with keys and values of the chunks before, and a schedule is of one run."
+        )
     if "UNet" in name:
         raise UnsupportedModelError(
             f"{name} cannot be run under a schedule: it is a UNet, whose blocks are nested in levels of their own "
