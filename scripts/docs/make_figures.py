@@ -28,6 +28,7 @@ from benchmarks.runtime import (
     engine_outputs,
     skipped_steps,
     step_kinds,
+    step_profile,
     transformer_speed,
     wall_time,
 )
@@ -116,8 +117,8 @@ def _speed(model: str) -> Any:
     return section
 
 
-def _speed_of(model: str, start: str) -> str:
-    (row,) = (row for row in _speed(model)["rows"] if row["name"].startswith(start))
+def _speed_of(model: str, *starts: str) -> str:
+    (row,) = (row for row in _speed(model)["rows"] if row["name"].startswith(starts))
     low, high = row["quartiles"]
     return f"{row['speedup']:.2f}x ({low:.2f} to {high:.2f})"
 
@@ -246,6 +247,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "held-out-6-steps-won": partial(_won, "6 steps, uncached", 3.0),
     "held-out-6-steps-p": lambda: f"{_beside('6 steps, uncached', 3.0).beside.p:.1g}",  # type: ignore[union-attr]
     **BED_FIGURES,
+    "step-profile": lambda: step_profile.table(_result("step_profile-flux-384")),
     "step-kinds": lambda: "\n".join(step_kinds.table(_result("step_kinds-pixart-384-cpu")["rows"])),
     "caches-best-3x": partial(_best_cache, 3.0),
     "caches-search-3x": partial(_cache_losses, OURS, 2.9, 3.5),
@@ -276,8 +278,10 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "speed-pixart": lambda: transformer_speed.table(_speed("pixart")),
     "arrived-pixart": lambda: f"{transformer_speed.median_arrived(_speed('pixart')):.3f}",
     "arrived-flux": lambda: f"{transformer_speed.median_arrived(_speed('flux')):.3f}",
-    "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache"),
-    "speed-whole-steps": partial(_speed_of, "flux", "whole steps"),
+    "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache", "diffusers FirstBlockCache"),
+    "speed-whole-steps": partial(
+        _speed_of, "flux", "whole steps of about the same MACs", "whole steps of about the MACs of First Block"
+    ),
     "skipped-steps": lambda: skipped_steps.table(_result("skipped_steps")["rows"]),
     "threads": lambda: threads.table(_result("threads")),
     "threads-load": lambda: f"{_result('threads')['load average'][1]:.0f}",
