@@ -78,7 +78,9 @@ class Race:
         if made == scores.size:
             self._note_drops(self._uncached - scores.ravel())
         if made == scores.size and feasible and self._front.add(float(scores.mean()), cost):
-            self._volume = hypervolume(self._front.rewards, self._front.costs, self._reference)
+            # In the unit of what is expected of candidates: the logarithm of the drop.
+            *gained, worst = -self._scale.of(np.array([*self._front.rewards, self._reference.reward]))
+            self._volume = hypervolume(gained, self._front.costs, Reference(worst, self._reference.cost))
         if bred:
             self._gains.append((self._volume - before, made))
 

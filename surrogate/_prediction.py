@@ -93,21 +93,6 @@ class LogDrop(LossScale):
         """See :class:`LossScale`."""
         return self.unit * np.minimum(np.exp(loss), _DEEPEST + _OFFSET)
 
-    def improvement(self, level: Floats, mean: Floats, std: Floats) -> Floats:
-        """As the price of a put option (Black and Scholes 1973): the mean of ``max(0, K - X)`` for a lognormal ``X``.
-
-        With ``z = (log K - m) / s`` it is ``K * Phi(z) - exp(m + s^2 / 2) * Phi(z - s)``, where ``m`` and ``s`` are
-        mean and standard deviation of ``log X``.
-        """
-        from scipy.special import log_ndtr, ndtr
-
-        std = np.maximum(std, 1e-9)
-        z = (level - mean) / std
-        # As logarithms, since the mean of a very uncertain drop overflows where the chance to be below is next to none.
-        expected = np.exp(mean + 0.5 * std**2 + log_ndtr(z - std))
-        improvement: Floats = self.unit * np.maximum(np.exp(level) * ndtr(z) - expected, 0.0)
-        return improvement
-
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
