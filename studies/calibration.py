@@ -30,6 +30,8 @@ from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
 
 #: Images that the drift is averaged over: it varies little from image to image.
 _DRIFT_IMAGES = 16
+#: And for runs of a number of steps of which nothing else is wanted: what is chosen by it is as good as by 16.
+_FEW_DRIFT_IMAGES = 4
 _NAME = "latency"
 #: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.
 _TELL_EVERY = 5
@@ -56,8 +58,8 @@ def calibrate(
         study: under this name.
         cost: what is minimized.
         progress: is told what is done.
-        counts: numbers of steps of shorter runs whose drift is wanted too, from their own images; they are evaluations
-            like others.
+        counts: numbers of steps of shorter runs whose drift is wanted too, from their own images. Those that are made
+            to compare with are evaluations like others; of the others a few images are made.
 
     Returns:
         The drift by number of steps, and the scale.
@@ -99,6 +101,15 @@ def calibrate(
                 run()
             if name not in baselines:
                 store.save_baseline(study, _baseline(name, count, layout, runs[0], metric, cost))
+    for count in sorted({*counts} - {*drifts}):
+        kept = store.calibration(study, drift_of(count))
+        if kept is None:
+            progress(f"drift of {count} steps")
+            run_some = partial(evaluator.generate_some, _FEW_DRIFT_IMAGES, steps=count)
+            drifts[count] = measure_drift(evaluator.pipe, run_some, steps=count)
+            store.save_calibration(study, drift_of(count), drifts[count].to_bytes())
+        else:
+            drifts[count] = Drift.from_bytes(kept)
     shorter = [record.reward for record in store.baselines(study).values()]
     floor = worst_of_interest(uncached.reward, shorter, -math.inf)
     if floor == -math.inf:

@@ -94,13 +94,16 @@ class SearchConfig(BreedingConfig):
         scaled_drift: whether the drift of slots is scaled to what it does to the output and the last latents; False
             takes it as it is.
         step_seeds: number of schedules at the start that compute whole steps, those of least drift for as many numbers
-            of steps; twice as many where the others are skipped and forecast.
+            of steps; where outputs are forecast, the others are skipped.
         drift_seeds: number of other drift-optimal schedules at the start, whose slots may differ; those too cheap to be
-            of interest are left out.
-        steps_from: share of the steps, from which on shorter runs are searched too: those that the calibration makes;
-            1 searches runs of all steps alone. If None, what the study began with, or about a third where it has not;
-            all steps alone where schedules only reuse, or latency is minimized.
-        heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none.
+            of interest are left out. Where outputs are forecast, so many leave guidance out, and half as many differ by
+            slot.
+        steps_from: share of the steps, from which on shorter runs are searched too: of at most 28 steps every smaller
+            number, of more those that the calibration makes; 1 searches runs of all steps alone. If None, what the
+            study began with, or about a fifth where it has not; all steps alone where schedules only reuse, or latency
+            is minimized.
+        heuristics: which published heuristics are evaluated at the start: FORA alone, all of them, or none. If None,
+            FORA where schedules only reuse, and none where they forecast, which is better.
         race: whether the evaluation of a bred candidate is stopped after the most telling of its images where its
             expected gain for each remaining one is too little.
         race_share: how much is too little, as a share of what the latest candidates brought for each of their images.
@@ -119,7 +122,7 @@ class SearchConfig(BreedingConfig):
     step_seeds: int = 10
     drift_seeds: int = 4
     steps_from: float | None = None
-    heuristics: Heuristics = "fora"
+    heuristics: Heuristics | None = None
     race: bool = True
     race_share: float = 1.0
     asynchronous: bool = True
@@ -134,7 +137,7 @@ class SearchConfig(BreedingConfig):
             )
         if self.steps_from is not None and not 0 < self.steps_from <= 1:
             raise OptionError(f"Steps from {self.steps_from} were asked for; a share above 0, at most 1, is needed.")
-        if self.heuristics not in get_args(Heuristics):
+        if self.heuristics is not None and self.heuristics not in get_args(Heuristics):
             known = ", ".join(get_args(Heuristics))
             raise OptionError(f"The heuristics {self.heuristics!r} are unknown; choose one of {known}.")
 

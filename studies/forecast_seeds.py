@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import cache, cached_property, partial
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,9 @@ _NOISES = np.geomspace(1e-6, 1.0, 25)
 #: transformer makes more of large errors than of small ones. Chosen on captions of searches of the two bundled models,
 #: with samplers of first and second order and savings from 1.3x to 4x (``benchmarks/search/damping_constants.py``).
 NOISE = (18.0, 2.5)
+
+#: Weights below this are none.
+_NO_WEIGHT = 1e-6
 
 #: Groups of slots whose steps are chosen together, which takes memory.
 _AT_ONCE = 16
@@ -53,6 +56,29 @@ class _Choice(NamedTuple):
     compute: Bits
     skip: Bits
     both: Bits | None = None
+
+
+class _Uses(NamedTuple):
+    """Where cached outputs are read: ``(n,)`` steps, rows (the last is the transformer's output), and sources.
+
+    The same source twice where only the first step was computed.
+    """
+
+    steps: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    last: NDArray[np.intp]
+    before: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> _Uses:
+        steps, rows = np.nonzero(schedule.used)
+        return cls(steps, rows, *_twice(schedule.sources[:, steps, rows]))
+
+    @classmethod
+    def of_skips(cls, skip: Bits, row: int) -> _Uses:
+        """Of a schedule that runs whole steps, as :meth:`of` would say, which takes longer."""
+        steps = np.flatnonzero(skip)
+        return cls(steps, np.full(len(steps), row), *_twice(forecast_sources(~skip)[:, steps]))
 
 
 class ForecastSeeds:
@@ -84,16 +110,31 @@ class ForecastSeeds:
     @cached_property
     def _run(self) -> Bits:
         """``(noises, steps, steps)``: the best choice of 1 step to run, of 2 and so on to all."""
+        return self._paths(np.ones(self._forecasts.steps))
+
+    def _paths(self, weights: Floats) -> Bits:
+        """See :attr:`_run`, with errors at steps weighted ``(steps,)``."""
         error = self._errors[:, -1] + _NOISES[:, None, None, None, None].astype(np.float32) * self._carried[:, -1]
-        return best_paths(error.min(axis=1))[1]
+        return best_paths(error.min(axis=1) * weights[:, None, None].astype(np.float32))[1]
 
     @cached_property
     def skipping(self) -> tuple[Schedule, ...]:
         """The best choice of 1 step to run whole, of 2 and so on to all; the others are skipped."""
+        return self._skipping(self._run)
+
+    def skipping_by(self, power: float) -> tuple[Schedule, ...]:
+        """As :attr:`skipping`, if errors counted by another power of the scheduler's response; they do by its first.
+
+        How much of an early error is left in the image differs between models and samplers.
+        """
+        weights = self._forecasts.step_weights(power) / np.maximum(self._forecasts.step_weights(1.0), _NO_WEIGHT)
+        return self._skipping(self._paths(weights))
+
+    def _skipping(self, run: Bits) -> tuple[Schedule, ...]:
         everything = np.ones((self._forecasts.steps, len(self._layout)), dtype=np.bool_)
 
         def choice(place: int, count: int) -> _Choice:
-            return _Choice(everything, ~self._run[place, count])
+            return _Choice(everything, ~run[place, count])
 
         return tuple(self._settled(partial(choice, count=count)) for count in range(self._forecasts.steps))
 
@@ -184,7 +225,7 @@ class ForecastSeeds:
         Errors of slots partly add up: they count as their sum over the root of the number of slots, at which schedules
         that skip and schedules that use slots look as good as they are on the bundled model.
         """
-        own, carried = self._by_step(schedule)
+        own, carried = self._by_step(_Uses.of(schedule), schedule.damping, schedule.skip, schedule.guidance.actions)
         for noise in _NOISES:
             error = own + noise * carried
             if self._noise_after(error) <= noise:
@@ -198,14 +239,17 @@ class ForecastSeeds:
             choice: the best for one of the noises.
         """
 
-        def made(place: int) -> Schedule:
-            return self._damped(choice(place), _NOISES[place])
-
         def is_enough(place: int) -> bool:
-            own, carried = self._by_step(made(place))
-            return bool(self._noise_after(own + _NOISES[place] * carried) <= _NOISES[place])
+            made, noise = choice(place), _NOISES[place]
+            uses = self._uses(made)
+            actions = self._least(made.both, made.skip, noise)
+            own, carried = self._by_step(uses, self._levels(uses, noise), made.skip, actions)
+            return bool(self._noise_after(own + noise * carried) <= noise)
 
-        return made(min(bisect_left(range(len(_NOISES)), True, key=is_enough), len(_NOISES) - 1))
+        place = min(bisect_left(range(len(_NOISES)), True, key=is_enough), len(_NOISES) - 1)
+        made, noise = choice(place), _NOISES[place]
+        levels, actions = self._levels(self._uses(made), noise), self._least(made.both, made.skip, noise)
+        return Schedule(self._layout, made.compute, made.skip, levels, self._forecasts, actions)
 
     def _noise_after(self, error: Floats) -> float:
         """The noise that errors ``(steps,)`` are expected to lead to."""
@@ -213,50 +257,46 @@ class ForecastSeeds:
         factor, power = self._noise
         return float(factor * moved**power)
 
-    def _damped(self, choice: _Choice, noise: float) -> Schedule:
-        """With the level of least error for each step and component, and for each difference of guidance."""
-        compute, skip, both = choice
-        plain = Schedule(self._layout, compute, skip)
-        steps, columns = len(compute), len(self._layout.components) + 1
-        error = np.zeros((len(DAMPING), steps, columns))
-        rows = np.append(self._layout.component_index, columns - 1)
-        used, row = np.nonzero(plain.used)
-        last, before = _sources(plain, used, row)
+    def _uses(self, choice: _Choice) -> _Uses:
+        if choice.compute.all():
+            return _Uses.of_skips(choice.skip, len(self._layout))
+        return _Uses.of(Schedule(self._layout, choice.compute, choice.skip))
+
+    def _levels(self, uses: _Uses, noise: float) -> NDArray[np.intp]:
+        """``(steps, components + 1)``: of least error for each step and component."""
+        steps, rows, last, before = uses
+        error = np.zeros((len(DAMPING), self._forecasts.steps, len(self._layout.components) + 1))
+        group = self._forecasts.group[rows]
         for level, of_level in enumerate(error):
-            own = self._errors[level, row, used, last, before]
-            np.add.at(of_level, (used, rows[row]), own + noise * self._carried[level, rows[row], used, last, before])
-        return Schedule(
-            self._layout, compute, skip, error.argmin(axis=0), self._forecasts, self._least(both, skip, noise)
-        )
+            own = self._errors[level, rows, steps, last, before]
+            np.add.at(of_level, (steps, group), own + noise * self._carried[level, group, steps, last, before])
+        found: NDArray[np.intp] = error.argmin(axis=0)
+        return found
 
     def _least(self, both: Bits | None, skip: Bits, noise: float) -> NDArray[np.intp] | None:
         """``(steps,)``: the guidance actions of least error where both branches are computed at some steps alone."""
         if both is None or self._guidance is None:
             return None
-        last, before = forecast_sources(both)
-        place = slice(None), np.arange(len(both)), last, np.where(before < 0, last, before)
+        place = slice(None), np.arange(len(both)), *_twice(forecast_sources(both))
         actions = KEEP + (self._guidance.error[place] + noise * self._guidance.carried[place]).argmin(axis=0)
         return np.where(both | skip, BOTH, actions)
 
-    def _by_step(self, schedule: Schedule) -> tuple[Floats, Floats]:
-        """Errors of a schedule's uses ``(steps,)`` without noise, and how much of it they carry."""
-        steps, rows = np.nonzero(schedule.used)
-        last, before = _sources(schedule, steps, rows)
-        group = np.append(self._layout.component_index, len(self._layout.components))[rows]
-        level = schedule.damping[steps, group]
+    def _by_step(
+        self, uses: _Uses, levels: NDArray[Any], skip: Bits, actions: NDArray[Any] | None
+    ) -> tuple[Floats, Floats]:
+        """Errors of uses and of guidance ``(steps,)`` without noise, and how much of it they carry."""
+        steps, rows, last, before = uses
+        group = self._forecasts.group[rows]
+        level = levels[steps, group]
         share = np.where(rows == len(self._layout), 1.0, 1.0 / np.sqrt(len(self._layout)))
         found = np.zeros((2, self._forecasts.steps))
         np.add.at(found[0], steps, share * self._errors[level, rows, steps, last, before])
         np.add.at(found[1], steps, share * self._carried[level, group, steps, last, before])
-        alone, run = np.flatnonzero(schedule.guidance.alone), np.flatnonzero(~schedule.skip)
-        if len(alone) and self._guidance is not None:
-            last, before = schedule.guidance.sources[:, alone]
-            place = (
-                schedule.guidance.actions[alone].astype(np.intp) - KEEP,
-                alone,
-                last,
-                np.where(before < 0, last, before),
-            )
+        if actions is not None and actions.any() and self._guidance is not None:
+            run = np.flatnonzero(~skip)
+            alone = run[actions[run] != BOTH]
+            sources = _twice(forecast_sources(~skip & (actions == BOTH))[:, alone])
+            place = actions[alone].astype(np.intp) - KEEP, alone, *sources
             found[:, alone] += self._lasting(run)[alone] * np.stack([each[place] for each in self._guidance])
         return found[0], found[1]
 
@@ -289,9 +329,7 @@ def least_error_front(seeds: ForecastSeeds, schedules: Iterable[Schedule]) -> li
     return front[::-1]
 
 
-def _sources(
-    schedule: Schedule, steps: NDArray[np.intp], rows: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The two steps that each use is from; the same one twice where only the first step was computed."""
-    last, before = schedule.sources[:, steps, rows]
+def _twice(sources: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of ``(2, ...)`` sources the last, and the one before it; the last again where there is none."""
+    last, before = sources
     return last, np.where(before < 0, last, before)

@@ -34,6 +34,7 @@ from studies.sampler import ScheduleNSGAIISampler
 from studies.schedule_space import ScheduleSpace
 from studies.seeds import (
     UNCACHED,
+    fewer_steps,
     first_schedules,
     least_of_interest,
     ready_schedules,
@@ -123,6 +124,7 @@ class PreparedStudy:
             start = deployed_start(start)
         least = least_of_interest(cost, steps)
         more: dict[str, Any] = {
+            "least": least,
             "evaluated": start.evaluated,
             "log_drop": start.log_drop,
             "margins": bounds.uncached_margins,
@@ -132,7 +134,7 @@ class PreparedStudy:
         }
         progress("schedules of least expected error")
         if counts or guidance:
-            more["ready"] = ready_schedules(forecasting, cost, least)
+            more["ready"] = ready_schedules(layout, forecasting, cost, least)
         if deploy:
             more["ready"] = deployed_of(more.get("ready", ()))
             seeds = deployed_first(layout, drift, config, cost, start.seeds)
@@ -142,7 +144,7 @@ class PreparedStudy:
         if counts:
             errors = {count: reuse_errors(of, config) for count, of in drifts.items()}
             space = PlanSpace(layout, steps, cost, self.scale, errors, weights, guidance, **more)
-            shorter = [count for count in drifts if count != steps]
+            shorter = [count for count in fewer_steps(steps) if count in drifts]
             seeds |= shorter_schedules(layout, shorter, cost, forecasting, least)
         else:
             error = reuse_errors(drift, config)

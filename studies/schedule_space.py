@@ -169,6 +169,7 @@ class ScheduleSpace:
         floor: ``(slots,)``: where schedules are for other engines, what these compute in a step that they skip; nothing
             is forecast then.
         ready: schedules to have in every pool, see :meth:`ready`.
+        least: what costs less counts as if it cost as much.
         evaluated: schedules that other studies have evaluated, for the surrogate.
         log_drop: what they have found of each, see :class:`~surrogate.Prior`.
         margins: by how much the uncached run meets each constraint.
@@ -188,6 +189,7 @@ class ScheduleSpace:
         whole_steps: bool = False,
         floor: Bits | None = None,
         ready: Sequence[Schedule] = (),
+        least: float = 0.0,
         evaluated: Sequence[Schedule] = (),
         log_drop: Floats | None = None,
         margins: Sequence[float] = (),
@@ -204,7 +206,7 @@ class ScheduleSpace:
         self._scale = scale
         self._margins = margins
         self._seed = seed
-        self._ready = ready
+        self._ready, self._least = ready, least
         self._whole_steps = whole_steps and floor is None
         self._floor = floor
         slots = len(layout)
@@ -297,7 +299,7 @@ class ScheduleSpace:
             for surrogate in constraints:
                 feasible *= surrogate.predict(genes).probability_above(0.0)
             expected = reward.predict(genes).stretched(accuracy[0].stretch)
-            return Expected(expected, self._costs(genes), feasible)
+            return Expected(expected, np.maximum(self._costs(genes), self._least), feasible)
 
         return predict
 

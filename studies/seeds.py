@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ from studies.forecast_seeds import ForecastSeeds, least_error_front
 UNCACHED = "uncached"
 ALL_REUSE = "all-reuse"
 
-#: Share of the steps from which on shorter runs are searched unless something else is said.
-_STEPS_FROM = 0.35
+#: Powers of the scheduler's response by which errors may count.
+_POWERS = (0.5, 1.5, 2.0)
+#: Of at most so many steps, runs of every smaller number are searched.
+_EVERY_COUNT = 28
 #: Seeds that cost less than this share of the shortest uncached run are too poor to be of interest.
 _LEAST = 0.8
 #: On six sets of prompts drift-optimal schedules in place of TGATE, PAB and the like were the better start
@@ -31,13 +34,17 @@ _FEWEST = 2
 
 
 def searched_steps(steps: int, share: float | None = None) -> list[int]:
-    """Step counts of the shorter runs that are searched: those of the calibration from a share of the steps on.
+    """Step counts of the shorter runs that are searched: all from a share of the steps on.
+
+    Of long runs these are only those that the calibration makes anyway; what lies between is little better there.
 
     Args:
         steps: of the uncached run.
-        share: above 0, at most 1; about a third if None.
+        share: above 0, at most 1; that of the shortest run of the calibration, about a fifth, if None.
     """
-    return [count for count in fewer_steps(steps) if count >= (_STEPS_FROM if share is None else share) * steps]
+    counts = range(2, steps) if steps <= _EVERY_COUNT else fewer_steps(steps)
+    least = min(fewer_steps(steps), default=steps) if share is None else share * steps
+    return [count for count in counts if count >= least]
 
 
 def fewer_steps(steps: int) -> list[int]:
@@ -86,16 +93,17 @@ def first_schedules(
     """
     steps = drift.steps
     named = {UNCACHED: Schedule.all_compute(layout, steps), **(known or {})}
-    if config.heuristics != "none":
+    heuristics = config.heuristics or ("fora" if forecasting is None else "none")
+    if heuristics != "none":
         named |= {
             name: schedule
             for name, schedule in default_heuristics(layout, steps).items()
-            if config.heuristics == "all" or name in _FORA
+            if heuristics == "all" or name in _FORA
         }
     reusing_steps, reusing_slots = config.step_seeds, config.drift_seeds
     if forecasting is not None:
         named |= _forecasting(forecasting, layout, steps, config, cost)
-        reusing_steps, reusing_slots = -(-reusing_steps // 4), 0
+        reusing_steps, reusing_slots = 0, 0
     if reusing_steps:
         # Where all slots go together, what the whole transformer gives is all that matters. The sampler's response, a
         # help where slots go their own ways, led to worse steps here.
@@ -128,7 +136,7 @@ def shorter_schedules(
 
     Args:
         layout: the slots.
-        counts: numbers of steps.
+        counts: numbers of steps, of runs that the calibration makes anyway.
         cost: what is minimized.
         forecasting: by number of steps; without it no step is skipped.
         least: what costs less, and would need images, is left out.
@@ -144,19 +152,26 @@ def shorter_schedules(
     return named
 
 
-def ready_schedules(forecasting: Mapping[int, ForecastSeeds], cost: Cost, least: float) -> list[Schedule]:
+def ready_schedules(
+    layout: Layout, forecasting: Mapping[int, ForecastSeeds], cost: Cost, least: float
+) -> list[Schedule]:
     """Plans of least predicted error: how many steps to take, to run, and to run with both guidance branches.
 
+    Among them are some for which errors count by other powers of the scheduler's response than is taken for best
+    before any image: the surrogate sees which of these are better.
+
     Args:
+        layout: the slots.
         forecasting: by number of steps.
         cost: what is minimized.
         least: what costs less is left out.
     """
     found = []
-    for seeds in forecasting.values():
+    for count, seeds in forecasting.items():
         front = least_error_front(seeds, (*seeds.skipping, *seeds.guiding))
-        found += [schedule for schedule, _ in front if cost.of(schedule) >= least]
-    return found
+        found += [Schedule.all_compute(layout, count), *(schedule for schedule, _ in front)]
+        found += chain.from_iterable(map(seeds.skipping_by, _POWERS))
+    return [schedule for schedule in dict.fromkeys(found) if cost.of(schedule) >= least]
 
 
 def least_of_interest(cost: Cost, steps: int) -> float:
@@ -167,23 +182,25 @@ def least_of_interest(cost: Cost, steps: int) -> float:
 def _forecasting(
     seeds: ForecastSeeds, layout: Layout, steps: int, config: SearchConfig, cost: Cost
 ) -> dict[str, Schedule]:
-    """Twice as many that skip steps as are configured to compute whole ones, and others by component and by slot.
+    """Some that skip steps, and where it may be left out, guidance; and half as many others by component and by slot.
 
-    Where guidance may be by one branch alone, half as many of these as those: every pool has the others.
+    They show the surrogate what each of these does: every pool has the others of least predicted error.
     """
     named: dict[str, Schedule] = {}
     by_count = seeds.skipping
     if config.step_seeds:
-        # These are the best that is known before any image: of their cost few bred ones are better.
-        for count in _spread_counts(steps, 2 * config.step_seeds):
+        for count in _spread_counts(steps, config.step_seeds):
             named[f"skip-{steps - count}"] = by_count[count - 1]
-    if wanted_guided := config.drift_seeds // 2:
+    if config.drift_seeds:
         front = least_error_front(seeds, (*by_count, *seeds.guiding))
         guided = [schedule for schedule, _ in front if not schedule.guidance.is_full]
-        spread = guided[:: max(1, -(-len(guided) // wanted_guided))]
+        spread = guided[:: max(1, -(-len(guided) // config.drift_seeds))]
         named |= {f"guided-{index}": schedule for index, schedule in enumerate(spread, start=1)}
-    by_component = -(-config.drift_seeds // 2)
-    for groups, wanted in ((layout.component_index, by_component), (None, config.drift_seeds - by_component)):
-        for schedule in seeds.using(cost.prices, wanted + 1, groups)[:wanted] if wanted else ():
-            named[f"forecast-{len([name for name in named if name.startswith('forecast')]) + 1}"] = schedule
-    return named
+    slotwise = config.drift_seeds // 2
+    by_component = -(-slotwise // 2)
+    using: list[Schedule] = []
+    for groups, wanted in ((layout.component_index, by_component), (None, slotwise - by_component)):
+        # The dearest of an even spread save next to nothing, and the cheapest are poor.
+        first = -(-wanted // 2)
+        using += seeds.using(cost.prices, 4 * wanted + 1, groups)[first : first + wanted] if wanted else []
+    return named | {f"forecast-{index}": schedule for index, schedule in enumerate(using, start=1)}

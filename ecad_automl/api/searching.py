@@ -137,8 +137,8 @@ def search(
         use: what may stand in for computing: "forecast", where outputs are forecast or reused and steps skipped,
             "skip", where each step is skipped or computed whole, or "reuse", ECAD's own schedules alone; by default
             "forecast", or what the study began with.
-        steps_from: share of the steps from which on runs of fewer steps are searched too; by default 0.35, or what the
-            study began with.
+        steps_from: share of the steps from which on runs of fewer steps are searched too; by default about 0.2, or what
+            the study began with.
         fixed_steps: whether to search runs of all steps alone; by default runs of fewer steps are searched too, or what
             the study began with.
         guidance: whether to "search" in which steps both branches of classifier-free guidance are computed, or "keep"

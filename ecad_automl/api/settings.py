@@ -150,7 +150,11 @@ class SearchTable(_Table):
     batch_size: Annotated[int, _at_least(1, "Images per pipeline call.")] = 8
     seed: Annotated[int, _at_least(0, "Seed of the search.")] = SearchConfig.seed
     heuristics: Annotated[
-        Heuristics, _says("Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none.")
+        Heuristics | None,
+        _says(
+            "Published heuristics to evaluate first: fora, all (also TGATE, PAB, ...) or none; by default fora where "
+            "schedules only reuse."
+        ),
     ] = SearchConfig.heuristics
     use: Annotated[
         Use | None,
@@ -164,8 +168,8 @@ class SearchTable(_Table):
         Field(
             gt=0,
             le=1,
-            description="Search runs of fewer steps too, from this share of the steps on: those of the calibration; by "
-            "default 0.35, or what the study began with.",
+            description="Search runs of fewer steps too, from this share of the steps on; by default from the shortest "
+            "of the calibration, about 0.2, or what the study began with.",
         ),
     ] = SearchConfig.steps_from
     fixed_steps: Annotated[bool, _says("Search runs of all steps alone; the same as --steps-from 1.")] = False

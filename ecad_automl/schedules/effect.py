@@ -88,7 +88,7 @@ def checked(values: ArrayLike | None, shape: tuple[int, ...], most: int, what: s
     if values is None:
         return np.zeros(shape, dtype=np.int64)
     array = np.asarray(values)
-    if array.shape != shape or not np.isin(array, np.arange(most + 1)).all():
+    if array.shape != shape or not ((array >= 0) & (array <= most) & (array == np.floor(array))).all():
         raise ScheduleError(
             f"A schedule's {what} have the shape {array.shape}, but whole numbers from 0 to {most} of the shape "
             f"{shape} are needed."

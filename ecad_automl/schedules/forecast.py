@@ -48,12 +48,11 @@ def forecast_sources(computed: Bits) -> Steps:
         ``(2, steps, ...)``: the last step before each one at which was computed, and the one before that; -1 where
         there is none.
     """
-    sources = np.full((2, *computed.shape), -1, dtype=np.intp)
-    for step in range(1, len(computed)):
-        fresh = computed[step - 1]
-        sources[0, step] = np.where(fresh, step - 1, sources[0, step - 1])
-        sources[1, step] = np.where(fresh, sources[0, step - 1], sources[1, step - 1])
-    return sources
+    steps = np.arange(len(computed)).reshape(-1, *[1] * (computed.ndim - 1))
+    last = np.full(computed.shape, -1, dtype=np.intp)
+    last[1:] = np.maximum.accumulate(np.where(computed, steps, -1), axis=0)[:-1]
+    before = np.where(last < 0, -1, np.take_along_axis(last, np.maximum(last, 0), axis=0))
+    return np.stack([last, before])
 
 
 def staleness(compute: Bits) -> NDArray[np.intp]:

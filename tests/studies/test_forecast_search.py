@@ -21,17 +21,20 @@ def genomes(bench: Bench, study: str = "s") -> list[str]:
     return [str(trial.user_attrs[attributes.GENOME]) for trial in bench.complete(study)]
 
 
-def test_seeds_skip_forecast_and_reuse() -> None:
+def test_seeds_skip_and_forecast_and_reuse_as_published_only_where_asked_for() -> None:
     layout, drift = small_layout(), small_drift(small_layout())
     forecasts = Forecasts(drift, layout.component_index)
-    found = first_schedules(layout, drift, SearchConfig(), mac_cost(layout), None, ForecastSeeds(forecasts, layout))
+    seeds, cost = ForecastSeeds(forecasts, layout), mac_cost(layout)
+    found = first_schedules(layout, drift, SearchConfig(), cost, None, seeds)
     kinds = {name.split("-")[0]: schedule for name, schedule in reversed(found.items())}
-    assert set(kinds) == {"uncached", "fora", "skip", "forecast", "drift"}
+    assert set(kinds) == {"uncached", "skip", "forecast"}
     assert kinds["skip"].skip.any()
     assert kinds["forecast"].forecast.any() and not kinds["forecast"].skip.any()
-    assert kinds["drift"].is_plain and kinds["fora"].is_plain
     assert len(set(found.values())) == len(found)
-    reusing = first_schedules(layout, drift, SearchConfig(), mac_cost(layout))
+    asked = first_schedules(layout, drift, SearchConfig(heuristics="fora"), cost, None, seeds)
+    assert {name.split("-")[0] for name in asked} == {*kinds, "fora"}
+    reusing = first_schedules(layout, drift, SearchConfig(), cost)
+    assert {name.split("-")[0] for name in reusing} == {"uncached", "fora", "drift"}
     assert all(schedule.is_plain for schedule in reusing.values())
 
 

@@ -101,6 +101,15 @@ class TestSeeds:
             errors = np.array([total(error, path) for error in tried])
             assert np.isclose(errors, least, rtol=1e-4).any()
 
+    def test_the_more_late_errors_count_the_later_are_the_steps_that_are_run(self) -> None:
+        drift = made_up_drift(steps=16)
+        seeds = ForecastSeeds(Forecasts(drift, LAYOUT.component_index), LAYOUT)
+        assert drift.step_weights(1.0)[-4:].mean() > drift.step_weights(1.0)[:4].mean()
+        assert seeds.skipping_by(1.0) == seeds.skipping
+        by_power = [[np.flatnonzero(~each.skip).mean() for each in seeds.skipping_by(power)] for power in (0.0, 1, 2)]
+        means = [np.mean(each) for each in by_power]
+        assert means == sorted(means) and means[0] < means[-1]
+
     def test_the_fewer_steps_are_computed_the_more_forecasts_are_damped(self) -> None:
         found = ForecastSeeds(Forecasts(made_up_drift(steps=16), LAYOUT.component_index), LAYOUT).skipping
         told = [each.skip & (each.sources[1, :, -1] >= 0) for each in found]

@@ -19,7 +19,7 @@ from studies.cost import mac_cost
 from studies.forecast_seeds import ForecastSeeds
 from studies.plan_space import PlanSpace
 from studies.quality import Scale
-from studies.seeds import first_schedules, shorter_schedules
+from studies.seeds import fewer_steps, first_schedules, ready_schedules, searched_steps, shorter_schedules
 from surrogate import FeatureContext, Surrogate, features_and_drift, group_drift
 from tests.studies.conftest import small_layout
 
@@ -163,6 +163,28 @@ def test_seeds_are_of_every_number_of_steps() -> None:
     assert [name for name in dear if "skip" in name] == ["6-steps-skip-1"]
     assert not any("skip" in name for name in shorter_schedules(LAYOUT, shorter, cost, {}, 0.0))
     assert not set(found.values()) & set(first_schedules(LAYOUT, DRIFTS[STEPS], SearchConfig(), cost).values())
+
+
+def test_all_smaller_numbers_of_steps_of_a_run_are_searched_and_of_a_long_one_those_of_the_calibration() -> None:
+    assert searched_steps(14) == list(range(3, 14))
+    assert searched_steps(28) == list(range(6, 28))
+    assert searched_steps(28, 0.5) == list(range(14, 28))
+    assert searched_steps(50) == fewer_steps(50)
+    assert searched_steps(50, 0.35) == [20, 25, 32, 40]
+    assert not searched_steps(20, 1.0)
+
+
+def test_every_pool_has_plans_of_every_number_of_steps_and_by_several_powers_of_the_response() -> None:
+    cost = mac_cost(LAYOUT)
+    forecasting = {count: ForecastSeeds(of, LAYOUT) for count, of in FORECASTS.items()}
+    found = ready_schedules(LAYOUT, forecasting, cost, 0.0)
+    assert {schedule.steps for schedule in found} == set(COUNTS)
+    assert len(set(found)) == len(found)
+    assert {Schedule.all_compute(LAYOUT, count) for count in COUNTS} < set(found)
+    assert set(forecasting[STEPS].skipping_by(2.0)) < set(found)
+    least = cost.of_steps(2)
+    dear = ready_schedules(LAYOUT, forecasting, cost, least)
+    assert dear == [schedule for schedule in found if cost.of(schedule) >= least]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5])
