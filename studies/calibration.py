@@ -31,7 +31,7 @@ from studies.seeds import ALL_REUSE, UNCACHED, all_reuse, fewer_steps
 #: Images that the drift is averaged over: it varies little from image to image.
 _DRIFT_IMAGES = 16
 #: And for runs of a number of steps of which nothing else is wanted: what is chosen by it is as good as by 16.
-_FEW_DRIFT_IMAGES = 4
+FEW_DRIFT_IMAGES = 4
 _NAME = "latency"
 #: Times of schedules are told in steps of this many: each may take long, but a line for each is too much.
 _TELL_EVERY = 5
@@ -105,7 +105,7 @@ def calibrate(
         kept = store.calibration(study, drift_of(count))
         if kept is None:
             progress(f"drift of {count} steps")
-            run_some = partial(evaluator.generate_some, _FEW_DRIFT_IMAGES, steps=count)
+            run_some = partial(evaluator.generate_some, FEW_DRIFT_IMAGES, steps=count)
             drifts[count] = measure_drift(evaluator.pipe, run_some, steps=count)
             store.save_calibration(study, drift_of(count), drifts[count].to_bytes())
         else:

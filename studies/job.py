@@ -261,7 +261,7 @@ def _cost(job: SearchJob, layout: Layout, store: Store, observer: SearchObserver
     return latency_cost(model, job.latency.batch_size)
 
 
-def _step_counts(job: SearchJob) -> list[int]:
+def step_counts(job: SearchJob) -> list[int]:
     """The shorter runs that are searched.
 
     Raises:
@@ -325,7 +325,7 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         **({} if use == "reuse" else {"use": use}),
         **({} if job.deploy is None else {"deploy": job.deploy}),
         # Nor do studies of runs of all steps alone, with both guidance branches.
-        **({"step_counts": counts} if (counts := _step_counts(job)) else {}),
+        **({"step_counts": counts} if (counts := step_counts(job)) else {}),
         **({"guidance": "search"} if use != "reuse" and job.guidance != "keep" and job.deploy is None else {}),
         **({"reward_weights": digests} if digests else {}),
     }

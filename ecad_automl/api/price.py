@@ -52,6 +52,8 @@ class Price:
         images_each: images of an evaluation.
         steps: denoising steps of the uncached run.
         shorter: steps of the uncached runs of fewer steps that the calibration makes.
+        between: steps of those of which it makes a few images alone, for their drift.
+        few: how many.
         timed: None where nothing was timed.
     """
 
@@ -59,12 +61,14 @@ class Price:
     images_each: int
     steps: int
     shorter: tuple[int, ...]
+    between: tuple[int, ...] = ()
+    few: int = 0
     timed: Timed | None = None
 
     @property
     def calibration_images(self) -> int:
         """Uncached images of all steps and of fewer."""
-        return self.images_each * (1 + len(self.shorter))
+        return self.images_each * (1 + len(self.shorter)) + self.few * len(self.between)
 
     @property
     def images(self) -> int:
@@ -80,8 +84,9 @@ class Price:
         if self.timed is None:
             return None
         count = self.evaluations if evaluations is None else evaluations
-        calibration = 1 + sum(self.shorter) / self.steps
-        return self.images_each * self.timed.seconds * (calibration + _SHARE * count)
+        few = self.few * sum(self.between) / self.steps
+        calibration = self.images_each * (1 + sum(self.shorter) / self.steps) + few
+        return self.timed.seconds * (calibration + _SHARE * count * self.images_each)
 
     @property
     def line(self) -> str:
@@ -144,14 +149,19 @@ def price_of(job: SearchJob, *, timed: bool = True) -> Price:
         DeviceMemoryError: a single image takes more memory than there is.
         EvaluationError: the pipeline gives images that are none.
     """
+    from studies.calibration import FEW_DRIFT_IMAGES
+    from studies.job import step_counts
     from studies.seeds import fewer_steps
 
-    steps = job.model.settings.steps
+    steps, images = job.model.settings.steps, len(job.prompts) * len(job.seeds)
+    shorter = fewer_steps(steps)
     return Price(
         job.config.evaluations,
-        len(job.prompts) * len(job.seeds),
+        images,
         steps,
-        tuple(fewer_steps(steps)),
+        tuple(shorter),
+        tuple(count for count in step_counts(job) if count not in shorter),
+        min(FEW_DRIFT_IMAGES, images),
         _two_calls(job) if timed else None,
     )
 

@@ -121,7 +121,7 @@ def _panel(component: str, drawn: NDArray[np.uint8]) -> str:
         for cell in np.unique(drawn)
         if cell not in (REUSED, COMPUTED)
     )
-    downwards = f", blocks 1 to {blocks} &darr;" if blocks > 1 else ""
+    downwards = f", blocks 1 to {blocks} ↓" if blocks > 1 else ""
     shapes = "".join(_shape(cell, (drawn == cell).T) for cell in (COMPUTED, *np.unique(drawn[~computed]).tolist()))
     return (
         '<figure style="margin:4px 0">'
@@ -130,7 +130,7 @@ def _panel(component: str, drawn: NDArray[np.uint8]) -> str:
         f'viewBox="0 0 {steps} {blocks}" preserveAspectRatio="none" shape-rendering="crispEdges">'
         f"<title>{escape(told)}</title>"
         f"{shapes}</svg>"
-        f'<div style="font-size:75%">steps 1 to {steps} &rarr;{downwards}</div></figure>'
+        f'<div style="font-size:75%">steps 1 to {steps} →{downwards}</div></figure>'
     )
 
 
@@ -223,7 +223,7 @@ def _picture(study: StudyView) -> str:
         "<title>uncached runs of fewer steps</title></polyline>"
         f'<polyline points="{line}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>{marks}'
         f'<rect x="{x - 4}" y="{y - 4}" width="8" height="8" fill="{ORANGE}"><title>uncached</title></rect></svg>'
-        '<figcaption style="font-size:75%">reward over savings, cheaper &rarr;; dashed: uncached runs of fewer steps; '
+        '<figcaption style="font-size:75%">reward over savings, cheaper →; dashed: uncached runs of fewer steps; '
         "the square is the uncached run</figcaption>"
         "</figure>"
     )

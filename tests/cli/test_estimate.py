@@ -18,7 +18,7 @@ TIMED = Timed(10.0, 4, "cuda:0", 24 * 2**30, 30 * 2**30, 80 * 2**30)
 
 
 def test_hours_follow_from_images_and_the_time_of_one() -> None:
-    price = Price(6000, 1000, 20, (4, 6, 8, 10, 13, 16), TIMED)
+    price = Price(6000, 1000, 20, (4, 6, 8, 10, 13, 16), timed=TIMED)
     assert price.images == 6000 * 1000 + 7 * 1000
     assert price.seconds() == pytest.approx(1000 * 10 * (1 + 57 / 20 + 3000))
     assert price.line.startswith(
@@ -28,6 +28,7 @@ def test_hours_follow_from_images_and_the_time_of_one() -> None:
     assert price.memory.startswith("Weights: 24 GiB. At most 30 GiB of 80 GiB on cuda:0 were in use in a call of 4")
     assert [count for count, *_ in price.budgets] == [25, 50, 100, 6000]
     assert [count for count, *_ in Price(40, 1, 20, ()).budgets] == [25, 40]
+    assert Price(40, 16, 20, (4, 6), (5, 7), 4).images == 40 * 16 + 3 * 16 + 2 * 4
     assert Price(40, 1, 20, ()).line == "At most 41 images: 40 evaluations of 1, and 1 of the calibration."
 
 

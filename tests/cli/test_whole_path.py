@@ -22,6 +22,7 @@ from ecad_automl.schedules.ecad_macs import ecad_layout
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.schedule_file import Measured, ScheduleMetadata, save_schedule
 from ecad_automl.schedules.skips import with_skips
+from storage import Store
 from tests.commands import search_arguments, start
 from tests.forked import Forked
 
@@ -32,7 +33,7 @@ Cli = Callable[..., tuple[int, str, str]]
 def searched(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the database of a finished search."""
     folder = tmp_path_factory.mktemp("searched")
-    process = start(search_arguments(folder, tiny_pixart_folder, 26))
+    process = start([*search_arguments(folder, tiny_pixart_folder, 26), "--heuristics", "fora"])
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert "Done: 28 schedules" in out  # two of them are runs of fewer steps, which the calibration makes anyway
@@ -155,7 +156,9 @@ def wait_for_json(url: str, process: Forked) -> Any:
 
 @pytest.mark.slow
 def test_convert_there_and_back_keeps_the_schedule(searched: Path, tmp_path: Path, run_cli: Cli) -> None:
-    run_cli("export", "--storage", searched / "study.db", "--knee", "--out", tmp_path)
+    with Store.open(searched / "study.db", read_only=True) as store:
+        trial = next(run.trial for run in store.evaluations("tiny") if run.origin == "fora-2")
+    run_cli("export", "--storage", searched / "study.db", "--trial", trial, "--out", tmp_path)
     (path,) = tmp_path.glob("*.json")
     theirs, back = tmp_path / "theirs.ecad", tmp_path / "back.ours"
     assert run_cli("convert", path, theirs)[0] == 0

@@ -162,7 +162,7 @@ def calibrated(bench: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
 def loaded() -> Any:
     import torch
 
-    return SimpleNamespace(pipe=SimpleNamespace(transformer=torch.nn.Linear(1, 1)))
+    return SimpleNamespace(pipe=SimpleNamespace(transformer=torch.nn.Linear(1, 1), device="cpu"))
 
 
 def test_a_study_is_calibrated_once_and_holds_to_its_model(
