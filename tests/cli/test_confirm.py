@@ -88,6 +88,11 @@ def asked_of(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> lis
     return asked
 
 
+def without_recommendation(text: str) -> list[str]:
+    """Words of the tables alone."""
+    return text.split("\n*", maxsplit=1)[0].replace("*", " ").split()
+
+
 def one_error(err: str) -> bool:
     """Messages may stand before it."""
     return err.splitlines()[-1].startswith("Error: ") and err.count("Error: ") == 1 and "Traceback" not in err
@@ -124,7 +129,8 @@ def test_the_front_and_what_it_is_compared_with_are_scored_once(
     assert code == 0
     assert json.loads(again)["prompts"] == 3
     assert again == run_cli("front", "--storage", database, "--confirmed", "--json")[1]
-    assert run_cli("front", "--storage", database)[1] == before
+    # Its figures are those of the search; what is recommended goes by unseen prompts from here on.
+    assert without_recommendation(run_cli("front", "--storage", database)[1]) == without_recommendation(before)
     code, out, _ = run_cli("front", "--storage", database, "--confirmed")
     assert code == 0
     assert "3 unseen prompts x 3 seeds" in out

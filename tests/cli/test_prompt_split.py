@@ -55,5 +55,5 @@ def test_prompts_that_have_changed_since_are_refused(run_cli: Cli, searched: Pat
 def test_bundled_prompts_are_not_split_again(run_cli: Cli, tmp_path: Path) -> None:
     code, _, err = run_cli("search", "--calibration-prompts", 6, "--storage", tmp_path / "s.db")
     assert code == 2
-    assert "split already" in err
+    assert "Only prompts that are named" in err
     assert not (tmp_path / "s.db").exists()

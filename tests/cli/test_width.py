@@ -36,6 +36,7 @@ class Point:
 class Front:
     points: list[Point]
     reward: str
+    recommended: Point | None = None
 
     def __iter__(self) -> Iterator[Point]:
         return iter(self.points)

@@ -93,7 +93,7 @@ def test_a_worker_that_hangs_is_ended_and_replaced_and_its_task_fails_to_be_trie
     fleet = start_fleet(FakeSetup(tmp_path), 1, evaluation_timeout=1.0)
     order(tmp_path, "hang")
     ended, after = done(fleet, tasks(2)).values()
-    limit = "It took longer over its images than the 1 s of --evaluation-timeout."
+    limit = "It took longer over its images than the 1 s of evaluation_timeout."
     assert ended.failure == Failure(f"worker 1 was ended. {limit}")
     assert ended.notes == (f"Worker 1 was ended and is replaced. {limit}",)
     assert after.failure is None

@@ -190,7 +190,7 @@ def test_a_candidate_whose_workers_hang_is_marked_after_three_tries_and_the_sear
     status = run(bench, setup, "s", partial(Fleet, engine, 2, evaluation_timeout=0.1), evaluations=20)
     (failed,) = [trial for trial in bench.trials("s") if trial.state.name == "FAIL"]
     assert failed.user_attrs[attributes.GENOME] == hangs[0].to_genome()
-    assert failed.user_attrs[attributes.FAILURE].endswith("than the 0.1 s of --evaluation-timeout.")
+    assert failed.user_attrs[attributes.FAILURE].endswith("than the 0.1 s of evaluation_timeout.")
     (message,) = [message for message in bench.observer.messages if "failed 3 times" in message]
     assert message.endswith(failed.user_attrs[attributes.FAILURE])
     assert sum("was ended and is replaced" in message for message in bench.observer.messages) == 3

@@ -62,7 +62,7 @@ def payload(report: Report) -> dict[str, Any]:
         "steps": study.steps,
         "layout": _layout(study.layout),
         "schedules": _schedules(report.schedules),
-        "first": report.schedules.index(study.front[0] if chosen is None else chosen.run),
+        "first": numbers[(study.front[0] if chosen is None else chosen.run).genome],
         "recommended": None if chosen is None else str(chosen),
         "runs": [
             {
