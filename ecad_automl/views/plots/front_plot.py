@@ -34,7 +34,8 @@ def plot_front(path: Path | None, study: StudyView) -> Figure:
             (others, COLORS["candidate"], ".", "evaluated"),
             (study.heuristics, COLORS["heuristic"], "^", "heuristics"),
         ):
-            axes.scatter(*_places(runs), color=color, marker=marker, s=28, label=label)
+            if runs:
+                axes.scatter(*_places(runs), color=color, marker=marker, s=28, label=label)
         axes.plot(
             *_places(shorter), "s--", color=COLORS["steps"], markersize=5, linewidth=1, label="fewer steps, uncached"
         )
