@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.completion import complete_schedule, one_of
-from ecad_automl.cli.options import Json
+from ecad_automl.cli.completion import complete_schedule
+from ecad_automl.cli.options import Engine, Json
 from ecad_automl.cli.output import print_json, results
-from ecad_automl.engines import ENGINES, export_for, reuse_note, write_texts
+from ecad_automl.engines import export_for, reuse_note, write_texts
 from ecad_automl.errors import OptionError
 from ecad_automl.gallery import builtin_plan, is_builtin
 
@@ -34,14 +34,7 @@ def convert(
     skips: Annotated[
         bool, typer.Option("--skips", help="Skip the steps that reuse all slots: fewer MACs, slightly other images.")
     ] = False,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENGINE",
-            help=f"Write what another engine takes for whole steps: {', '.join(ENGINES)}.",
-            autocompletion=one_of(ENGINES),
-        ),
-    ] = None,
+    to: Engine = None,
     json_output: Json = False,
 ) -> None:
     """Convert a schedule file to the other format: which one it is, is seen from its content."""

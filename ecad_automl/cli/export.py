@@ -13,10 +13,9 @@ from ecad_automl.api.export import export_run
 from ecad_automl.api.stored import read_study
 from ecad_automl.api.study_front import Front
 from ecad_automl.api.terminal import say
-from ecad_automl.cli.completion import one_of
 from ecad_automl.cli.export_engines import export_to
 from ecad_automl.cli.front import confirmed_of, searched_figures
-from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Offloaded, Out, SameSteps, Storage, Study
+from ecad_automl.cli.options import BatchSize, Device, Engine, Json, Moved, Offloaded, Out, SameSteps, Storage, Study
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.study_model import Place
 from ecad_automl.engines import ENGINES
@@ -63,15 +62,7 @@ def export(
         typer.Option(metavar="OWNER/NAME", help="Send the files to this repository of the Hugging Face hub."),
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Only you may see that repository.")] = False,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENGINE",
-            help=f"Write what another engine takes for whole steps: {', '.join(ENGINES)}.",
-            autocompletion=one_of(ENGINES),
-            rich_help_panel="Other engines",
-        ),
-    ] = None,
+    to: Engine = None,
     project: Annotated[
         bool,
         typer.Option(

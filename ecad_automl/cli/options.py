@@ -9,6 +9,7 @@ import typer
 
 from ecad_automl.api.settings import DTYPES, OFFLOADS, help_of
 from ecad_automl.cli.completion import complete_model, complete_prompts, complete_study, one_of
+from ecad_automl.engines import ENGINES
 
 Model = Annotated[str, typer.Option(help=help_of("model"), autocompletion=complete_model)]
 Moved = Annotated[
@@ -16,6 +17,16 @@ Moved = Annotated[
     typer.Option(help="Where the study's model lies now, if it was moved.", autocompletion=complete_model),
 ]
 Revision = Annotated[str | None, typer.Option(help=help_of("revision"))]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="ENGINE",
+        help=f"Write what another engine takes for whole steps: {', '.join(ENGINES)}.",
+        autocompletion=one_of(ENGINES),
+        rich_help_panel="Other engines",
+    ),
+]
 Dtype = Annotated[str | None, typer.Option(help=help_of("dtype"), autocompletion=one_of(DTYPES))]
 Device = Annotated[str | None, typer.Option(help=help_of("device"))]
 Offloaded = Annotated[str | None, typer.Option("--offload", help=help_of("offload"), autocompletion=one_of(OFFLOADS))]
