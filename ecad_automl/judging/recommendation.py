@@ -72,7 +72,7 @@ def recommend(
     good, why = saving, f"nothing cheaper keeps {', '.join(constraints)}"
     if not constraints:
         good, why = [index for index in saving if front[index].reaches(0.0)], "nothing cheaper is as good"
-        mildest = max((run for run in shorter if run.speedup > 1), key=lambda run: -run.speedup, default=None)
+        mildest = min((run for run in shorter if run.speedup > 1), key=lambda run: run.speedup, default=None)
         if not good and mildest is not None:
             good = [index for index in saving if front[index].reaches(mildest.difference)]
             why = f"nothing cheaper is as close to uncached as {mildest.name}"
