@@ -66,6 +66,12 @@ def main(
     if not tiny and not torch.cuda.is_available():
         _console.print("There is no CUDA device here, so nothing was timed; --tiny tries the script on a CPU.")
         raise typer.Exit(2)
+    names = TINY if tiny else SIZES
+    if unknown := [name for name in model or () if name not in names]:
+        _console.print(
+            f"There is no model {unknown[0]!r} {'among tiny ones' if tiny else 'here'}; choose of {', '.join(names)}."
+        )
+        raise typer.Exit(2)
     if published is None:
         _console.print("ECAD's published schedules are left out: name their folder by --published.")
     told = json.loads(out.read_text()) if out.exists() else {"cells": {}}
@@ -75,7 +81,7 @@ def main(
         "steps": STEPS,
     }
     told["published"] = published is not None
-    for name in model or (TINY if tiny else SIZES):
+    for name in model or names:
         subject = None
         for images in batch_size or ((1, 2) if tiny else (1, 4, 16)):
             for each in mode or MODES:
