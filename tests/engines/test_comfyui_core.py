@@ -27,10 +27,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def comfy() -> Any:
     """The core, on the CPU."""
-    from tests.references.torchvision_ops import declare_operators
-
     sys.path.insert(0, str(CORE))
-    declare_operators()
     import_module("comfy.cli_args").args.cpu = True
     for name in ("model_base", "model_patcher", "sample", "supported_models"):
         import_module(f"comfy.{name}")
