@@ -1,15 +1,18 @@
 """What each lever of a search is worth on the test beds, on held-out captions: steps, guidance, forecasts and skips.
 
-Searches of equal budget, whole and with one lever held. The runs of ``baselines.py`` on the same captions stand beside
-them: no uncached run of fewer steps may beat what the whole search has found at its cost.
+Searches of equal budget, whole and with one lever held, with several seeds, since what two searches differ by is partly
+luck. The runs of ``baselines.py`` on the same captions stand beside them: no uncached run of fewer steps may beat what
+the whole search has found at its cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -30,6 +33,9 @@ KIND = "levers"
 _MADE_BY = "benchmarks.search.levers"
 
 WHOLE = "search"
+_SEEDS = (0, 1, 2)
+#: In the name of a kept run, after its lever and its saving.
+_OF_SEED = ", seed "
 #: Options of the searches.
 LEVERS: Mapping[str, Mapping[str, Any]] = {
     WHOLE: {},
@@ -45,7 +51,7 @@ def main(
     lever: Annotated[list[str] | None, typer.Option(help="Which searches; what is kept of the others stays.")] = None,
     captions: int = 32,
     evaluations: int = 50,
-    seed: Annotated[int, typer.Option(help="Of the searches.")] = 0,
+    seed: Annotated[list[int] | None, typer.Option(help="Of the searches; 0 to 2 by default.")] = None,
     work: Annotated[Path, typer.Option(help="Folder of the searches, which go on there.")] = Path("runs/levers"),
     results: Path = RESULTS,
     accept_other_code: Annotated[bool, typer.Option("--accept-other-code", help=ACCEPT)] = False,
@@ -55,15 +61,14 @@ def main(
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         code = made_by((_MADE_BY,), BUNDLED[BEDS[name].model].weights)["code"]  # another study for other code
         contestants = {}
-        wanted = [each for each in LEVERS if each in (lever or LEVERS)]
-        for each in wanted:
+        for each, number in product(lever or LEVERS, seed or _SEEDS):
             options = LEVERS[each]
             if "guidance" in options and not BEDS[name].guided:
                 continue
-            database = work / f"{name}-{each.replace(' ', '-')}-{seed}-{code}.db"
-            front = searched_front(BEDS[name], database, SearchConfig(evaluations=evaluations, seed=seed), **options)
-            contestants |= searched_contestants(each, front, evaluator, layout, _MADE_BY)
-        others = [each for each in LEVERS if each not in wanted]
+            database = work / f"{name}-{each.replace(' ', '-')}-{number}-{code}.db"
+            front = searched_front(BEDS[name], database, SearchConfig(evaluations=evaluations, seed=number), **options)
+            found = searched_contestants(each, front, evaluator, layout, _MADE_BY)
+            contestants |= {f"{run}{_OF_SEED}{number}": contestant for run, contestant in found.items()}
         runs = keep_runs(
             KIND,
             name,
@@ -71,7 +76,7 @@ def main(
             contestants,
             results=results,
             accept_other_code=accept_other_code,
-            beside=others,
+            beside=tuple(LEVERS),
         )
         lines = table(runs, kept_runs_of(baselines.KIND, name, results))
         (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
@@ -87,9 +92,19 @@ def table(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """
     lines = [*HEAD]
     for speedup in SPEEDUPS:
-        named = {lever: runs.get(f"{lever}, {speedup:g}x") for lever in LEVERS}
+        named = {lever: _over_seeds(runs, f"{lever}, {speedup:g}x{_OF_SEED}") for lever in LEVERS}
         lines += rows(speedup, {**named, **needing_no_search(others, speedup, ("quick", "steps"))}, WHOLE)
     return lines
+
+
+def _over_seeds(runs: Mapping[str, Any], search: str) -> dict[str, Any] | None:
+    """Runs of one search with several seeds as one run of all their noises, at their mean cost; None without any."""
+    found = [run for name, run in runs.items() if name.startswith(search)]
+    if not found:
+        return None
+    joined = {name: np.concatenate([run[name] for run in found], axis=1) for name in ("loss", "psnr", "margin")}
+    means = [np.mean(run["loss"]) for run in found]
+    return {**joined, "saved": 1 / np.mean([1 / run["saved"] for run in found]), "means": means}
 
 
 if __name__ == "__main__":

@@ -87,19 +87,23 @@ def rows(speedup: float, named: Mapping[str, Any], whole: str) -> list[str]:
 
     Args:
         speedup: the saving.
-        named: kept runs by name; None for what there is not. Captions of one are the first of those of any other.
+        named: kept runs by name; None for what there is not. Captions of one are the first of those of any other. With
+            ``means`` where a run stands for several seeds, the mean loss of each.
         whole: name of the run that the others are compared with.
     """
     found = {name: figures_of(run) for name, run in named.items() if run is not None}
     captions = min((len(each.loss) for each in found.values()), default=0)
     lines = []
     for name, figures in found.items():
+        means = named[name].get("means", ())
+        by_seed = f"; seeds {min(means):.3f} to {max(means):.3f}" if len(means) > 1 else ""
         loss, beside, psnr = loss_of(figures.loss[:captions]), "", np.median(figures.psnr[:captions])
         if name != whole and whole in found:
-            more = compare(found[whole].loss[:captions], figures.loss[:captions])
+            first, second = (each.loss[:captions].mean(axis=1, keepdims=True) for each in (found[whole], figures))
+            more = compare(first, second)
             beside = f"{-more.difference:+.3f} ({-more.high:+.3f} to {-more.low:+.3f})"
         lines.append(
             f"| {speedup:g}x | {name} | {named[name]['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} "
-            f"({loss.low:.3f} to {loss.high:.3f}) | {loss.worst_tenth:.3f} | {psnr:.1f} | {beside} |"
+            f"({loss.low:.3f} to {loss.high:.3f}{by_seed}) | {loss.worst_tenth:.3f} | {psnr:.1f} | {beside} |"
         )
     return lines

@@ -36,12 +36,11 @@ def operator_odds(operators: Sequence[str], improvement: Floats) -> dict[str, fl
     total = sum(value for _, value in bred)
     if total <= 0.0:
         return {}
-    mean = total / len(bred)
     sums: defaultdict[str, float] = defaultdict(float)
     counts: defaultdict[str, int] = defaultdict(int)
     for names, value in bred:
         for name in names.split(SEPARATOR):
-            sums[name] += value / mean
+            sums[name] += value / total * len(bred)
             counts[name] += 1
     odds = {name: (sums[name] + _PRIOR) / (counts[name] + _PRIOR) for name in sums}
     return {name: min(max(value, 1 / _MOST), _MOST) for name, value in odds.items()}

@@ -37,11 +37,20 @@ def test_each_method_stands_for_itself_at_a_saving() -> None:
 
 
 def test_a_table_has_a_line_for_each_lever_there_is() -> None:
-    runs = {f"{lever}, {speedup:g}x": run(0.1, 4, speedup) for lever in list(LEVERS)[:2] for speedup in (1.5, 2.0)}
+    runs = {
+        f"{lever}, {speedup:g}x, seed {seed}": run(0.1 + seed, 4, speedup)
+        for lever in list(LEVERS)[:2]
+        for speedup in (1.5, 2.0)
+        for seed in (0, 1)
+    }
     found = table(runs, {"10 steps": run(0.5, 8, 2.0, "steps")})
     assert found[:2] == list(HEAD)
     by_saving = {saving: [cells(line)[1] for line in found[2:] if cells(line)[0] == saving] for saving in ("2x", "3x")}
     assert by_saving == {"2x": [WHOLE, "steps fixed", "10 steps"], "3x": []}
+    whole, _, fewer = [cells(line) for line in found[2:] if cells(line)[0] == "2x"]
+    assert whole[3] == "0.600"  # mean of two seeds
+    assert whole[4].endswith("; seeds 0.100 to 1.100)")
+    assert fewer[-1].startswith("-0.100 (")
 
 
 @pytest.mark.parametrize("lever", LEVERS)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from studies.breeding import CROSSOVERS, MUTATIONS, Past
@@ -45,6 +45,7 @@ def test_where_nothing_was_gained_all_are_alike() -> None:
 
 
 @given(st.lists(st.tuples(NAMES, st.floats(0, 10)), max_size=60))
+@example([("flip", 0.0), ("flip", 5e-324)])
 def test_odds_are_bounded(children: list[tuple[str, float]]) -> None:
     assert all(1 / 3 <= odds <= 3 for odds in odds_of(children).values())
 
