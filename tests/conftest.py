@@ -97,6 +97,7 @@ def any_tiny_model(request: pytest.FixtureRequest, tiny_folders: Callable[[str],
 
 _TEXT_FAMILIES = (
     *("sana", "sana-sprint", "qwen-image", "flux2-klein", "aura-flow", "lumina2", "z-image", "cogview4", "hunyuan-dit"),
+    "hidream",
     # diffusers 0.42 builds its own Chroma of a part that it calls deprecated.
     pytest.param("chroma", marks=pytest.mark.filterwarnings("ignore::FutureWarning")),
 )

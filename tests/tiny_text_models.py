@@ -12,10 +12,14 @@ from torch import nn
 from transformers import (
     BertConfig,
     BertModel,
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
     Gemma2Config,
     Gemma2Model,
     GlmConfig,
     GlmModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -199,6 +203,33 @@ def _hunyuan_dit() -> Any:
     )
 
 
+def _hidream() -> Any:
+    clip = CLIPTextConfig(
+        vocab_size=len(_tokenizer()),
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=LONGEST,
+        projection_dim=5,  # of each of the two
+        eos_token_id=1,
+    )
+    llama = LlamaConfig(**_decoder_config())
+    llama._attn_implementation = "eager"  # the pipeline asks for attentions, which others do not give
+    tokenizers = {f"tokenizer_{number}": _tokenizer() for number in (2, 3, 4)}
+    return _pipeline(
+        "hidream-guided",
+        CLIPTextModelWithProjection(clip),
+        tiny_vae(shift_factor=0.1, mid_block_add_attention=False),
+        # Its images have the area of 128 x 128 latents, whatever is asked for.
+        {"patch_size": 16, "max_resolution": (128, 128)},
+        text_encoder_2=CLIPTextModelWithProjection(clip).eval(),
+        text_encoder_3=T5EncoderModel(_t5_config()).eval(),
+        text_encoder_4=LlamaForCausalLM(llama).eval(),
+        **tokenizers,
+    )
+
+
 def _seeded(make: Callable[[], Any]) -> Callable[[], Any]:
     def made() -> Any:
         torch.manual_seed(0)
@@ -218,5 +249,6 @@ TEXT_PIPELINES = {
     "z-image": _seeded(_z_image),
     "cogview4": _seeded(_cogview4),
     "hunyuan-dit": _seeded(_hunyuan_dit),
+    "hidream": _seeded(_hidream),
 }
 """One maker for each family."""

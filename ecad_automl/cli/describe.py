@@ -15,6 +15,7 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import print_json, print_paths, results
+from ecad_automl.schedules.layout import place_of
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, load_schedule
 from ecad_automl.schedules.skips import reused_steps, with_skips
@@ -156,7 +157,7 @@ def _heatmap(schedule: Schedule, index: int, component: str) -> Text:
     slots = np.flatnonzero(schedule.layout.component_index == index)
     text = Text(f"\n{component}\n", style="bold")
     for slot, row in zip(slots, cells(schedule)[:, slots].T, strict=True):
-        block = schedule.layout.slots[slot].block.rsplit(".", 1)[-1]
+        _, block = place_of(schedule.layout.slots[slot].block)
         text.append_text(_row(block, row))
     return text
 

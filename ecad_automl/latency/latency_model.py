@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import EvaluationError, StorageError
 from ecad_automl.schedules.effect import effective_compute
-from ecad_automl.schedules.layout import Layout
+from ecad_automl.schedules.layout import Layout, place_of
 from ecad_automl.schedules.schedule import Bits, Schedule
 
 Floats = NDArray[np.float64]
@@ -90,8 +90,8 @@ def latency_terms(
     idle = ~active & step_active[:, :, None]
     reused = ~effective & read & active[..., layout.block_index]
 
-    block_group = _members([_group(block) for block in layout.blocks], _groups(layout))
-    slot_kind = _members([(_group(s.block), s.component) for s in layout.slots], _kinds(layout))
+    block_group = _members([place_of(block)[0] for block in layout.blocks], _groups(layout))
+    slot_kind = _members([(place_of(s.block)[0], s.component) for s in layout.slots], _kinds(layout))
     elements = (
         layout.slot_elements / layout.slot_elements.mean() if layout.slot_elements.any() else np.ones(len(layout))
     )
@@ -182,7 +182,7 @@ class LatencyModel:
     def slot_prices(self) -> Floats:
         """``(slots,)``: seconds that one computation of each slot takes beyond its reuse in a block that is active."""
         kinds = _kinds(self.layout)
-        slot_kind = _members([(_group(s.block), s.component) for s in self.layout.slots], kinds)
+        slot_kind = _members([(place_of(s.block)[0], s.component) for s in self.layout.slots], kinds)
         computed, reused = np.array(self.coefficients[-2 * len(kinds) - 1 : -1]).reshape(2, -1)
         prices = _relative_macs(self.layout, slot_kind) * (slot_kind @ computed) - slot_kind @ reused
         mean = float(np.maximum(prices, 0.0).mean())
@@ -290,17 +290,12 @@ def _solve(terms: Floats, times: Floats) -> Floats:
     return coefficients
 
 
-def _group(block: str) -> str:
-    """The list of blocks that a block is in."""
-    return block.rpartition(".")[0] or block
-
-
 def _groups(layout: Layout) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_group(block) for block in layout.blocks))
+    return tuple(dict.fromkeys(place_of(block)[0] for block in layout.blocks))
 
 
 def _kinds(layout: Layout) -> tuple[tuple[str, str], ...]:
-    return tuple(dict.fromkeys((_group(slot.block), slot.component) for slot in layout.slots))
+    return tuple(dict.fromkeys((place_of(slot.block)[0], slot.component) for slot in layout.slots))
 
 
 def _members(labels: Sequence[Any], kinds: Sequence[Any]) -> Floats:

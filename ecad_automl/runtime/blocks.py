@@ -69,11 +69,12 @@ def blocks_of(transformer: nn.Module) -> tuple[Block, ...]:
     first = 0
     family = family_of(transformer)
     for group in family.groups:
-        for index, module in enumerate(attrgetter(group.path)(transformer)):
+        for index, item in enumerate(attrgetter(group.path)(transformer)):
+            module = getattr(item, group.inner) if group.inner else item
             # A component that a block lacks is None, as attn2 of a PixArt configured without cross-attention.
             components = tuple(part for part in group.components if getattr(module, part.name, None) is not None)
             if components:
-                path = f"{group.path}.{index}"
+                path = ".".join(filter(None, (group.path, str(index), group.inner)))
                 blocks.append(Block(path, module, first, components, group.chain, family.whole))
                 first += len(components)
     return tuple(blocks)

@@ -61,9 +61,9 @@ class Halves:
             first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         return (first, second) if self._how.conditional_first else (second, first)
 
-    def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
+    def conditional(self, tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
         """The conditional half of what a slot gave for both."""
-        return tensor.chunk(2)[0 if self._how.conditional_first else 1]
+        return tensor.chunk(2, dim)[0 if self._how.conditional_first else 1]
 
     def beside(self, conditional: torch.Tensor, both: torch.Tensor) -> torch.Tensor:
         """The conditional half beside the other one of what a slot gave for both."""
@@ -115,11 +115,13 @@ class Halves:
         """The arguments of the conditional half of a call."""
         count = len(args[0] if args else next(iter(kwargs.values())))
         names = [*self._names[: len(args)], *kwargs]
-        values = [
-            value if name in self._how.shared else self._half(value, count)
-            for name, value in zip(names, (*args, *kwargs.values()), strict=True)
-        ]
+        values = [self._named(*named, count) for named in zip(names, (*args, *kwargs.values()), strict=True)]
         return tuple(values[: len(args)]), dict(zip(kwargs, values[len(args) :], strict=True))
+
+    def _named(self, name: str, value: Any, count: int) -> Any:
+        if name in self._how.shared:
+            return value
+        return self.conditional(value, dim=1) if name in self._how.second else self._half(value, count)
 
     def _half(self, value: Any, count: int) -> Any:
         if isinstance(value, torch.Tensor):

@@ -253,6 +253,13 @@ def _pair(value: Any) -> tuple[int, int] | None:
     return int(macs), int(text)
 
 
+def place_of(block: str) -> tuple[str, str]:
+    """The list that a block is in, and its number there, by its path; of a path without a number itself, and none."""
+    parts = block.split(".")
+    at = max((index for index, part in enumerate(parts) if part.isdecimal()), default=len(parts))
+    return ".".join(parts[:at] + parts[at + 1 :]), "".join(parts[at : at + 1])
+
+
 def rows_at(steps: int, wanted: int) -> NDArray[np.intp]:
     """``(wanted,)``: for each step of a run of another number of steps, that at the same share of this one."""
     return np.minimum((np.arange(wanted) + 0.5) * steps / wanted, steps - 1).astype(np.intp)

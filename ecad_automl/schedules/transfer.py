@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.forecast import Forecasts
-from ecad_automl.schedules.layout import Layout, Slot, rows_at
+from ecad_automl.schedules.layout import Layout, Slot, place_of, rows_at
 from ecad_automl.schedules.schedule import Bits, Schedule
 
 
@@ -105,7 +105,7 @@ def counterparts(source: Layout, target: Layout) -> NDArray[np.intp]:
             "is shared."
         )
     by_component = _matched(source, target, lambda slot: slot.component)
-    by_stack = _matched(source, target, lambda slot: (slot.block.rstrip("0123456789"), slot.component))
+    by_stack = _matched(source, target, lambda slot: (place_of(slot.block)[0], slot.component))
     found: NDArray[np.intp] = np.where(by_stack >= 0, by_stack, by_component)
     return found
 

@@ -117,6 +117,7 @@ def test_all_kinds_of_pipelines_that_take_text_alone_are_supported() -> None:
             "ChromaPipeline",
         ),
         *("ZImagePipeline", "Lumina2Pipeline", "SanaPipeline", "SanaSprintPipeline", "HunyuanDiTPipeline"),
+        "HiDreamImagePipeline",
     }
 
 

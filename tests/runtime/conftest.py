@@ -159,6 +159,8 @@ class _Replay:
             named = {**dict(zip(names, args, strict=False)), **kwargs}
             batch = len(next(iter(named.values())))
             shared = {name: value for name, value in named.items() if name in self.one_batch.shared}
+            for name in self.one_batch.second:
+                shared[name] = self.halves(named[name].transpose(0, 1), batch)[1].transpose(0, 1)
             half = forward(**{**tree_map(lambda x: self.halves(x, batch)[1], named, is_leaf=_is_list), **shared})
             if self.one_batch.lists:
                 return (self.both([self.other(one, at) for at, one in enumerate(half[0])], half[0]),)

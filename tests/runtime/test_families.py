@@ -8,6 +8,7 @@ from torch import nn
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.runtime import slots_of
+from ecad_automl.runtime.blocks import blocks_of
 from ecad_automl.runtime.families import family_of
 
 if TYPE_CHECKING:
@@ -17,15 +18,11 @@ if TYPE_CHECKING:
 @pytest.mark.every_family
 def test_slots_come_in_the_order_in_which_a_forward_computes_them(case: Case) -> None:
     order, expected = [], []
-    calls = {
-        (group.path, component.name): component.calls
-        for group in family_of(case.pipe.transformer).groups
-        for component in group.components
-    }
-    for slot in slots_of(case.pipe.transformer):
+    calls = [component.calls for block in blocks_of(case.pipe.transformer) for component in block.components]
+    for slot, often in zip(slots_of(case.pipe.transformer), calls, strict=True):
         module = case.pipe.transformer.get_submodule(slot.name)
         module.register_forward_pre_hook(lambda *_, name=slot.name: order.append(name))
-        expected += [slot.name] * calls[slot.block.rpartition(".")[0], slot.component]
+        expected += [slot.name] * often
     case.generate(steps=2)
     assert order == expected * 2 * case.calls_per_step
 

@@ -36,6 +36,21 @@ SLOTS = {
     },
     "sana-video": {"transformer_blocks": ("attn1", "attn2", "ff")},
     "ovis": {"transformer_blocks": ("attn", "ff", "ff_context"), "single_transformer_blocks": ("attn",)},
+    "bria": {"transformer_blocks": ("attn", "ff", "ff_context"), "single_transformer_blocks": ("attn",)},
+    "latte": {"transformer_blocks": ("attn1", "attn2", "ff"), "temporal_transformer_blocks": ("attn1", "ff")},
+    "cogview3": {"transformer_blocks": ("attn1", "ff")},
+    "lumina-next": {"layers": ("attn1", "attn2", "feed_forward")},
+    "hunyuan-image": {
+        "context_embedder.token_refiner.refiner_blocks": ("attn", "ff"),
+        "transformer_blocks": ("attn", "ff", "ff_context"),
+        "single_transformer_blocks": ("attn",),
+    },
+    "hunyuan-video15": {
+        "context_embedder.token_refiner.refiner_blocks": ("attn", "ff"),
+        "transformer_blocks": ("attn", "ff", "ff_context"),
+    },
+    "wan-vace": {"blocks": ("attn1", "attn2", "ffn"), "vace_blocks": ("attn1", "attn2", "ffn")},
+    "chrono-edit": {"blocks": ("attn1", "attn2", "ffn")},
 }
 
 

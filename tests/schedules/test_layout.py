@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import ScheduleError
-from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.layout import Layout, Slot, place_of
 
 
 def layout(blocks: int = 2) -> Layout:
@@ -103,6 +103,19 @@ def test_a_difference_of_readers_is_a_difference() -> None:
 def test_an_impossible_layout_is_refused(slots: tuple[Slot, ...], message: str) -> None:
     with pytest.raises(ScheduleError, match=message):
         Layout("T", slots)
+
+
+@pytest.mark.parametrize(
+    ("block", "place"),
+    [
+        ("transformer_blocks.3", ("transformer_blocks", "3")),
+        ("levels.0.blocks.12", ("levels.0.blocks", "12")),
+        ("double_stream_blocks.2.block", ("double_stream_blocks.block", "2")),
+        ("b", ("b", "")),
+    ],
+)
+def test_a_block_has_a_number_in_its_list(block: str, place: tuple[str, str]) -> None:
+    assert place_of(block) == place
 
 
 def good() -> dict[str, Any]:

@@ -15,7 +15,7 @@ __all__ = ["FAMILIES", "BlockGroup", "Component", "Family", "InputBuilder", "One
 #: The modules of this package that describe a family each, as ``FAMILY``.
 _MODULES = (
     *("pixart", "flux", "sd3", "flux2", "qwen_image", "cogview4", "aura_flow", "chroma", "z_image", "lumina2", "sana"),
-    *("hunyuan_dit", "dit", "wan", "ltx", "hunyuan_video", "cogvideox", "mochi"),
+    *("hunyuan_dit", "hidream", "dit", "wan", "ltx", "hunyuan_video", "cogvideox", "mochi"),
 )
 
 #: By the name of the transformer class.

@@ -37,11 +37,13 @@ class BlockGroup:
         path: attribute of the transformer that holds the list; dots lead further down.
         components: the components of a block, in the order in which its forward calls them.
         chain: whether what a block gives is read by the next one alone, so that the next may work in its memory.
+        inner: attribute of an item of the list that is the block, where items only wrap one; empty where they are it.
     """
 
     path: str
     components: tuple[Component, ...]
     chain: bool = True
+    inner: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,14 @@ class OneBatch:
         lists: whether images and texts come in lists, one of each, and not in one tensor.
         padded: where they come in lists: what the transformer pads the length of a text to a multiple of, and then all
             texts of a batch to that of the longest.
+        second: arguments of the transformer whose second dimension is that of images, and not the first.
     """
 
     conditional_first: bool = False
     shared: tuple[str, ...] = ()
     lists: bool = False
     padded: int = 1
+    second: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

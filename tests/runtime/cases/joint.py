@@ -22,6 +22,8 @@ from diffusers import (
     Flux2Pipeline,
     Flux2Transformer2DModel,
     FluxKontextPipeline,
+    HiDreamImagePipeline,
+    HiDreamImageTransformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
 )
@@ -235,6 +237,41 @@ def _kontext_case() -> Case:
     return CalledCase(pipe, call, lambda images: {**embedded_inputs(images), "image": reference}, 1, 1, size=32)
 
 
+def _hidream_case(*, guided: bool) -> Case:
+    """An image that is not square, whose tokens are padded to the most that there may be, and masked."""
+    transformer = HiDreamImageTransformer2DModel(
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        caption_channels=[TEXT_WIDTH, TEXT_WIDTH],
+        text_emb_dim=10,
+        num_routed_experts=3,
+        num_activated_experts=2,
+        axes_dims_rope=(4, 2, 2),
+        max_resolution=(8, 8),
+        llama_layers=[0, 1, 1, 0],
+    )
+    parts = {f"{part}_{number}": None for part in ("text_encoder", "tokenizer") for number in (2, 3, 4)}
+    pipe = _pipeline(HiDreamImagePipeline, transformer, **parts)
+    pipe.default_sample_size = 8  # images are scaled to the area of this
+
+    def texts(images: int, prefix: str, seed: int) -> dict[str, Any]:
+        layers = torch.stack([_embeddings(images, seed=seed + layer) for layer in (1, 2)])
+        pooled = _embeddings(images, seed=seed)[:, 0, :10]
+        found = {"prompt_embeds_t5": _embeddings(images, seed=seed), "prompt_embeds_llama3": layers}
+        return {f"{prefix}{name}": value for name, value in (found | {"pooled_prompt_embeds": pooled}).items()}
+
+    def inputs(images: int) -> dict[str, Any]:
+        return texts(images, "", 0) | (texts(images, "negative_", 3) if guided else {})
+
+    call = {"guidance_scale": 5.0 if guided else 1.0}
+    return Case(pipe, call, inputs, 1, 2 if guided else 1, size=32)
+
+
 JOINT_CASES: dict[str, Callable[[], Case]] = {
     "flux2": _flux2_case,
     "flux2-klein-guided": lambda: _klein_case(distilled=False),
@@ -247,4 +284,6 @@ JOINT_CASES: dict[str, Callable[[], Case]] = {
     "chroma-guided": lambda: _chroma_case(guided=True),
     "chroma-unguided": lambda: _chroma_case(guided=False),
     "flux-kontext": _kontext_case,
+    "hidream-guided": lambda: _hidream_case(guided=True),
+    "hidream-unguided": lambda: _hidream_case(guided=False),
 }

@@ -52,6 +52,8 @@ def second_order(pipe: Any) -> SecondOrder:
         return SecondOrder(HeunDiscreteScheduler(prediction_type="v_prediction"))
     if name in _FLOW:
         return SecondOrder(FlowMatchHeunDiscreteScheduler())
+    if name == "HiDreamImagePipeline":
+        return SecondOrder(_HeunWithSigmas(), "no second-order scheduler of diffusers takes its `mu`", "mu")
     if name == "SanaSprintPipeline":
         return SecondOrder(None, "the pipeline samples by `SCMScheduler` alone", "max_timesteps")
     return SecondOrder(_HeunWithSigmas(), NO_SIGMAS, "sigma")
