@@ -1,8 +1,8 @@
 """Images per second of evaluations beside a bare loop over the pipeline, for whole generations of a search.
 
 The bred candidates of a stored study, or of a new small search on the bundled model, are evaluated in the order of the
-search, scores included. The bare loop puts each schedule in force and calls the pipeline with the prompts, batch by
-batch, and does nothing with the images. Both take turns candidate by candidate, and the images must be the same to the
+search, with its prompts and seeds, scores included. The bare loop puts each schedule in force and calls the pipeline
+with the prompts, batch by batch, and does nothing with the images. Both take turns candidate by candidate, and the images must be the same to the
 bit. Seeds, evaluated before by a search, are left out, so nothing is shared with these. Processor seconds stand beside
 those of the clock, which other work of the machine disturbs.
 """
@@ -49,15 +49,17 @@ def main(
     wanted = schedules[: generations * offspring]
     if len(wanted) < generations * offspring:
         raise typer.BadParameter(f"The study has {len(schedules)} bred schedules, not {generations * offspring}.")
+    prompts = min(prompts, len(identity["prompts"]))
     taken = _taken(identity, wanted, prompts, batch_size)
     by_generation = np.array(taken).reshape(generations, offspring, 2, 2).sum(axis=1)  # ..., way, clock
-    images = offspring * prompts
+    each = prompts * len(identity["seeds"])
+    images = offspring * each
     summary = {
         "machine": machine(),
         **made_by(("benchmarks.runtime.generation_throughput", "ecad_automl.judging.evaluation")),
         "threads": threads,
         "candidates": offspring,
-        "images": prompts,
+        "images": each,
         "batch_size": batch_size,
         "steps": [schedule.steps for schedule in wanted],
         "one guidance branch in so many steps": [int(schedule.guidance.alone.sum()) for schedule in wanted],
@@ -97,8 +99,9 @@ def _taken(
             return self._reward.score_pairs(images, references, texts)
 
     model, texts, seen = load_model(identity["model"], device="cpu"), identity["prompts"][:prompts], Seen()
+    items = [(text, seed) for text in texts for seed in identity["seeds"]]
     model.pipe.set_progress_bar_config(disable=True)
-    evaluator = Evaluator(model.pipe, texts, [0], seen, model.settings, batch_size=batch_size)
+    evaluator = Evaluator(model.pipe, texts, identity["seeds"], seen, model.settings, batch_size=batch_size)
     evaluator.baseline()
 
     def evaluation(schedule: Schedule) -> torch.Tensor:
@@ -109,11 +112,11 @@ def _taken(
     def bare(schedule: Schedule) -> torch.Tensor:
         images = []
         with apply_schedule(model.pipe, schedule) as run:
-            for first in range(0, prompts, batch_size):
-                some = texts[first : first + batch_size]
-                generators = [torch.Generator().manual_seed(0) for _ in some]
+            for first in range(0, len(items), batch_size):
+                some, seeds = zip(*items[first : first + batch_size], strict=True)
+                generators = [torch.Generator().manual_seed(seed) for seed in seeds]
                 call = {**model.settings.call_arguments(), **run.arguments, "generator": generators}
-                images.append(model.pipe(some, **call, output_type="pt").images)
+                images.append(model.pipe(list(some), **call, output_type="pt").images)
         return torch.cat(images)
 
     found = []

@@ -262,7 +262,8 @@ class Evaluator:
             self._prefixes = Prefixes(limit)
         if self._handle is None:
             self._handle = apply_schedule(self.pipe, schedule, prefixes=self._prefixes)
-        with self._handle.switch(schedule) as run:
+        # Nothing but the pipeline itself runs on its transformer until these images are made.
+        with self._handle.switch(schedule) as run, self._prefixes.one_model():
             if schedule.steps != settings.steps:
                 settings = replace(settings, steps=run.arguments["num_inference_steps"])
             yield from self._batches(settings, items)

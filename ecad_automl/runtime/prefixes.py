@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +98,8 @@ class Prefixes:
         self._age = 0
         self._tick = 0
         self._model: tuple[object, ...] = ()
+        self._trusts = False
+        self._looked_at: tuple[tuple[object, ...], bool] | None = None  # and whether its runs may share
         self._too_large: set[bytes] = set()
         self._calls = self._shared = self._macs = self._shared_macs = 0
 
@@ -119,12 +122,33 @@ class Prefixes:
         self._too_large.clear()
         self._nbytes = 0
 
+    @contextmanager
+    def one_model(self) -> Iterator[None]:
+        """Have the model looked at before the first run in here alone: the caller sees to it that it does not change.
+
+        What blocks are made of is compared before each run all the same.
+        """
+        self._trusts = True
+        try:
+            yield
+        finally:
+            self._trusts, self._looked_at = False, None
+
     def take_model(self, transformer: nn.Module, functions: Functions) -> bool:
         """Before a run: forget all if anything about the model is not as it was.
 
         Returns:
             Whether the run may share: not where something would be lost when the transformer's Python does not run.
         """
+        model = (transformer, functions, functions.forgotten)
+        if self._looked_at is not None and self._looked_at[0] == model:
+            return self._looked_at[1]
+        shares = self._look_at(transformer, functions)
+        if self._trusts:
+            self._looked_at = model, shares
+        return shares
+
+    def _look_at(self, transformer: nn.Module, functions: Functions) -> bool:
         if self.limit <= 0 or why_not_repeatable(transformer) is not None:
             return False
         versions = tuple(_version(tensor) for tensor in (*transformer.parameters(), *transformer.buffers()))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ecad_automl.errors import EvaluationError, PromptError, RewardError
 from ecad_automl.judging.evaluation import Evaluator, check_prompts, judged
 from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
+from ecad_automl.runtime.state import ModuleState
 from ecad_automl.schedules.schedule import Schedule
 
 PROMPTS = ["a large solid red circle", "a small hollow blue square", "a cross"]
@@ -246,6 +248,18 @@ def test_schedules_share_their_first_steps_and_give_the_same_images(any_tiny_mod
     assert found.shared == found.calls // 2 - found.calls // (2 * schedule.steps)  # all steps but the last
     assert 0 < found.nbytes < 2**30
     assert plain.sharing.shared == plain.sharing.nbytes == 0
+
+
+def test_the_model_is_looked_at_once_in_an_evaluation_and_again_in_the_next(tiny_model: Any) -> None:
+    schedule, runner = half_reused(tiny_model), evaluator(tiny_model)
+    with mock.patch("ecad_automl.runtime.prefixes.ModuleState", side_effect=ModuleState) as looked:
+        before = runner.generate(schedule)
+    assert looked.call_count == 1  # for two batches
+    with torch.no_grad():
+        tiny_model.pipe.transformer.proj_out.weight.mul_(1.5)
+    after = runner.generate(schedule)
+    assert not torch.equal(after, before)
+    assert torch.equal(after, evaluator(tiny_model, share_bytes=0).generate(schedule))
 
 
 def test_memory_for_sharing_cannot_be_negative(tiny_model: Any) -> None:
