@@ -111,6 +111,7 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         job.model.settings,
         batch_size=job.batch_size,
         metrics={constraint.metric: scorer for constraint, scorer in job.constraints},
+        calls=job.model.calls,
     )
     layout = model_layout(job.model)
     observer = observer or SilentObserver()
@@ -227,6 +228,8 @@ def _worker_setup(job: SearchJob) -> WorkerSetup:
         EvaluationError: they could not load what the search has.
     """
     model, pipe = job.model, job.model.pipe
+    if model.calls is not None:
+        raise EvaluationError("Calls are made in the process of the search; leave the executor out.")
     if model.revision.startswith(CHANGED):
         raise EvaluationError(
             f"The pipeline {model.name} was changed in memory, and workers load it from disk; save it with "
@@ -318,6 +321,7 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         "prompts": list(job.prompts),
         "prompts_hash": hashlib.blake2b(json.dumps(list(job.prompts)).encode(), digest_size=8).hexdigest(),
         "seeds": list(job.seeds),
+        **({"calls": job.model.calls.identity} if job.model.calls else {}),
         "reward": job.reward.name,
         **cost,
         **constraints,

@@ -45,10 +45,9 @@ from benchmarks.runtime.caches import (
 from benchmarks.search.our_search import OURS
 from ecad_automl.allocator import keep_freed_memory
 from ecad_automl.judging.comparison.latents import captured_latents, latent_distance
-from ecad_automl.judging.evaluation import generate_batch
 from ecad_automl.latency.timing import time_call
 from ecad_automl.metrics import PSNR
-from ecad_automl.models.generation import GenerationSettings, encode_prompts
+from ecad_automl.models.generation import GenerationSettings, encode_prompts, generate_batch
 from ecad_automl.rewards.protocol import PairedReward
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
 from ecad_automl.schedules.heuristics import fora

@@ -30,8 +30,8 @@ from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, Bed, load_bed
 from benchmarks.search.contestant import Contestant, DoesNotRunError
 from benchmarks.search.protocol import SPEEDUPS, best_within
 from ecad_automl.allocator import keep_freed_memory
-from ecad_automl.judging.evaluation import Evaluator, generate_batch
-from ecad_automl.models.generation import encode_prompts
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.models.generation import encode_prompts, generate_batch
 
 __all__ = ["SWEEP", "CacheRun", "chosen"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from torch import Tensor
 
 from ecad_automl.bundled import BUNDLED, bundled_name
 from ecad_automl.errors import UnsupportedModelError
+from ecad_automl.models.calls import read_calls
 from ecad_automl.models.loading import CHANGED, LoadedModel, model_folder, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
+from ecad_automl.runtime.instrument import check_pipeline
 
 #: Elements of each tensor that are compared: training, adapters and quantization change them all.
 _ELEMENTS = 256
 
 
-def as_model(given: Any) -> LoadedModel:
+def as_model(given: Any, calls: Sequence[Mapping[str, Any]] | None = None) -> LoadedModel:
     """A model ready to generate.
 
     Of a pipeline the name is the folder or hub id that it was loaded from. Its revision is that of this source, as for
@@ -28,18 +30,26 @@ def as_model(given: Any) -> LoadedModel:
 
     Args:
         given: a diffusers pipeline, or what :func:`~ecad_automl.load_model` gave.
+        calls: what it is called with in place of prompts, see :func:`~ecad_automl.models.calls.read_calls`.
 
     Raises:
         UnsupportedModelError: it is none of these, or a pipeline that cannot be searched.
+        OptionError: it cannot be called so.
     """
     if isinstance(given, LoadedModel):
-        return given
+        if calls is None:
+            return given
+        given = given.pipe
     if not isinstance(getattr(given, "transformer", None), torch.nn.Module) or not callable(given):
         raise UnsupportedModelError(
             f"The model is a {type(given).__name__}, but a diffusers pipeline with a transformer is expected, or the "
             f"name of one: {', '.join(map(repr, BUNDLED))}, a folder or a hub id."
         )
     name = _name(given)
+    if calls is not None:
+        check_pipeline(given)
+        read, settings = read_calls(given, calls)
+        return LoadedModel(given, name, _revision(given, name), settings, calls=read)
     check_text_to_image(given, name)
     return LoadedModel(given, name, _revision(given, name), default_settings(given, name))
 

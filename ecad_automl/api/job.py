@@ -155,8 +155,9 @@ def announce(job: SearchJob, console: Console) -> None:
 
 def announcement(job: SearchJob) -> str:
     """One line on a search that begins."""
+    what = "calls" if job.model.calls else "prompts"
     return (
-        f"Study {job.study} in {redacted(job.storage)}: {len(job.prompts)} prompts x {len(job.seeds)} images, "
+        f"Study {job.study} in {redacted(job.storage)}: {len(job.prompts)} {what} x {len(job.seeds)} images, "
         f"{job.model.settings.steps} steps, reward {job.reward.name}, cost {'latency' if job.latency else 'gmacs'}, "
         f"{job.config.evaluations} evaluations."
     )

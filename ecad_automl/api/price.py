@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -182,9 +182,10 @@ def _two_calls(job: SearchJob) -> Timed:
 
     pipe, settings = job.model.pipe, job.model.settings
     device = running_device(pipe)
-    size = min(job.batch_size, len(job.prompts) * len(job.seeds))
+    size = 1 if job.model.calls else min(job.batch_size, len(job.prompts) * len(job.seeds))
     with told_if_short("A single image"), _memory(device) as peak:
-        encoded = encode_prompts(pipe, list(job.prompts[:size]), settings)
+        calls = job.model.calls
+        encoded = calls.arguments if calls else encode_prompts(pipe, list(job.prompts[:size]), settings)
         first = _call(job, encoded, 1, device)
         size = 1 if first > _LONG else size
         try:
@@ -200,11 +201,11 @@ def _two_calls(job: SearchJob) -> Timed:
     return Timed(seconds, size, str(device), weights, *peak)
 
 
-def _call(job: SearchJob, encoded: list[dict[str, Any]], size: int, device: torch.device) -> float:
+def _call(job: SearchJob, encoded: Sequence[Mapping[str, Any]], size: int, device: torch.device) -> float:
     """Seconds of a call of so many images."""
     import torch
 
-    from ecad_automl.judging.evaluation import generate_batch
+    from ecad_automl.models.generation import generate_batch
     from ecad_automl.patching import without_progress_bar
 
     some = [encoded[index % len(encoded)] for index in range(size)]

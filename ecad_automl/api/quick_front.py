@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -184,8 +184,9 @@ def _objectives(checked: Evaluation | None) -> dict[str, Measured]:
 
 def quick(
     pipe_or_model: Any,
-    prompts: Sequence[str],
+    prompts: Sequence[str] = (),
     *,
+    calls: Sequence[Mapping[str, Any]] | None = None,
     images: int = IMAGES,
     check: int = 0,
     reward: str | Reward | PairedReward | Callable[..., Any] = "fidelity",
@@ -208,6 +209,7 @@ def quick(
         pipe_or_model: a diffusers pipeline, on its device; the name of a model ("shapes", a folder or a hub id); or
             what :func:`~ecad_automl.load_model` gave.
         prompts: texts; some of them are taken where there are more than images.
+        calls: in place of prompts, arguments of a pipeline's calls, as for :func:`~ecad_automl.search`.
         images: how many to make uncached.
         check: of how many schedules, spread over the front, to make images too and score them against these.
         reward: what scores them, as for :func:`~ecad_automl.search`.
@@ -229,7 +231,9 @@ def quick(
     if images < 1 or check < 0:
         raise OptionError(f"There are {images} images and {check} checks; at least 1 image and 0 checks are needed.")
     texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
-    if not texts:
+    if calls is not None and (texts or steps or guidance_scale or height or width or isinstance(pipe_or_model, str)):
+        raise OptionError("Calls say all that a pipeline is called with; give the pipeline and calls alone.")
+    if not texts and not calls:
         raise PromptError("There are no prompts; give a few texts such as the model is for.")
 
     from ecad_automl.api.given_model import as_model
@@ -237,17 +241,22 @@ def quick(
     from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model
 
-    model = load_model(str(pipe_or_model)) if isinstance(pipe_or_model, str | Path) else as_model(pipe_or_model)
+    if calls is not None:
+        calls = calls[:: max(1, len(calls) // images)][:images]
+    named = isinstance(pipe_or_model, str | Path)
+    model = load_model(str(pipe_or_model)) if named else as_model(pipe_or_model, calls)
     model = model.with_scheduler(scheduler).with_settings(
         steps=steps, guidance_scale=guidance_scale, height=height, width=width
     )
     if model.settings.steps < 2:
         raise EvaluationError("A run of one step has nothing to leave out; ask for more steps.")
     # Different noise for each image, or few prompts would tell the same.
-    some = texts[:: max(1, len(texts) // images)][:images]
+    some = list(model.calls.names) if model.calls else texts[:: max(1, len(texts) // images)][:images]
     seeds = range(seed, seed + max(1, images // len(some)))
     scorer = as_reward(reward)
-    with Evaluator(model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size) as evaluator:
+    with Evaluator(
+        model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size, calls=model.calls
+    ) as evaluator:
         points = _points(model, evaluator, deploy)
         if check:
             points = _checked(points, evaluator, check)

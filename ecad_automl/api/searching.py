@@ -28,15 +28,33 @@ from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, Sea
 
 #: Arguments that are for a model by name, since a pipeline has them already.
 _OF_THE_NAME = ("revision", "dtype", "device", "offload", "scheduler")
+#: Arguments that stand for what calls say themselves, or that are for prompts.
+_OF_PROMPTS = (
+    *("prompts", "preset", "column", "split", "limit", "calibration_prompts"),
+    *("steps", "guidance_scale", "height", "width", "batch_size"),
+)
 #: Arguments that become settings in another form, or none.
 _OBJECTS = (
-    *("pipe_or_model", "prompts", "preset", "reward", "storage", "constraints", "cost", "init", "progress", "config"),
+    *(
+        "pipe_or_model",
+        "prompts",
+        "calls",
+        "preset",
+        "reward",
+        "storage",
+        "constraints",
+        "cost",
+        "init",
+        "progress",
+        "config",
+    ),
     *("execution", "wait"),
 )
 
 if TYPE_CHECKING:
     from ecad_automl.execution import Execution
     from ecad_automl.execution.settings import ExecutorName
+    from ecad_automl.models import LoadedModel
     from ecad_automl.models.checks import Offload
     from ecad_automl.rewards import Constraint, PairedReward, Reward
     from studies import SearchJob
@@ -46,6 +64,7 @@ def search(
     pipe_or_model: Any = None,
     prompts: Sequence[str] | PromptSet | str | Path | None = None,
     *,
+    calls: Sequence[Mapping[str, Any]] | None = None,
     preset: str | None = None,
     reward: str | Reward | PairedReward | Callable[..., Any] | None = None,
     storage: str | Path | None = None,
@@ -106,6 +125,10 @@ def search(
             what :func:`~ecad_automl.load_model` gave. May be left out with a preset.
         prompts: texts, a prompt set, or what :func:`~ecad_automl.prompts.read_prompt_set` takes. Texts are stripped,
             and each is taken once. May be left out with a preset.
+        calls: in place of prompts, arguments of the pipeline, a mapping for each call: prompt, image, control_image,
+            mask_image, num_frames, ... Pipelines of any kind that can be run under a schedule take them, one at a time,
+            also those that give videos, whose frames are each scored. What MACs depend on, such as the size, must be
+            the same in all. A study keeps a digest of them, so that it goes on with the same calls alone.
         preset: settings of a model, as of ``ecad-automl search --preset``: "pixart-alpha-256", "pixart-sigma-256",
             "flux-dev-256" or "flux-dev-1024", each with "-paper" behind it as ECAD's whole experiment. It stands in for
             arguments that are left out, also for the first two; a model by name is loaded in its revision and dtype and
@@ -210,12 +233,14 @@ def estimate(*arguments: Any, **options: Any) -> Price:
 
 def _job(call: Mapping[str, Any]) -> tuple[SearchJob, Console]:
     """What the arguments of :func:`search` ask for."""
-    given, prompts, reward = call["pipe_or_model"], call["prompts"], call["reward"]
+    given, prompts, calls, reward = call["pipe_or_model"], call["prompts"], call["calls"], call["reward"]
     named = given is None or isinstance(given, str | Path)
     if not named and (asked := [name for name in _OF_THE_NAME if call[name] is not None]):
         raise OptionError(
             f"A pipeline was given with {', '.join(asked)}, which are for a model by name; set them on the pipeline."
         )
+    if calls is not None:
+        given, prompts, reward = _called(call)
     as_objects = {
         "prompts": str(prompts) if isinstance(prompts, str | Path) else None,
         "reward": reward if isinstance(reward, str) else None,
@@ -252,6 +277,25 @@ def _job(call: Mapping[str, Any]) -> tuple[SearchJob, Console]:
         wait=math.inf if wait is True else float(wait),
     )
     return job, console
+
+
+def _called(call: Mapping[str, Any]) -> tuple[LoadedModel, PromptSet, Any]:
+    """The model with its calls, names of these, and the reward."""
+    from ecad_automl.api.given_model import as_model
+
+    given, reward = call["pipe_or_model"], call["reward"]
+    if given is None or isinstance(given, str | Path):
+        raise OptionError("Calls are of a pipeline; give one that is loaded in place of its name.")
+    if asked := [name for name in _OF_PROMPTS if call[name] is not None]:
+        raise OptionError(f"Calls were given with {', '.join(asked)}, which are for prompts; say it in the calls.")
+    if call["cost"] != "gmacs":
+        raise OptionError("With calls MACs alone can be minimized; leave the cost out.")
+    model = as_model(given, call["calls"])
+    assert model.calls is not None
+    if reward is None and not all(model.calls.texts):
+        reward = "fidelity"
+    names = model.calls.names
+    return model, PromptSet("calls", names, (None,) * len(names), "calls"), reward
 
 
 def _several(given: Any) -> Iterable[Any]:

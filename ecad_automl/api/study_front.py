@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,8 @@ from surrogate.pareto import cheapest_within_drop, knee, most_reward_at_speedup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ecad_automl.rewards import PairedReward, Reward
 
 #: Of a data frame.
 _COLUMNS = (
@@ -248,6 +250,54 @@ class Front(Sequence[FrontPoint]):
             raise EcadError("A data frame needs pandas; install it with: pip install pandas") from error
         points = self.evaluations if evaluations else self._points
         return pd.DataFrame({name: [getattr(point, name) for point in points] for name in _COLUMNS})
+
+    def confirm(
+        self,
+        pipe_or_model: Any,
+        prompts: Sequence[str] | None = None,
+        *,
+        calls: Sequence[Mapping[str, Any]] | None = None,
+        seeds: Sequence[int] | None = None,
+        reward: str | Reward | PairedReward | Callable[..., Any] | None = None,
+        baselines: bool = True,
+        batch_size: int = 8,
+        progress: bool = True,
+    ) -> Self:
+        """Score the front again, on prompts or calls and seeds that the search never saw, as ``ecad-automl confirm``.
+
+        Args:
+            pipe_or_model: what was searched, as for :func:`~ecad_automl.search`.
+            prompts: at least two that the search did not use.
+            calls: the same of calls, where it was searched with such.
+            seeds: of noise; by default the next unused one.
+            reward: that of the study, where its name does not tell.
+            baselines: whether to score FORA and runs of fewer steps too.
+            batch_size: images per pipeline call.
+            progress: whether to show how it goes.
+
+        Returns:
+            The front with what was found, see :attr:`FrontPoint.confirmed`.
+
+        Raises:
+            EcadError: the search saw some of it, or it was searched with something else.
+        """
+        from ecad_automl.api.confirming import confirm_study
+
+        of = self._study.identity
+        confirm_study(
+            self._storage,
+            self.study,
+            of,
+            pipe_or_model,
+            prompts,
+            calls=calls,
+            seeds=[max(of["seeds"]) + 1] if seeds is None else seeds,
+            reward=reward or self.reward_name,
+            baselines=baselines,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        return type(self).load(self._storage, self.study)
 
     def same_steps(self) -> Self:
         """The front among runs of the study's own number of steps, compared with such runs alone.

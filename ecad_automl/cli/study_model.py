@@ -52,7 +52,14 @@ def load_again(identity: Mapping[str, Any], place: Place) -> LoadedModel:
 
     Raises:
         UnsupportedModelError: it cannot be loaded.
+        StudyError: it was called with more than prompts.
     """
+    if "calls" in identity:
+        raise StudyError(
+            f"The study was searched from Python with calls of its own ({', '.join(identity['calls']['arguments'])}), "
+            "which it does not keep, so no image can be made for it here; front.confirm(pipe, calls=[...]) of Python "
+            "takes others."
+        )
     from ecad_automl.models import load_model
 
     revision = str(identity["revision"])

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ecad_automl.errors import EvaluationError, PromptError
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
-from ecad_automl.models.generation import GenerationSettings, encode_prompts, remembered_texts, stack_prompts
+from ecad_automl.models.calls import Calls
+from ecad_automl.models.generation import VIDEO, GenerationSettings, encode_prompts, generate_batch, remembered_texts
 from ecad_automl.models.memory import advice
 from ecad_automl.patching import without_progress_bar
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
@@ -106,6 +107,9 @@ class Evaluator:
             images are made; with 0, every schedule does all its steps.
         metrics: further metrics, taken of the same images.
         reference: ``(prompts * seeds, 3, h, w)`` the uncached images, where they are made already.
+        calls: what the pipeline is called with in place of the prompts, which are only their names then; one at a time.
+            They may give videos, ``(prompts * seeds, frames, 3, h, w)``, of which each frame is scored and the mean is
+            taken.
 
     Raises:
         PromptError: see :func:`check_prompts`.
@@ -124,6 +128,7 @@ class Evaluator:
         share_bytes: int | None = None,
         metrics: Mapping[str, Reward | PairedReward] | None = None,
         reference: Tensor | None = None,
+        calls: Calls | None = None,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
@@ -137,11 +142,12 @@ class Evaluator:
         self.reward = reward
         self.metrics = dict(metrics or {})
         self.settings = settings
-        self.batch_size = batch_size
+        self.batch_size = batch_size if calls is None else 1
         #: What whoever runs this should be told: how the size of batches changed.
         self.notes: list[str] = []
         self._scored_together = batch_size
-        self._encoded = encode_prompts(pipe, self.prompts, settings)
+        self._texts_judged: Sequence[str] = self.prompts if calls is None else calls.texts
+        self._encoded = encode_prompts(pipe, self.prompts, settings) if calls is None else calls.arguments
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
         #: The prompt and the seed of each image.
         self._items = [(prompt, seed) for prompt in range(len(self.prompts)) for seed in self.seeds]
@@ -170,7 +176,7 @@ class Evaluator:
 
     @property
     def reference_images(self) -> Tensor:
-        """``(prompts * seeds, 3, h, w)`` float in [0, 1]: the uncached images, generated on first use."""
+        """``(prompts * seeds, [frames,] 3, h, w)`` float in [0, 1]: the uncached images, generated on first use."""
         if self._reference is None:
             self._reference = self.generate(None)
         return self._reference
@@ -232,7 +238,7 @@ class Evaluator:
         """Images under a schedule, or uncached.
 
         Returns:
-            ``(prompts * seeds, 3, h, w)`` float32 in [0, 1] on the CPU, by prompt, then seed.
+            ``(prompts * seeds, [frames,] 3, h, w)`` float32 in [0, 1] on the CPU, by prompt, then seed.
         """
         return self._generate(schedule, self._all, steps)
 
@@ -247,7 +253,7 @@ class Evaluator:
         return range(len(self._items))
 
     def _generate(self, schedule: Schedule | None, images: Sequence[int], steps: int | None = None) -> Tensor:
-        """``(n, 3, h, w)``: some images, by their numbers."""
+        """``(n, [frames,] 3, h, w)``: some images, by their numbers."""
         return torch.cat(list(self._made(schedule, images, steps)))
 
     def _made(self, schedule: Schedule | None, images: Sequence[int], steps: int | None = None) -> Iterator[Tensor]:
@@ -327,14 +333,17 @@ class Evaluator:
         return {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
 
     def _score_batch(self, images: Tensor, numbers: list[int]) -> dict[str, Floats]:
-        prompts = [self.prompts[self._items[number][0]] for number in numbers]
+        frames = images.shape[1] if images.ndim == VIDEO else 1
+        prompts = [self._texts_judged[self._items[number][0]] for number in numbers for _ in range(frames)]
+        pictures = images.reshape(-1, *images.shape[-3:])
         found: dict[str, Floats] = {}
         for name, scorer in self._scorers.items():
             if isinstance(scorer, PairedReward):
-                scores = scorer.score_pairs(images, self.reference_images[numbers], prompts)
+                uncached = self.reference_images[numbers].reshape(pictures.shape)
+                scores = scorer.score_pairs(pictures, uncached, prompts)
             else:
-                scores = scorer.score(images, prompts)
-            found[name] = check_scores(name, scores, len(numbers))
+                scores = scorer.score(pictures, prompts)
+            found[name] = check_scores(name, scores, len(prompts)).reshape(-1, frames).mean(axis=1)
         return found
 
 
@@ -349,34 +358,6 @@ def _regrouped(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
             kept = [together[size:]]
     if sum(map(len, kept)):
         yield torch.cat(kept)
-
-
-def generate_batch(
-    pipe: Any, encoded: Sequence[Mapping[str, Any]], seeds: Sequence[int], settings: GenerationSettings
-) -> Tensor:
-    """One pipeline call.
-
-    Args:
-        pipe: the pipeline.
-        encoded: ``n`` prepared prompts, see :func:`~ecad_automl.models.generation.encode_prompts`.
-        seeds: ``n`` seeds of the noise, drawn on the CPU so that it is the same on every device.
-        settings: how to generate.
-
-    Returns:
-        ``(n, 3, h, w)`` float32 in [0, 1] on the CPU.
-
-    Raises:
-        EvaluationError: the pipeline gave values that are not finite.
-    """
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    with torch.no_grad():
-        output = pipe(**stack_prompts(encoded), **settings.call_arguments(), generator=generators, output_type="pt")
-    images: Tensor = output.images.float().cpu()
-    if not bool(torch.isfinite(images).all()):
-        raise EvaluationError(
-            "The pipeline gave images with NaN or infinite pixels; use a wider dtype (bfloat16 or float32)."
-        )
-    return images
 
 
 def _default_share(pipe: Any) -> int:

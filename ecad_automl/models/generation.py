@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ecad_automl.errors import EvaluationError
 from ecad_automl.patching import replaced
+from ecad_automl.runtime.step_counts import strength_arguments
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Dimensions of a batch of videos.
+VIDEO = 5
 
 _PIXART = (
     {"clean_caption": False},
@@ -42,6 +50,8 @@ class GenerationSettings:
         max_sequence_length: text tokens that prompts are padded or cut to; None where the pipeline does not take it.
         extra: further arguments of the pipeline's ``__call__``.
         guidance_argument: what the pipeline calls the guidance scale; None where it takes none.
+        strength: the share of the pipeline's steps that is run, of one that begins with an image; ``steps`` are those
+            that are run. None where all are.
     """
 
     steps: int
@@ -51,6 +61,7 @@ class GenerationSettings:
     max_sequence_length: int | None
     extra: Mapping[str, Any] = field(default_factory=dict)
     guidance_argument: str | None = "guidance_scale"
+    strength: float | None = None
 
     @property
     def classifier_free_guidance(self) -> float:
@@ -64,13 +75,18 @@ class GenerationSettings:
             arguments[self.guidance_argument] = self.guidance_scale
         if self.max_sequence_length is not None:
             arguments["max_sequence_length"] = self.max_sequence_length
+        if self.strength is not None:
+            arguments |= strength_arguments(self.steps, self.strength)
         return arguments | dict(self.extra)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
         data = {**asdict(self), "extra": dict(self.extra)}
+        # Studies know this form from before there was a choice.
         if self.guidance_argument == "guidance_scale":
-            del data["guidance_argument"]  # studies know this form from before there was a choice
+            del data["guidance_argument"]
+        if self.strength is None:
+            del data["strength"]
         return data
 
 
@@ -115,12 +131,15 @@ def encode_prompts(pipe: Any, prompts: Sequence[str], settings: GenerationSettin
 
 
 def stack_prompts(encoded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join prepared prompts into the arguments of one call."""
+    """Join prepared prompts into the arguments of one call; of a single one they may be anything."""
     import torch
 
     joined: dict[str, Any] = {}
     for name in encoded[0]:
         values = [item[name] for item in encoded]
+        if len(values) == 1:
+            joined[name] = values[0]
+            continue
         texts = isinstance(values[0], list)
         joined[name] = [text for value in values for text in value] if texts else torch.cat(values)
     if "negative_prompt_embeds" in joined:
@@ -140,14 +159,16 @@ def remembered_texts(pipe: Any, memory: dict[str, Any]) -> Iterator[None]:
     import torch
     from torch.utils._pytree import tree_leaves
 
+    told_apart = (str, int, float, type(None), torch.device, torch.dtype)
+
     encode = getattr(pipe, "encode_prompt", None)
     if encode is None:
         yield
         return
 
     def remembered(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(value, torch.Tensor) for value in tree_leaves((args, kwargs))):
-            return encode(*args, **kwargs)  # already encoded
+        if not all(isinstance(value, told_apart) for value in tree_leaves((args, kwargs))):
+            return encode(*args, **kwargs)  # encoded already, or read with images
         key = repr((args, sorted(kwargs.items())))
         if key not in memory:
             memory[key] = encode(*args, **kwargs)
@@ -155,3 +176,41 @@ def remembered_texts(pipe: Any, memory: dict[str, Any]) -> Iterator[None]:
 
     with replaced("encode_prompt", (pipe, remembered)):
         yield
+
+
+def generate_batch(
+    pipe: Any, encoded: Sequence[Mapping[str, Any]], seeds: Sequence[int], settings: GenerationSettings
+) -> Tensor:
+    """One pipeline call.
+
+    Args:
+        pipe: the pipeline.
+        encoded: ``n`` prepared prompts, see :func:`encode_prompts`; or the arguments of a single call.
+        seeds: ``n`` seeds of the noise, drawn on the CPU so that it is the same on every device.
+        settings: how to generate.
+
+    Returns:
+        ``(n, 3, h, w)``, or of videos ``(n, frames, 3, h, w)``, float32 in [0, 1] on the CPU.
+
+    Raises:
+        EvaluationError: the pipeline gave values that are not finite, or neither an image nor a video of each prompt.
+    """
+    import torch
+
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    noise = generators if len(generators) > 1 else generators[0]  # not all pipelines take a list
+    with torch.no_grad():
+        output = pipe(**stack_prompts(encoded), **settings.call_arguments(), generator=noise, output_type="pt")
+    made = next(iter(output.values()))  # images or frames
+    if not isinstance(made, torch.Tensor) or made.ndim not in (VIDEO - 1, VIDEO) or len(made) != len(seeds):
+        shape = f" of the shape {tuple(made.shape)}" if isinstance(made, torch.Tensor) else ""
+        raise EvaluationError(
+            f"{type(pipe).__name__} gave a {type(made).__name__}{shape} for {len(seeds)} images; as many images or "
+            "videos are expected, as tensors."
+        )
+    images: Tensor = made.float().cpu()
+    if not bool(torch.isfinite(images).all()):
+        raise EvaluationError(
+            "The pipeline gave images with NaN or infinite pixels; use a wider dtype (bfloat16 or float32)."
+        )
+    return images

@@ -13,6 +13,7 @@ from ecad_automl.bundled import BUNDLED
 from ecad_automl.errors import FileError, UnsupportedModelError
 from ecad_automl.files.json_file import read_json_object
 from ecad_automl.files.paths import expand_home, gated_text, is_gated
+from ecad_automl.models.calls import Calls
 from ecad_automl.models.checks import model_faults
 from ecad_automl.models.generation import GenerationSettings, encode_prompts, stack_prompts
 from ecad_automl.models.memory import place, told_if_short
@@ -43,6 +44,7 @@ class LoadedModel:
         revision: the hub commit, or a hash of the folder's files.
         settings: how to call it unless the user says otherwise.
         offload: see :func:`load_model`.
+        calls: what it is called with in place of prompts, if so.
     """
 
     pipe: Any
@@ -50,6 +52,7 @@ class LoadedModel:
     revision: str
     settings: GenerationSettings
     offload: str | None = None
+    calls: Calls | None = None
 
     def __repr__(self) -> str:
         transformer = self.pipe.transformer
@@ -221,8 +224,9 @@ def _folder_revision(folder: Path) -> str:
 def model_layout(model: LoadedModel) -> Layout:
     """The slots of the model's transformer with their MACs under its settings.
 
-    Where the family does not know what the pipeline feeds its transformer, one step of a real call with a neutral
-    prompt shows it. Some pipelines do not pad texts to one length: their MACs are then for that prompt.
+    Where the family does not know what the pipeline feeds its transformer, one step of a real call shows it: of the
+    first call that was given, or with a neutral prompt. Some pipelines do not pad texts to one length: their MACs are
+    then for that prompt.
     """
     pipe, settings = model.pipe, model.settings
     if any(cls.__name__ in family_of(pipe.transformer).counted for cls in type(pipe).__mro__):
@@ -233,6 +237,9 @@ def model_layout(model: LoadedModel) -> Layout:
             guidance=settings.guidance_scale > 1.0,
             text_tokens=settings.max_sequence_length,
         )
-    prompt = stack_prompts(encode_prompts(pipe, [NEUTRAL_PROMPT], settings))
+    if model.calls is None:
+        call = stack_prompts(encode_prompts(pipe, [NEUTRAL_PROMPT], settings))
+    else:
+        call = dict(model.calls.arguments[0])
     # The generator leaves the random numbers of the caller alone.
-    return layout_of_call(pipe, **prompt, **settings.call_arguments(), generator=torch.Generator().manual_seed(0))
+    return layout_of_call(pipe, **call, **settings.call_arguments(), generator=torch.Generator().manual_seed(0))

@@ -76,7 +76,7 @@ def default_settings(pipe: Any, name: str) -> GenerationSettings:
     usual = {name: argument.default for name, argument in arguments.items()}
     # ECAD searched FLUX with 20 steps.
     steps = 20 if type(pipe).__name__ == "FluxPipeline" else int(usual["num_inference_steps"])
-    guided_by = _guidance_argument(usual)
+    guided_by = guidance_argument(usual)
     size = _size(pipe, usual)
     tokens = usual.get("max_sequence_length")
     return GenerationSettings(
@@ -86,12 +86,12 @@ def default_settings(pipe: Any, name: str) -> GenerationSettings:
         height=size,
         width=size,
         max_sequence_length=None if tokens is None else int(tokens),
-        extra=_extra(pipe, usual),
+        extra=extra_arguments(pipe, usual),
         guidance_argument=guided_by,
     )
 
 
-def _guidance_argument(usual: Mapping[str, Any]) -> str | None:
+def guidance_argument(usual: Mapping[str, Any]) -> str | None:
     """The argument that says how strongly prompts guide the image."""
     scale = usual.get("true_cfg_scale")
     # Where both are there, one is for distilled guidance: FLUX has true_cfg_scale off, Qwen-Image guidance_scale.
@@ -112,7 +112,7 @@ def _size(pipe: Any, usual: Mapping[str, Any]) -> int:
     return int(usual.get("height") or _USUAL_SIZE)
 
 
-def _extra(pipe: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
+def extra_arguments(pipe: Any, usual: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of some pipelines that must not be left at their defaults."""
     extra: dict[str, Any] = {}
     if "clean_caption" in usual:

@@ -22,7 +22,7 @@ from ecad_automl.runtime.prefix_run import PrefixRun
 from ecad_automl.runtime.prefixes import Prefixes
 from ecad_automl.runtime.program import Functions
 from ecad_automl.runtime.scheduled import ScheduledRun
-from ecad_automl.runtime.step_counts import steps_to_ask_for
+from ecad_automl.runtime.step_counts import steps_to_ask_for, strength_arguments
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.tail import last_steps
@@ -65,7 +65,7 @@ class ScheduleHandle:
         self._prefix_run = None if prefixes is None else PrefixRun(self._run, functions, prefixes)
         self._instrument: Instrument | None = None
         self._schedule: Schedule
-        self._sigmas: list[Any] | None = None
+        self._told: dict[str, Any] = {}  # by the schedule's file
         self._left_out = 0  # steps of the schedule, by the plan that is in force
         self.switch(schedule)
 
@@ -91,7 +91,7 @@ class ScheduleHandle:
         installed = self._instrument
         transformer = transformer_of(self._pipe) if installed is None else installed.transformer
         layout = Layout(type(transformer).__name__, slots_of(transformer))
-        schedule, sigmas = schedule_of(schedule, layout)
+        schedule, told = schedule_of(schedule, layout)
         difference = layout.difference(schedule.layout)
         if difference is not None:
             raise ScheduleError(f"The schedule does not fit this pipeline: {difference}.")
@@ -107,7 +107,7 @@ class ScheduleHandle:
         else:
             installed.expect(schedule.steps)
         self._schedule = schedule
-        self._sigmas = sigmas if sigmas is not None and len(sigmas) == schedule.steps else None
+        self._told = told
         return self
 
     def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
@@ -152,14 +152,17 @@ class ScheduleHandle:
     def arguments(self) -> dict[str, Any]:
         """What to call the pipeline with beside the prompt: ``pipe(prompt, **handle.arguments)``.
 
-        The ``num_inference_steps`` by which its scheduler runs as many steps as the schedule has, and the ``sigmas``
-        that the schedule's file was measured with, if any.
+        The ``num_inference_steps`` by which its scheduler runs as many steps as the schedule has, and the ``sigmas``,
+        or of a run that begins with an image the ``strength``, that the schedule's file was measured with, if any.
 
         Raises:
             ScheduleError: the scheduler makes no such run.
         """
-        given: dict[str, Any] = {"num_inference_steps": steps_to_ask_for(self._pipe.scheduler, self._schedule.steps)}
-        return given if self._sigmas is None else {**given, "sigmas": list(self._sigmas)}
+        steps, sigmas, strength = self._schedule.steps, self._told.get("sigmas"), self._told.get("strength")
+        if strength is not None and strength < 1:
+            return strength_arguments(steps, strength)
+        given: dict[str, Any] = {"num_inference_steps": steps_to_ask_for(self._pipe.scheduler, steps)}
+        return given if sigmas is None or len(sigmas) != steps else {**given, "sigmas": list(sigmas)}
 
     def remove(self) -> None:
         """Put the transformer back as it was; a second time does nothing."""
@@ -211,7 +214,8 @@ def apply_schedule(
     components that the schedule uses again are kept while a later step still reads them, each guidance branch for
     itself. In steps that it skips the transformer is not entered, and its output is made of kept ones. Only the
     pipeline's own transformer object is changed, not its class or weights. A run that begins with an image and leaves
-    out steps, as image-to-image and inpainting of a strength below 1, is made of the schedule's last steps.
+    out steps, as image-to-image and inpainting of a strength below 1, is made of the schedule's last steps, or of all
+    where it has as many as are run.
 
     Args:
         pipe: a diffusers pipeline whose transformer is of a supported class.

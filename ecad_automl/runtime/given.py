@@ -37,8 +37,8 @@ class RecommendsSchedule(Protocol):
 Given = Schedule | HoldsSchedule | RecommendsSchedule | str | Path
 
 
-def schedule_of(given: Given, layout: Layout) -> tuple[Schedule, list[Any] | None]:
-    """The schedule, and the sigmas that its file was measured with, if any.
+def schedule_of(given: Given, layout: Layout) -> tuple[Schedule, dict[str, Any]]:
+    """The schedule, and the ``sigmas`` and ``strength`` that its file was measured with, if any.
 
     Args:
         given: it.
@@ -51,9 +51,9 @@ def schedule_of(given: Given, layout: Layout) -> tuple[Schedule, list[Any] | Non
         HubError: it cannot be had from the hub.
     """
     if isinstance(given, Schedule):
-        return given, None
+        return given, {}
     if isinstance(given, str) and is_builtin(given):
-        return builtin_plan(given).schedule(layout), None
+        return builtin_plan(given).schedule(layout), {}
     if isinstance(given, str | Path):
         given = load_pretrained(given)
     if isinstance(given, RecommendsSchedule):
@@ -66,5 +66,6 @@ def schedule_of(given: Given, layout: Layout) -> tuple[Schedule, list[Any] | Non
             f"A {type(given).__name__} was given as the schedule, but a schedule, a front or a point of one, a file, "
             "or a name of the hub is expected."
         )
-    sigmas = given.metadata.call.get("sigmas") if isinstance(given, ScheduleFile) else None
-    return given.schedule, sigmas if isinstance(sigmas, list) else None
+    call = given.metadata.call if isinstance(given, ScheduleFile) else {}
+    kinds = {"sigmas": list, "strength": float}
+    return given.schedule, {name: call[name] for name, kind in kinds.items() if isinstance(call.get(name), kind)}

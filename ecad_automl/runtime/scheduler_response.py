@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecad_automl.errors import EvaluationError
+from ecad_automl.runtime.step_counts import forwards_of
 
 #: Latents that the scheduler is run on: many enough for what it does to single values to average out.
 _SHAPE = (1, 4, 8, 8)
@@ -69,7 +70,10 @@ def _last_latents(
     latents = torch.randn(_SHAPE, generator=generator, dtype=torch.float64)
     # Those that draw noise must draw the same with and without the change.
     draws = {"generator": generator} if "generator" in inspect.signature(runner.step).parameters else {}
-    for step, timestep in enumerate(runner.timesteps[:steps]):
+    begin = forwards_of(runner) - steps  # of a run that begins with an image
+    if begin and hasattr(runner, "set_begin_index"):
+        runner.set_begin_index(begin)
+    for step, timestep in enumerate(runner.timesteps[begin : begin + steps]):
         seen = latents
         if hasattr(runner, "scale_model_input"):
             seen = runner.scale_model_input(latents, timestep)

@@ -18,6 +18,22 @@ def forwards_of(scheduler: Any) -> int:
     return len(scheduler.timesteps) - isinstance(scheduler, SCMScheduler)
 
 
+def strength_arguments(run: int, strength: float) -> dict[str, Any]:
+    """What to call a pipeline with that begins with an image, so that it makes a run of so many steps.
+
+    Args:
+        run: steps.
+        strength: about which share of all steps these are to be.
+
+    Returns:
+        ``num_inference_steps`` and ``strength``.
+    """
+    whole = round(run / strength)
+    while run / whole * whole != run:  # by floating point, it would run another number
+        whole += 1
+    return {"num_inference_steps": whole, "strength": run / whole}
+
+
 def steps_to_ask_for(scheduler: Any, forwards: int) -> int:
     """The ``num_inference_steps`` by which a scheduler makes a run of so many transformer calls.
 

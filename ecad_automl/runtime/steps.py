@@ -41,7 +41,7 @@ class Call:
         step: denoising step, from 0, of those that are run.
         context: the guidance branch.
         new_run: whether this is the first call of a run of the pipeline.
-        left_out: steps that the run leaves out at its beginning, as image-to-image does.
+        left_out: steps that the run leaves out at its beginning, as image-to-image does, of those that are known here.
     """
 
     step: int
@@ -61,7 +61,8 @@ class StepTracker:
 
     Args:
         pipe: the pipeline; its scheduler is looked up at each call, so it may be replaced between runs.
-        steps: number of denoising steps that each run must have.
+        steps: number of denoising steps that each run must have, left out or not; or of those that it does not leave
+            out.
         needed_by: what needs that number, for the error message.
         late: whether a run may leave out steps at its beginning, as its scheduler tells.
     """
@@ -81,7 +82,7 @@ class StepTracker:
         self._contexts: dict[ContextKey, _Context] = {}
         self._calls: Counter[str | None] = Counter()
         self._step = 0
-        self._first = 0
+        self._first = self._left_out = self._end = 0
         self._thread = 0
 
     def locate(self, name: str | None, shapes: Shapes) -> Call:
@@ -115,14 +116,24 @@ class StepTracker:
             )
         context = (name, self._count(name, step)) if indexed else (name, 0)
         if not indexed:
-            step = self._contexts[context].step + 1 if context in self._contexts else 0
+            step = self._contexts[context].step + 1 if context in self._contexts else self._first
         self._advance(scheduler, context, step, shapes)
-        return Call(step - self._first, context, new_run, self._first)
+        return Call(step - self._first, context, new_run, self._left_out)
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
         forwards = forwards_of(scheduler)
-        if forwards != self.steps:
+        begin = getattr(scheduler, "begin_index", None) or 0
+        part = getattr(self._pipe, "steps_of", None)  # of one of two transformers that take the steps in turns
+        first, end = (begin, forwards) if part is None else part(scheduler)
+        made_for_it = end - first == self.steps  # as many steps as are run, wherever they begin
+        if part is not None and not made_for_it:
+            raise ScheduleError(
+                f"{self._needed_by} has {self.steps} steps, but of the {forwards} of this run {end - first} are of its "
+                "transformer; move it with schedule.resample(steps=...), or call the pipeline with another number of "
+                "steps."
+            )
+        if forwards != self.steps and not made_for_it:
             try:
                 how = (
                     f"call the pipeline with num_inference_steps={steps_to_ask_for(scheduler, self.steps)}, as "
@@ -133,10 +144,10 @@ class StepTracker:
             raise ScheduleError(
                 f"{self._needed_by} has {self.steps} steps, but {type(scheduler).__name__} is set to {forwards}: {how}"
             )
-        begin = getattr(scheduler, "begin_index", None)
-        if begin and not self._late:
+        if begin and not made_for_it and not self._late:
             raise self._begins_late(begin)
-        self._first = begin or 0
+        self._first, self._end = first, end
+        self._left_out = 0 if made_for_it else begin
         self._timesteps = self._last = scheduler.timesteps
         self._thread = threading.get_ident()
 
@@ -162,9 +173,9 @@ class StepTracker:
         return before
 
     def _advance(self, scheduler: SchedulerMixin, context: ContextKey, step: int, shapes: Shapes) -> None:
-        if step >= self.steps:
+        if step >= self._end:
             raise CacheStateError(
-                f"The transformer was called for step {step + 1} of a run of {self.steps}: either another pipeline "
+                f"The transformer was called for step {step + 1} of a run of {self._end}: either another pipeline "
                 "shares the transformer, or set_timesteps was not called for a new run, or "
                 f"{type(scheduler).__name__}, which tells no step index, is used with several unnamed calls a step."
             )

@@ -11,9 +11,8 @@ from typing import Annotated
 import typer
 
 from ecad_automl.bundled import BUNDLED
-from ecad_automl.judging.evaluation import generate_batch
 from ecad_automl.models import load_model
-from ecad_automl.models.generation import encode_prompts
+from ecad_automl.models.generation import encode_prompts, generate_batch
 from training.flow_shapes.quality import grid
 
 _CAPTIONS = 12

@@ -127,7 +127,15 @@ def run_confirmation(
             # For whoever asks later what these prompts were.
             texts = json.dumps({"prompts": list(job.prompts), "seeds": list(job.seeds)})
             store.save_calibration(job.study, f"confirmation {job.sample}", texts.encode())
-            evaluator = Evaluator(model.pipe, job.prompts, job.seeds, reward, model.settings, batch_size=job.batch_size)
+            evaluator = Evaluator(
+                model.pipe,
+                job.prompts,
+                job.seeds,
+                reward,
+                model.settings,
+                batch_size=job.batch_size,
+                calls=model.calls,
+            )
             _score(job, store, evaluator, pending, len(planned), observer)
         with uninterrupted(), optuna_storage(job.storage) as trials:
             found = load_confirmation(store, job.study, job.sample)
@@ -229,7 +237,7 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
     given = as_stored(study_identity(searched, model_layout(model)), stored)
     # A folder may have been moved; what is in it is told by its revision. The others change no score.
-    same = ("model", "cost", "constraints", "use", "step_counts", "guidance", "deploy")
+    same = ("model", "cost", "constraints", "use", "step_counts", "guidance", "deploy", "calls")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
     if found:
         raise StudyError(

@@ -66,7 +66,7 @@ def test_the_same_command_makes_no_image_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("images were made again")
 
-    monkeypatch.setattr("ecad_automl.judging.evaluation.generate_batch", refuse)
+    monkeypatch.setattr("ecad_automl.models.generation.generate_batch", refuse)
     code, out, err = run_cli(*arguments, "--json")
     assert code == 0
     assert "0 images to make" in err

@@ -12,9 +12,8 @@ from diffusers import FluxPipeline
 from ecad_automl.api.given_model import as_model
 from ecad_automl.bundled import BUNDLED, bundled_name
 from ecad_automl.flow_shapes import WEIGHTS
-from ecad_automl.judging.evaluation import generate_batch
 from ecad_automl.models import LoadedModel, load_model, model_layout
-from ecad_automl.models.generation import encode_prompts
+from ecad_automl.models.generation import encode_prompts, generate_batch
 from ecad_automl.rewards import load_reward
 
 

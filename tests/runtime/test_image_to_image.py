@@ -69,5 +69,7 @@ def test_runs_that_begin_with_an_image_take_the_last_steps(
         assert late is None or torch.equal(case.generate(), late)
     if late is not None:
         assert torch.equal(late, reference(case, last_steps(schedule, 2), case.generate))
+        with apply_schedule(case.pipe, last_steps(schedule, 2), fuse=False):  # one of as many steps as are run
+            assert torch.equal(case.generate(), late)
     case.call[found.strength] = 1.0
     assert torch.equal(whole, reference(case, schedule, case.generate))

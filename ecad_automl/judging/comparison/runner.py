@@ -251,8 +251,7 @@ class _Work:
 
     def _make(self, run: str, schedule: Schedule | None, items: Sequence[Item], latents: bool) -> Made:
         from ecad_automl.judging.comparison.latents import captured_latents
-        from ecad_automl.judging.evaluation import generate_batch
-        from ecad_automl.models.generation import remembered_texts
+        from ecad_automl.models.generation import generate_batch, remembered_texts
         from ecad_automl.runtime import apply_schedule
 
         timed = self._timed[run] < TIMED
