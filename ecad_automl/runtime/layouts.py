@@ -161,15 +161,17 @@ class _StepDone(Exception):  # noqa: N818 - no error
 def _first_step(pipe: Any, transformer: nn.Module, call: Mapping[str, Any]) -> list[_Call]:
     """What the transformer is called with in the first step of a pipeline call."""
     seen: list[_Call] = []
-    forward = transformer.forward
+    forward, step = transformer.forward, pipe.scheduler.step
 
     def record(*args: Any, **kwargs: Any) -> Any:
         # Rebuilt, since some forwards empty the lists they are given.
         seen.append(tree_map_only(torch.Tensor, lambda x: x, (args, kwargs)))
         return forward(*args, **kwargs)
 
-    def stop(*_args: Any, **_kwargs: Any) -> None:
-        raise _StepDone
+    def stop(*args: Any, **kwargs: Any) -> Any:
+        if seen:
+            raise _StepDone
+        return step(*args, **kwargs)  # of another transformer
 
     try:
         with (

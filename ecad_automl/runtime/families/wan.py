@@ -11,7 +11,10 @@ def _why_not(pipe: Any) -> str | None:
     """Two transformers take the steps in turns, each with another part of them."""
     boundary = getattr(pipe.config, "boundary_ratio", None)
     if getattr(pipe, "transformer_2", None) is not None or boundary is not None:
-        return "its steps are split between two transformers, which a schedule for one does not describe"
+        return (
+            "its steps are split between two transformers, which a schedule for one does not describe; give one for "
+            "each: apply_pair(pipe, first, second)"
+        )
     return None
 
 
