@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ecad_automl.judging.evaluation import Evaluation, Evaluator
     from ecad_automl.models import LoadedModel
     from ecad_automl.rewards import PairedReward, Reward
+    from ecad_automl.runtime.given import Given
 
 _CONFIDENCE = 0.95
 #: Images that are made unless something else is said.
@@ -198,6 +199,7 @@ def quick(
     batch_size: int = 8,
     seed: int = 0,
     deploy: Deploy | None = None,
+    like: Given | None = None,
 ) -> QuickFront:
     """A whole front of schedules in about the time of the images that it makes: no schedule is tried.
 
@@ -221,6 +223,9 @@ def quick(
         batch_size: images per pipeline call.
         seed: of the noise.
         deploy: "whole-steps" gives schedules alone that other engines run too, see :func:`~ecad_automl.search`.
+        like: a schedule for another number of steps, as for :func:`~ecad_automl.apply_schedule`. The front is then this
+            one alone, moved to as many as are asked for by :func:`~ecad_automl.schedules.transfer.move_schedule`, with
+            weights of its forecasts from these images.
 
     Raises:
         OptionError: a number is out of range.
@@ -228,6 +233,8 @@ def quick(
     """
     if deploy not in (None, *get_args(Deploy)):
         raise OptionError(f"deploy is {deploy!r}, but {' or '.join(map(repr, get_args(Deploy)))} is expected.")
+    if like is not None and deploy is not None:
+        raise OptionError("A schedule to move is what it is, so leave deploy out.")
     if images < 1 or check < 0:
         raise OptionError(f"There are {images} images and {check} checks; at least 1 image and 0 checks are needed.")
     texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
@@ -257,29 +264,36 @@ def quick(
     with Evaluator(
         model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size, calls=model.calls
     ) as evaluator:
-        points = _points(model, evaluator, deploy)
+        points = _points(model, evaluator, deploy, like)
         if check:
             points = _checked(points, evaluator, check)
     return QuickFront(tuple(points), _about(model), scorer.name)
 
 
-def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None) -> list[QuickPoint]:
+def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, like: Given | None) -> list[QuickPoint]:
     """The front by predicted error and MACs."""
     from ecad_automl.models import model_layout
     from ecad_automl.runtime import measure_drift
+    from ecad_automl.runtime.given import schedule_of
     from ecad_automl.schedules.forecast import Forecasts
     from ecad_automl.schedules.guidance_errors import guidance_errors
+    from ecad_automl.schedules.transfer import move_schedule
     from studies.deployed import quick_masks
     from studies.forecast_seeds import ForecastSeeds, quick_schedules
 
     layout, steps = model_layout(model), model.settings.steps
+    given = None if like is None else schedule_of(like, layout)[0]
     drift = measure_drift(evaluator.pipe, lambda: evaluator.reference_images, steps=steps)
     forecasts = Forecasts(drift, layout.component_index)
     guidance = None if deploy else guidance_errors(forecasts, model.settings.classifier_free_guidance)
     seeds = ForecastSeeds(forecasts, layout, guidance)
     front: list[QuickPoint] = []
     names: dict[str, int] = {}
-    found = quick_schedules(seeds, layout) if deploy is None else quick_masks(drift, layout, seeds)
+    if given is not None:
+        moved = move_schedule(given, layout, steps, forecasts)
+        found = [(moved, seeds.predicted_error(moved))]
+    else:
+        found = quick_schedules(seeds, layout) if deploy is None else quick_masks(drift, layout, seeds)
     for schedule, error in found:
         name = f"quick-{schedule.mac_speedup:.2f}x"
         names[name] = names.get(name, 0) + 1

@@ -41,6 +41,29 @@ def test_some_are_checked_where_asked(front: QuickFront) -> None:
     assert 0 >= checked[0].difference.mean > checked[-1].difference.mean
 
 
+def test_a_schedule_is_moved_to_another_number_of_steps_with_weights_of_such_runs(front: QuickFront) -> None:
+    given = next(point.schedule for point in front if point.schedule.forecast.any())
+    moved = ecad_automl.quick("shapes", PROMPTS, images=2, steps=9, like=given).points
+    assert [point.schedule.steps for point in moved] == [9]
+    assert moved[0].schedule.forecast.any()
+    assert (~moved[0].schedule.skip).sum() == (~given.skip).sum()
+    (same,) = ecad_automl.quick("shapes", PROMPTS, images=2, steps=6, like=given)
+    assert same.schedule == given
+
+
+def test_the_command_moves_a_schedule_and_says_how_to_score_it(front: QuickFront, tmp_path: Path) -> None:
+    (path,) = [path for path in front.save(tmp_path / "from") if path.stem == front.points[0].name]
+    out = tmp_path / "to"
+    command = ["quick", "--images", "2", "--steps", "4", "--like", str(path), "--out", str(out)]
+    found = CliRunner().invoke(app, command)
+    assert found.exit_code == 0, found.output
+    (written,) = out.glob("*.json")
+    assert load_schedule(written).schedule.steps == 4
+    assert f"ecad-automl evaluate --model shapes --schedule {written}" in found.stdout
+    refused = CliRunner().invoke(app, ["quick", "--like", str(path), "--out", str(out)])
+    assert "say to how many by --steps" in str(refused.exception)
+
+
 def test_schedules_are_chosen_by_speedup(front: QuickFront) -> None:
     assert front.at(1.5).mac_speedup >= 1.5 - 1e-6
     assert front.at(1.01) == front.points[0].schedule
