@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from ecad_automl.api.live import LiveProgress
@@ -34,10 +33,8 @@ _SHOWN = {
     Kind.GRID: "Images of the first prompts: uncached, cached, and their difference",
     Kind.HEATMAP: "Which component of which block is computed at which step",
 }
-#: Factor on the difference of pixels, so that it can be seen.
-AMPLIFICATION = 4
 #: Changes with the look of the pictures, so that older ones are drawn anew.
-_LOOK = "3"
+_LOOK = "4"
 
 
 def annotate_studies(
@@ -151,7 +148,7 @@ def draw_grids(
         EcadError: see :func:`~ecad_automl.cli.study_model.study_images`, or a file cannot be written.
     """
     prompts = study.prompts[: options.images]
-    found = _artifacts(study, runs, Kind.GRID, "images", str(AMPLIFICATION), str(study.identity["seeds"][0]), *prompts)
+    found = _artifacts(study, runs, Kind.GRID, "images", str(study.identity["seeds"][0]), *prompts)
     missing = _missing(runs, found, folder)
     if not missing:
         return found
@@ -162,12 +159,7 @@ def draw_grids(
             uncached = images(None)
 
         def draw(run: RunView, path: Path) -> None:
-            cached = images(run)
-            columns = {
-                "uncached": uncached,
-                f"cached\n{run.speedup:.2f}x in {study.cost_name}": cached,
-                f"difference\ntimes {AMPLIFICATION}": AMPLIFICATION * np.abs(cached - uncached),
-            }
+            columns = {"uncached": uncached, f"cached\n{run.speedup:.2f}x in {study.cost_name}": images(run)}
             image_grid(path, columns, prompts)
 
         _draw(missing, draw, "Images", console)

@@ -22,7 +22,7 @@ from ecad_automl.cli.output import messages, print_json, print_paths, results, s
 from ecad_automl.cli.verbosity import quiet_libraries
 from ecad_automl.errors import OptionError, PromptError
 
-_SHAPES_PROMPTS = 6
+_SHAPES_PROMPTS = 4
 _UNCACHED = "uncached"
 
 

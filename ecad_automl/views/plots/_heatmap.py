@@ -20,6 +20,10 @@ _COLUMNS = 3
 _HATCHED = {"facecolor": CELLS[SKIPPED].color, "edgecolor": "#8A949E", "hatch": "/////", "linewidth": 0}
 #: Inches of such a picture, so that a page shows it whole.
 _WIDE = 6.6
+#: Of a difference between images, so that it is seen.
+AMPLIFICATION = 4
+#: Inches of an image, and of one among many columns.
+_LARGE, _SMALL, _FEW = 2.0, 1.5, 5
 
 
 def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
@@ -89,23 +93,31 @@ def plot_heatmap(path: Path, schedule: Schedule, *, title: str) -> None:
 
 
 def image_grid(path: Path, columns: Mapping[str, NDArray[np.float32]], prompts: Sequence[str]) -> None:
-    """Draw the images of several runs of the same prompts and seeds.
+    """Draw the images of several runs of the same prompts and seeds, and below each how it differs from the first run.
 
     Args:
         path: the PNG file to write.
-        columns: heading -> ``(n, h, w, 3)`` float in [0, 1].
+        columns: heading -> ``(n, h, w, 3)`` float in [0, 1]; the first is what the others are compared with.
         prompts: ``n`` texts for the rows.
     """
-    with figure(path, 1.5 * len(columns) + 1.9, 1.5 * len(prompts) + 0.5) as drawn:
-        panels = drawn.subplots(len(prompts), len(columns), squeeze=False)
-        for column, (heading, images) in enumerate(columns.items()):
-            panels[0, column].set_title(heading, fontsize=8)
-            for row, image in enumerate(images):
-                axes = panels[row, column]
-                axes.imshow(np.clip(image, 0, 1), interpolation="nearest")
-                axes.set_xticks([])
-                axes.set_yticks([])
-                axes.spines[:].set_visible(False)
-        for row, prompt in enumerate(prompts):
-            text = "\n".join(textwrap.wrap(prompt, 26))
-            panels[row, 0].set_ylabel(text, fontsize=6, rotation=0, ha="right", va="center", labelpad=6)
+    rows: list[tuple[str, list[NDArray[np.float32] | None]]] = []
+    for index, prompt in enumerate(prompts):
+        first, *others = [images[index] for images in columns.values()]
+        rows.append((prompt, [first, *others]))
+        if others:
+            differences = [AMPLIFICATION * np.abs(image - first) for image in others]
+            rows.append((f"difference, times {AMPLIFICATION}", [None, *differences]))
+    size = _LARGE if len(columns) <= _FEW else _SMALL
+    with figure(path, size * len(columns) + 1.9, size * len(rows) + 0.5) as drawn:
+        panels = drawn.subplots(len(rows), len(columns), squeeze=False)
+        for panel, heading in zip(panels[0], columns, strict=True):
+            panel.set_title(heading, fontsize=8)
+        for (label, images), line in zip(rows, panels, strict=True):
+            for image, panel in zip(images, line, strict=True):
+                panel.set_xticks([])
+                panel.set_yticks([])
+                panel.spines[:].set_visible(False)
+                if image is not None:
+                    panel.imshow(np.clip(image, 0, 1), interpolation="nearest")
+            text = "\n".join(textwrap.wrap(label, 26))
+            line[0].set_ylabel(text, fontsize=6, rotation=0, ha="right", va="center", labelpad=6)

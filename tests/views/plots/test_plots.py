@@ -11,6 +11,7 @@ from ecad_automl.errors import EcadError
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.views.plots import (
+    AMPLIFICATION,
     image_grid,
     plot_confirmation,
     plot_front,
@@ -80,6 +81,14 @@ def test_curves_and_grids_are_drawn(tmp_path: Path) -> None:
         assert pixels(tmp_path / f"{name}.png").std() > 5
     image_grid(tmp_path / "grid.png", {"red": np.tile(np.float32([1, 0, 0]), (2, 8, 8, 1))}, ["first", "second"])
     assert (pixels(tmp_path / "grid.png") == [255, 0, 0]).all(axis=2).sum() > 1000
+
+
+def test_below_cached_images_stands_how_they_differ(tmp_path: Path) -> None:
+    red, near = np.tile(np.float32([1, 0, 0]), (1, 8, 8, 1)), np.tile(np.float32([1, 0.2, 0]), (1, 8, 8, 1))
+    image_grid(tmp_path / "grid.png", {"uncached": red, "cached": near}, ["a prompt"])
+    found = pixels(tmp_path / "grid.png")
+    for color in ([255, 0, 0], [255, 51, 0], [0, 51 * AMPLIFICATION, 0]):
+        assert (found == color).all(axis=2).sum() > 1000
 
 
 def test_an_unwritable_place_is_one_clear_error(tmp_path: Path) -> None:
