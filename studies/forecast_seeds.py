@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecad_automl.schedules.forecast import DAMPING, Forecasts, forecast_sources
-from ecad_automl.schedules.guidance import BOTH, KEEP
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
@@ -167,6 +167,15 @@ class ForecastSeeds:
             for count in range(2, steps + 1)
             for guided in np.unique(np.linspace(-(-count // 3), count - 1, _GUIDED).round())
         )
+
+    def unguided(self, schedule: Schedule) -> Schedule:
+        """The same, but without guidance where it computes one branch alone.
+
+        By the drift a kept difference is off by less than none. But late in a run of few steps it bears errors that
+        guidance multiplies: with one of two samplers none loses half as much there (docs/tried.md).
+        """
+        actions = np.where(schedule.guidance.alone, NONE, schedule.guidance.actions)
+        return Schedule(self._layout, schedule.compute, schedule.skip, schedule.damping, self._forecasts, actions)
 
     def _lasting(self, run: NDArray[np.intp]) -> Floats:
         """``(steps,)``: the scheduler's response to an output of each step that is run, and to what is made of it.

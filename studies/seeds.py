@@ -168,8 +168,9 @@ def ready_schedules(
     """
     found = []
     for count, seeds in forecasting.items():
-        front = least_error_front(seeds, (*seeds.skipping, *seeds.guiding))
-        found += [Schedule.all_compute(layout, count), *(schedule for schedule, _ in front)]
+        front = [schedule for schedule, _ in least_error_front(seeds, (*seeds.skipping, *seeds.guiding))]
+        found += [Schedule.all_compute(layout, count), *front]
+        found += [seeds.unguided(schedule) for schedule in front if not schedule.guidance.is_full]
         found += chain.from_iterable(map(seeds.skipping_by, _POWERS))
     return [schedule for schedule in dict.fromkeys(found) if cost.of(schedule) >= least]
 
@@ -182,9 +183,10 @@ def least_of_interest(cost: Cost, steps: int) -> float:
 def _forecasting(
     seeds: ForecastSeeds, layout: Layout, steps: int, config: SearchConfig, cost: Cost
 ) -> dict[str, Schedule]:
-    """Some that skip steps, and where it may be left out, guidance; and half as many others by component and by slot.
+    """Some that skip steps, and where one branch may be left out, some that do; and a few by component and by slot.
 
-    They show the surrogate what each of these does: every pool has the others of least predicted error.
+    Where one branch is left out, the difference is kept or guidance is none by turns, from the cheapest on. They show
+    the surrogate what each of these does: every pool has the others of least predicted error.
     """
     named: dict[str, Schedule] = {}
     by_count = seeds.skipping
@@ -194,8 +196,9 @@ def _forecasting(
     if config.drift_seeds:
         front = least_error_front(seeds, (*by_count, *seeds.guiding))
         guided = [schedule for schedule, _ in front if not schedule.guidance.is_full]
-        spread = guided[:: max(1, -(-len(guided) // config.drift_seeds))]
-        named |= {f"guided-{index}": schedule for index, schedule in enumerate(spread, start=1)}
+        spread = guided[:: -max(1, -(-len(guided) // config.drift_seeds))]
+        for index, schedule in enumerate(spread, start=1):
+            named |= {f"unguided-{index}": seeds.unguided(schedule)} if index % 2 else {f"guided-{index}": schedule}
     slotwise = config.drift_seeds // 2
     by_component = -(-slotwise // 2)
     using: list[Schedule] = []
