@@ -14,8 +14,11 @@ from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.guidance_errors import GuidanceErrors, guidance_errors
 from ecad_automl.schedules.layout import Layout, Slot
+from studies.config import SearchConfig
+from studies.cost import mac_cost
 from studies.forecast_paths import best_paths, shared_out
 from studies.forecast_seeds import _NOISES, ForecastSeeds, quick_schedules
+from studies.seeds import first_schedules, ready_schedules
 from tests.schedules.guided import guided_forecasts
 from tests.schedules.test_forecast import LAYOUT as GUIDED_LAYOUT
 from tests.schedules.test_forecast import STEPS as GUIDED_STEPS
@@ -180,6 +183,22 @@ class TestGuidance:
         plain = dict(quick_schedules(ForecastSeeds(guided_forecasts(), self.layout), self.layout, 2))
         for schedule, error in plain.items():
             assert min(other for each, other in front if each.macs <= schedule.macs) <= error
+
+    def test_a_search_tries_them_with_the_difference_kept_and_without_guidance(self) -> None:
+        seeds, _ = self.made()
+        for kept in seeds.guiding:
+            without = seeds.unguided(kept)
+            assert without.macs == kept.macs
+            assert (without.skip == kept.skip).all()
+            assert (without.guidance.alone == kept.guidance.alone).all()
+            assert not without.guidance.kept.any()
+        cost = mac_cost(self.layout)
+        config = SearchConfig()
+        first = first_schedules(self.layout, guided_forecasts().drift, config, cost, forecasting=seeds)
+        pool = ready_schedules(self.layout, {self.steps: seeds}, cost, 0.0)
+        for found in (list(first.values()), pool):
+            alone = [each for each in found if not each.guidance.is_full]
+            assert {bool(each.guidance.kept.any()) for each in alone} == {True, False}
 
     def test_without_errors_of_guidance_there_are_none(self) -> None:
         assert ForecastSeeds(guided_forecasts(), self.layout).guiding == ()
