@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from benchmarks.machine import RESULTS
 from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report, levers
-from benchmarks.search.bed_runs import kept_runs_of
+from benchmarks.search.bed_runs import at, figures_of, kept_runs_of
 
 __all__ = ["BED_FIGURES"]
 
@@ -42,6 +44,13 @@ def _forecast_searches(bed: str) -> str:
     return "\n".join(forecasts.searches(kept_runs_of(forecasts.KIND, bed), baselines.all_kept(bed)))
 
 
+def _half(method: str) -> str:
+    """Over the beds, median PSNR of a method that saves a half of the MACs."""
+    runs = [kept[name] for kept in _beds().values() if (name := at(kept, method, 2.0)) is not None]
+    found = [float(np.median(figures_of(run).psnr)) for run in runs]
+    return f"{min(found):.0f} to {max(found):.0f} dB"
+
+
 def _levers(bed: str) -> str:
     return "\n".join(levers.table(kept_runs_of(levers.KIND, bed), baselines.all_kept(bed)))
 
@@ -57,6 +66,8 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "beds-euler-14": partial(_bed_table, "shapes-euler-14"),
     "beds-flow-shapes": partial(_bed_table, "flow-shapes"),
     "quick": lambda: "\n".join(baseline_report.summary(_beds())),
+    "quick-half": partial(_half, "quick"),
+    "steps-half": partial(_half, "steps"),
     "beds-noise": lambda: "\n".join(baseline_report.noise(_beds())),
     "feature-shares": _feature_shares,
     "damping-constants-shapes": partial(_damping_constants, "shapes"),
