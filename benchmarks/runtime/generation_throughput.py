@@ -2,9 +2,9 @@
 
 The bred candidates of a stored study, or of a new small search on the bundled model, are evaluated in the order of the
 search, with its prompts and seeds, scores included. The bare loop puts each schedule in force and calls the pipeline
-with the prompts, batch by batch, and does nothing with the images. Both take turns candidate by candidate, and the images must be the same to the
-bit. Seeds, evaluated before by a search, are left out, so nothing is shared with these. Processor seconds stand beside
-those of the clock, which other work of the machine disturbs.
+with the prompts, batch by batch, and does nothing with the images. Both take turns candidate by candidate, and the
+images must be the same to the bit. Seeds, evaluated before by a search, are left out, so nothing is shared with these.
+Processor seconds stand beside those of the clock, which other work of the machine disturbs.
 """
 
 from __future__ import annotations

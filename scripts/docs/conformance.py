@@ -70,9 +70,7 @@ def run(workers: int, only: str | None = None) -> int:
         name: {**_described(name), "properties": found[name]} if name in found else known["cases"][name]
         for name in ALL_CASES
     }
-    families = {
-        name: {"properties": found[name]} if name in found else known["families"][name] for name in FAMILIES
-    }
+    families = {name: {"properties": found[name]} if name in found else known["families"][name] for name in FAMILIES}
     RESULTS.write_text(json.dumps({"versions": versions, "cases": cases, "families": families}, indent=1) + "\n")
     return status
 

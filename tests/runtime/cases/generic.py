@@ -265,7 +265,10 @@ def _wan_vace() -> Case:
     control = torch.randn(1, 6, 2, 8, 8, generator=torch.Generator().manual_seed(1))
 
     def inputs(images: int) -> dict[str, Any]:
-        return {"encoder_hidden_states": _texts(images), "control_hidden_states": control.expand(images, -1, -1, -1, -1)}
+        return {
+            "encoder_hidden_states": _texts(images),
+            "control_hidden_states": control.expand(images, -1, -1, -1, -1),
+        }
 
     return _loop_case(transformer, (4, 2, 8, 8), inputs)
 
