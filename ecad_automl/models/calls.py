@@ -74,10 +74,11 @@ def read_calls(pipe: Any, given: Sequence[Mapping[str, Any]]) -> tuple[Calls, Ge
         OptionError: there are none; an argument is not of this pipeline, is for the search to choose, cannot be told
             apart from another, or differs from call to call where it must not; or there is no size.
     """
-    kind = type(pipe).__name__
+    called = type(getattr(pipe, "whole", pipe))  # of one of two transformers it is the pipeline that is called
+    kind = called.__name__
     if isinstance(given, Mapping | str) or not isinstance(given, Sequence) or not given:
         raise OptionError("There are no calls; give a list of mappings, each with the arguments of a call.")
-    usual = {name: argument.default for name, argument in inspect.signature(type(pipe).__call__).parameters.items()}
+    usual = {name: argument.default for name, argument in inspect.signature(called.__call__).parameters.items()}
     for number, call in enumerate(given, start=1):
         _check(number, call, usual, kind)
     for name in _OF_ALL:
@@ -132,6 +133,10 @@ def _settings(pipe: Any, usual: Mapping[str, Any], common: Mapping[str, Any]) ->
         # Of the steps, rounded up, as many as are run.
         run = steps - int(steps - steps * strength)
         steps, strength = run, run / steps
+    extra = {**extra_arguments(pipe, usual)}
+    if hasattr(pipe, "steps_in"):
+        # Those of the transformer, in a run of a fixed number.
+        extra["num_inference_steps"], steps = steps, pipe.steps_in(steps)
     known = {"num_inference_steps", "height", "width", "max_sequence_length", guided_by}
     known |= set() if strength is None else {"strength"}
     return GenerationSettings(
@@ -140,7 +145,7 @@ def _settings(pipe: Any, usual: Mapping[str, Any], common: Mapping[str, Any]) ->
         height=call["height"],
         width=call["width"],
         max_sequence_length=None if tokens is None else int(tokens),
-        extra={**extra_arguments(pipe, usual), **{name: common[name] for name in common if name not in known}},
+        extra={**extra, **{name: common[name] for name in common if name not in known}},
         guidance_argument=guided_by,
         strength=strength,
     )

@@ -81,17 +81,18 @@ def measure_drift(
         tuple(slot.name for slot in slots),
         moved[:-1],
         power[:-1],
-        *_response(pipe.scheduler, steps, asked),
+        *_response(pipe, steps, asked),
         guidance=(moved[-1], power[-1]) if recorder.weight[-1] else None,
     )
 
 
-def _response(scheduler: Any, steps: int, asked: list[_Arguments]) -> tuple[NDArray[np.float64] | None, str]:
+def _response(pipe: Any, steps: int, asked: list[_Arguments]) -> tuple[NDArray[np.float64] | None, str]:
     """The scheduler's response, or None and why there is none."""
+    scheduler, part = pipe.scheduler, getattr(pipe, "steps_of", None)
     if not asked:
         return None, f"The pipeline does not call set_timesteps of its {type(scheduler).__name__}."
     try:
-        return scheduler_response(scheduler, steps, asked[-1]), ""
+        return scheduler_response(scheduler, steps, asked[-1], part(scheduler)[0] if part else None), ""
     except EvaluationError as error:
         return None, str(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,18 @@ class PairMember:
         found: nn.Module = getattr(self._pipe, self._name)
         return found
 
+    @property
+    def whole(self) -> Any:
+        """The pipeline."""
+        return self._pipe
+
+    def steps_in(self, asked: int) -> int:
+        """How many steps of a run of ``num_inference_steps`` are of this transformer."""
+        scheduler = copy.deepcopy(self.scheduler)
+        scheduler.set_timesteps(asked)
+        first, end = self.steps_of(scheduler)
+        return end - first
+
     def steps_of(self, scheduler: Any) -> tuple[int, int]:
         """The first step of this transformer, and the first that is not, in the run that a scheduler is set to.
 
@@ -56,7 +69,7 @@ class PairMember:
 
 
 def pair_of(pipe: Any) -> tuple[PairMember, PairMember]:
-    """Both transformers of a pipeline, each in the place of the pipeline: for ``layout_of_call`` and ``measure_drift``.
+    """Both transformers of a pipeline, each in the place of the pipeline: for ``layout_of_call``, ``quick``, ...
 
     Raises:
         UnsupportedModelError: it has not two that take the steps in turns.

@@ -26,7 +26,7 @@ _NOT_ALONE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def scheduler_response(
-    scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]], first: int | None = None
 ) -> NDArray[np.float64]:
     """How far the last latents move for a unit change of the transformer's output at each step.
 
@@ -41,6 +41,8 @@ def scheduler_response(
         scheduler: of a diffusers pipeline; it does not change.
         steps: forwards of a run.
         arguments: by position and by name, with which the pipeline calls ``set_timesteps``.
+        first: the first of these forwards, where another transformer makes the others; None where there are none. What
+            a run then lacks of all it leaves out at its beginning, as one does that begins with an image.
 
     Returns:
         ``(steps,)``, not negative.
@@ -49,8 +51,12 @@ def scheduler_response(
         EvaluationError: the scheduler cannot be run like that; the message says why.
     """
     try:
-        still = _last_latents(scheduler, steps, arguments, None)
-        moved = [_last_latents(scheduler, steps, arguments, changed) - still for changed in range(steps)]
+        runner = copy.deepcopy(scheduler)
+        runner.set_timesteps(*arguments[0], **{**arguments[1], "device": "cpu"})
+        left_out = 0 if first is not None else forwards_of(runner) - steps
+        own = range(first or left_out, (first or left_out) + steps)
+        still = _last_latents(scheduler, left_out, arguments, None)
+        moved = [_last_latents(scheduler, left_out, arguments, changed) - still for changed in own]
     except _NOT_ALONE as error:
         raise EvaluationError(
             f"{type(scheduler).__name__} cannot be run without its pipeline ({type(error).__name__}: {error})."
@@ -62,7 +68,7 @@ def scheduler_response(
 
 
 def _last_latents(
-    scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]], changed: int | None
+    scheduler: Any, left_out: int, arguments: tuple[tuple[Any, ...], dict[str, Any]], changed: int | None
 ) -> Tensor:
     runner = copy.deepcopy(scheduler)
     runner.set_timesteps(*arguments[0], **{**arguments[1], "device": "cpu"})
@@ -70,10 +76,9 @@ def _last_latents(
     latents = torch.randn(_SHAPE, generator=generator, dtype=torch.float64)
     # Those that draw noise must draw the same with and without the change.
     draws = {"generator": generator} if "generator" in inspect.signature(runner.step).parameters else {}
-    begin = forwards_of(runner) - steps  # of a run that begins with an image
-    if begin and hasattr(runner, "set_begin_index"):
-        runner.set_begin_index(begin)
-    for step, timestep in enumerate(runner.timesteps[begin : begin + steps]):
+    if left_out and hasattr(runner, "set_begin_index"):
+        runner.set_begin_index(left_out)
+    for step, timestep in enumerate(runner.timesteps[left_out : forwards_of(runner)], start=left_out):
         seen = latents
         if hasattr(runner, "scale_model_input"):
             seen = runner.scale_model_input(latents, timestep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLWan, FluxControlNetModel, FluxControlNetPipeline, FluxImg2ImgPipeline
+from diffusers import AutoencoderKLWan, FluxControlNetModel, FluxControlNetPipeline, FluxImg2ImgPipeline, WanPipeline
 from PIL import Image
 
 import ecad_automl
 from ecad_automl.api import Front
 from ecad_automl.errors import OptionError, StudyError
+from ecad_automl.runtime import apply_pair, pair_of
 from studies import SearchConfig
 from tests.api.conftest import METHOD
 from tests.runtime.cases import CASES
@@ -91,6 +93,28 @@ def test_schedules_are_scored_by_what_the_pipeline_gives_in_such_calls(
         distances = (cached - uncached).square().reshape(-1, 3 * 16 * uncached.shape[-1]).mean(dim=1).sqrt()
         assert score == pytest.approx(-float(distances.mean()), rel=1e-4)
         assert score < 0
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_each_of_two_transformers_has_a_front_of_the_steps_that_are_its_own(which: int, flux: Any) -> None:
+    single, calls = _video(flux)
+    parts = {**single.components, "transformer_2": copy.deepcopy(single.transformer)}
+    pipe = WanPipeline(**parts, boundary_ratio=0.8)
+    call = calls[0] | {"num_inference_steps": 6}
+    member = pair_of(pipe)[which]
+    front = ecad_automl.quick(member, calls=[call], images=1, check=1)
+    point = front.points[0]
+    assert {point.schedule.steps for point in front} == {member.steps_in(6)}
+    assert sum(each.steps_in(6) for each in pair_of(pipe)) == 6
+    uncached = _made(pipe, call)
+    schedules = [None, None]
+    schedules[which] = point.schedule
+    with apply_pair(pipe, *schedules):
+        distances = (_made(pipe, call) - uncached).square()[0].flatten(1).mean(dim=1).sqrt()
+    assert point.checked is not None
+    assert point.checked.reward == pytest.approx(-float(distances.mean()), rel=1e-4)
+    with pytest.raises(OptionError, match="One of two transformers cannot be searched yet"):
+        ecad_automl.search(member, calls=[call])
 
 
 def _made(pipe: Any, call: dict[str, Any]) -> torch.Tensor:
