@@ -44,13 +44,14 @@ PAGES = {str(path.relative_to(ROOT)): path for path in (ROOT / "README.md", *sor
 #: the values below: all commands really run, on fewer prompts, schedules and rounds.
 ADDED_OPTIONS: Mapping[str, Sequence[str]] = {
     "search": ("--evaluations", "4", "--offspring", "2", "--limit", "2", "--steps", "6", "--latency-schedules", "3"),
+    "quick": ("--limit", "2"),
     "confirm": ("--limit", "2"),
     "evaluate": ("--limit", "2"),
     "bench": ("--warmup", "1", "--repeats", "1"),
     "dashboard": ("--no-serve",),  # else it runs until Ctrl-C
 }
-#: Pages that call the model with its own number of steps, so that a search must have it too.
-ALL_STEPS = {"README.md", "docs/getting-started.md"}
+#: Pages that name a file that a run of fewer steps does not make.
+ALL_STEPS = {"README.md"}
 #: Values of options in whose place tests have smaller or local ones. ``$PIXART`` is a folder with a pipeline of the
 #: same class and random weights.
 OTHER_VALUES: Mapping[str, str] = {

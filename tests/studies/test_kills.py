@@ -18,7 +18,7 @@ from storage import Store
 from studies import attributes
 from tests.studies.conftest import Bench
 
-KILLS = 25
+KILLS = 12
 EVALUATIONS = 60
 
 

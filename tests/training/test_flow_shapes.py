@@ -38,24 +38,24 @@ def weights(diffusion: Diffusion) -> dict[str, torch.Tensor]:
 @pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_very_weights_of_an_unbroken_one(tmp_path: Path) -> None:
     whole = tiny()
-    run_plateau(whole, tmp_path / "whole.pt", 6)
-    run_decay(whole, tmp_path / "whole.pt", tmp_path / "whole-decay.pt", 4)
-    run_plateau(tiny(), tmp_path / "plateau.pt", 3)
-    run_plateau(tiny(), tmp_path / "plateau.pt", 6)
+    run_plateau(whole, tmp_path / "whole.pt", 2)
+    run_decay(whole, tmp_path / "whole.pt", tmp_path / "whole-decay.pt", 2)
+    run_plateau(tiny(), tmp_path / "plateau.pt", 1)
+    run_plateau(tiny(), tmp_path / "plateau.pt", 2)
 
     interrupted = tiny()
     step = interrupted.step
 
     def stop(number: int) -> dict[str, torch.Tensor]:
-        if number == 8:
+        if number == 3:
             raise KeyboardInterrupt
         return step(number)
 
     interrupted.step = stop  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        run_decay(interrupted, tmp_path / "plateau.pt", tmp_path / "decay.pt", 4)
+        run_decay(interrupted, tmp_path / "plateau.pt", tmp_path / "decay.pt", 2)
     resumed = tiny()
-    run_decay(resumed, tmp_path / "plateau.pt", tmp_path / "decay.pt", 4)
+    run_decay(resumed, tmp_path / "plateau.pt", tmp_path / "decay.pt", 2)
     expected = weights(whole)
     for name, value in weights(resumed).items():
         assert torch.equal(value, expected[name]), name
@@ -64,25 +64,26 @@ def test_an_interrupted_training_ends_with_the_very_weights_of_an_unbroken_one(t
 @pytest.mark.slow
 def test_a_longer_plateau_begins_a_new_decay(tmp_path: Path) -> None:
     plateau, decay = tmp_path / "plateau.pt", tmp_path / "decay.pt"
-    run_plateau(tiny(), plateau, 2)
+    run_plateau(tiny(), plateau, 1)
     run_decay(tiny(), plateau, decay, 1)
-    run_plateau(tiny(), plateau, 4)
+    run_plateau(tiny(), plateau, 2)
     diffusion = tiny()
-    run_decay(diffusion, plateau, decay, 2)
+    run_decay(diffusion, plateau, decay, 1)
     fresh = tiny()
-    run_decay(fresh, plateau, tmp_path / "fresh.pt", 2)
+    run_decay(fresh, plateau, tmp_path / "fresh.pt", 1)
     expected = weights(fresh)
     assert all(torch.equal(value, expected[name]) for name, value in weights(diffusion).items())
 
 
-def test_latents_are_kept_while_the_encoder_is_the_same(tmp_path: Path) -> None:
+def test_latents_are_kept_while_the_encoder_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.common.latents._BATCH", 8)
     torch.manual_seed(0)
     autoencoder = new_autoencoder().eval().requires_grad_(False)
-    made = LatentSet.load_or_make(tmp_path / "latents.pt", autoencoder, 128, 0)
-    assert made.latents.shape == (128, 64, 48)
-    kept = LatentSet.load_or_make(tmp_path / "latents.pt", autoencoder, 128, 1)
+    made = LatentSet.load_or_make(tmp_path / "latents.pt", autoencoder, 8, 0)
+    assert made.latents.shape == (8, 64, 48)
+    kept = LatentSet.load_or_make(tmp_path / "latents.pt", autoencoder, 8, 1)
     assert torch.equal(kept.latents, made.latents)
-    other = LatentSet.load_or_make(tmp_path / "latents.pt", new_autoencoder().eval(), 128, 0)
+    other = LatentSet.load_or_make(tmp_path / "latents.pt", new_autoencoder().eval(), 8, 0)
     assert not torch.equal(other.latents, made.latents)
 
 
@@ -109,7 +110,9 @@ def test_the_classifier_trains(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_guidance_is_learnt_from_a_model_that_knows_none(tmp_path: Path) -> None:
+def test_guidance_is_learnt_from_a_model_that_knows_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.flow_shapes.guidance._BATCH", 8)
+
     def teacher() -> torch.nn.Module:
         model = tiny().average
         # An untrained transformer gives zeros, with which there is nothing to learn.
