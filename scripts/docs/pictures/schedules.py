@@ -69,16 +69,9 @@ def _skipping(study: Study) -> Schedule:
     return min(found, key=lambda each: abs(each.mac_speedup - _SPEEDUP))
 
 
-def _reusing(study: Study) -> Schedule:
-    """Of the schedules that only reuse, and not at regular intervals, the one that saves nearest to what is wanted."""
-    found = [each for each in map(study.schedule, study.whole()) if each.is_plain]
-    uneven = [each for each in found if len(np.unique(staleness(each.effective))) > 3] or found
-    return min(uneven, key=lambda each: abs(each.mac_speedup - _SPEEDUP))
-
-
 def reuse(study: Study, path: Path) -> None:
     """One slot over the run: when it is computed, how old its output is, and how far that has drifted."""
-    found = _reusing(study)
+    found = _forecasting(study)
     age = staleness(found.effective)
     # The slot with the most changes shows most.
     slot = int(np.abs(np.diff(found.effective.astype(int), axis=0)).sum(axis=0).argmax())
