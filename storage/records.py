@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,20 +259,61 @@ def to_row(study: str, record: Record) -> dict[str, Any]:
 
 
 def from_row(kind: type[R], row: Mapping[str, Any]) -> R:
-    """The record of a row; a row without scores gives a record without them."""
+    """The record of a row; a row without scores gives a record without them.
+
+    Raises:
+        StorageError: a value is not of the kind of its column, which SQLite takes all the same.
+    """
     values: dict[str, Any] = {}
-    for item in fields(kind):
-        value = row.get(item.name)
-        if item.name == "scores":
+    for name, types in _FIELDS[kind].items():
+        value: Any = row.get(name)
+        if value is None and name in LATER_COLUMNS["ecad_evaluations"]:
+            value = LATER_COLUMNS["ecad_evaluations"][name]
+        if type(value) not in types:
+            raise _damaged(kind, name, value)
+        if name == "scores":
             value = unpack_scores(value)
-        elif value is None and item.name in LATER_COLUMNS["ecad_evaluations"]:
-            value = LATER_COLUMNS["ecad_evaluations"][item.name]
-        elif item.name in ("complete", "feasible", "surrogate_used"):
+        elif name in ("complete", "feasible", "surrogate_used"):
             value = bool(value)
-        elif kind is GenerationRecord and item.name == "seconds":
-            value = json.loads(row[item.name])
-        values[item.name] = value
+        elif kind is GenerationRecord and name == "seconds":
+            value = _read_times(value)
+        values[name] = value
     return kind(**values)
+
+
+def _types(record: type[Record]) -> dict[str, frozenset[type]]:
+    """What each field of a row may be, as a database gives it."""
+    hints, kinds = get_type_hints(record), _columns(record)
+    numbers: dict[type, tuple[type, ...]] = {float: (float, int), int: (int, bool)}
+    none = {name: (type(None),) for name, hint in hints.items() if hint == Scores or type(None) in get_args(hint)}
+    return {
+        item.name: frozenset((*numbers.get(kinds[item.name], (kinds[item.name],)), *none.get(item.name, ())))
+        for item in fields(record)
+    }
+
+
+_FIELDS = {
+    record: _types(record) for record in (EvaluationRecord, BaselineRecord, GenerationRecord, ConfirmationRecord)
+}
+
+
+def _read_times(text: str) -> dict[str, float]:
+    """The times of a generation by part."""
+    try:
+        times: dict[str, float] = json.loads(text)
+        if all(isinstance(seconds, (int, float)) for seconds in times.values()):
+            return times
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise _damaged(GenerationRecord, "seconds", text)
+
+
+def _damaged(kind: type[Record], name: str, value: object) -> StorageError:
+    what = kind.__name__.removesuffix("Record").lower()
+    return StorageError(
+        f"The study database is damaged: it has {value!r:.60} for {name!r} of one {what}; restore the backup by "
+        "`ecad-automl check --restore`."
+    )
 
 
 def json_value(value: Any) -> Any:

@@ -179,7 +179,7 @@ def resolved_config(storage: str | Path, study: str | None = None) -> SearchFile
             for table, keys in table_keys().items()
         }
         return SearchFile.model_validate(known)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(
             f"The settings of the study {name!r} in {where} cannot be read ({type(error).__name__}); restore the file."
         ) from error

@@ -35,7 +35,15 @@ from benchmarks.runtime import (
 from benchmarks.search import earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
-from benchmarks.system import fuzz, growth, real_workers, scale_simulation, threads
+from benchmarks.system import (
+    fuzz,
+    growth,
+    real_workers,
+    scale_simulation,
+    storage_faults,
+    structured_fuzz,
+    threads,
+)
 from ecad_automl import flow_shapes
 from scripts.docs.bed_figures import BED_FIGURES
 
@@ -287,6 +295,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "threads-load": lambda: f"{_result('threads')['load average'][1]:.0f}",
     "wall-time": lambda: wall_time.table(_result("wall_time")["rows"]),
     "fuzz": lambda: fuzz.table(_result("fuzz")),
+    "structured-fuzz": lambda: structured_fuzz.table(_result("structured_fuzz")),
+    "storage-faults": lambda: storage_faults.table(_result("storage_faults")),
     "growth": lambda: growth.table(_result("growth")["processor seconds"]),
     "overhead": _overhead,
     "overhead-shapes": lambda: f"{_result('overhead')['shapes']['seconds of overhead per candidate']:.2f}",

@@ -13,7 +13,7 @@ import typer
 
 from ecad_automl import search
 from ecad_automl.api import SearchFile, read_search_file, resolved_config
-from ecad_automl.api.settings import table_keys
+from ecad_automl.api.settings import SCHEMA, table_keys
 from ecad_automl.errors import FileError, OptionError, StorageError
 from ecad_automl.execution import Execution
 from storage import Store
@@ -219,7 +219,12 @@ def test_a_study_without_settings_or_with_damaged_ones(tmp_path: Path) -> None:
         store.claim_study("s", {})
         with pytest.raises(StorageError, match="keeps no settings"):
             resolved_config(database)
-        for kept, says in ((b"{", "cannot be read"), (json.dumps({"schema": "other/9"}).encode(), "'other/9'")):
+        damaged = ({"settings": "lost"}, {"settings": {"model": []}}, {"settings": None})
+        for kept, says in (
+            (b"{", "cannot be read"),
+            (json.dumps({"schema": "other/9"}).encode(), "'other/9'"),
+            *((json.dumps({"schema": SCHEMA, **document}).encode(), "cannot be read") for document in damaged),
+        ):
             store.save_calibration("s", SETTINGS, kept)
             with pytest.raises(StorageError, match=says):
                 resolved_config(database)

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, transformer_speed, wall_time
 from benchmarks.search import earlier_held_out
-from benchmarks.system import fuzz, growth, real_workers, scale_simulation
+from benchmarks.system import fuzz, growth, real_workers, scale_simulation, storage_faults, structured_fuzz
 from scripts.docs.make_figures import FIGURES, PAGES, written
 
 
@@ -46,6 +46,8 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
         ("growth", lambda found: growth.table(found["processor seconds"])),
         ("held_out-shapes", lambda found: earlier_held_out.table(earlier_held_out.rows(found))),
         ("real_workers", lambda found: real_workers.table(found["searches"])),
+        ("storage_faults", storage_faults.table),
+        ("structured_fuzz", structured_fuzz.table),
         ("scale_simulation", lambda found: scale_simulation.table(found["cases"].values())),
         ("transformer_speed-flux-384-cpu", lambda found: transformer_speed.report(found["sections"])),
         ("transformer_speed-pixart-384-cpu", lambda found: transformer_speed.report(found["sections"])),

@@ -41,7 +41,7 @@ from storage import check_database, database_path, is_server, redacted
 from storage.location import server_url, split_study
 from storage.records import pack_scores, unpack_scores
 
-__all__ = ["TARGETS", "Target", "run"]
+__all__ = ["TARGETS", "Target", "made_up_database", "run", "scratch"]
 
 #: Longest message: names and values in it are cut.
 _LONGEST = 3000
@@ -104,13 +104,14 @@ def run(target: Target, data: bytes) -> bool:
 
 
 @cache
-def _scratch() -> Path:
+def scratch() -> Path:
+    """A folder of this process for what parsers read."""
     return Path(tempfile.mkdtemp(prefix="fuzz-"))
 
 
 def _as_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     def parse(data: bytes) -> object:
-        path = _scratch() / name
+        path = scratch() / name
         path.write_bytes(data)
         return read(path)
 
@@ -131,7 +132,7 @@ def _schedule() -> Schedule:
 
 
 def _schedule_files() -> list[bytes]:
-    path = _scratch() / "seed.json"
+    path = scratch() / "seed.json"
     meta = ScheduleMetadata(name="a", call={"guidance": 4.5}, objectives={"reward": Measured(value=1, low=0, high=2)})
     skip, levels = [0, 0, 0, 1], np.full((4, 3), 2)
     save_schedule(path, Schedule(_layout(), _schedule().compute, skip, levels, np.full((4, 5, 2), 0.5)), meta)
@@ -146,7 +147,7 @@ def _schedule_files() -> list[bytes]:
 
 
 def _ecad_files() -> list[bytes]:
-    path = _scratch() / "seed-ecad.json"
+    path = scratch() / "seed-ecad.json"
     layout = ecad_layout(1, 0, {})
     write_ecad(path, Schedule(layout, np.ones((2, len(layout)), bool)), name="a")
     whole = json.loads(path.read_text())
@@ -156,13 +157,13 @@ def _ecad_files() -> list[bytes]:
 
 
 def _index_files() -> list[bytes]:
-    save_schedules(_scratch() / "seed-index", {"a.json": ScheduleFile(_schedule(), ScheduleMetadata())})
-    text = (_scratch() / "seed-index" / "index.json").read_text()
+    save_schedules(scratch() / "seed-index", {"a.json": ScheduleFile(_schedule(), ScheduleMetadata())})
+    text = (scratch() / "seed-index" / "index.json").read_text()
     return [text.encode(), *(text.replace("a.json", name).encode() for name in ("../a.json", "C:/a.json", "NUL.json"))]
 
 
 def _read_index(data: bytes) -> object:
-    folder = _scratch() / "index"
+    folder = scratch() / "index"
     folder.mkdir(exist_ok=True)
     (folder / "index.json").write_bytes(data)
     index = read_index(folder)
@@ -186,7 +187,7 @@ _SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv")
 
 def _read_prompts(data: bytes) -> object:
     suffix = _SUFFIXES[data[0] % len(_SUFFIXES)] if data else ".txt"
-    path = _scratch() / f"prompts{suffix}"
+    path = scratch() / f"prompts{suffix}"
     path.write_bytes(data[1:])
     found = read_prompt_set(str(path))
     assert all(prompt == prompt.strip() and "\x1b" not in prompt for prompt in found.prompts)
@@ -209,7 +210,7 @@ def _prompt_files() -> list[bytes]:
 
 
 def _read_parquet(data: bytes) -> object:
-    path = _scratch() / "prompts.parquet"
+    path = scratch() / "prompts.parquet"
     path.write_bytes(data)
     return read_prompt_set(str(path))
 
@@ -258,7 +259,7 @@ def _weights() -> list[bytes]:
 
 
 def _read_weights(data: bytes) -> object:
-    path = _scratch() / ("weights.safetensors" if data[:1] == b"s" else "weights.pt")
+    path = scratch() / ("weights.safetensors" if data[:1] == b"s" else "weights.pt")
     path.write_bytes(data[1:])
     try:
         return read_tensor_file(path)
@@ -301,14 +302,20 @@ def _read_split(data: bytes) -> object:
 
 
 @cache
-def _database() -> bytes:
+def made_up_database() -> Path:
+    """A small study database in one file."""
     from benchmarks.made_up_study import made_up_study
 
-    path = _scratch() / "made-up.db"
+    path = scratch() / "made-up.db"
     made_up_study(path, 8, size=(1, 3), prompts=["a", "b"])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("pragma journal_mode = delete").fetchone()
-    return path.read_bytes()
+    return path
+
+
+@cache
+def _database() -> bytes:
+    return made_up_database().read_bytes()
 
 
 def _read_database(data: bytes) -> object:
@@ -319,7 +326,7 @@ def _read_database(data: bytes) -> object:
         written = data[at + 3 : at + 3 + length]
         content[place : place + len(written)] = written
         at += 3 + length
-    path = _scratch() / "study.db"
+    path = scratch() / "study.db"
     path.write_bytes(content)
     for finding in check_database(path).findings:
         assert finding.text.endswith("."), finding

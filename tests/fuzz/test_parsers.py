@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.machine import RESULTS
+from tests.fuzz.documents import STRUCTURED, STRUCTURED_TARGETS
 from tests.fuzz.targets import TARGETS, run
 
 #: Bounded, and the same in every run; `make fuzz` looks for longer.
@@ -55,6 +58,26 @@ def test_any_value_in_any_place_of_a_document_is_parsed_or_refused(name: str, da
     for _ in range(data.draw(st.integers(1, 3))):
         document = replaced(document, data)
     run(TARGETS[name], json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_sound_documents_with_one_thing_changed_are_accepted_or_refused(name: str) -> None:
+    """`benchmarks.system.structured_fuzz` tries more of them."""
+    target = {**TARGETS, **STRUCTURED_TARGETS}[name]
+    for document in STRUCTURED[name].documents()[:9]:
+        assert run(target, STRUCTURED[name].write(document))
+    count = 4 if name == "row of a study" else 60
+    for data in islice(STRUCTURED[name].inputs(0), count):
+        run(target, data)
+
+
+def test_what_was_tried_of_changed_documents_reached_the_inside() -> None:
+    tried = json.loads((RESULTS / "structured_fuzz.json").read_text())["targets"]
+    assert list(tried) == list(STRUCTURED)
+    assert sum(told["inputs"] for told in tried.values()) >= 800_000
+    for told in tried.values():
+        assert told["inputs"] / 3 <= told["accepted"] < told["inputs"]
+        assert told["faults"] == 0
 
 
 def replaced(value: Any, data: st.DataObject) -> Any:

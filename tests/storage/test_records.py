@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ecad_automl.errors import StorageError
-from storage import EvaluationRecord
-from storage.records import now, pack_scores, unpack_scores
+from storage import EvaluationRecord, GenerationRecord
+from storage.records import from_row, now, pack_scores, to_row, unpack_scores
 
 ROWS = hnp.arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32))
 
@@ -54,3 +55,26 @@ def test_times_are_utc() -> None:
     offset = datetime.fromisoformat(now()).utcoffset()
     assert offset is not None
     assert offset.total_seconds() == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (EvaluationRecord, {"reward": "high"}),
+        (EvaluationRecord, {"reward": None}),
+        (EvaluationRecord, {"genome": 3}),
+        (EvaluationRecord, {"reward_drop_se": "0"}),
+        (EvaluationRecord, {"trial": 0.5}),
+        (EvaluationRecord, {"scores": "text"}),
+        (GenerationRecord, {"seconds": "[]"}),
+        (GenerationRecord, {"seconds": '{"ask": "long"}'}),
+        (GenerationRecord, {"seconds": "{"}),
+    ],
+)
+def test_a_value_of_another_kind_than_its_column_is_a_storage_error(kind: Any, changes: dict[str, Any]) -> None:
+    """SQLite keeps a text in a column of numbers."""
+    record = EvaluationRecord("ff", 1.0, 2.0, 3.0) if kind is EvaluationRecord else GenerationRecord(0, 8)
+    row = to_row("study", record)
+    assert from_row(kind, row) == record
+    with pytest.raises(StorageError, match=f"damaged: it has .* for '{next(iter(changes))}' of one"):
+        from_row(kind, {**row, **changes})
