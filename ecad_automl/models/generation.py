@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import EvaluationError
 from ecad_automl.patching import replaced
-from ecad_automl.runtime.step_counts import strength_arguments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,6 +75,8 @@ class GenerationSettings:
         if self.max_sequence_length is not None:
             arguments["max_sequence_length"] = self.max_sequence_length
         if self.strength is not None:
+            from ecad_automl.runtime.step_counts import strength_arguments  # needs torch
+
             arguments |= strength_arguments(self.steps, self.strength)
         return arguments | dict(self.extra)
 
@@ -138,7 +139,8 @@ def stack_prompts(encoded: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in encoded[0]:
         values = [item[name] for item in encoded]
         if len(values) == 1:
-            joined[name] = values[0]
+            # Some pipelines change lists that they are given.
+            joined[name] = list(values[0]) if isinstance(values[0], list) else values[0]
             continue
         texts = isinstance(values[0], list)
         joined[name] = [text for value in values for text in value] if texts else torch.cat(values)

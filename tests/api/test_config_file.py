@@ -93,7 +93,7 @@ def test_settings_have_the_defaults_of_what_is_made_of_them(kind: type) -> None:
 
 def test_a_call_takes_settings_by_their_names() -> None:
     """But for those that it takes as objects, or together in one: config and execution."""
-    keywords = set(inspect.signature(search).parameters) - {"pipe_or_model", "preset", "progress", "wait"}
+    keywords = set(inspect.signature(search).parameters) - {"pipe_or_model", "calls", "preset", "progress", "wait"}
     assert keywords - set(SearchFile().values()) == {"config", "execution", "constraints"}
 
 

@@ -181,7 +181,7 @@ def _split_documents() -> list[Any]:
 
 def _genomes() -> list[str]:
     genomes = [schedule.to_genome() for schedule in _schedules()]
-    return [*genomes, "3:fff0", "3:ff00/1/000010002"]
+    return [*genomes, "3:fff0", "3:ff00/20/000010002"]
 
 
 def _changed_genome(genome: str, rng: random.Random) -> str:
