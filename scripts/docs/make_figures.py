@@ -35,15 +35,7 @@ from benchmarks.runtime import (
 from benchmarks.search import earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
-from benchmarks.system import (
-    fuzz,
-    growth,
-    real_workers,
-    scale_simulation,
-    storage_faults,
-    structured_fuzz,
-    threads,
-)
+from benchmarks.system import fuzz, growth, real_workers, scale_simulation, storage_faults, structured_fuzz, threads
 from ecad_automl import flow_shapes
 from scripts.docs.bed_figures import BED_FIGURES
 
