@@ -17,7 +17,8 @@ from ecad_automl.cli.exit_codes import STOPPED
 from ecad_automl.cli.options import BatchSize, Device, Json, Moved, Offloaded, Prompts, Storage, Study
 from ecad_automl.cli.output import messages, print_json, print_paths, step
 from ecad_automl.cli.study_model import Place
-from ecad_automl.errors import EcadError, EvaluationError, FileError
+from ecad_automl.cli.submit import submit
+from ecad_automl.errors import EcadError, EvaluationError, FileError, OptionError
 from ecad_automl.files.json_file import write_text
 from ecad_automl.views.report.data import Images, Report
 from ecad_automl.views.study import StudyView
@@ -35,6 +36,14 @@ def report(
         Literal["html", "md"] | None, typer.Option(help="html or md; by default as --out ends, else html.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write; report.html or report.md by default.")] = None,
+    to_submit: Annotated[
+        Path | None,
+        typer.Option(
+            "--submit",
+            metavar="FOLDER",
+            help="In place of a report: what a pull request to the gallery needs, confirmed schedules and its text.",
+        ),
+    ] = None,
     model: Moved = None,
     batch_size: BatchSize = 8,
     device: Device = None,
@@ -46,6 +55,11 @@ def report(
     The file has the front with what it is compared with, every schedule as a heatmap, how to export and apply it, and,
     with --images, images uncached and under schedules of the front. Prompts are by default those of the search.
     """
+    if to_submit is not None:
+        if images or format is not None or out is not None:
+            raise OptionError("--submit writes no report; leave out --images, --format and --out.")
+        submit(read_study(storage, study), to_submit, json_output=json_output)
+        return
     chosen = format or ("md" if out is not None and out.suffix == ".md" else "html")
     path = out or Path(f"report.{chosen}")
     found = read_study(storage, study)
