@@ -18,7 +18,7 @@ __all__ = ["ACCEPT", "DYNAMIC", "Made", "commit", "digest", "made_by", "of_other
 
 _ROOT = Path(__file__).parents[1]
 #: Of this project; what else is imported is told by its version.
-_PACKAGES = ("benchmarks", "ecad_automl", "storage", "studies", "surrogate")
+_PACKAGES = ("benchmarks", "ecad_automl", "storage", "studies", "surrogate", "training")
 #: What is imported by name while it runs.
 DYNAMIC = (
     "ecad_automl.flow_shapes.classifier",
