@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.errors import EvaluationError, OptionError, PromptError
 from ecad_automl.judging.recommendation import Recommendation, Scored, recommend, recommend_unscored
 from ecad_automl.judging.statistics import half_width
@@ -223,7 +224,7 @@ def quick(
         batch_size: images per pipeline call.
         seed: of the noise.
         deploy: "whole-steps" gives schedules alone that other engines run too, see :func:`~ecad_automl.search`.
-        like: a schedule for another number of steps, as for :func:`~ecad_automl.apply_schedule`. The front is then this
+        like: a schedule of another number of steps, as for :func:`~ecad_automl.apply_schedule`. The front is then this
             one alone, moved to as many as are asked for by :func:`~ecad_automl.schedules.transfer.move_schedule`, with
             weights of its forecasts from these images.
 
@@ -231,17 +232,8 @@ def quick(
         OptionError: a number is out of range.
         EcadError: the model is not supported, or there are no prompts.
     """
-    if deploy not in (None, *get_args(Deploy)):
-        raise OptionError(f"deploy is {deploy!r}, but {' or '.join(map(repr, get_args(Deploy)))} is expected.")
-    if like is not None and deploy is not None:
-        raise OptionError("A schedule to move is what it is, so leave deploy out.")
-    if images < 1 or check < 0:
-        raise OptionError(f"There are {images} images and {check} checks; at least 1 image and 0 checks are needed.")
+    _check(locals())
     texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
-    if calls is not None and (texts or steps or guidance_scale or height or width or isinstance(pipe_or_model, str)):
-        raise OptionError("Calls say all that a pipeline is called with; give the pipeline and calls alone.")
-    if not texts and not calls:
-        raise PromptError("There are no prompts; give a few texts such as the model is for.")
 
     from ecad_automl.api.given_model import as_model
     from ecad_automl.api.rewards import as_reward
@@ -270,8 +262,47 @@ def quick(
     return QuickFront(tuple(points), _about(model), scorer.name)
 
 
+def _check(asked: Mapping[str, Any]) -> None:
+    """All that is wrong with the arguments of :func:`quick`, before anything is loaded.
+
+    Raises:
+        EcadError: something is.
+    """
+    faults, deploy = Faults(), asked["deploy"]
+    if deploy not in (None, *get_args(Deploy)):
+        expected = " or ".join(map(repr, get_args(Deploy)))
+        faults.add(OptionError(f"deploy is {deploy!r}, but {expected} is expected."))
+    elif deploy is not None and asked["like"] is not None:
+        faults.add(OptionError("A schedule to move is what it is, so leave deploy out."))
+    images, check = asked["images"], asked["check"]
+    if images < 1 or check < 0:
+        faults.add(OptionError(f"There are {images} images and {check} checks; at least 1 and 0 are needed."))
+    named = isinstance(asked["pipe_or_model"], str | Path)
+    beside = ["prompts", "steps", "guidance_scale", "height", "width"]
+    if asked["calls"] is not None and (named or any(asked[name] for name in beside)):
+        faults.add(OptionError("Calls say all that a pipeline is called with; give the pipeline and calls alone."))
+    if not asked["prompts"] and not asked["calls"]:
+        faults.add(PromptError("There are no prompts; give a few texts such as the model is for."))
+    faults.tell()
+
+
 def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, like: Given | None) -> list[QuickPoint]:
-    """The front by predicted error and MACs."""
+    """The front by predicted error and MACs, or what stands in its place, each under a name of its own."""
+    front: list[QuickPoint] = []
+    names: dict[str, int] = {}
+    for schedule, error in _found(model, evaluator, deploy, like):
+        name = f"quick-{schedule.mac_speedup:.2f}x"
+        names[name] = names.get(name, 0) + 1
+        if names[name] > 1:
+            name = f"{name}-{names[name]}"
+        front.append(QuickPoint(name, schedule, error))
+    return front
+
+
+def _found(
+    model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, like: Given | None
+) -> Sequence[tuple[Schedule, float]]:
+    """Schedules, and what error is predicted of each: what is best of all there are, of masks, or the given one."""
     from ecad_automl.models import model_layout
     from ecad_automl.runtime import measure_drift
     from ecad_automl.runtime.given import schedule_of
@@ -282,25 +313,14 @@ def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, lik
     from studies.forecast_seeds import ForecastSeeds, quick_schedules
 
     layout, steps = model_layout(model), model.settings.steps
-    given = None if like is None else schedule_of(like, layout)[0]
     drift = measure_drift(evaluator.pipe, lambda: evaluator.reference_images, steps=steps)
     forecasts = Forecasts(drift, layout.component_index)
     guidance = None if deploy else guidance_errors(forecasts, model.settings.classifier_free_guidance)
     seeds = ForecastSeeds(forecasts, layout, guidance)
-    front: list[QuickPoint] = []
-    names: dict[str, int] = {}
-    if given is not None:
-        moved = move_schedule(given, layout, steps, forecasts)
-        found = [(moved, seeds.predicted_error(moved))]
-    else:
-        found = quick_schedules(seeds, layout) if deploy is None else quick_masks(drift, layout, seeds)
-    for schedule, error in found:
-        name = f"quick-{schedule.mac_speedup:.2f}x"
-        names[name] = names.get(name, 0) + 1
-        if names[name] > 1:
-            name = f"{name}-{names[name]}"
-        front.append(QuickPoint(name, schedule, error))
-    return front
+    if like is not None:
+        moved = move_schedule(schedule_of(like, layout)[0], layout, steps, forecasts)
+        return [(moved, seeds.predicted_error(moved))]
+    return quick_schedules(seeds, layout) if deploy is None else quick_masks(drift, layout, seeds)
 
 
 def _checked(points: list[QuickPoint], evaluator: Evaluator, count: int) -> list[QuickPoint]:

@@ -34,7 +34,6 @@ from ecad_automl.cli.options import (
 )
 from ecad_automl.cli.output import messages, new_table, print_json, print_table, results, step
 from ecad_automl.cli.verbosity import quiet_libraries
-from ecad_automl.errors import OptionError
 
 if TYPE_CHECKING:
     from ecad_automl.api.quick_front import QuickFront
@@ -65,7 +64,7 @@ def quick(
     like: Annotated[
         str | None,
         typer.Option(
-            help="With --steps: move this schedule (a file, or a name) to that number of steps, in place of a front."
+            help="Move this schedule (a file, or a name) to --steps, or those of the model, in place of a front."
         ),
     ] = None,
     out: Out = Path("quick"),
@@ -84,10 +83,6 @@ def quick(
     faults.model(model, dtype=dtype, device=device, offload=offload)
     faults.rewards([reward] if check else [])
     faults.folder(out)
-    if like is not None and steps is None:
-        faults.add(
-            OptionError("The schedule of --like is moved to another number of steps; say to how many by --steps.")
-        )
     faults.tell()
     chosen = choose_prompts(console, model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS)
     with step(console, "Loading the model"):
@@ -145,7 +140,7 @@ def quick(
     scored = f", but of those with a {front.reward} to the uncached images" if check else "; see with --check N"
     say(results(), f"{said}{scored}.")
     say(results(), f"Written: {len(paths)} schedule{'s' * (len(paths) > 1)} to {out}", keep=[out])
-    if like is not None:
+    if len(paths) == 1:
         command = f"ecad-automl evaluate --model {model} --schedule {paths[0]}"
         say(results(), f"Score it on other prompts, beside the uncached run: {command}", keep=[command])
 

@@ -60,8 +60,6 @@ def test_the_command_moves_a_schedule_and_says_how_to_score_it(front: QuickFront
     (written,) = out.glob("*.json")
     assert load_schedule(written).schedule.steps == 4
     assert f"ecad-automl evaluate --model shapes --schedule {written}" in found.stdout
-    refused = CliRunner().invoke(app, ["quick", "--like", str(path), "--out", str(out)])
-    assert "say to how many by --steps" in str(refused.exception)
 
 
 def test_schedules_are_chosen_by_speedup(front: QuickFront) -> None:
@@ -99,5 +97,11 @@ def test_the_command_writes_a_front(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(PromptError, match="no prompts"):
         ecad_automl.quick("shapes", [])
-    with pytest.raises(OptionError, match="0 images"):
+    with pytest.raises(OptionError, match=r"^There are 0 images and 0 checks"):
         ecad_automl.quick("shapes", PROMPTS, images=0)
+    with pytest.raises(OptionError, match=r"3 things are wrong: .*'engines', but 'whole-steps'.*0 images.*no prompts"):
+        ecad_automl.quick("shapes", [], images=0, deploy="engines")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="leave deploy out"):
+        ecad_automl.quick("shapes", PROMPTS, deploy="whole-steps", like="some.json")
+    with pytest.raises(OptionError, match="give the pipeline and calls alone"):
+        ecad_automl.quick("shapes", calls=[{"prompt": PROMPTS[0]}])
