@@ -206,6 +206,8 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
 
 def _one_for_each_core(job: SearchJob, evaluator: Evaluator, observer: SearchObserver) -> Callable[[], Executor] | None:
     """What starts a process of one thread for each core, to share in each candidate; None where one is as fast."""
+    if job.model.calls is not None:  # which may need more than lies in the model's folder
+        return None
     try:
         setup = replace(_worker_setup(job), threads=1)
     except EvaluationError:  # nobody has asked for workers
@@ -228,8 +230,10 @@ def _worker_setup(job: SearchJob) -> WorkerSetup:
         EvaluationError: they could not load what the search has.
     """
     model, pipe = job.model, job.model.pipe
-    if model.calls is not None:
-        raise EvaluationError("Calls are made in the process of the search; leave the executor out.")
+    if model.calls is not None and model.calls.of:
+        raise EvaluationError(
+            "One of two transformers is searched in the process of the search alone; leave the executor out."
+        )
     if model.revision.startswith(CHANGED):
         raise EvaluationError(
             f"The pipeline {model.name} was changed in memory, and workers load it from disk; save it with "
@@ -254,6 +258,8 @@ def _worker_setup(job: SearchJob) -> WorkerSetup:
         device=str(running_device(pipe)),
         offload=model.offload,
         weights=model.revision,
+        calls=model.calls,
+        kind=None if model.calls is None else type(pipe).__name__,
     )
 
 
@@ -270,11 +276,15 @@ def step_counts(job: SearchJob) -> list[int]:
     Raises:
         OptionError: latency is minimized, whose model is of one number of steps.
     """
-    if job.config.steps_from is None and (job.use == "reuse" or job.latency is not None):
+    if job.config.steps_from is None and (
+        job.use == "reuse" or job.latency is not None or job.model.settings.part_of_a_run
+    ):
         return []
     counts = searched_steps(job.model.settings.steps, job.config.steps_from)
     if job.latency is not None and counts:
         raise OptionError("Shorter runs are searched by MACs alone; leave out either steps_from or the latency.")
+    if job.model.settings.part_of_a_run and counts:
+        raise OptionError("One of two transformers has the steps that are its own; leave steps_from out.")
     return counts
 
 

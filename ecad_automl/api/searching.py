@@ -286,12 +286,8 @@ def _called(call: Mapping[str, Any]) -> tuple[LoadedModel, PromptSet, Any]:
     given, reward = call["pipe_or_model"], call["reward"]
     if given is None or isinstance(given, str | Path):
         raise OptionError("Calls are of a pipeline; give one that is loaded in place of its name.")
-    if hasattr(given, "steps_in"):
-        raise OptionError("One of two transformers cannot be searched yet; ecad_automl.quick makes a front of it.")
     if asked := [name for name in _OF_PROMPTS if call[name] is not None]:
         raise OptionError(f"Calls were given with {', '.join(asked)}, which are for prompts; say it in the calls.")
-    if call["cost"] != "gmacs":
-        raise OptionError("With calls MACs alone can be minimized; leave the cost out.")
     model = as_model(given, call["calls"])
     assert model.calls is not None
     if reward is None and not all(model.calls.texts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from ecad_automl.errors import EvaluationError
 from ecad_automl.execution.worker import Worker
 from ecad_automl.wording import option
+
+if TYPE_CHECKING:
+    from ecad_automl.models.calls import Calls
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class WorkerSetup:
         threads: threads of torch in each worker; None leaves torch to choose, or the executor.
         weights: what the weights of the model must be known by, see :func:`~ecad_automl.models.model_revision`.
         reference: ``(prompts * seeds, 3, h, w)`` uncached images, as an array; None has each worker make its own.
+        calls: what the pipeline is called with in place of the prompts, see :class:`~ecad_automl.models.calls.Calls`.
+        kind: class of the pipeline in diffusers that takes these calls.
     """
 
     model: str
@@ -52,6 +57,8 @@ class WorkerSetup:
     threads: int | None = None
     weights: str | None = None
     reference: NDArray[np.float32] | None = None
+    calls: Calls | None = None
+    kind: str | None = None
 
     def build(self, name: str) -> Worker:
         """Load everything; takes as long as loading the pipeline does.
@@ -64,16 +71,22 @@ class WorkerSetup:
 
         from ecad_automl.allocator import keep_freed_memory
         from ecad_automl.judging.evaluation import Evaluator
-        from ecad_automl.models import load_model
+        from ecad_automl.models.loading import LoadedModel, load_pipeline, model_revision
         from ecad_automl.rewards import load_reward, maximized
 
         keep_freed_memory()
         _be_quiet()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        model = load_model(
-            self.model, revision=self.revision, dtype=self.dtype, device=self.device, offload=self.offload
+        pipe = load_pipeline(
+            self.model,
+            kind=self.kind,
+            revision=self.revision,
+            dtype=self.dtype,
+            device=self.device,
+            offload=self.offload,
         )
+        model = LoadedModel(pipe, self.model, model_revision(self.model, self.revision), self.generation, self.offload)
         if self.weights is not None and model.revision != self.weights:
             raise EvaluationError(
                 f"The worker {name} has the model {self.model} in revision {model.revision}, but the search has it in "
@@ -89,6 +102,7 @@ class WorkerSetup:
             batch_size=self.batch_size,
             metrics={metric: load_reward(metric, device=self.device) for metric in self.metrics},
             reference=None if self.reference is None else torch.from_numpy(self.reference),
+            calls=self.calls,
         )
         return Worker(evaluator, name)
 

@@ -26,7 +26,7 @@ class Calls:
     """Prepared calls of a pipeline.
 
     Args:
-        model: the pipeline and how it is called.
+        model: the pipeline and how it is called; with calls of its own, one of these at a time, the first.
         prompts: encoded once; taken in turn to fill a batch.
         whole: whether a call goes on to the finished image.
         clock: how time is taken; that of the transformer's device by default.
@@ -38,21 +38,30 @@ class Calls:
         self.transformer = model.pipe.transformer
         self.device = running_device(model.pipe)
         self._model = model
-        self._encoded = encode_prompts(model.pipe, prompts, model.settings)
+        self._encoded: Sequence[Mapping[str, Any]] = (
+            encode_prompts(model.pipe, prompts, model.settings) if model.calls is None else model.calls.arguments[:1]
+        )
         self._texts: dict[str, Any] = {}  # what the pipeline made of prompts that it takes as text
         self._output = "pt" if whole else "latent"
         self._clock = clock or clock_of(self.device)
         model.pipe.set_progress_bar_config(disable=True)
 
     def call(self, batch_size: int, steps: int) -> None:
-        """One call."""
+        """One call.
+
+        Raises:
+            EvaluationError: calls of one image each were to make several.
+        """
+        if self._model.calls is not None and batch_size > 1:
+            raise EvaluationError(f"Calls are timed one at a time, but {batch_size} at once were asked for; take 1.")
         encoded = [self._encoded[index % len(self._encoded)] for index in range(batch_size)]
+        noise = [torch.Generator("cpu").manual_seed(seed) for seed in range(batch_size)]
         settings = replace(self._model.settings, steps=steps)
         with remembered_texts(self._model.pipe, self._texts):
             self._model.pipe(
                 **stack_prompts(encoded),
                 **settings.call_arguments(),
-                generator=[torch.Generator("cpu").manual_seed(seed) for seed in range(batch_size)],
+                generator=noise if batch_size > 1 else noise[0],  # not all pipelines take a list
                 output_type=self._output,
             )
 

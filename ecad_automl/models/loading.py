@@ -115,16 +115,43 @@ def load_model(
         OptionError: there is no such device or way of offloading.
         DeviceMemoryError: it does not fit.
     """
+    pipe = load_pipeline(name, revision=revision, dtype=dtype, device=device, offload=offload)
+    return LoadedModel(pipe, name, model_revision(name, revision), default_settings(pipe, name), offload)
+
+
+def load_pipeline(
+    name: str,
+    *,
+    kind: str | None = None,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    offload: str | None = None,
+) -> Any:
+    """Load a pipeline by name, of another kind too where the folder has all the parts of that.
+
+    Args:
+        name: see :func:`load_model`, as are the following.
+        kind: name of a class of diffusers, such as "FluxImg2ImgPipeline"; None is the folder's own, which must make
+            images from prompts alone.
+        revision: hub revision.
+        dtype: type of the weights.
+        device: torch device.
+        offload: what is on it at a time.
+
+    Raises:
+        EcadError: see :func:`load_model`.
+    """
     for fault in model_faults(name, dtype=dtype, device=device, offload=offload):
         raise fault
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "bfloat16")
     folder = model_folder(name)
     with told_if_short(f"Loading the model {name!r}"):
-        pipe = _from_pretrained(str(folder) if folder.is_dir() else name, name, revision, _DTYPES[dtype])
-        check_text_to_image(pipe, name)
-        pipe = place(pipe, device, offload)
-    return LoadedModel(pipe, name, model_revision(name, revision), default_settings(pipe, name), offload)
+        pipe = _from_pretrained(str(folder) if folder.is_dir() else name, name, revision, _DTYPES[dtype], kind)
+        if kind is None:
+            check_text_to_image(pipe, name)
+        return place(pipe, device, offload)
 
 
 def model_folder(name: str) -> Path:
@@ -145,12 +172,15 @@ def model_revision(name: str, revision: str | None = None) -> str:
     return _cached_commit(name, revision) or revision or "main"
 
 
-def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.dtype) -> Any:
-    from diffusers import DiffusionPipeline
+def _from_pretrained(source: str, name: str, revision: str | None, dtype: torch.dtype, kind: str | None) -> Any:
+    import diffusers
 
     _refuse_code(Path(source), name)
+    pipeline: Any = getattr(diffusers, kind or "DiffusionPipeline", None)
+    if pipeline is None:
+        raise UnsupportedModelError(f"There is no pipeline {kind!r} in diffusers, so {name!r} cannot be loaded as one.")
     try:
-        return DiffusionPipeline.from_pretrained(
+        return pipeline.from_pretrained(
             source, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except torch.OutOfMemoryError:

@@ -19,6 +19,7 @@ from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.families import family_of
 from ecad_automl.runtime.guided import Halves, is_second
 from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.pair_member import PairMember
 from ecad_automl.runtime.scheduler_response import scheduler_response
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.schedules.drift import Drift
@@ -88,11 +89,12 @@ def measure_drift(
 
 def _response(pipe: Any, steps: int, asked: list[_Arguments]) -> tuple[NDArray[np.float64] | None, str]:
     """The scheduler's response, or None and why there is none."""
-    scheduler, part = pipe.scheduler, getattr(pipe, "steps_of", None)
+    scheduler = pipe.scheduler
     if not asked:
         return None, f"The pipeline does not call set_timesteps of its {type(scheduler).__name__}."
     try:
-        return scheduler_response(scheduler, steps, asked[-1], part(scheduler)[0] if part else None), ""
+        first = pipe.steps_of(scheduler)[0] if isinstance(pipe, PairMember) else None
+        return scheduler_response(scheduler, steps, asked[-1], first), ""
     except EvaluationError as error:
         return None, str(error)
 

@@ -2,84 +2,48 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.runtime.apply import apply_schedule
 from ecad_automl.runtime.given import Given
-
-if TYPE_CHECKING:
-    from torch import nn
-
-_NAMES = ("transformer", "transformer_2")
+from ecad_automl.runtime.pair_member import NAMES, PairMember
 
 
-class PairMember:
-    """One of the two transformers of a pipeline, standing for the pipeline where one with a single one is expected.
-
-    It is called as the pipeline is, of which all runs; a run of it has the steps that are of this transformer.
+def pair_of(pipe: Any, *, first: Given | None = None, second: Given | None = None) -> tuple[PairMember, PairMember]:
+    """Both transformers of a pipeline, each in the place of it: for ``layout_of_call``, ``quick`` and ``search``.
 
     Args:
-        pipe: a diffusers pipeline with a ``transformer`` for the first steps and a ``transformer_2`` for the others.
-        name: which of them.
-    """
-
-    def __init__(self, pipe: Any, name: str) -> None:
-        self._pipe, self._name = pipe, name
-        #: None of it is of a pair any more.
-        self.config: dict[str, Any] = {}
-        self.transformer_2 = None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the pipeline."""
-        return self._pipe(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pipe, name)
-
-    @property
-    def transformer(self) -> nn.Module:
-        """This one."""
-        found: nn.Module = getattr(self._pipe, self._name)
-        return found
-
-    @property
-    def whole(self) -> Any:
-        """The pipeline."""
-        return self._pipe
-
-    def steps_in(self, asked: int) -> int:
-        """How many steps of a run of ``num_inference_steps`` are of this transformer."""
-        scheduler = copy.deepcopy(self.scheduler)
-        scheduler.set_timesteps(asked)
-        first, end = self.steps_of(scheduler)
-        return end - first
-
-    def steps_of(self, scheduler: Any) -> tuple[int, int]:
-        """The first step of this transformer, and the first that is not, in the run that a scheduler is set to.
-
-        This reads a tensor, once in a run.
-        """
-        boundary = self._pipe.config.boundary_ratio * scheduler.config.num_train_timesteps
-        first = int((scheduler.timesteps >= boundary).sum())
-        return (0, first) if self._name == _NAMES[0] else (first, len(scheduler.timesteps))
-
-
-def pair_of(pipe: Any) -> tuple[PairMember, PairMember]:
-    """Both transformers of a pipeline, each in the place of the pipeline: for ``layout_of_call``, ``quick``, ...
+        pipe: a diffusers pipeline such as Wan 2.2's, with a ``boundary_ratio``.
+        first: the schedule that its ``transformer`` runs under while the second one is looked at; None for uncached.
+        second: likewise of its ``transformer_2``, while the first one is looked at.
 
     Raises:
         UnsupportedModelError: it has not two that take the steps in turns.
+        EcadError: a schedule is none, or cannot be had, see :func:`~ecad_automl.apply_schedule`.
     """
     boundary = getattr(getattr(pipe, "config", None), "boundary_ratio", None)
-    if boundary is None or any(getattr(pipe, name, None) is None for name in _NAMES):
+    if boundary is None or any(getattr(pipe, name, None) is None for name in NAMES):
         raise UnsupportedModelError(
             f"{type(pipe).__name__} has not two transformers that take the steps in turns; use apply_schedule."
         )
-    return PairMember(pipe, _NAMES[0]), PairMember(pipe, _NAMES[1])
+    return _beside(pipe, NAMES[0], second), _beside(pipe, NAMES[1], first)
+
+
+def _beside(pipe: Any, name: str, schedule: Given | None) -> PairMember:
+    """One of them, whose calls have the other one under a schedule."""
+    if schedule is None:
+        return PairMember(pipe, name)
+    other = PairMember(pipe, next(each for each in NAMES if each != name))
+    # It is there between the calls of this one alone, so that others see the pipeline as it was.
+    handle = apply_schedule(other, schedule)
+    handle.remove()
+    held = handle.schedule
+    digest = hashlib.blake2b(held.to_genome().encode() + held.weights.tobytes(), digest_size=6).hexdigest()
+    return PairMember(pipe, name, lambda: handle.switch(held), digest)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import CacheStateError, ScheduleError
+from ecad_automl.runtime.pair_member import PairMember
 from ecad_automl.runtime.step_counts import forwards_of, steps_to_ask_for
 
 if TYPE_CHECKING:
@@ -124,10 +125,10 @@ class StepTracker:
         self.forget()
         forwards = forwards_of(scheduler)
         begin = getattr(scheduler, "begin_index", None) or 0
-        part = getattr(self._pipe, "steps_of", None)  # of one of two transformers that take the steps in turns
-        first, end = (begin, forwards) if part is None else part(scheduler)
+        part = isinstance(self._pipe, PairMember)
+        first, end = self._pipe.steps_of(scheduler) if isinstance(self._pipe, PairMember) else (begin, forwards)
         made_for_it = end - first == self.steps  # as many steps as are run, wherever they begin
-        if part is not None and not made_for_it:
+        if part and not made_for_it:
             raise ScheduleError(
                 f"{self._needed_by} has {self.steps} steps, but of the {forwards} of this run {end - first} are of its "
                 "transformer; move it with schedule.resample(steps=...), or call the pipeline with another number of "

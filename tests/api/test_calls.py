@@ -10,20 +10,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLWan, FluxControlNetModel, FluxControlNetPipeline, FluxImg2ImgPipeline, WanPipeline
+from diffusers import (
+    AutoencoderKLCogVideoX,
+    AutoencoderKLLTXVideo,
+    AutoencoderKLWan,
+    FluxControlNetModel,
+    FluxControlNetPipeline,
+    FluxImg2ImgPipeline,
+    WanPipeline,
+)
 from PIL import Image
 
 import ecad_automl
 from ecad_automl.api import Front
-from ecad_automl.errors import OptionError, StudyError
-from ecad_automl.runtime import apply_pair, pair_of
-from studies import SearchConfig
+from ecad_automl.errors import EvaluationError, OptionError, StudyError, UnsupportedModelError
+from ecad_automl.runtime import apply_pair, layout_of_call, pair_of
+from ecad_automl.schedules.heuristics import fora
+from studies import LatencySettings, SearchConfig
 from tests.api.conftest import METHOD
 from tests.runtime.cases import CASES
 from tests.tiny_models import TINY_PIPELINES
 
 SIZE = {"height": 16, "width": 16, "max_sequence_length": 8}
 PROMPTS = ("a red circle", "a blue square")
+CONFIG = SearchConfig(evaluations=3, offspring=2, heuristics="none", **METHOD)
 
 
 def _image(seed: int) -> Image.Image:
@@ -74,8 +84,33 @@ def _video(_flux: Any) -> tuple[Any, list[dict[str, Any]]]:
     return case.pipe, [call, {**call, "prompt_embeds": call["prompt_embeds"] + 1.0}]
 
 
+def _ltx(_flux: Any) -> tuple[Any, list[dict[str, Any]]]:
+    case = CASES["ltx-guided"]()
+    torch.manual_seed(0)
+    case.pipe.vae = AutoencoderKLLTXVideo(
+        latent_channels=4,
+        block_out_channels=(4, 4, 4, 4),
+        decoder_block_out_channels=(4, 4, 4, 4),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+    ).eval()
+    case.pipe.vae_spatial_compression_ratio = case.pipe.vae.spatial_compression_ratio
+    call = {**case.inputs(1), **case.call, "height": 32, "width": 64, "num_inference_steps": 4}
+    return case.pipe, [call, {**call, "prompt_embeds": call["prompt_embeds"] + 1.0}]
+
+
+def _cogvideox(_flux: Any) -> tuple[Any, list[dict[str, Any]]]:
+    case = CASES["cogvideox-guided"]()
+    torch.manual_seed(0)
+    case.pipe.vae = AutoencoderKLCogVideoX(
+        latent_channels=4, block_out_channels=(4, 4, 4, 4), layers_per_block=1, norm_num_groups=2
+    ).eval()
+    call = {**case.inputs(1), **case.call, "height": 16, "width": 32, "num_inference_steps": 4}
+    return case.pipe, [call, {**call, "prompt_embeds": call["prompt_embeds"] + 1.0}]
+
+
 @pytest.mark.filterwarnings("ignore:`FluxPosEmbed` is deprecated:FutureWarning")
-@pytest.mark.parametrize("kind", [_image_to_image, _control_net, _video])
+@pytest.mark.parametrize("kind", [_image_to_image, _control_net, _video, _ltx, _cogvideox])
 def test_schedules_are_scored_by_what_the_pipeline_gives_in_such_calls(
     kind: Callable[[Any], tuple[Any, list[dict[str, Any]]]], flux: Any
 ) -> None:
@@ -90,17 +125,26 @@ def test_schedules_are_scored_by_what_the_pipeline_gives_in_such_calls(
             with ecad_automl.apply_schedule(pipe, point.schedule):
                 cached = _made(pipe, call)
         # Each frame for itself; an image is one.
-        distances = (cached - uncached).square().reshape(-1, 3 * 16 * uncached.shape[-1]).mean(dim=1).sqrt()
+        distances = (cached - uncached).square().reshape(-1, 3 * call["height"] * call["width"]).mean(dim=1).sqrt()
         assert score == pytest.approx(-float(distances.mean()), rel=1e-4)
         assert score < 0
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_each_of_two_transformers_has_a_front_of_the_steps_that_are_its_own(which: int, flux: Any) -> None:
+@pytest.fixture(scope="module")
+def pair(flux: Any) -> tuple[Any, dict[str, Any]]:
+    """A pipeline of two transformers that take the steps in turns, and a call."""
     single, calls = _video(flux)
     parts = {**single.components, "transformer_2": copy.deepcopy(single.transformer)}
     pipe = WanPipeline(**parts, boundary_ratio=0.8)
-    call = calls[0] | {"num_inference_steps": 6}
+    pipe.set_progress_bar_config(disable=True)
+    return pipe, calls[0] | {"num_inference_steps": 6}
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_each_of_two_transformers_has_a_front_of_the_steps_that_are_its_own(
+    which: int, pair: tuple[Any, dict[str, Any]]
+) -> None:
+    pipe, call = pair
     member = pair_of(pipe)[which]
     front = ecad_automl.quick(member, calls=[call], images=1, check=1)
     point = front.points[0]
@@ -113,8 +157,43 @@ def test_each_of_two_transformers_has_a_front_of_the_steps_that_are_its_own(whic
         distances = (_made(pipe, call) - uncached).square()[0].flatten(1).mean(dim=1).sqrt()
     assert point.checked is not None
     assert point.checked.reward == pytest.approx(-float(distances.mean()), rel=1e-4)
-    with pytest.raises(OptionError, match="One of two transformers cannot be searched yet"):
-        ecad_automl.search(member, calls=[call])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_one_of_two_transformers_is_searched_while_the_other_is_under_a_schedule(
+    which: int, pair: tuple[Any, dict[str, Any]], tmp_path: Path
+) -> None:
+    pipe, call = pair
+    other = fora(layout_of_call(pair_of(pipe)[1 - which], **call), pair_of(pipe)[1 - which].steps_in(6), 2)
+    member = pair_of(pipe, **{("second", "first")[which]: other})[which]
+
+    def search(of: Any, **more: Any) -> Front:
+        given = {"storage": tmp_path / "pair.db", "study": "pair", "progress": False, "config": CONFIG, **more}
+        return ecad_automl.search(of, calls=[call], **given)
+
+    front = search(member)
+    schedules: list[Any] = [other, other]
+    schedules[which] = None
+    with apply_pair(pipe, *schedules):
+        uncached = _made(pipe, call)
+    assert {point.steps for point in front.evaluations} == {member.steps_in(6)}
+    for point in front.evaluations[:3]:
+        schedules[which] = point.schedule
+        with apply_pair(pipe, *schedules):
+            distances = (_made(pipe, call) - uncached).square()[0].flatten(1).mean(dim=1).sqrt()
+        assert point.reward == pytest.approx(-float(distances.mean()), rel=1e-4, abs=1e-6)
+    with pytest.raises(StudyError, match=r"was started with something else: .*calls\.of"):
+        search(pair_of(pipe)[which])  # beside the other one uncached
+    with pytest.raises(StudyError, match=r"was started with something else: .*calls\.of"):
+        search(pair_of(pipe)[1 - which])
+    with pytest.raises(OptionError, match="the steps that are its own; leave steps_from out"):
+        search(member, study="shorter", steps_from=0.5)
+
+
+def test_both_of_two_transformers_at_once_are_refused_with_what_to_do(pair: tuple[Any, dict[str, Any]]) -> None:
+    pipe, call = pair
+    with pytest.raises(UnsupportedModelError, match=r"one after the other: .*pair_of\(pipe, first=front\)"):
+        ecad_automl.search(pipe, calls=[call])
 
 
 def _made(pipe: Any, call: dict[str, Any]) -> torch.Tensor:
@@ -208,6 +287,34 @@ def test_calls_stand_in_place_of_prompts_and_of_how_they_are_called(beginner: An
         ecad_automl.search("shapes", calls=calls)
     with pytest.raises(OptionError, match="no height, of which MACs depend"):
         ecad_automl.quick(beginner, calls=[{"prompt": "a red circle", "image": _image(0)}])
+
+
+def test_latency_is_that_of_a_call(beginner: Any, tmp_path: Path) -> None:
+    latency = LatencySettings(schedules=14)
+    given = {"storage": tmp_path / "timed.db", "progress": False, "config": CONFIG}
+    front = ecad_automl.search(beginner, calls=_beginning(0), study="timed", cost=latency, **given)
+    assert all((point.latency_ms or 0) > 0 for point in front.evaluations)
+    with pytest.raises(EvaluationError, match="Calls are timed one at a time, but 2 at once were asked for"):
+        ecad_automl.search(
+            beginner, calls=_beginning(0), study="two", cost=LatencySettings(batch_size=2, schedules=14), **given
+        )
+
+
+def test_workers_make_the_same_calls(flux: Any, tmp_path: Path) -> None:
+    flux.save_pretrained(tmp_path / "flux")
+    pipe = FluxImg2ImgPipeline.from_pretrained(tmp_path / "flux")
+    pipe.set_progress_bar_config(disable=True)
+    given = {"storage": tmp_path / "calls.db", "progress": False, "config": CONFIG, "reward": "fidelity"}
+    alone = ecad_automl.search(pipe, calls=_beginning(0), study="alone", **given)
+    spread = ecad_automl.search(
+        pipe, calls=_beginning(0), study="spread", executor="processes", workers=1, asynchronous=False, **given
+    )
+    rewards = {point.genome: point.reward for point in alone.evaluations}
+    assert {point.genome: pytest.approx(point.reward, rel=1e-4) for point in spread.evaluations} == rewards
+    with pytest.raises(EvaluationError, match="was changed in memory, and workers load it from disk"):
+        ecad_automl.search(
+            FluxImg2ImgPipeline(**flux.components), calls=_beginning(0), study="none", executor="processes", **given
+        )
 
 
 def test_images_are_made_as_a_whole_number_of_steps() -> None:

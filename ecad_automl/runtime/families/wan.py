@@ -13,7 +13,8 @@ def _why_not(pipe: Any) -> str | None:
     if getattr(pipe, "transformer_2", None) is not None or boundary is not None:
         return (
             "its steps are split between two transformers, which a schedule for one does not describe; give one for "
-            "each: apply_pair(pipe, first, second)"
+            "each: apply_pair(pipe, first, second), and search for one after the other: pair_of(pipe)[0], then "
+            "pair_of(pipe, first=front)[1]"
         )
     return None
 
