@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ecad_automl.execution import Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import staleness
 from ecad_automl.schedules.layout import Layout
@@ -55,7 +56,7 @@ class Problem:
         rng = np.random.default_rng(self.seed)
         self.prompts = [f"prompt {number}" for number in range(self.images)]
         self.seeds = [0]
-        self.settings = SimpleNamespace(steps=self.steps)
+        self.settings = GenerationSettings(self.steps, 1.0, 64, 64, None)
         self.reward: Any = SimpleNamespace(name="reward")
         self.pipe = None
         pace = rng.gamma(1.0, 0.08, (len(self.layout), 1, 1)) * np.linspace(1.5, 0.5, self.steps)[:, None]

@@ -16,6 +16,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from ecad_automl.execution import Executor
 from ecad_automl.judging.evaluation import Evaluation
 from ecad_automl.judging.statistics import paired_difference
+from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.drift import Drift
 from ecad_automl.schedules.forecast import Forecasts, staleness
@@ -63,7 +64,7 @@ class DriftEvaluator:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        self.settings = SimpleNamespace(steps=STEPS)
+        self.settings = GenerationSettings(STEPS, 1.0, 64, 64, None)
         self.reward: Any = SimpleNamespace(name="drift")
         self.pipe = None
 
