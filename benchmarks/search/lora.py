@@ -73,9 +73,9 @@ class _InUsualColors:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Of training.")] = 1200,
-    pictures: Annotated[int, typer.Option(help="That are trained on.")] = 4096,
-    captions: int = 48,
+    steps: Annotated[int, typer.Option(help="Of training.")] = 600,
+    pictures: Annotated[int, typer.Option(help="That are trained on.")] = 2048,
+    captions: int = 32,
     evaluations: Annotated[int, typer.Option(help="Of the search of the plain model.")] = 50,
     work: Annotated[Path, typer.Option(help="Folder of the training and of the search, which go on there.")] = (
         Path("runs/lora")
