@@ -63,8 +63,8 @@ def guidance_cells(schedule: Schedule) -> NDArray[np.uint8] | None:
 
 
 def legend(schedule: Schedule) -> tuple[int, ...]:
-    """The cells that a legend explains: reused and computed ones, and what else occurs."""
+    """The cells that a legend explains: those that occur."""
     guidance = guidance_cells(schedule)
-    occur = [cells(schedule).ravel(), np.array((REUSED, COMPUTED)), *([] if guidance is None else [guidance])]
+    occur = [cells(schedule).ravel(), *([] if guidance is None else [guidance])]
     found: NDArray[np.uint8] = np.unique(np.concatenate(occur))
     return tuple(found.tolist())

@@ -24,10 +24,12 @@ _COLORS = {1: "#e9bd6b", 2: ORANGE, 3: "#a84300", COMPUTED: BLUE, UNGUIDED: "#cc
 
 #: Pixels of a component's picture, and of that of a front.
 _PANEL_WIDTH, _TALLEST = 200, 260
-_WIDTH, _HEIGHT, _MARGIN = 400, 150, 8
-#: Where the plot begins, right of the labels of its axis.
-_LEFT = 48
+_WIDTH, _HEIGHT, _MARGIN = 560, 220, 8
+#: Where the plot begins, right of its axis with its title, and what its lower axis with its title takes.
+_LEFT, _BELOW = 66, 32
 _SHOWN_SPEEDUP = 5.0
+#: Labels at most on the axis of rewards.
+_MARKS = 5
 
 
 def schedule_html(schedule: Schedule, heading: str = "") -> str:
@@ -45,7 +47,7 @@ def schedule_html(schedule: Schedule, heading: str = "") -> str:
     layout = schedule.layout
     shown = heading or (
         f"{layout.transformer}: {schedule.steps} steps, {schedule.gmacs:.2f} GMACs, {schedule.mac_speedup:.2f}x fewer "
-        "than uncached"
+        f"than {schedule.steps} uncached steps"
     )
     panels, rows = [], []
     drawn, more = cells(schedule), not schedule.is_plain
@@ -172,58 +174,84 @@ def front_html(study: StudyView) -> str:
     )
 
 
+def _marks(low: float, high: float) -> list[float]:
+    """Round numbers from one to another, a few."""
+    span = max(high - low, 1e-9)
+    unit = 10.0 ** math.floor(math.log10(span))
+    step = next(each * unit for each in (0.1, 0.2, 0.5, 1, 2, 5) if span / (each * unit) < _MARKS)
+    return [number * step for number in range(math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6) + 1)]
+
+
 def _picture(study: StudyView) -> str:
-    """Reward over cost: the front as a line with points, what it beats as small dots behind it."""
+    """Reward over savings: the front as a line with points, fewer steps as another, what they beat as small dots."""
     full = study.uncached
     # Below a fifth of the cost rewards often fall so far that all others would be one line.
-    shown = [point for point in study.front if point.speedup <= _SHOWN_SPEEDUP] or list(study.front)
+    shown = [point for point in study.front if point.speedup <= _SHOWN_SPEEDUP * (1 + 1e-6)] or list(study.front)
     rewards = [point.reward for point in (*shown, full)]
     low, high = min(rewards), max(rewards)
     most = max((point.speedup for point in (*shown, full)), default=1.0)
 
     def across(speedup: float) -> float:
         x = math.log(max(speedup, 1e-9)) / max(math.log(most), 1e-9)
-        return round(_LEFT + x * (_WIDTH - _LEFT - _MARGIN), 1)
+        return round(_LEFT + _MARGIN + x * (_WIDTH - _LEFT - 3 * _MARGIN), 1)
+
+    def down(reward: float) -> float:
+        y = (high - reward) / max(high - low, 1e-9)
+        return round(_MARGIN + y * (_HEIGHT - 2 * _MARGIN), 1)
 
     def place(point: RunView) -> tuple[float, float]:
-        y = (high - point.reward) / max(high - low, 1e-9)
-        return across(point.speedup), round(_MARGIN + y * (_HEIGHT - 2 * _MARGIN), 1)
+        return across(point.speedup), down(point.reward)
 
     def inside(point: RunView) -> bool:
         return point.reward >= low and 1 <= point.speedup <= most
 
+    def titled(point: RunView, radius: str, style: str) -> str:
+        x, y = place(point)
+        return f'<circle cx="{x}" cy="{y}" r="{radius}" {style}><title>{escape(point.summary)}</title></circle>'
+
     behind = [point for point in study.runs if point.complete and inside(point)]
     shorter = [point for point in (full, *reversed(study.searched_shorter)) if inside(point)]
     steps = " ".join(f"{x},{y}" for x, y in map(place, shorter))
+    line = " ".join(f"{x},{y}" for x, y in map(place, shown))
     ticks = "".join(
-        f'<text x="{across(mark)}" y="{_HEIGHT + 12}" text-anchor="middle">{mark:g}x</text>'
-        for mark in (1, 1.5, 2, 3, 5)
-        if mark <= most
+        f'<text x="{across(mark)}" y="{_HEIGHT + 13}" text-anchor="middle">{mark:g}x</text>'
+        for mark in (1, 1.5, 2, 3, 4, 5)
+        if mark <= most * (1 + 1e-6)
     )
     ticks += "".join(
-        f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{value:.3g}</text>'
-        for value, y in ((high, _MARGIN + 4), (low, _HEIGHT - _MARGIN + 4))
+        f'<text x="{_LEFT - 6}" y="{down(mark) + 3}" text-anchor="end">{mark:.3g}</text>'
+        f'<path d="M{_LEFT - 4} {down(mark)}h4" stroke="currentColor" stroke-opacity="0.4"/>'
+        for mark in _marks(low, high)
     )
+    titles = (
+        f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT + 28}" text-anchor="middle">times cheaper than uncached '
+        f"({study.cost_name}) →</text>"
+        f'<text transform="translate(10 {_HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
+        f"{escape(study.reward_name)}</text>"
+    )
+    chosen = study.recommended
     dots = "".join(f'<circle cx="{x}" cy="{y}" r="1.5"/>' for x, y in map(place, behind))
-    line = " ".join(f"{x},{y}" for x, y in map(place, shown))
-    marks = "".join(
-        f'<circle cx="{x}" cy="{y}" r="4" fill="{BLUE}"><title>{escape(point.summary)}</title></circle>'
-        for point, (x, y) in zip(shown, map(place, shown), strict=True)
-    )
+    marks = "".join(titled(point, "2.5", f'fill="{ORANGE}"') for point in shorter[1:])
+    marks += "".join(titled(point, "4", f'fill="{BLUE}"') for point in shown)
+    if chosen is not None and chosen.run in shown:
+        marks += titled(chosen.run, "8", 'fill="none" stroke="currentColor" stroke-width="1.5"')
     x, y = place(full)
     speedups = f"{shown[-1].speedup:.2f}x to {shown[0].speedup:.2f}x" if shown else "none"
-    told = f"Reward over cost of {len(shown)} schedules of the front; times cheaper than uncached: {speedups}"
+    told = f"Reward over savings of {len(shown)} schedules of the front; times cheaper than uncached: {speedups}"
+    beyond = len(study.front) - len(shown)
+    left_out = f"; {beyond} above {_SHOWN_SPEEDUP:g}x in the table alone" if beyond else ""
     return (
         f'<figure style="margin:4px 0"><svg role="img" aria-label="{escape(told)}" width="{_WIDTH}" '
-        f'height="{_HEIGHT + 16}" viewBox="0 0 {_WIDTH} {_HEIGHT + 16}"><title>{escape(told)}</title>'
+        f'height="{_HEIGHT + _BELOW}" viewBox="0 0 {_WIDTH} {_HEIGHT + _BELOW}" style="max-width:100%">'
+        f"<title>{escape(told)}</title>"
         f'<path d="M{_LEFT} 0V{_HEIGHT}H{_WIDTH}" fill="none" stroke="currentColor" stroke-opacity="0.4"/>'
-        f'<g fill="currentColor" font-size="10">{ticks}</g>'
+        f'<g fill="currentColor" font-size="11">{ticks}{titles}</g>'
         f'<g fill="currentColor" opacity="0.35">{dots}</g>'
         f'<polyline points="{steps}" fill="none" stroke="{ORANGE}" stroke-width="1.2" stroke-dasharray="4 3">'
         "<title>uncached runs of fewer steps</title></polyline>"
         f'<polyline points="{line}" fill="none" stroke="{BLUE}" stroke-width="1.5"/>{marks}'
         f'<rect x="{x - 4}" y="{y - 4}" width="8" height="8" fill="{ORANGE}"><title>uncached</title></rect></svg>'
-        '<figcaption style="font-size:75%">reward over savings, cheaper →; dashed: uncached runs of fewer steps; '
-        "the square is the uncached run</figcaption>"
+        '<figcaption style="font-size:85%">Blue: the front, a ring around the recommended schedule; orange, dashed: '
+        f"uncached runs of fewer steps; square: uncached; small dots: all others{left_out}.</figcaption>"
         "</figure>"
     )

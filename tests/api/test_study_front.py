@@ -175,10 +175,25 @@ def test_a_notebook_shows_a_row_and_a_mark_per_schedule(database: Path) -> None:
     assert ["".join(mark.itertext()) for mark in marks] == [str(point) for point in front]
     (picture,) = page.iter("svg")
     assert "4 schedules of the front" in picture.attrib["aria-label"]
+    texts = ["".join(text.itertext()) for text in page.iter("text")]
+    assert texts[-2:] == ["times cheaper than uncached (MACs) →", front.reward_name]
+    assert {"1x", "1.5x", "2x", "0.6", "1"} <= set(texts)
+    (ring,) = [mark for mark in page.iter("circle") if mark.attrib["r"] == "8"]
+    assert "".join(ring.itertext()) == str(front.recommended)
     assert "<fidelity>" not in html
     assert "<script" not in html
     assert str(front[1]) in front[1]._repr_html_()
     assert str(front[1]).startswith("trial 3 (bred): ")
+
+
+def test_a_notebook_draws_uncached_runs_of_fewer_steps(database: Path) -> None:
+    with Store.open(database) as store:
+        store.save_baseline("known", BaselineRecord("3 steps", 3, FULL.gmacs / 2, 0.9, 0.1, 0.0))
+    page = ET.fromstring(Front.load(database)._repr_html_())
+    (mark,) = [mark for mark in page.iter("circle") if mark.attrib["r"] == "2.5"]
+    assert "".join(mark.itertext()).startswith("3 steps: ")
+    dashed = next(line for line in page.iter("polyline") if "stroke-dasharray" in line.attrib)
+    assert dashed.attrib["points"].endswith(f"{mark.attrib['cx']},{mark.attrib['cy']}")
 
 
 def test_a_front_without_the_uncached_run_is_compared_with_it(database: Path) -> None:

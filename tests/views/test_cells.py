@@ -41,9 +41,12 @@ def test_each_cell_tells_what_is_done() -> None:
     ]
 
 
-def test_a_plain_schedule_needs_two_colors() -> None:
-    plain = Schedule(example().layout, np.ones((3, 4)))
-    assert legend(plain) == (REUSED, COMPUTED)
+def test_a_legend_explains_what_occurs_alone() -> None:
+    compute = np.ones((3, 4))
+    assert legend(Schedule(example().layout, compute)) == (COMPUTED,)
+    assert legend(Schedule(example().layout, compute, [0, 1, 0])) == (COMPUTED, SKIPPED)
+    compute[1] = 0
+    assert legend(Schedule(example().layout, compute)) == (REUSED, COMPUTED)
 
 
 def test_guidance_has_a_row_of_its_own_where_a_branch_is_left_out() -> None:
