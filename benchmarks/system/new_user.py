@@ -1,8 +1,9 @@
 """A new user's path, timed: from an empty folder over the commands of README to a pipeline that runs under a schedule.
 
-Clones the repository, installs it into a virtual environment, runs the block of README that searches the bundled model,
-and then the lines that ``ecad-automl export`` prints for applying the schedule. At the end its promise is checked:
-multiply-accumulates are counted by PyTorch in a run with it and in one without, and both are timed.
+Clones the repository, installs it into a virtual environment, runs the blocks of README up to the one that searches
+the bundled model, with the Python that applies a schedule of ``quick``, and then the lines that ``ecad-automl export``
+prints. At the end the promise of the exported schedule is checked: multiply-accumulates are counted by PyTorch in a run
+with it and in one without, and both are timed.
 
 Packages are downloaded first, into a cache of their own, since that depends on the network; installing then takes them
 from there. What serves pages until it is stopped is not run.
@@ -34,8 +35,11 @@ _SEARCHES = "ecad-automl search --model shapes"
 _INSTALLS = "pip install"
 #: Commands that go on until they are stopped.
 _SERVES = ("ecad-automl dashboard",)
-#: Off the way to an applied schedule: they tell more of what was found.
-_ASIDE = ("ecad-automl quick", "ecad-automl front", "ecad-automl confirm")
+#: Which way to an applied schedule a command is on; those that tell more of what was found are on none.
+_WAYS = {"ecad-automl quick": ("quick",), "ecad-automl search": ("search",), "ecad-automl export": ("search",)}
+_BOTH = ("quick", "search")
+#: How the lines of README begin that apply a schedule.
+_APPLIES = "from ecad_automl import apply_schedule"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r"^from ecad_automl import apply_schedule.*", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"apply_schedule\(pipe, (\"[^\"]+\")\)")
@@ -114,13 +118,13 @@ class Step:
         name: the command, or what it is.
         seconds: of wall time.
         processor_seconds: of itself and all that it started.
-        on_the_way: whether an applied schedule needs it.
+        ways: to an applied schedule that need it, "quick" and "search"; that of the environment is told apart.
     """
 
     name: str
     seconds: float
     processor_seconds: float
-    on_the_way: bool = True
+    ways: tuple[str, ...] = ()
 
 
 def commands(readme: str) -> list[str]:
@@ -137,6 +141,18 @@ def commands(readme: str) -> list[str]:
             if _SEARCHES in block:
                 return lines
     raise ValueError(f"README has no block with {_SEARCHES!r} after one with {_INSTALLS!r}.")
+
+
+def quick_application(readme: str) -> str:
+    """README's Python that applies a schedule of ``quick``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for language, block in _BLOCK.findall(readme):
+        if language == "python" and block.startswith(_APPLIES) and "quick/" in block:
+            return str(block)
+    raise ValueError("README has no Python that applies a schedule of quick.")
 
 
 def application(printed: str) -> str:
@@ -156,6 +172,9 @@ def main(
     repository: Annotated[str, typer.Argument(help="What to clone: a folder or an address.")] = str(REPOSITORY),
     folder: Annotated[Path | None, typer.Option(help="Where; a temporary one by default. Must be empty.")] = None,
     torch: Annotated[str | None, typer.Option(help="As TORCH of the Makefile, whose own it is by default.")] = None,
+    environment: Annotated[
+        Path | None, typer.Option(help="A virtual environment with all packages: none is made, and nothing installed.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder for the figures.")] = RESULTS,
 ) -> None:
     """Walk the path, check where it ends, and write down how long each step took."""
@@ -163,18 +182,20 @@ def main(
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise SystemExit(f"{folder} is not empty; choose another --folder.")
-        found = _walk(repository, folder.absolute(), torch)
+        found = _walk(repository, folder.absolute(), torch, environment)
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            found = _walk(repository, Path(temporary), torch)
+            found = _walk(repository, Path(temporary), torch, environment)
     (results / "new_user.json").write_text(json.dumps(found, indent=1) + "\n")
     (results / "new_user.md").write_text(table(found))
     typer.echo(table(found))
 
 
-def _walk(repository: str, folder: Path, torch: str | None) -> dict[str, Any]:
-    clone, env = folder / "ecad-automl", _environment(folder)
-    steps = [_run("git clone", ["git", "clone", "--quiet", repository, str(clone)], folder, env)]
+def _walk(repository: str, folder: Path, torch: str | None, environment: Path | None) -> dict[str, Any]:
+    clone = folder / "ecad-automl"
+    env = _environment(folder, clone, environment)
+    load = round(os.getloadavg()[0], 1)
+    steps = [_run("git clone", ["git", "clone", "--quiet", repository, str(clone)], folder, env, _BOTH)]
     revision = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - the user's git
         cwd=clone,
@@ -184,41 +205,54 @@ def _walk(repository: str, folder: Path, torch: str | None) -> dict[str, Any]:
     ).stdout.strip()
     readme = (clone / "README.md").read_text()
     lines = commands(readme)
-    steps.append(_run("virtual environment", [sys.executable, "-m", "venv", ".venv"], clone, env))
-    torch = torch or _makefile_torch(clone)
-    # The cheaper build for this machine first, as the Makefile has it; then README's own command.
+    if environment is None:
+        steps += _installed(folder, clone, torch or _makefile_torch(clone), lines, env)
+    printed = clone / "printed.txt"
+    (clone / "quick.py").write_text(quick_application(readme))
+    for line in lines:
+        if line.startswith((_INSTALLS, *_SERVES)):
+            continue
+        ways = _WAYS.get(" ".join(line.split()[:2]), ())
+        steps.append(_run(line, shlex.split(line), clone, env, ways, printed=printed))
+        if ways == ("quick",):
+            steps.append(_run("README's Python after it", ["python", "quick.py"], clone, env, ways))
+    (clone / "apply.py").write_text(application(printed.read_text()))
+    steps.append(_run("apply_schedule, with the check", ["python", "apply.py"], clone, env, ("search",)))
+    return {
+        "machine": machine(),
+        "revision": revision,
+        "steps": [{**vars(step), "ways": list(step.ways)} for step in steps],
+        "seconds to an applied schedule": {
+            way: {
+                "of wall time": round(sum(step.seconds for step in steps if way in step.ways), 1),
+                "of processor time": round(sum(step.processor_seconds for step in steps if way in step.ways), 1),
+            }
+            for way in _BOTH
+        },
+        "result": json.loads((clone / "found.json").read_text()),
+        "load average": [load, round(os.getloadavg()[0], 1)],
+    }
+
+
+def _installed(folder: Path, clone: Path, torch: str, lines: Sequence[str], env: Mapping[str, str]) -> list[Step]:
+    """Make the environment; the cheaper build of torch for this machine first, as the Makefile has it."""
+    made = _run("virtual environment", [sys.executable, "-m", "venv", ".venv"], clone, env)
     installs = [
         ["pip", "install", "--quiet", torch],
         *(shlex.split(line) for line in lines if line.startswith(_INSTALLS)),
     ]
     downloads = [["pip", "download", "--quiet", "--dest", str(folder / "wheels"), *_requirements(installs)]]
-    steps.append(_several("download of packages", downloads, clone, env))
+    steps = [made, _several("download of packages", downloads, clone, env)]
     shutil.rmtree(folder / "wheels")
-    steps.append(_several("installation", installs, clone, env))
-    printed = clone / "printed.txt"
-    steps += [
-        _run(line, shlex.split(line), clone, env, on_the_way=not line.startswith(_ASIDE), printed=printed)
-        for line in lines
-        if not line.startswith((_INSTALLS, *_SERVES))
-    ]
-    (clone / "apply.py").write_text(application(printed.read_text()))
-    steps.append(_run("apply_schedule, with the check", ["python", "apply.py"], clone, env))
-    return {
-        "machine": machine(),
-        "revision": revision,
-        "steps": [vars(step) for step in steps],
-        "seconds to an applied schedule": round(sum(step.seconds for step in steps if step.on_the_way), 1),
-        "of them download": next(step.seconds for step in steps if step.name.startswith("download")),
-        "result": json.loads((clone / "found.json").read_text()),
-        "load average at the end": round(os.getloadavg()[0], 1),
-    }
+    return [*steps, _several("installation", installs, clone, env)]
 
 
-def _environment(folder: Path) -> Mapping[str, str]:
-    """That of the caller, with the new virtual environment first, and a cache of packages that is empty."""
+def _environment(folder: Path, clone: Path, made: Path | None) -> Mapping[str, str]:
+    """That of the caller, with the virtual environment first, and a cache of packages that is empty."""
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")}
-    scripts = folder / "ecad-automl" / ".venv" / "bin"
-    return {**clean, "PATH": f"{scripts}:{clean['PATH']}", "PIP_CACHE_DIR": str(folder / "cache")}
+    scripts = (made or clone / ".venv").absolute() / "bin"
+    code = {} if made is None else {"PYTHONPATH": str(clone)}
+    return {**clean, **code, "PATH": f"{scripts}:{clean['PATH']}", "PIP_CACHE_DIR": str(folder / "cache")}
 
 
 def _makefile_torch(clone: Path) -> str:
@@ -243,8 +277,8 @@ def _run(
     call: Sequence[str],
     folder: Path,
     env: Mapping[str, str],
+    ways: tuple[str, ...] = (),
     *,
-    on_the_way: bool = True,
     printed: Path | None = None,
 ) -> Step:
     """Run a command to its end; what it writes is shown.
@@ -254,7 +288,7 @@ def _run(
         call: the command.
         folder: to run it in.
         env: its environment.
-        on_the_way: see :class:`Step`.
+        ways: see :class:`Step`.
         printed: what it writes to its standard output is added to this file.
 
     Raises:
@@ -280,7 +314,7 @@ def _run(
     if code:
         raise SystemExit(f"{shlex.join(call)} failed with exit code {code}.")
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    return Step(name, round(after.elapsed - before.elapsed, 1), round(used, 1), on_the_way)
+    return Step(name, round(after.elapsed - before.elapsed, 1), round(used, 1), ways)
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -291,14 +325,16 @@ def table(found: Mapping[str, Any]) -> str:
         for step in found["steps"]
     ]
     wall, processor = result["times as fast"], result["times less processor time"]
-    total, download = found["seconds to an applied schedule"], found["of them download"]
+    before, after = found["load average"]
     about_it = (
         f"{about['processor']}, {about['cores']} cores, Python {about['python']}; revision {found['revision']}; load "
-        f"average at the end {found['load average at the end']}. By `python -m benchmarks.system.new_user`."
+        f"average {before} before and {after} after. By `python -m benchmarks.system.new_user`."
     )
-    in_all = (
-        f"To an applied schedule, without `front` and `confirm`: {total:.0f} s, of which {download:.0f} s for the "
-        "download of packages, which depends on the network."
+    ways = found["seconds to an applied schedule"]
+    in_all = " ".join(
+        f"To an applied schedule by `{way}`, the environment apart: {total['of wall time']:.0f} s, "
+        f"{total['of processor time']:.0f} s of processor time."
+        for way, total in ways.items()
     )
     checked = (
         f"`{result['schedule']}` promises {result['MAC speedup promised']:.2f}x fewer MACs; "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.system.new_user import application, commands, table
+from benchmarks.system.new_user import application, commands, quick_application, table
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -16,6 +16,14 @@ def test_readme_has_the_commands_from_installing_to_exporting() -> None:
     assert found[0].startswith("pip install -e")
     beginnings = [" ".join(line.split()[:2]) for line in found[1:]]
     assert beginnings.index("ecad-automl search") < beginnings.index("ecad-automl export")
+
+
+def test_readme_applies_a_schedule_of_quick() -> None:
+    script = quick_application(README)
+    compile(script, "quick.py", "exec")
+    assert 'apply_schedule(pipe, "quick/' in script
+    with pytest.raises(ValueError, match="no Python that applies"):
+        quick_application("# Nothing\n")
 
 
 def test_the_lines_that_an_export_prints_are_run_and_checked() -> None:
@@ -45,8 +53,10 @@ def test_the_table_has_each_step_and_what_was_promised() -> None:
             "machine": {"processor": "p", "cores": 2, "python": "3.11"},
             "revision": "abc",
             "steps": [{"name": "ecad-automl search", "seconds": 100.0, "processor_seconds": 150.5}],
-            "seconds to an applied schedule": 300.0,
-            "of them download": 60.0,
+            "seconds to an applied schedule": {
+                "quick": {"of wall time": 60.4, "of processor time": 50.0},
+                "search": {"of wall time": 300.0, "of processor time": 400.0},
+            },
             "result": {
                 "schedule": "schedules/a.json",
                 "MAC speedup promised": 2.1,
@@ -54,9 +64,10 @@ def test_the_table_has_each_step_and_what_was_promised() -> None:
                 "times as fast": told,
                 "times less processor time": told,
             },
-            "load average at the end": 2.0,
+            "load average": [1.0, 2.0],
         }
     )
     assert "| `ecad-automl search` | 100.0 | 150.5 |" in text
-    assert "300 s, of which 60 s" in text
+    assert "by `quick`, the environment apart: 60 s, 50 s of processor time" in text
+    assert "load average 1.0 before and 2.0 after" in text
     assert "1.90 times as fast (1.80 to 2.00, 3 rounds)" in text
