@@ -1,6 +1,7 @@
 """What a study database keeps under load, kills, a full disk and the loss of power: nothing that was told is lost.
 
-Each part writes its counts, and keeps those of the others:
+Each part writes its counts, and keeps those of the others. The last two go on where a run before was ended, until there
+are as many tries as are asked for:
 
 - **kills**: processes that write evaluations and trials to one file, and three that read it as ``front``, ``report``
   and the dashboard do, any of which is killed at random and begun anew.
@@ -25,7 +26,7 @@ import subprocess
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,6 +46,9 @@ _STUDY = "made-up"
 _SCORES = 256
 _READERS = ("front", "report", "dashboard")
 _WRITTEN_AT_MOST = 400
+_COUNTED = ("told", "lost", "damaged files", "faults")
+#: Tries after which counts are written.
+_PIECE = 10
 
 
 def main(part: str = "all", minutes: float = 10.0, workers: int = 8, times: int = 200, results: Path = RESULTS) -> None:
@@ -54,28 +58,39 @@ def main(part: str = "all", minutes: float = 10.0, workers: int = 8, times: int 
         part: ``kills``, ``full disk``, ``power`` or ``all``.
         minutes: of the kills.
         workers: processes that write.
-        times: how often the disk is filled, and the power lost.
+        times: how often the disk is filled, and the power lost, together with the times that are kept.
         results: where the counts are kept.
     """
-    parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "kills": lambda: _kills(minutes, workers),
-        "full disk": lambda: _full_disks(times),
-        "power": lambda: _power_losses(times),
+    parts: dict[str, Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]] = {
+        "kills": lambda _: iter([_kills(minutes, workers)]),
+        "full disk": lambda before: _more(before, times, _full_disks),
+        "power": lambda before: _more(before, times, _power_losses),
     }
     path = results / "storage_faults.json"
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"parts": {}}
     document["machine"] = machine()
     for name in parts if part == "all" else [part]:
-        with Console().status(f"{name} ..."):
-            document["parts"][name] = parts[name]()
-        Console().print(name, document["parts"][name])
-        path.write_text(json.dumps(document, indent=1) + "\n")
-    (results / "storage_faults.md").write_text(table(document) + "\n")
+        for found in parts[name](document["parts"].get(name, {})):
+            document["parts"][name] = found
+            Console().print(name, found)
+            path.write_text(json.dumps(document, indent=1) + "\n")
+            (results / "storage_faults.md").write_text(table(document) + "\n")
     raise typer.Exit(1 if any(_lost(found) for found in document["parts"].values()) else 0)
 
 
+def _more(before: Mapping[str, Any], times: int, tried: Callable[[range], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Counts with those of further tries, a few at a time; each try is of its number alone."""
+    counts = {name: before.get(name, 0) for name in ("times", *_COUNTED)}
+    while counts["times"] < times:
+        first = counts["times"]
+        numbers = range(first, min(times, first + _PIECE))
+        found = tried(numbers)
+        counts = {"times": numbers.stop} | {name: counts[name] + found[name] for name in _COUNTED}
+        yield {"done": f"{numbers.stop} {found['done']}", **counts}
+
+
 def _lost(found: Mapping[str, Any]) -> int:
-    return sum(int(found.get(name, 0)) for name in ("lost", "damaged files", "faults"))
+    return sum(int(found[name]) for name in _COUNTED if name != "told")
 
 
 def table(document: Mapping[str, Any]) -> str:
@@ -236,15 +251,14 @@ def _read_on(path: Path, kind: str, read: _Told) -> None:
         time.sleep(0.2)
 
 
-def _full_disks(times: int) -> dict[str, Any]:
-    rng = random.Random(0)  # noqa: S311 - no secret
+def _full_disks(numbers: range) -> dict[str, Any]:
     faults = lost = damaged = writes = 0
     kinds: set[str] = set()
-    for number in range(times):
+    for number in numbers:
         with tempfile.TemporaryDirectory() as folder:
             disk, told = Path(folder) / "disk", _Told(Path(folder) / "told")
             disk.mkdir()
-            size = rng.randrange(150, 1500) * 1024
+            size = random.Random(number).randrange(150, 1500) * 1024  # noqa: S311 - no secret
             mounted = _mount(disk, size)
             kinds.add("a file system in memory" if mounted else "a bound on the size of files")
             try:
@@ -262,8 +276,8 @@ def _full_disks(times: int) -> dict[str, Any]:
             finally:
                 if mounted:
                     _run("umount", str(disk))
-    done = f"{times} times, by {' and '.join(sorted(kinds))}"
-    return {"done": done, "times": times, "told": writes, "lost": lost, "damaged files": damaged, "faults": faults}
+    done = f"disks, by {' and '.join(sorted(kinds))}"
+    return {"done": done, "told": writes, "lost": lost, "damaged files": damaged, "faults": faults}
 
 
 def _fill(path: Path, number: int, told: _Told, bound: int | None) -> None:
@@ -307,8 +321,7 @@ def _run(*command: str) -> int:
         return 127
 
 
-def _power_losses(times: int) -> dict[str, Any]:
-    rng = random.Random(0)  # noqa: S311 - no secret
+def _power_losses(numbers: range) -> dict[str, Any]:
     lost = damaged = writes = faults = 0
     with tempfile.TemporaryDirectory() as folder:
         at_work, told = Path(folder) / "work" / "study.db", _Told(Path(folder) / "told")
@@ -317,7 +330,8 @@ def _power_losses(times: int) -> dict[str, Any]:
         pid = _forked(lambda: _write_and_die(at_work, told))
         faults += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != -signal.SIGKILL
         whole = Path(f"{at_work}-wal").read_bytes()
-        for _ in range(times):
+        for number in numbers:
+            rng = random.Random(number)  # noqa: S311 - no secret
             path = Path(folder) / "cut" / "study.db"
             shutil.rmtree(path.parent, ignore_errors=True)
             path.parent.mkdir()
@@ -330,8 +344,8 @@ def _power_losses(times: int) -> dict[str, Any]:
             writes += len(safe)
             damaged += _is_damaged(path)
             lost += _missing(path, safe) if safe else 0
-    done = f"{times} cuts of a log of {len(whole) / 2**20:.1f} MiB"
-    return {"done": done, "times": times, "told": writes, "lost": lost, "damaged files": damaged, "faults": faults}
+    done = f"cuts of a log of {len(whole) / 2**20:.1f} MiB"
+    return {"done": done, "told": writes, "lost": lost, "damaged files": damaged, "faults": faults}
 
 
 def _write_and_die(path: Path, told: _Told) -> None:
