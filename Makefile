@@ -7,7 +7,7 @@ DEMO_EVALUATIONS ?= 96
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db
 
-.PHONY: demo test test-optional test-references fuzz audit lint format docs docs-serve venv clean
+.PHONY: demo test test-optional test-references test-diffusers test-lowest fuzz audit lint format docs docs-serve venv clean
 
 venv: .venv/installed
 
@@ -68,6 +68,34 @@ test-optional: venv
 	OMP_NUM_THREADS=1 PYTHONPATH=.references/optional:.references/engines $(if $(COMFYUI),COMFYUI=$(COMFYUI)) \
 	  $(BIN)/pytest tests/engines
 
+# diffusers' own pipeline tests, without and under a schedule that computes everything. The wheel has no tests, so it
+# takes a checkout of the version that is installed: make test-diffusers DIFFUSERS_SOURCE=path
+DIFFUSERS_SOURCE ?=
+test-diffusers: venv
+ifeq ($(DIFFUSERS_SOURCE),)
+	@echo "Skipped: the tests are in diffusers' sources alone; name a checkout: make $@ DIFFUSERS_SOURCE=path"
+else
+	$(BIN)/python -m tests.references.install diffusers
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/diffusers $(BIN)/python -m benchmarks.system.diffusers_tests \
+	  $(DIFFUSERS_SOURCE)
+endif
+
+# The tests on the lowest versions that pyproject.toml allows, in an environment of its own, once before each release. On
+# Linux the torch of PyPI brings CUDA's libraries, 5 GB; docs/dependencies.md says what it was last run on.
+LOWEST := .lowest/bin
+LOWEST_PYTHON ?= python3.11
+# Old packages use what new ones call deprecated; that is for their authors to mend.
+LOWEST_WARNINGS := -W default::DeprecationWarning -W default::FutureWarning -W default::PendingDeprecationWarning
+test-lowest: .lowest/installed
+	OMP_NUM_THREADS=1 $(LOWEST)/pytest -n $(WORKERS) --dist loadfile -m "not slow" $(LOWEST_WARNINGS)
+
+.lowest/installed: pyproject.toml scripts/lowest.py
+	$(LOWEST_PYTHON) -m venv .lowest
+	$(LOWEST)/python scripts/lowest.py > .lowest/requirements.txt
+	$(LOWEST)/pip install --quiet --requirement .lowest/requirements.txt
+	$(LOWEST)/pip install --quiet --no-deps --editable .
+	touch $@
+
 # Pages come from docs/; a broken link or anchor is an error.
 docs: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -93,4 +121,4 @@ audit: venv .audit/installed
 	touch $@
 
 clean:
-	rm -rf .venv .audit sbom.json .references demo site
+	rm -rf .venv .audit .lowest sbom.json .references demo site

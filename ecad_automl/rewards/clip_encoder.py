@@ -149,11 +149,13 @@ class ClipEncoder:
 
 
 def check_keys(source: str, missing: Iterable[object], unexpected: Iterable[object]) -> None:
-    """See that a checkpoint holds the weights of its model, and no others.
+    """See that a checkpoint holds the weights of its model, and no others but ``position_ids``, which are no weights.
 
     Raises:
         RewardError: it does not; the first few are named.
     """
+    # Early versions of transformers stored them, and not all later ones pass over them in silence.
+    unexpected = [key for key in unexpected if not str(key).endswith(".position_ids")]
     for fault, keys in (("lacks", missing), ("holds unexpected or ill-shaped", unexpected)):
         names = sorted(str(key) for key in keys)
         if names:
@@ -177,19 +179,17 @@ def clip_tokenizer(source: str) -> Any:
 
 
 def clip_preprocessing(source: str) -> Preprocess:
-    """The preprocessing of a folder or hub id: transformers' ``CLIPImageProcessor`` with PIL, on 8-bit pictures.
+    """The preprocessing of a folder or hub id: transformers' ``CLIPImageProcessorPil``, on 8-bit pictures.
 
     Scores are so those of the PNG files that would be written of the images, and the same with and without torchvision.
 
     Raises:
         RewardError: there is none.
     """
+    from transformers import CLIPImageProcessorPil
+
     try:
-        from transformers import CLIPImageProcessorPil as Processor
-    except ImportError:  # the name of the same class in earlier versions of transformers
-        from transformers import CLIPImageProcessor as Processor
-    try:
-        processor = Processor.from_pretrained(_expanded(source))
+        processor = CLIPImageProcessorPil.from_pretrained(_expanded(source))
     except (OSError, ValueError) as error:
         raise _unreadable("image processor", source, error) from error
 
