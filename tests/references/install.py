@@ -42,6 +42,8 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
         "trampoline==0.1.2",
         "torchvision==0.28.0",
     ),
+    # What diffusers' own tests are written with, beside what there is.
+    "diffusers": ("parameterized==0.9.0", "requests-mock==1.12.1"),
     "torchvision": ("torchvision==0.28.0", "torch-fidelity==0.4.0", "lpips==0.1.4"),
 }
 """Sets by name. Those that name torchvision need :mod:`tests.references.torchvision_ops` where torch is a CPU build."""
