@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 #: Added to a drop before the logarithm is taken: smaller drops are alike.
-_OFFSET = 0.03
+_OFFSET = 0.01
 #: Least value whose logarithm is taken; rewards well above the uncached one end up here.
 _LEAST = 0.25 * _OFFSET
 #: The largest drop to predict.
@@ -60,7 +60,7 @@ LOSS = LossScale()
 
 @dataclass(frozen=True)
 class LogDrop(LossScale):
-    """``log((uncached - reward) / spread + 0.03)``: errors of cheap and of dear schedules are of one size here.
+    """``log((uncached - reward) / spread + 0.01)``: errors of cheap and of dear schedules are of one size here.
 
     Between twofold and tenfold speedup drops grow a hundredfold, and so do the errors of any model of them. An error in
     the drop of a poor candidate is large, but never so large that the candidate would be a good one, as it could be
