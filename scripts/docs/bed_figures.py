@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import RESULTS
-from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report, levers
+from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report, levers, lora
 from benchmarks.search.bed_runs import at, figures_of, kept_runs_of
+from benchmarks.search.protocol import SPEEDUPS, loss_of
 
 __all__ = ["BED_FIGURES"]
 
@@ -55,6 +56,32 @@ def _levers(bed: str) -> str:
     return "\n".join(levers.table(kept_runs_of(levers.KIND, bed), baselines.all_kept(bed)))
 
 
+def _lora() -> str:
+    return "\n".join(lora.table(kept_runs_of(lora.KIND, "shapes"), baselines.all_kept("shapes")))
+
+
+def _lora_half(method: str) -> str:
+    """Median loss with a LoRA, of what saves a half of the MACs."""
+    runs = kept_runs_of(lora.KIND, "shapes")
+    return f"{loss_of(figures_of(runs[at(runs, method, 2.0) or '']).loss).median:.3f}"
+
+
+def _lora_more() -> str:
+    """How many times as much is lost with a LoRA as without, by medians of what saves as much."""
+    runs, plain = kept_runs_of(lora.KIND, "shapes"), baselines.all_kept("shapes")
+    found = []
+    for method in ("quick", "steps"):
+        for speedup in SPEEDUPS:
+            with_it, without = (figures_of(kept[at(kept, method, speedup) or ""]).loss for kept in (runs, plain))
+            found.append(loss_of(with_it).median / loss_of(without[: len(with_it)]).median)
+    return f"{min(found):.1f} to {max(found):.1f}"
+
+
+def _lora_right() -> str:
+    """Share of captions that are right in uncached images with a LoRA."""
+    return f"{(figures_of(kept_runs_of(lora.KIND, 'shapes')['uncached']).margin > 0).mean():.0%}"
+
+
 def _damping_constants(bed: str) -> str:
     found = json.loads((RESULTS / "damping_constants.json").read_text())
     return "\n".join(damping_constants.table(found["beds"][bed]["losses"]))
@@ -79,6 +106,12 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "levers-shapes": partial(_levers, "shapes"),
     "levers-euler-14": partial(_levers, "shapes-euler-14"),
     "levers-flow-shapes": partial(_levers, "flow-shapes"),
+    "lora": _lora,
+    "lora-half-quick": partial(_lora_half, "quick"),
+    "lora-half-own": partial(_lora_half, "quick with it"),
+    "lora-half-steps": partial(_lora_half, "steps"),
+    "lora-more": _lora_more,
+    "lora-right": _lora_right,
     "hypervolumes-shapes": partial(_hypervolumes, "shapes"),
     "hypervolumes-euler-14": partial(_hypervolumes, "shapes-euler-14"),
     "hypervolumes-flow-shapes": partial(_hypervolumes, "flow-shapes"),

@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, transformer_speed, wall_time
-from benchmarks.search import earlier_held_out
+from benchmarks.search import baselines, earlier_held_out, lora
+from benchmarks.search.bed_runs import kept_runs_of
 from benchmarks.system import fuzz, growth, real_workers, scale_simulation, storage_faults, structured_fuzz
 from scripts.docs.make_figures import FIGURES, PAGES, written
 
@@ -45,6 +46,7 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
         ("fuzz", fuzz.table),
         ("growth", lambda found: growth.table(found["processor seconds"])),
         ("held_out-shapes", lambda found: earlier_held_out.table(earlier_held_out.rows(found))),
+        ("lora-shapes", lambda found: "\n".join(lora.table(found["runs"], kept_runs_of(baselines.KIND, "shapes")))),
         ("real_workers", lambda found: real_workers.table(found["searches"])),
         ("storage_faults", storage_faults.table),
         ("structured_fuzz", structured_fuzz.table),
