@@ -91,7 +91,7 @@ def bench(
         for file in list(files.values())[:1]:
             meta = file.metadata
             loaded = loaded.with_settings(
-                steps=file.schedule.steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
+                steps=file.uncached_steps, guidance_scale=meta.guidance_scale, height=meta.height, width=meta.width
             )
         loaded = loaded.with_settings(steps=steps, guidance_scale=guidance_scale, height=height, width=width)
         options = {} if compile_mode is None else {"compile": compile_mode}
@@ -108,14 +108,14 @@ def _contenders(
     from ecad_automl.latency.contenders import rivals as other_caches
     from ecad_automl.models import model_layout
 
-    layout = model_layout(model)
+    layout, steps = model_layout(model), model.settings.steps
     schedules = {name: kinds.fitted(layout, file.schedule, name) for name, file in files.items()}
     # The uncached run is not compiled, so one that is stands beside it.
-    full = {"all-compute": Schedule.all_compute(layout, model.settings.steps)} if options else {}
+    full = {"all-compute": Schedule.all_compute(layout, steps)} if options else {}
     return [
-        kinds.uncached(model.settings.steps),
-        *kinds.scheduled(model.pipe, full | schedules, **options),
-        *(kinds.fewer_steps(schedules) if fewer_steps else []),
+        kinds.uncached(steps),
+        *kinds.scheduled(model.pipe, full | schedules, steps, **options),
+        *(kinds.fewer_steps(schedules, steps) if fewer_steps else []),
         *(other_caches(model.pipe, model.settings) if rivals else []),
     ]
 
@@ -133,18 +133,18 @@ def _names(paths: Sequence[Path]) -> dict[str, Path]:
 def _check_steps(files: dict[str, ScheduleFile], steps: int | None) -> None:
     if steps is not None and steps < 1:
         raise OptionError(f"--steps is {steps}, but a run has at least 1 denoising step.")
-    counts = {name: file.schedule.steps for name, file in files.items()}
+    counts = {name: file.uncached_steps for name, file in files.items()}
     for name, count in counts.items():
         first, expected = next(iter(counts.items()))
         if steps is not None and count != steps:
             raise OptionError(
-                f"The schedule {name!r} is for {count} steps, but --steps is {steps}; leave --steps out, or resample "
-                "the schedule."
+                f"The schedule {name!r} saves beside {count} steps, but --steps is {steps}; leave --steps out, or "
+                "resample the schedule."
             )
         if count != expected:
             raise OptionError(
-                f"The schedule {name!r} is for {count} steps, but {first!r} is for {expected}; time them in runs of "
-                "their own."
+                f"The schedule {name!r} saves beside {count} steps, but {first!r} beside {expected}; time them in runs "
+                "of their own."
             )
 
 

@@ -73,8 +73,15 @@ def fitted(layout: Layout, schedule: Schedule, name: str) -> Schedule:
     return on_layout(schedule, layout)
 
 
-def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> list[Contender]:
-    """The pipeline under each schedule, with options of :func:`~ecad_automl.runtime.apply_schedule`."""
+def scheduled(pipe: Any, schedules: Mapping[str, Schedule], steps: int, **options: Any) -> list[Contender]:
+    """The pipeline under each schedule, beside an uncached run of so many steps.
+
+    Args:
+        pipe: the pipeline.
+        schedules: by name; they may have fewer steps.
+        steps: of the uncached run.
+        **options: of :func:`~ecad_automl.runtime.apply_schedule`.
+    """
     handle: ScheduleHandle | None = None
 
     def enter(schedule: Schedule) -> Callable[[], AbstractContextManager[Any]]:
@@ -86,24 +93,28 @@ def scheduled(pipe: Any, schedules: Mapping[str, Schedule], **options: Any) -> l
         return applied
 
     return [
-        Contender(name, "schedule", schedule.steps, enter(schedule), schedule.mac_speedup)
+        Contender(name, "schedule", schedule.steps, enter(schedule), 1 / schedule.mac_fraction_of(steps))
         for name, schedule in schedules.items()
     ]
 
 
-def nearest_steps(schedule: Schedule) -> int | None:
+def nearest_steps(schedule: Schedule, steps: int) -> int | None:
     """The step count whose uncached MACs are nearest to those of the schedule; None where that is the full count."""
-    count = max(_FEWEST_STEPS, round(schedule.mac_fraction * schedule.steps))
-    return count if count < schedule.steps else None
+    count = max(_FEWEST_STEPS, round(schedule.mac_fraction_of(steps) * steps))
+    return count if count < steps else None
 
 
-def fewer_steps(schedules: Mapping[str, Schedule]) -> list[Contender]:
-    """The plain pipeline with as few steps as make it about as cheap as each schedule, each count once."""
-    found = {nearest_steps(schedule): schedule.steps for schedule in schedules.values()}
+def fewer_steps(schedules: Mapping[str, Schedule], steps: int) -> list[Contender]:
+    """The plain pipeline with as few steps as make it about as cheap as each schedule, each count once.
+
+    Args:
+        schedules: by name.
+        steps: of the uncached run.
+    """
+    found = {nearest_steps(schedule, steps) for schedule in schedules.values()}
     return [
-        Contender(f"{count} steps", "fewer steps", count, nullcontext, full / count, required=False)
-        for count, full in sorted(found.items(), key=lambda item: -(item[0] or 0))
-        if count is not None
+        Contender(f"{count} steps", "fewer steps", count, nullcontext, steps / count, required=False)
+        for count in sorted((count for count in found if count is not None), reverse=True)
     ]
 
 

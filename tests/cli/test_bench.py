@@ -21,12 +21,13 @@ SIZE = ("--height", "16", "--width", "16", "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def schedules(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Schedule files for the tiny pipeline by name: ``fora-2`` of four steps, ``longer`` of five."""
+    """Schedule files for the tiny pipeline by name: ``fora-2`` of four steps, ``longer`` of five, ``shorter`` of three in place of four."""
     folder = tmp_path_factory.mktemp("schedules")
     model = load_model(str(tiny_pixart_folder), device="cpu")
     layout = model_layout(model.with_settings(height=16, width=16))
-    for name, steps, n in (("fora-2", 4, 2), ("fora-4", 4, 4), ("longer", 5, 2)):
-        save_schedule(folder / f"{name}.json", fora(layout, steps, n), ScheduleMetadata(height=16, width=16))
+    for name, steps, n in (("fora-2", 4, 2), ("fora-4", 4, 4), ("longer", 5, 2), ("shorter", 3, 2)):
+        metadata = ScheduleMetadata(height=16, width=16, uncached_steps=max(4, steps))
+        save_schedule(folder / f"{name}.json", fora(layout, steps, n), metadata)
     return lambda name: folder / f"{name}.json"
 
 
@@ -65,6 +66,20 @@ def test_a_table_a_json_file_and_a_picture(
         assert image.width > 300
 
 
+def test_runs_of_fewer_steps_are_timed_beside_the_uncached_run_of_all(
+    run_cli: Cli, tiny_pixart_folder: Path, schedules: Callable[[str], Path], tmp_path: Path
+) -> None:
+    code, out, err = run_cli(
+        *("bench", "--model", tiny_pixart_folder, *SIZE, "--out", tmp_path, "--schedule", schedules("shorter")),
+        *("--schedule", schedules("fora-2"), "--repeats", 1, "--warmup", 1, "--no-fewer-steps", "--json"),
+    )
+    assert code == 0, err
+    uncached, shorter, fora_2 = json.loads(out)["batches"][0]["rows"]
+    assert (uncached["steps"], shorter["steps"], fora_2["steps"]) == (4, 3, 4)
+    # Two steps of three are computed, as of four: what is left differs by one step of what no schedule avoids.
+    assert fora_2["mac_speedup"] < shorter["mac_speedup"] <= 2
+
+
 def test_json_on_standard_output_is_nothing_else(
     run_cli: Cli, tiny_pixart_folder: Path, schedules: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -91,7 +106,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
         (("--schedule", tmp_path / "none.json"), "none.json"),
         (("--schedule", broken), "broken.json"),
         (("--schedule", fine, "--schedule", fine), "given twice"),
-        (("--schedule", fine, "--schedule", schedules("longer")), "5 steps, but 'fora-2' is for 4"),
+        (("--schedule", fine, "--schedule", schedules("longer")), "beside 5 steps, but 'fora-2' beside 4"),
         (("--schedule", fine, "--steps", "7"), "--steps is 7"),
         (("--steps", "0"), "at least 1"),
         (("--batch-size", "0"), "batch size is 0"),

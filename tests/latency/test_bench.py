@@ -22,7 +22,7 @@ QUICK = BenchPlan((1,), repeats=3, warmup=1)
 
 def all_of(model: Any) -> list[Contender]:
     schedules = {"fora-2": fora(model_layout(model), 4, 2)}
-    return [uncached(4), *scheduled(model.pipe, schedules), *fewer_steps(schedules)]
+    return [uncached(4), *scheduled(model.pipe, schedules, 4), *fewer_steps(schedules, 4)]
 
 
 def broken(message: str, *, required: bool) -> Contender:
@@ -75,7 +75,7 @@ def test_what_cannot_run_is_listed_with_its_reason_unless_it_must_run(tiny_model
 
 
 def test_our_own_errors_come_through(tiny_model: Any) -> None:
-    short = scheduled(tiny_model.pipe, {"short": fora(model_layout(tiny_model), 3, 2)})[0]
+    short = scheduled(tiny_model.pipe, {"short": fora(model_layout(tiny_model), 3, 2)}, 4)[0]
     wrong = Contender("wrong", "schedule", 4, short.enter)
     with pytest.raises(ScheduleError, match="3 steps"):
         run_bench(tiny_model, [uncached(4), wrong], QUICK)

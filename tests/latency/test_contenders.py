@@ -17,24 +17,26 @@ def layout(blocks: int = 4, constant: int = 0, macs: int = 1000) -> Layout:
 
 def test_as_many_steps_as_come_nearest_to_the_macs() -> None:
     plain = layout()
-    assert nearest_steps(fora(plain, 20, 2)) == 10
-    assert nearest_steps(fora(plain, 20, 3)) == 7
+    assert nearest_steps(fora(plain, 20, 2), 20) == 10
+    assert nearest_steps(fora(plain, 20, 3), 20) == 7
     bits = np.zeros((20, 4), bool)
-    assert nearest_steps(Schedule(plain, bits)) == 2  # one step is too few for some pipelines
+    assert nearest_steps(Schedule(plain, bits), 20) == 2  # one step is too few for some pipelines
+    # Beside 20 steps, whatever its own are: 10 of which every second is computed.
+    assert nearest_steps(fora(plain, 10, 2), 20) == 5
     # MACs that no schedule avoids keep a schedule dear: 20 x 4,000 of constant MACs and two steps of 4 x 1,000.
-    assert nearest_steps(Schedule(layout(constant=4000), bits)) == round(20 * 84_000 / 160_000)
+    assert nearest_steps(Schedule(layout(constant=4000), bits), 20) == round(20 * 84_000 / 160_000)
 
 
 def test_no_fewer_steps_stand_beside_a_schedule_that_computes_nearly_everything() -> None:
     bits = np.ones((20, 4), bool)
     bits[3, 0] = False
-    assert nearest_steps(Schedule(layout(), bits)) is None
-    assert fewer_steps({"a": Schedule(layout(), bits)}) == []
+    assert nearest_steps(Schedule(layout(), bits), 20) is None
+    assert fewer_steps({"a": Schedule(layout(), bits)}, 20) == []
 
 
 def test_each_step_count_is_timed_once_with_its_own_saving() -> None:
     plain = layout()
-    found = fewer_steps({"a": fora(plain, 20, 5), "b": fora(plain, 20, 2), "c": fora(plain, 20, 2)})
+    found = fewer_steps({"a": fora(plain, 20, 5), "b": fora(plain, 20, 2), "c": fora(plain, 20, 2)}, 20)
     assert [(one.name, one.steps, one.mac_speedup) for one in found] == [("10 steps", 10, 2.0), ("4 steps", 4, 5.0)]
     assert not any(one.required for one in found)
 
