@@ -130,7 +130,8 @@ def search(
             also those that give videos, whose frames are each scored. What MACs depend on, such as the size, must be
             the same in all. A study keeps a digest of them, so that it goes on with the same calls alone.
         preset: settings of a model, as of ``ecad-automl search --preset``: "pixart-alpha-256", "pixart-sigma-256",
-            "flux-dev-256" or "flux-dev-1024", each with "-paper" behind it as ECAD's whole experiment. It stands in for
+            "flux-dev-256" or "flux-dev-1024", each with "-paper" behind it as ECAD's whole experiment, and
+            "qwen-image-1024". It stands in for
             arguments that are left out, also for the first two; a model by name is loaded in its revision and dtype and
             with its scheduler, while a pipeline keeps these and is only called as the preset says. Its limit of prompts
             is for prompts by name.

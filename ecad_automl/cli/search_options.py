@@ -37,8 +37,9 @@ _NAMES = {"asynchronous": ("--asynchronous/--generational",)}
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="Settings of a model: pixart-alpha-256, pixart-sigma-256, flux-dev-256 or flux-dev-1024; with -paper "
-        "behind it the whole experiment of ECAD's paper. A config file and other options override it.",
+        help="Settings of a model: pixart-alpha-256, pixart-sigma-256, flux-dev-256, flux-dev-1024 (each with "
+        "-paper behind it the whole experiment of ECAD's paper) or qwen-image-1024. A config file and "
+        "other options override it.",
         autocompletion=completion.one_of(preset_names()),
     ),
 ]

@@ -1,6 +1,7 @@
-"""Models of ECAD's paper (arXiv 2506.15682) as settings of a search: files in the form of ``search --config``.
+"""Models as settings of a search: files in the form of ``search --config``.
 
-Those that end with ``-paper`` have the paper's budget too; the others have one that this search needs.
+But for Qwen-Image they are of ECAD's paper (arXiv 2506.15682). Those that end with ``-paper`` have the paper's budget
+too; the others have one that this search needs.
 """
 
 from __future__ import annotations

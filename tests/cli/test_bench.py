@@ -21,7 +21,7 @@ SIZE = ("--height", "16", "--width", "16", "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def schedules(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Schedule files for the tiny pipeline by name: ``fora-2`` of four steps, ``longer`` of five, ``shorter`` of three in place of four."""
+    """Schedule files for the tiny pipeline: ``fora-2`` of four steps, ``longer`` of five, ``shorter`` of three."""
     folder = tmp_path_factory.mktemp("schedules")
     model = load_model(str(tiny_pixart_folder), device="cpu")
     layout = model_layout(model.with_settings(height=16, width=16))

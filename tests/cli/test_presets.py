@@ -40,10 +40,13 @@ def test_a_preset_is_the_experiment_of_the_paper(name: str, side: int, guidance:
 
 def test_there_are_no_other_presets() -> None:
     models = ("flux-dev-1024", "flux-dev-256", "pixart-alpha-256", "pixart-sigma-256")
-    assert set(preset_names()) == {f"{model}{kind}" for model in models for kind in ("", "-paper")}
+    of_the_paper = {f"{model}{kind}" for model in models for kind in ("", "-paper")}
+    assert set(preset_names()) == {*of_the_paper, "qwen-image-1024"}
 
 
-@pytest.mark.parametrize(("preset", "family"), [("pixart-alpha-256", "pixart"), ("flux-dev-256", "flux")])
+@pytest.mark.parametrize(
+    ("preset", "family"), [("pixart-alpha-256", "pixart"), ("flux-dev-256", "flux"), ("qwen-image-1024", "qwen-image")]
+)
 def test_a_preset_runs_in_one_command_on_small_checkpoints_of_its_classes(
     run_cli: Cli, tiny_folders: Callable[[str], Path], tmp_path: Path, preset: str, family: str
 ) -> None:
