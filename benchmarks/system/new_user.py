@@ -38,6 +38,8 @@ _SERVES = ("ecad-automl dashboard",)
 #: Which way to an applied schedule a command is on; those that tell more of what was found are on none.
 _WAYS = {"ecad-automl quick": ("quick",), "ecad-automl search": ("search",), "ecad-automl export": ("search",)}
 _BOTH = ("quick", "search")
+#: The step in which a schedule of ``quick`` is applied.
+_APPLIED = "README's Python, which loads the model and applies a schedule"
 #: How the lines of README begin that apply a schedule.
 _APPLIES = "from ecad_automl import apply_schedule"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -215,22 +217,28 @@ def _walk(repository: str, folder: Path, torch: str | None, environment: Path | 
         ways = _WAYS.get(" ".join(line.split()[:2]), ())
         steps.append(_run(line, shlex.split(line), clone, env, ways, printed=printed))
         if ways == ("quick",):
-            steps.append(_run("README's Python after it", ["python", "quick.py"], clone, env, ways))
+            # As it is with a schedule of a search, whose own lines are run with the check.
+            steps.append(_run(_APPLIED, ["python", "quick.py"], clone, env, _BOTH))
     (clone / "apply.py").write_text(application(printed.read_text()))
-    steps.append(_run("apply_schedule, with the check", ["python", "apply.py"], clone, env, ("search",)))
+    steps.append(_run("the lines that export printed, with the check", ["python", "apply.py"], clone, env))
     return {
         "machine": machine(),
         "revision": revision,
         "steps": [{**vars(step), "ways": list(step.ways)} for step in steps],
-        "seconds to an applied schedule": {
-            way: {
-                "of wall time": round(sum(step.seconds for step in steps if way in step.ways), 1),
-                "of processor time": round(sum(step.processor_seconds for step in steps if way in step.ways), 1),
-            }
-            for way in _BOTH
-        },
+        "seconds to an applied schedule": totals(steps),
         "result": json.loads((clone / "found.json").read_text()),
         "load average": [load, round(os.getloadavg()[0], 1)],
+    }
+
+
+def totals(steps: Sequence[Step]) -> dict[str, dict[str, float]]:
+    """By way to an applied schedule the seconds that its steps took."""
+    return {
+        way: {
+            "of wall time": round(sum(step.seconds for step in steps if way in step.ways), 1),
+            "of processor time": round(sum(step.processor_seconds for step in steps if way in step.ways), 1),
+        }
+        for way in _BOTH
     }
 
 

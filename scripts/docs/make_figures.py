@@ -128,9 +128,8 @@ def _overhead() -> str:
     return f"{min(seconds):.2f} to {max(seconds):.2f}"
 
 
-def _new_user_step(start: str) -> str:
-    (step,) = (step for step in _result("new_user")["steps"] if step["name"].startswith(start))
-    return f"{step['seconds']:.0f} s"
+def _new_user(way: str, clock: str) -> str:
+    return f"{_result('new_user')['seconds to an applied schedule'][way][clock]:.0f} s"
 
 
 def _text(name: str) -> str:
@@ -294,8 +293,11 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "overhead-shapes": lambda: f"{_result('overhead')['shapes']['seconds of overhead per candidate']:.2f}",
     "evaluation-shapes": lambda: f"{_result('overhead')['shapes']['seconds of evaluation per candidate']:.2f}",
     "overhead-share": lambda: f"{100 * _result('overhead')['shapes']['share of overhead']:.0f} %",
-    "new-user-search": lambda: _new_user_step("ecad-automl search"),
-    "new-user-installation": lambda: _new_user_step("installation"),
+    "new-user-quick": partial(_new_user, "quick", "of wall time"),
+    "new-user-quick-processor": partial(_new_user, "quick", "of processor time"),
+    "new-user-search": partial(_new_user, "search", "of wall time"),
+    "new-user-search-processor": partial(_new_user, "search", "of processor time"),
+    "new-user-load": lambda: _range(_result("new_user")["load average"]),
     "new-user-promised": lambda: f"{_result('new_user')['result']['MAC speedup promised']:.2f}x",
     "new-user-counted": lambda: f"{_result('new_user')['result']['MAC speedup counted']:.2f}x",
     "new-user-faster": lambda: f"{_result('new_user')['result']['times as fast']['median']:.2f}",
@@ -351,7 +353,6 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "throughput-range": lambda: _range(_result("evaluation_throughput")["evaluation / bare loop"], "{:.2f} to {:.2f}"),
     "simulated-coverage-96": partial(_simulated_coverage, 96),
     "simulated-coverage-24": partial(_simulated_coverage, 24),
-    "new-user": lambda: f"{_result('new_user')['seconds to an applied schedule']:.0f} s",
     "engine-outputs": lambda: engine_outputs.table(_result("engine_outputs")),
     "caches": lambda: "\n".join(cache_report.overview(_caches())),
     "caches-flux": lambda: "\n".join(cache_flux.best(_result("cache_rivals-flux")["rows"])),

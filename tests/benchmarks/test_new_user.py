@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.system.new_user import application, commands, quick_application, table
+from benchmarks.system.new_user import Step, application, commands, quick_application, table, totals
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -24,6 +24,19 @@ def test_readme_applies_a_schedule_of_quick() -> None:
     assert 'apply_schedule(pipe, "quick/' in script
     with pytest.raises(ValueError, match="no Python that applies"):
         quick_application("# Nothing\n")
+
+
+def test_each_way_to_a_schedule_takes_its_own_steps() -> None:
+    steps = [
+        Step("git clone", 1.0, 0.5, ("quick", "search")),
+        Step("quick", 10.0, 8.0, ("quick",)),
+        Step("search", 100.0, 90.0, ("search",)),
+        Step("check", 1000.0, 900.0),
+    ]
+    assert totals(steps) == {
+        "quick": {"of wall time": 11.0, "of processor time": 8.5},
+        "search": {"of wall time": 101.0, "of processor time": 90.5},
+    }
 
 
 def test_the_lines_that_an_export_prints_are_run_and_checked() -> None:
