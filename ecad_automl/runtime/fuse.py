@@ -1,4 +1,4 @@
-"""Joining cached outputs to the residual stream in as few passes over memory as eager PyTorch allows."""
+"""Gates, shifts and additions of a block in as few passes over memory as eager PyTorch allows."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _PRODUCTS = ("mul", "__mul__", "__rmul__", operator.mul, torch.mul)
 _FRESH = (*_ADDS, torch.addcmul, "addcmul_", "add_")
 
 
-def fuse_cached_adds(
+def fuse_adds(
     graph: fx.Graph, cached: Mapping[fx.Node, tuple[Term, ...]], owned: frozenset[fx.Node] = frozenset()
 ) -> None:
-    """Rewrite the adds of cached outputs in a graph, in place.
+    """Rewrite the adds of products, and of cached outputs, in a graph, in place.
 
-    ``x + gate * cached`` becomes one ``addcmul``, and works in the memory of ``x`` where ``x`` is a result that
-    nothing else reads, as does ``x + cached``; for a forecast it becomes one for each of the two outputs. A joined
-    stream that is only added to and then split is added to in parts. Products and sums are rounded once instead of
-    twice, so results may differ in the last bit.
+    ``x + gate * output`` becomes one ``addcmul``, and works in the memory of ``x`` where ``x`` is a result that
+    nothing else reads, as does ``x + cached``; for a forecast it becomes one for each of the two outputs. So does
+    ``x * scale + shift``. A joined stream that is only added to and then split is added to in parts. Products and sums
+    are rounded once instead of twice, so results may differ in the last bit.
 
     Args:
         graph: nodes have their dtype and shape in ``meta``. What nothing reads any more stays in it.
@@ -39,9 +39,10 @@ def fuse_cached_adds(
         for stream, other in (parts, parts[::-1]):
             joined = _joined(node, stream, other, cached)
             own = (stream in owned or is_fresh(stream)) and len(stream.users) == 1
-            # Without a factor, eager PyTorch's own addition is as good.
-            if joined is None or (other in cached and not own and len(joined[1]) == 1):
+            if joined is None:
                 continue
+            if other in cached and not own and len(joined[1]) == 1:
+                continue  # without a factor, eager PyTorch's own addition is as good
             if not _add_to_parts(graph, node, stream, *joined):
                 with graph.inserting_before(node):
                     node.replace_all_uses_with(_added(graph, stream, *joined, node.meta, own=own))
@@ -54,18 +55,24 @@ def fuse_cached_adds(
 def _joined(
     node: fx.Node, stream: fx.Node, other: fx.Node, cached: Mapping[fx.Node, tuple[Term, ...]]
 ) -> tuple[fx.Node | None, tuple[Term, ...]] | None:
-    """What is added to the stream: a factor if any, and the terms that it counts for; None where it is nothing such."""
-    if not (_alike(stream, node) and _alike(other, node)):
+    """What is added to the stream: a factor if any, and the terms that it counts for; None where it is nothing such.
+
+    The stream may be a shift, which is the same for all rows.
+    """
+    if stream.meta["dtype"] != node.meta["dtype"] or not _alike(other, node):
         return None
     if other in cached:
-        return None, _terms(other, cached)
+        return (None, _terms(other, cached)) if _alike(stream, node) else None
     factors = _operands(other, _PRODUCTS)
     if factors is None or len(other.users) > 1 or any(part.meta["dtype"] != node.meta["dtype"] for part in factors):
         return None
     for output, gate in (factors, factors[::-1]):
         if output in cached:
-            return gate, _terms(output, cached)
-    return None
+            return (gate, _terms(output, cached)) if _alike(stream, node) else None
+    if not node.meta["dtype"].is_floating_point:
+        return None
+    output, gate = factors if _alike(factors[0], node) else factors[::-1]
+    return (gate, ((output, None),)) if _alike(output, node) else None
 
 
 def _terms(output: fx.Node, cached: Mapping[fx.Node, tuple[Term, ...]]) -> tuple[Term, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 
 from ecad_automl.runtime.blocks import SlotCall
-from ecad_automl.runtime.fuse import Term, fuse_cached_adds, is_fresh
+from ecad_automl.runtime.fuse import Term, fuse_adds, is_fresh
 from ecad_automl.runtime.modulations import compute_read_rows
 from ecad_automl.runtime.plan import Action
 from ecad_automl.runtime.record import Recording
@@ -54,7 +54,7 @@ class Functions:
     """Programs and their functions, which equal blocks share.
 
     Args:
-        fuse: whether cached outputs are added by fused operations, which round once where the block rounds twice.
+        fuse: whether products are added by fused operations, which round once where the block rounds twice.
         compiler: applied to each function.
         overwrites: whether its functions may give memory that their calls in the next transformer call overwrite, as
             replays of CUDA graphs do.
@@ -125,14 +125,22 @@ class Program:
         self.outputs = {call: slot.output for call, slot in recording.slots.items()}
         self._spec = spec
         self._recording, self._functions = recording, functions
-        self._steps: dict[tuple[tuple[Action, ...], frozenset[int]], Step] = {}
+        self._steps: dict[tuple[tuple[Action, ...], frozenset[int], bool], Step] = {}
         self._made: dict[tuple[int, Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
 
-    def step(self, row: tuple[Action, ...], owned: frozenset[int] = frozenset()) -> Step:
-        """The block with an action for each slot; ``owned`` are numbers of arguments whose memory may be written to."""
-        if (row, owned) not in self._steps:
-            self._steps[row, owned] = self._specialise(row, owned if self._functions.fuses else frozenset())
-        return self._steps[row, owned]
+    def step(self, row: tuple[Action, ...], owned: frozenset[int] = frozenset(), *, fuses: bool = True) -> Step:
+        """The block with an action for each slot.
+
+        Args:
+            row: the actions.
+            owned: numbers of arguments whose memory may be written to.
+            fuses: whether operations may be fused.
+        """
+        fuses = fuses and self._functions.fuses
+        key = row, owned if fuses else frozenset(), fuses
+        if key not in self._steps:
+            self._steps[key] = self._specialise(*key)
+        return self._steps[key]
 
     def run(self, step: Step, block: nn.Module, arguments: Sequence[Any]) -> tuple[torch.Tensor, ...]:
         """Run a step of this program on a block, with such arguments as its graph takes."""
@@ -145,7 +153,7 @@ class Program:
             function = self._made[id(step), kind] = self._functions.of(step, kind)
         return function(block, *arguments)
 
-    def _specialise(self, row: tuple[Action, ...], owned: frozenset[int]) -> Step:
+    def _specialise(self, row: tuple[Action, ...], owned: frozenset[int], fuses: bool) -> Step:
         graph = fx.Graph()
         copied: dict[fx.Node, fx.Node] = {}
         results = graph.graph_copy(self._recording.graph, copied)
@@ -169,9 +177,9 @@ class Program:
         if self._functions.trims:
             compute_read_rows(graph)
             _drop_unread(graph)
-        if self._functions.fuses:
+        if fuses:
             inputs = [node for node in graph.nodes if node.op == "placeholder"]
-            fuse_cached_adds(graph, cached, frozenset(inputs[number] for number in owned))
+            fuse_adds(graph, cached, frozenset(inputs[number] for number in owned))
             _drop_unread(graph)
         counted = tuple((call, len(slots[call].tensors)) for call in stores)
         outputs: tuple[Any, ...] = tuple(graph.output_node().args[0])  # type: ignore[arg-type]

@@ -143,7 +143,7 @@ class ScheduledRun:
         if spec not in self._functions.blocks[block.path]:
             fresh = all(action in _FRESH for action in row.actions)
             if fresh or self.guided.halved:  # half of a batch may never be computed whole
-                self._tries = self._functions.compiles or not fresh  # it is run once more below
+                self._tries = self._functions.compiles or not fresh or self._step > 0  # it is run once more below
                 result = self._record(index, block, spec, forward, args, kwargs)
                 if not self._tries:
                     return result
@@ -199,7 +199,8 @@ class ScheduledRun:
         self.unrecorded = dict(self._never_recorded)
 
     def _run(self, block: Block, program: Program, row: Row, tensors: list[torch.Tensor]) -> Any:
-        step = program.step(row.actions, self._owned(block, tensors))
+        # A first step may be the one in which blocks are recorded, by their own code: all runs have the same bits.
+        step = program.step(row.actions, self._owned(block, tensors), fuses=self._step > 0)
         for place, number in step.reads:
             for read in self._read((block.first + place, number), row.planned[place]):
                 tensors += read
