@@ -61,7 +61,7 @@ class ScheduleHandle:
         prefixes: Prefixes | None = None,
     ) -> None:
         self._pipe, self._functions, self._keep_text = pipe, functions, keep_text
-        self._run = ScheduledRun(functions, cache)
+        self._run = ScheduledRun(functions, cache, shares=prefixes is not None)
         self._prefix_run = None if prefixes is None else PrefixRun(self._run, functions, prefixes)
         self._instrument: Instrument | None = None
         self._schedule: Schedule

@@ -24,11 +24,12 @@ OutputKey = tuple[int, int, int]
 
 
 class Kept(NamedTuple):
-    """A tensor as it is kept, and what it was."""
+    """A tensor as it is kept, what it was, and whether it went through the activation that alone reads it."""
 
     tensor: torch.Tensor
     dtype: torch.dtype
     device: torch.device
+    activated: bool = False
 
 
 #: The cached outputs of one guidance branch. Neither the lists nor the tensors are ever written to.
@@ -69,20 +70,30 @@ class OutputCache(_ByBranch[OutputKey, list[Kept]]):
         self.dtype, self.device = dtype, device
 
     def store(
-        self, key: OutputKey, tensors: Iterable[torch.Tensor], frees: Iterable[int] = (), *, as_is: bool = False
+        self,
+        key: OutputKey,
+        tensors: Iterable[torch.Tensor],
+        frees: Iterable[int] = (),
+        *,
+        as_is: bool = False,
+        activated: bool = False,
     ) -> None:
         """Keep the tensors of an output, in the place of those of other steps; ``as_is`` without any conversion."""
         for step in frees:
             self._entries.pop((*key[:2], step), None)
         converted = (lambda tensor: tensor) if as_is else self._converted
-        self._entries[key] = [Kept(converted(tensor), tensor.dtype, tensor.device) for tensor in tensors]
+        self._entries[key] = [Kept(converted(tensor), tensor.dtype, tensor.device, activated) for tensor in tensors]
 
     def read(self, key: OutputKey, *, last: bool) -> list[torch.Tensor]:
         """The tensors of an output, as they were; freed if this was the last reader."""
         kept = self._entries.pop(key) if last else self._entries[key]
         if self.dtype is None and self.device is None:
-            return [tensor for tensor, _, _ in kept]
-        return [tensor.to(device=device, dtype=dtype) for tensor, dtype, device in kept]
+            return [tensor for tensor, *_ in kept]
+        return [tensor.to(device=device, dtype=dtype) for tensor, dtype, device, _ in kept]
+
+    def is_activated(self, key: OutputKey) -> bool:
+        """Whether an output went through its activation before it was kept."""
+        return key in self._entries and any(kept.activated for kept in self._entries[key])
 
     def __contains__(self, key: OutputKey) -> bool:
         return key in self._entries
@@ -107,7 +118,7 @@ class OutputCache(_ByBranch[OutputKey, list[Kept]]):
         storages = {}
         for entries in self._contexts.values():
             for kept in entries.values():
-                for tensor, _, _ in kept:
+                for tensor, *_ in kept:
                     storage = tensor.untyped_storage()
                     storages[storage.data_ptr()] = storage.nbytes()
         return sum(storages.values())

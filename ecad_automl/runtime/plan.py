@@ -78,6 +78,7 @@ class Plan:
         coefficients: ``(steps, slots + 1, 2)``, see :attr:`Schedule.coefficients`.
         last_read: ``(steps, slots + 2)``, see :attr:`Schedule.last_read`; the last is of differences of guidance.
         guidance: what is done about it.
+        computes_all: whether runs are to be those without a schedule, bit for bit.
     """
 
     def __init__(self, schedule: Schedule, blocks: tuple[Block, ...]) -> None:
@@ -88,6 +89,7 @@ class Plan:
             int(schedule.skip.any()) + int(forecast[:, -1].any()),
         )
         self.guidance = schedule.guidance
+        self.computes_all = bool(schedule.effective.all()) and schedule.guidance.is_full
         self.coefficients = schedule.coefficients
         self.last_read = np.column_stack([schedule.last_read, schedule.guidance.last_read])
         self._schedule, self._blocks = schedule, blocks

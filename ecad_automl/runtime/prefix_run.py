@@ -66,7 +66,7 @@ class PrefixRun:
         self._transformer = transformer
         self._device = next(transformer.parameters()).device
         self._last_read, self._macs = plan.last_read, plan.macs
-        told = f"{self._run.guided.depth}" if self._run.guided.acts else ""
+        told = f"{plan.computes_all}{self._run.guided.depth if self._run.guided.acts else ''}"
         self._rows = [f"{rows!r}{told}".encode() for rows in self._run.keeping]
         #: From there on runs share nothing: outputs are made of those of other calls.
         alone = plan.guidance.alone

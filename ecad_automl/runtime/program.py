@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,21 +123,31 @@ class Program:
         self.result = recording.result
         #: The spec of the output of each call of a slot.
         self.outputs = {call: slot.output for call, slot in recording.slots.items()}
+        #: The activations, by the call of the slot whose output they alone read: their nodes in the recording.
+        self.activations = dict(_activations(recording))
         self._spec = spec
         self._recording, self._functions = recording, functions
-        self._steps: dict[tuple[tuple[Action, ...], frozenset[int], bool], Step] = {}
+        self._steps: dict[tuple[tuple[Action, ...], frozenset[int], frozenset[SlotCall], bool], Step] = {}
         self._made: dict[tuple[int, Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
 
-    def step(self, row: tuple[Action, ...], owned: frozenset[int] = frozenset(), *, fuses: bool = True) -> Step:
+    def step(
+        self,
+        row: tuple[Action, ...],
+        owned: frozenset[int] = frozenset(),
+        activated: frozenset[SlotCall] = frozenset(),
+        *,
+        fuses: bool = True,
+    ) -> Step:
         """The block with an action for each slot.
 
         Args:
             row: the actions.
             owned: numbers of arguments whose memory may be written to.
+            activated: calls of slots whose outputs are kept after their activation: as it is the same each time.
             fuses: whether operations may be fused.
         """
         fuses = fuses and self._functions.fuses
-        key = row, owned if fuses else frozenset(), fuses
+        key = row, owned if fuses else frozenset(), activated, fuses
         if key not in self._steps:
             self._steps[key] = self._specialise(*key)
         return self._steps[key]
@@ -153,7 +163,9 @@ class Program:
             function = self._made[id(step), kind] = self._functions.of(step, kind)
         return function(block, *arguments)
 
-    def _specialise(self, row: tuple[Action, ...], owned: frozenset[int], fuses: bool) -> Step:
+    def _specialise(
+        self, row: tuple[Action, ...], owned: frozenset[int], activated: frozenset[SlotCall], fuses: bool
+    ) -> Step:
         graph = fx.Graph()
         copied: dict[fx.Node, fx.Node] = {}
         results = graph.graph_copy(self._recording.graph, copied)
@@ -170,8 +182,12 @@ class Program:
             for node in graph.nodes:
                 if "linear" in node.meta:
                     node.meta["counted"] = False
-        cached = self._take_cached(graph, copied, reads, forecasts)
-        stored = [copied[node] for call in stores for node in slots[call].tensors]
+        kept = {
+            call: [copied[node] for node in ((self.activations[call],) if call in activated else slots[call].tensors)]
+            for call in (*reads, *stores)
+        }
+        cached = self._take_cached(graph, kept, reads, forecasts)
+        stored = [node for call in stores for node in kept[call]]
         graph.output((*results, *stored))
         _drop_unread(graph)
         if self._functions.trims:
@@ -189,14 +205,14 @@ class Program:
     def _take_cached(
         self,
         graph: fx.Graph,
-        copied: dict[fx.Node, fx.Node],
+        kept: Mapping[SlotCall, list[fx.Node]],
         reads: tuple[SlotCall, ...],
         forecasts: tuple[int, ...],
     ) -> dict[fx.Node, tuple[Term, ...]]:
         """Have cached outputs stand for those of slots: each node of such, and what it is the sum of."""
         taken: list[tuple[int, fx.Node, fx.Node, fx.Node | None]] = []
         for call in reads:
-            nodes = [copied[node] for node in self._recording.slots[call].tensors]
+            nodes = kept[call]
             last = [_argument(graph, "cached", node) for node in nodes]
             before: Sequence[fx.Node | None] = [None] * len(nodes)
             if call[0] in forecasts:
@@ -225,6 +241,13 @@ class Program:
             cached[instead] = terms
             node.replace_all_uses_with(instead)
         return cached
+
+
+def _activations(recording: Recording) -> Iterator[tuple[SlotCall, fx.Node]]:
+    for call, slot in recording.slots.items():
+        users = list(slot.tensors[0].users)
+        if len(slot.tensors) == len(users) == 1 and users[0].meta.get("activation"):
+            yield call, users[0]
 
 
 def _argument(graph: fx.Graph, name: str, like: fx.Node | None = None) -> fx.Node:

@@ -119,7 +119,7 @@ class _Recorder(TorchFunctionMode):
 
     def _leaf(self, name: str, module: nn.Module) -> Forward:
         has_weights = any(value.ndim > 1 for value in module.parameters())
-        linear = is_plain_linear(module)
+        linear, activation = is_plain_linear(module), _is_activation(module)
         forward = module.forward
 
         def recorded(*args: Any, **kwargs: Any) -> Any:
@@ -130,6 +130,8 @@ class _Recorder(TorchFunctionMode):
             noted = self._note("call_module", name, args, kwargs, output, counted=has_weights)
             if linear and noted is not None and len(args) == 1 and not kwargs:
                 noted[0].meta["linear"] = "biased" if module.bias is not None else "plain"
+            if activation and noted is not None:
+                noted[0].meta["activation"] = True
             return output
 
         return recorded
@@ -281,6 +283,13 @@ def is_plain_linear(module: nn.Module) -> bool:
     if type(module) is not nn.Linear or "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
         return False
     return type(module.weight) is nn.Parameter and (module.bias is None or type(module.bias) is nn.Parameter)
+
+
+def _is_activation(module: nn.Module) -> bool:
+    """Whether calling a module gives a function of each element by itself."""
+    return type(module) in (nn.GELU, nn.SiLU, nn.ReLU, nn.Tanh, nn.Sigmoid) and not (
+        "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
+    )
 
 
 def _is_transparent(module: nn.Module) -> bool:

@@ -42,8 +42,11 @@ class ScheduledRun:
     is known, always runs whole, with only the slots stood in for.
     """
 
-    def __init__(self, functions: Functions, cache: OutputCache) -> None:
+    def __init__(self, functions: Functions, cache: OutputCache, *, shares: bool = False) -> None:
         self.cache = cache
+        self._shares = shares  # what is kept, with runs under other schedules
+        self._activates = False  # whether outputs are kept after their activation
+        self._fuses = False  # whether operations of blocks may be fused
         self._text = TextOutputs()
         #: Embeddings of positions.
         self.positions = Positions(())
@@ -81,6 +84,8 @@ class ScheduledRun:
         self.unrecorded = dict(self._never_recorded)
         # What is kept for one schedule is kept for all later ones, so that they share.
         self._depths = (max(self._depths[0], plan.depths[0]), max(self._depths[1], plan.depths[1]))
+        self._activates = not (self._shares or self._functions.compiles or self.cache.dtype is not None or plan.depths[0] > 1)
+        self._fuses = self._functions.fuses and not plan.computes_all
         self._plan = plan.rows
         self.keeping = plan.keeping(self._depths)
         self._whole = (plan.slots, 0)
@@ -127,7 +132,8 @@ class ScheduledRun:
             raise self._bypassed()
         self._before, self._given = self._given, []
         row = self._rows.blocks[index]
-        if not self._functions.compiles and all(action is Action.COMPUTE for action in row.actions):
+        runs_as_it_is = not (self._functions.compiles or self._fuses)
+        if runs_as_it_is and all(action is Action.COMPUTE for action in row.actions):
             return forward(*args, **kwargs)  # nothing is kept or reused
         if block.whole is not None:
             return self._run_whole(block, row, forward, args, kwargs)
@@ -200,7 +206,8 @@ class ScheduledRun:
 
     def _run(self, block: Block, program: Program, row: Row, tensors: list[torch.Tensor]) -> Any:
         # A first step may be the one in which blocks are recorded, by their own code: all runs have the same bits.
-        step = program.step(row.actions, self._owned(block, tensors), fuses=self._step > 0)
+        activated = self._activated(block, program, row) if program.activations else frozenset()
+        step = program.step(row.actions, self._owned(block, tensors), activated, fuses=self._fuses and self._step > 0)
         for place, number in step.reads:
             for read in self._read((block.first + place, number), row.planned[place]):
                 tensors += read
@@ -215,7 +222,7 @@ class ScheduledRun:
             kept = list(outputs[at : at + count])
             if self._functions.overwrites:
                 kept = list(map(torch.clone, kept))
-            self._store((block.first + place, number), kept, row.planned[place])
+            self._store((block.first + place, number), kept, row.planned[place], activated=(place, number) in activated)
             at += count
         return rebuild(program.result, outputs)
 
@@ -230,14 +237,27 @@ class ScheduledRun:
             found.append(tensors)
         return found
 
-    def _store(self, entry: Entry, tensors: list[torch.Tensor], planned: Planned) -> None:
+    def _activated(self, block: Block, program: Program, row: Row) -> frozenset[SlotCall]:
+        """The calls of slots whose outputs are kept after their activation."""
+        found = set()
+        for place, number in program.activations:
+            planned = row.planned[place]
+            if planned.sources:
+                kept = self.cache.is_activated((block.first + place, number, planned.sources[0]))
+            else:
+                kept = planned.action is Action.STORE and self._activates
+            if kept:
+                found.add((place, number))
+        return frozenset(found)
+
+    def _store(self, entry: Entry, tensors: list[torch.Tensor], planned: Planned, *, activated: bool = False) -> None:
         """Keep an output, where it is of half of a batch beside the other half of what was kept before."""
         if self._tries:
             return
         if planned.sources:
             both = self._read(entry, planned)[0]
             tensors = [self._halves.beside(*pair) for pair in zip(tensors, both, strict=True)]
-        self.cache.store((*entry, self._step), tensors, planned.frees)
+        self.cache.store((*entry, self._step), tensors, planned.frees, activated=activated)
 
     def _note(self, entry: Entry, spec: Any) -> None:
         """Remember the form of a slot's output, as it is where a batch is whole."""
@@ -322,6 +342,10 @@ class ScheduledRun:
                     self._store(entry, list(map(kept, tensors)), planned)
                 return output
             spec = self._form(entry)
+            if any(self.cache.is_activated((*entry, source)) for source in planned.sources):
+                raise CacheStateError(
+                    f"Something was hooked to {block.path} in the middle of a run under a schedule; do so between runs."
+                )
             if planned.action is Action.SKIP:
                 # Nobody reads it: zeros of its shape, which take no memory.
                 blank: Output = build_like(spec, lambda shape, **kind: torch.zeros(1, **kind).expand(shape))
