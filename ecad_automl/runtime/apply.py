@@ -141,7 +141,8 @@ class ScheduleHandle:
 
     def _stands_in(self, schedule: Schedule) -> bool:
         """Whether there are transformer calls whose forward is not run."""
-        return self._prefix_run is not None or bool(schedule.skip.any()) or not schedule.guidance.is_full
+        reuses = self._functions.fuses and not schedule.effective.any(axis=1).all()
+        return self._prefix_run is not None or reuses or bool(schedule.skip.any()) or not schedule.guidance.is_full
 
     @property
     def schedule(self) -> Schedule:

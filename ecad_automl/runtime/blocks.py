@@ -49,7 +49,7 @@ class Block:
     @property
     def modules(self) -> tuple[nn.Module, ...]:
         """The module of each slot, as it is now: loading a LoRA may replace it."""
-        return tuple(getattr(self.module, component.name) for component in self.components)
+        return tuple(attrgetter(component.name)(self.module) for component in self.components)
 
     @property
     def calls(self) -> frozenset[SlotCall]:

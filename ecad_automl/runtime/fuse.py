@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,10 @@ _FRESH = (*_ADDS, torch.addcmul, "addcmul_", "add_")
 
 
 def fuse_adds(
-    graph: fx.Graph, cached: Mapping[fx.Node, tuple[Term, ...]], owned: frozenset[fx.Node] = frozenset()
+    graph: fx.Graph,
+    cached: Mapping[fx.Node, tuple[Term, ...]],
+    owned: frozenset[fx.Node] = frozenset(),
+    within: Collection[fx.Node] | None = None,
 ) -> None:
     """Rewrite the adds of products, and of cached outputs, in a graph, in place.
 
@@ -31,19 +34,20 @@ def fuse_adds(
         graph: nodes have their dtype and shape in ``meta``. What nothing reads any more stays in it.
         cached: nodes that are cached outputs, or forecasts, and what each is the sum of.
         owned: arguments whose memory may be written to.
+        within: the nodes that may be rewritten; all if None.
     """
     for node in list(graph.nodes):
-        parts = _operands(node, _ADDS)
+        parts = _operands(node, _ADDS) if within is None or node in within else None
         if parts is None:
             continue
         for stream, other in (parts, parts[::-1]):
             joined = _joined(node, stream, other, cached)
-            own = (stream in owned or is_fresh(stream)) and len(stream.users) == 1
+            own = _is_own(stream, owned)
             if joined is None:
                 continue
             if other in cached and not own and len(joined[1]) == 1:
                 continue  # without a factor, eager PyTorch's own addition is as good
-            if not _add_to_parts(graph, node, stream, *joined):
+            if not _add_to_parts(graph, node, stream, *joined, owned):
                 with graph.inserting_before(node):
                     node.replace_all_uses_with(_added(graph, stream, *joined, node.meta, own=own))
                 graph.erase_node(node)
@@ -99,9 +103,14 @@ def _added(
         else:
             first = stream if gate is None else _dense(graph, stream)
             stream = graph.call_function(getattr(torch, name), (first, *factors), scaled)
-        stream.meta = dict(meta)
+        stream.meta = {**meta, "dense": True}
         own = True
     return stream
+
+
+def _is_own(stream: fx.Node, owned: frozenset[fx.Node]) -> bool:
+    """Whether nothing else sees the memory of a stream, so that it may be written to."""
+    return (stream in owned or is_fresh(stream)) and len(stream.users) == 1 and stream.meta.get("dense", True)
 
 
 def _dense(graph: fx.Graph, stream: fx.Node) -> fx.Node:
@@ -110,7 +119,8 @@ def _dense(graph: fx.Graph, stream: fx.Node) -> fx.Node:
     ``addcmul`` gives its result the order of the stream. Where that is a transposed one, as after a patch embedding,
     all blocks to come would be several times slower.
     """
-    return graph.call_method("contiguous", (stream,)) if stream.op == "placeholder" else stream
+    is_known = stream.op != "placeholder" and stream.meta.get("dense", True)
+    return stream if is_known else graph.call_method("contiguous", (stream,))
 
 
 def is_fresh(node: fx.Node) -> bool:
@@ -119,7 +129,12 @@ def is_fresh(node: fx.Node) -> bool:
 
 
 def _add_to_parts(
-    graph: fx.Graph, total: fx.Node, joined: fx.Node, gate: fx.Node | None, terms: tuple[Term, ...]
+    graph: fx.Graph,
+    total: fx.Node,
+    joined: fx.Node,
+    gate: fx.Node | None,
+    terms: tuple[Term, ...],
+    owned: frozenset[fx.Node],
 ) -> bool:
     """Where ``cat([a, b], 1) + gate * output`` is only split into the parts again, add to the parts."""
     if gate is None or joined.target is not torch.cat or len(joined.users) > 1:
@@ -140,7 +155,9 @@ def _add_to_parts(
         assert rows is not None
         with graph.inserting_before(user):
             sliced = tuple([(_sliced(graph, output, rows), scale) for output, scale in terms])
-            user.replace_all_uses_with(_added(graph, bounds[rows], _sliced(graph, gate, rows), sliced, user.meta))
+            own = _is_own(bounds[rows], owned) and ranges.count(rows) == 1
+            given = bounds[rows], _sliced(graph, gate, rows), sliced, user.meta
+            user.replace_all_uses_with(_added(graph, *given, own=own))
         graph.erase_node(user)
     graph.erase_node(total)
     graph.erase_node(joined)

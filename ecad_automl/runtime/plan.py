@@ -59,10 +59,11 @@ class Row(NamedTuple):
 
 
 class StepRows(NamedTuple):
-    """What is done at a step in each block, and with the transformer's output."""
+    """What is done at a step in each block, and with the transformer's output; and by itself where all is reused."""
 
     blocks: list[Row]
     output: Planned
+    reused: tuple[tuple[Action, ...], ...] | None = None
 
 
 class Plan:
@@ -117,7 +118,11 @@ class Plan:
         rows = []
         for step in plan:
             parts = [tuple(step[block.first : block.first + len(block.components)]) for block in self._blocks]
-            rows.append(StepRows([Row(tuple([one.action for one in part]), part) for part in parts], step[-1]))
+            found = [Row(tuple([one.action for one in part]), part) for part in parts]
+            reused = None
+            if not any(one.action in _FRESH for one in step[:-1]):
+                reused = tuple([row.actions for row in found])
+            rows.append(StepRows(found, step[-1], reused))
         return rows
 
 
@@ -158,6 +163,7 @@ def plan_of(schedule: Schedule, branch: Branch = Branch.TOGETHER) -> list[list[P
     return plan
 
 
+_FRESH = (Action.COMPUTE, Action.STORE)
 _USED = (Action.REUSE, Action.FORECAST)
 
 

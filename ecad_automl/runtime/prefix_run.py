@@ -54,8 +54,7 @@ class PrefixRun:
     """A visitor of transformer calls that leaves out those of a :class:`ScheduledRun` that another run has made."""
 
     def __init__(self, run: ScheduledRun, functions: Functions, prefixes: Prefixes) -> None:
-        #: Whether this call is one of those.
-        self.skipped = False
+        self._found = False  # whether this call is one of those
         self._run, self._functions, self._prefixes = run, functions, prefixes
         self._branches: dict[ContextKey, _Branch] = {}
         self._shares = False  # in this run
@@ -74,10 +73,15 @@ class PrefixRun:
 
     # As a visitor:
 
+    @property
+    def skipped(self) -> bool:
+        """Whether no block is visited in this call."""
+        return self._found or self._run.skipped
+
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
         self._call = call
-        self.skipped = False
+        self._found = False
         if call.new_run:
             self._branches.clear()
             self._shares = self._prefixes.take_model(self._transformer, self._functions)
@@ -128,13 +132,11 @@ class PrefixRun:
         prefix = self._prefixes.find(branch.key) if branch is not None else None
         self._prefixes.count(self._macs[call.step], shared=prefix is not None)
         if branch is None:
-            self.skipped = self._run.skipped
             return forward(args, kwargs)
         if prefix is None:
-            self.skipped = self._run.skipped
             return self._compute(call, branch, forward, args, kwargs)
         branch.last = prefix
-        self.skipped = True
+        self._found = True
         self._run.guided.note(prefix.result)
         return _cloned(prefix.result)
 

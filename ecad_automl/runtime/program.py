@@ -41,6 +41,7 @@ class Step:
         forecasts: the places of the slots that are forecast, in order.
         stores: the calls of slots whose outputs it gives, in order, each with the number of its tensors.
         results: for each tensor of the block's result, whether it has memory of its own.
+        cached: nodes that are cached outputs, or forecasts, and what each is the sum of; not of a fused graph.
     """
 
     graph: fx.Graph
@@ -48,6 +49,7 @@ class Step:
     forecasts: tuple[int, ...]
     stores: tuple[tuple[SlotCall, int], ...]
     results: tuple[bool, ...]
+    cached: Mapping[fx.Node, tuple[Term, ...]]
 
 
 class Functions:
@@ -105,15 +107,21 @@ class Functions:
         Steps of different kinds do not share a function, even if it is the same: a compiler would compile one function
         anew for tensors of another kind, and after some times no more.
         """
-        code = step.graph.python_code("self")
-        key = kind, code.src
+        key = kind, step.graph.python_code("self").src
         if key not in self._made:
-            names = dict(code.globals)
-            # The source is what torch.fx writes for a graph of ours; nothing of it comes from outside.
-            exec(compile(code.src, "<block under a schedule>", "exec"), names)  # noqa: S102
-            function = names["forward"]
+            function = function_of(step.graph)
             self._made[key] = self._compiler(function) if self._compiler else function
         return self._made[key]
+
+
+def function_of(graph: fx.Graph) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """The function that runs a graph, with the module that it is of as its first argument."""
+    code = graph.python_code("self")
+    names = dict(code.globals)
+    # The source is what torch.fx writes for a graph of ours; nothing of it comes from outside.
+    exec(compile(code.src, "<block under a schedule>", "exec"), names)  # noqa: S102
+    function: Callable[..., tuple[torch.Tensor, ...]] = names["forward"]
+    return function
 
 
 class Program:
@@ -189,18 +197,18 @@ class Program:
         cached = self._take_cached(graph, kept, reads, forecasts)
         stored = [node for call in stores for node in kept[call]]
         graph.output((*results, *stored))
-        _drop_unread(graph)
+        drop_unread(graph)
         if self._functions.trims:
             compute_read_rows(graph)
-            _drop_unread(graph)
+            drop_unread(graph)
         if fuses:
             inputs = [node for node in graph.nodes if node.op == "placeholder"]
             fuse_adds(graph, cached, frozenset(inputs[number] for number in owned))
-            _drop_unread(graph)
+            drop_unread(graph)
         counted = tuple((call, len(slots[call].tensors)) for call in stores)
         outputs: tuple[Any, ...] = tuple(graph.output_node().args[0])  # type: ignore[arg-type]
         fresh = tuple(is_fresh(node) and outputs.count(node) == 1 for node in outputs[: len(results)])
-        return Step(graph, reads, forecasts, counted, fresh)
+        return Step(graph, reads, forecasts, counted, fresh, {} if fuses else cached)
 
     def _take_cached(
         self,
@@ -213,21 +221,21 @@ class Program:
         taken: list[tuple[int, fx.Node, fx.Node, fx.Node | None]] = []
         for call in reads:
             nodes = kept[call]
-            last = [_argument(graph, "cached", node) for node in nodes]
+            last = [argument(graph, "cached", node) for node in nodes]
             before: Sequence[fx.Node | None] = [None] * len(nodes)
             if call[0] in forecasts:
-                before = [_argument(graph, "before", node) for node in nodes]
+                before = [argument(graph, "before", node) for node in nodes]
             taken += zip([call[0]] * len(nodes), nodes, last, before, strict=True)
         compiles = self._functions.compiles
         scales: dict[int, tuple[fx.Node, fx.Node]] = {}
         if compiles and forecasts:
-            table = _argument(graph, "coefficients")
+            table = argument(graph, "coefficients")
             with graph.inserting_after(table):
                 for place in forecasts:
                     first, second = (graph.call_function(operator.getitem, (table, (place, index))) for index in (0, 1))
                     scales[place] = first, second
         else:
-            scales = {place: (_argument(graph, "scale"), _argument(graph, "scale")) for place in forecasts}
+            scales = {place: (argument(graph, "scale"), argument(graph, "scale")) for place in forecasts}
         cached: dict[fx.Node, tuple[Term, ...]] = {}
         for place, node, last_node, before_node in taken:
             terms: tuple[Term, ...] = ((last_node, None),)
@@ -250,7 +258,7 @@ def _activations(recording: Recording) -> Iterator[tuple[SlotCall, fx.Node]]:
             yield call, users[0]
 
 
-def _argument(graph: fx.Graph, name: str, like: fx.Node | None = None) -> fx.Node:
+def argument(graph: fx.Graph, name: str, like: fx.Node | None = None) -> fx.Node:
     """A new last argument of the function."""
     arguments = [other for other in graph.nodes if other.op == "placeholder"]
     with graph.inserting_after(arguments[-1]):
@@ -277,7 +285,7 @@ def _forecast_in_float32(graph: fx.Graph, terms: tuple[Term, ...]) -> fx.Node:
     return graph.call_method("to", (total, dtype)) if narrow else total
 
 
-def _drop_unread(graph: fx.Graph) -> None:
+def drop_unread(graph: fx.Graph) -> None:
     """Remove what neither the output nor anything else reads: recordings have no other effects.
 
     Modules that are marked as counted stay, so that a run costs the MACs that were counted for it.

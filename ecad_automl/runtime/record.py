@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class _Recorder(TorchFunctionMode):
         self._graph = fx.Graph()
         self._slots: dict[SlotCall, RecordedSlot] = {}
         self._nodes: dict[int, fx.Node] = {}
-        self._held: list[torch.Tensor] = []  # so that no id comes back for another tensor
+        self._held: dict[int, weakref.ref[torch.Tensor]] = {}  # so that no id comes back for another tensor
         self._inside = False  # a module that is one node
         self._parameters = {
             id(value): name
@@ -225,8 +226,10 @@ class _Recorder(TorchFunctionMode):
 
     def _know(self, tensor: torch.Tensor, node: fx.Node) -> None:
         node.meta["dtype"], node.meta["shape"] = tensor.dtype, tensor.shape
-        self._nodes[id(tensor)] = node
-        self._held.append(tensor)
+        node.meta["dense"] = tensor.is_contiguous()
+        number, nodes = id(tensor), self._nodes
+        nodes[number] = node
+        self._held[number] = weakref.ref(tensor, lambda _: nodes.pop(number, None))
 
     def _named(self, value: Any) -> Any:
         """A value with nodes in the place of tensors."""

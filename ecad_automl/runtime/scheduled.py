@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
 from ecad_automl.runtime.positions import Positions
 from ecad_automl.runtime.program import Functions, Program, Step
 from ecad_automl.runtime.record import record
+from ecad_automl.runtime.reused_steps import ReusedStep, ReusedSteps
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import (
     Arguments,
@@ -56,6 +58,8 @@ class ScheduledRun:
         #: Whether the transformer is not entered in this call.
         self.skipped = False
         self._functions = functions
+        self._reused = ReusedSteps(functions)
+        self._blocks: tuple[Block, ...] = ()
         self._plan: dict[Branch, list[StepRows]] = {}
         #: What is done at each step where outputs are kept whether the schedule reads them or not.
         self.keeping: list[StepRows] = []
@@ -80,11 +84,15 @@ class ScheduledRun:
     def take(self, plan: Plan, blocks: tuple[Block, ...], transformer: nn.Module) -> None:
         """From now on, run by that plan of the transformer's blocks."""
         self.guided.take(plan.guidance, (plan.slots + 1, 0), transformer)
+        self._reused.take(blocks, transformer)
+        self._blocks = blocks
         self._never_recorded = {block.path: block.whole for block in blocks if block.whole is not None}
         self.unrecorded = dict(self._never_recorded)
         # What is kept for one schedule is kept for all later ones, so that they share.
         self._depths = (max(self._depths[0], plan.depths[0]), max(self._depths[1], plan.depths[1]))
-        self._activates = not (self._shares or self._functions.compiles or self.cache.dtype is not None or plan.depths[0] > 1)
+        self._activates = not (
+            self._shares or self._functions.compiles or self.cache.dtype is not None or plan.depths[0] > 1
+        )
         self._fuses = self._functions.fuses and not plan.computes_all
         self._plan = plan.rows
         self.keeping = plan.keeping(self._depths)
@@ -116,6 +124,8 @@ class ScheduledRun:
         """A transformer call begins."""
         if self._functions.overwrites:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        if call.new_run:
+            self._reused.begin_run()
         self.guided.begin(call)
         self.keep(call.step, everything=False)
         self._step = call.step
@@ -171,6 +181,8 @@ class ScheduledRun:
             parts, tree = self._outputs[self._whole]
             tensors = iter(self._used(self._whole, planned))
             return tree_unflatten([next(tensors).clone() if part is _TENSOR else part for part in parts], tree)
+        if self._fuses and not self.guided.halved:
+            forward = partial(self._whole_or_by_block, forward)
         result = self.guided.forward(forward, args, kwargs, keep=self._keeps)
         if self._rows.output.action is Action.STORE:
             parts, tree = tree_flatten(result)
@@ -179,6 +191,21 @@ class ScheduledRun:
             self.cache.store((*self._whole, self._step), kept, self._rows.output.frees, as_is=True)
             self._outputs[self._whole] = [_TENSOR if isinstance(part, torch.Tensor) else part for part in parts], tree
         return result
+
+    def _whole_or_by_block(self, forward: Forward, *args: Any, **kwargs: Any) -> Any:
+        """The output of a call in which the transformer is entered, without calling blocks if all are reused."""
+        found = self._reused.forward(forward, args, kwargs, self._rows.reused)
+        if not (isinstance(found, tuple) and found and isinstance(found[0], ReusedStep)):
+            return found
+        self.skipped = True  # as far as blocks are concerned
+        reused, tensors = found
+        given: list[Any] = list(tensors)
+        for block, row, step in zip(self._blocks, self._rows.blocks, reused.steps, strict=True):
+            for place, number in step.reads:
+                for read in self._read((block.first + place, number), row.planned[place]):
+                    given += read
+            given += [number for place in step.forecasts for number in row.planned[place].coefficients]
+        return reused.run(given)
 
     def end(self, call: Call) -> None:
         """The transformer call has come to its end."""
