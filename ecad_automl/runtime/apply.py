@@ -224,9 +224,11 @@ def apply_schedule(
             taken; the path of a schedule file or of a folder that holds one; or its name on the hub: ``owner/name``,
             ``owner/name@revision`` or ``owner/name/file.json``. Paths win. Or that of a ready one by rule, such as
             ``builtin:flux-dev/fora-3``, see ``ecad-automl gallery``.
-        fuse: add cached outputs to the residual stream by fused operations. These round once where the model's own
-            code rounds twice, so a few last bits differ; and of the layers that make shifts, scales and gates, compute
-            only the rows that are read. With False there is no difference, at some loss of speed.
+        fuse: add outputs to the residual stream, and apply shifts and scales, by fused operations, from the second step
+            on. These round once where the model's own code rounds twice, so a few last bits differ; of the layers that
+            make shifts, scales and gates, compute only the rows that are read; and call no block in steps in which all
+            are reused. With False there is no difference, at some loss of speed. What computes everything runs as if it
+            were False.
         compile: have ``torch.compile`` compile the blocks, once for each combination of slots that are computed, stored
             and reused, in a mode of its own: ``"reduce-overhead"`` and ``"max-autotune"`` replay CUDA graphs on CUDA,
             from the third call of each combination on. A mapping gives it any of its arguments. The first run takes

@@ -34,6 +34,9 @@ _CALLS_BEFORE = 2
 # Kept at most.
 _MAX_FUNCTIONS = 64
 
+#: Layers of PEFT: the forwards of diffusers' transformers set the scales of these before all else, and back after.
+_SCALED_BY_FORWARD = "peft."
+
 
 @dataclass(frozen=True)
 class _Recorded:
@@ -113,7 +116,7 @@ class ReusedSteps:
             self._forgotten = self._functions.forgotten
             for known in (self._recorded, self._made, self._calls):
                 known.clear()
-        if torch.is_grad_enabled() or not self._can_be_recorded():
+        if torch.is_grad_enabled() or not self._can_be_recorded(forward):
             return forward(*args, **kwargs)
         try:
             spec, tensors = self._arguments.flatten(args, kwargs, training=self._transformer.module.training)
@@ -128,14 +131,22 @@ class ReusedSteps:
                 return found, tensors
         return forward(*args, **kwargs)
 
-    def _can_be_recorded(self) -> bool:
-        """Whether modules do what their classes say, in this run."""
+    def _can_be_recorded(self, forward: Forward) -> bool:
+        """Whether modules do what their classes say, in this run, and the transformer nothing beside."""
+        assert self._transformer is not None
+        root = self._transformer.module
         if self._is_plain is None:
-            self._is_plain = all(block.whole is None for block in self._blocks) and all(
-                has_only_ours(module) and not module._forward_hooks and not module._forward_pre_hooks
-                for module in (*self._outside[1:], *(block.module for block in self._blocks))
+            blocks = [block.module for block in self._blocks]
+            self._is_plain = (
+                all(block.whole is None for block in self._blocks)
+                and not any(type(module).__module__.startswith(_SCALED_BY_FORWARD) for module in root.modules())
+                and all(
+                    has_only_ours(module) and not module._forward_hooks and not module._forward_pre_hooks
+                    for module in (*self._outside, *blocks)
+                    if module is not root
+                )
             )
-        return self._is_plain
+        return self._is_plain and getattr(forward, "__func__", None) is type(root).forward
 
     def _record(self, spec: Signature, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         assert self._transformer is not None
