@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ import typer
 from rich.console import Console
 
 from benchmarks.machine import RESULTS, machine
-from benchmarks.system.hub_stand_ins import make_stand_ins
 
 _ROOT = Path(__file__).parents[2]
 _PIPELINES = "tests/pipelines/"
@@ -56,24 +56,27 @@ def main(source: Path, only: str | None = None, hub: bool = False, results: Path
         hub: let the tests load what they want from the hub.
         results: where the counts are kept.
     """
-    version = source / "src" / "diffusers" / "__init__.py"
-    if not version.is_file() or not (source / _PIPELINES).is_dir():
+    named = source / "src" / "diffusers" / "__init__.py"
+    if not named.is_file() or not (source / _PIPELINES).is_dir():
         raise typer.BadParameter(f"{source} is no checkout of diffusers: it has no {_PIPELINES} or no src/diffusers.")
     if only is not None and only not in _SETS:
         raise typer.BadParameter(f"there is no set {only!r}; choose from {', '.join(_SETS)}.")
     path, console = results / "diffusers_tests.json", Console()
     document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"sets": {}}
     document["machine"] = machine()
-    document["source"] = re.findall(r'__version__ = "(.+)"', version.read_text())[0]
+    document["source"] = re.findall(r'__version__ = "(.+)"', named.read_text())[0]
     document["text models"] = "of the hub" if hub else "stand-ins"
     with tempfile.TemporaryDirectory() as folder:
         cache = None if hub else Path(folder) / "hub"
         if cache is not None:
+            from benchmarks.system.hub_stand_ins import make_stand_ins  # imports transformers
+
             make_stand_ins(cache)
         for name in _SETS if only is None else [only]:
             mode, arguments = _SETS[name]
             plain, scheduled = (_outcomes(source, arguments, each, cache) for each in ("none", mode))
-            document["sets"][name] = compared(plain, scheduled)
+            versions = {each: version(each) for each in ("diffusers", "transformers", "peft")}
+            document["sets"][name] = {"versions": versions, **compared(plain, scheduled)}
             console.print(name, document["sets"][name], markup=False)
             path.write_text(json.dumps(document, indent=1) + "\n")
             (results / "diffusers_tests.md").write_text(table(document) + "\n")
@@ -140,10 +143,13 @@ def _reason(test: Mapping[str, Any]) -> str:
 def table(document: Mapping[str, Any]) -> str:
     """What the tests came to, in Markdown."""
     heads = (
-        "| tests of | tests | passed without and with | failed alike | skipped alike "
+        "| tests of | diffusers | peft | tests | passed without and with | failed alike | skipped alike "
         "| run under a schedule | calls | calls refused | other outcome |"
     )
-    return "\n".join([heads, "|---" * 9 + "|", *(_row(name, found) for name, found in document["sets"].items())])
+    begin = f"Tests of diffusers {document['source']}, text models: {document['text models']}."
+    return "\n".join(
+        [begin, "", heads, "|---" * 11 + "|", *(_row(name, found) for name, found in document["sets"].items())]
+    )
 
 
 def _row(name: str, found: Mapping[str, Any]) -> str:
@@ -151,6 +157,8 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
     failed = without["failed"] + without["error"]
     cells = [
         name,
+        found["versions"]["diffusers"],
+        found["versions"]["peft"],
         found["tests"],
         f"{without['passed']} and {under['passed']}",
         failed,

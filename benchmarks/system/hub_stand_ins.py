@@ -10,14 +10,18 @@ import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from transformers import (
     CLIPConfig,
+    CLIPTextConfig,
+    CLIPTextModel,
     CLIPTokenizer,
     GemmaConfig,
     GemmaTokenizer,
     Qwen2Tokenizer,
     Qwen2VLConfig,
     T5Config,
+    T5EncoderModel,
     T5Tokenizer,
 )
 
@@ -26,7 +30,7 @@ _LETTERS = string.ascii_lowercase
 
 
 def _t5(folder: Path) -> None:
-    T5Config(
+    config = T5Config(
         vocab_size=1103,
         d_model=32,
         d_kv=8,
@@ -35,18 +39,38 @@ def _t5(folder: Path) -> None:
         num_heads=4,
         relative_attention_num_buckets=8,
         initializer_factor=0.002,
-    ).save_pretrained(folder)
+    )
+    torch.manual_seed(0)
+    T5EncoderModel(config).save_pretrained(folder)
     pieces = ["<pad>", "</s>", "<unk>", "▁", *_LETTERS]
     T5Tokenizer(vocab=[(piece, -float(rank)) for rank, piece in enumerate(pieces)]).save_pretrained(folder)
 
 
 def _clip(folder: Path) -> None:
+    _clip_tokenizer(folder)
+    CLIPConfig().save_pretrained(folder)
+
+
+def _clip_text(folder: Path) -> None:
+    _clip_tokenizer(folder)
+    config = CLIPTextConfig(
+        vocab_size=1000,
+        hidden_size=32,
+        intermediate_size=37,
+        num_attention_heads=4,
+        num_hidden_layers=5,
+        projection_dim=32,
+    )
+    torch.manual_seed(0)
+    CLIPTextModel(config).save_pretrained(folder)
+
+
+def _clip_tokenizer(folder: Path) -> None:
     words = [letter + end for end in ("", "</w>") for letter in _LETTERS]
     vocab = {word: rank for rank, word in enumerate(["<|startoftext|>", "<|endoftext|>", *words])}
     tokenizer = CLIPTokenizer(vocab=vocab, merges=[])
     tokenizer.model_max_length = 77
     tokenizer.save_pretrained(folder)
-    CLIPConfig().save_pretrained(folder)
 
 
 def _gemma(folder: Path) -> None:
@@ -67,6 +91,7 @@ def _qwen(folder: Path) -> None:
 STAND_INS: Mapping[str, Callable[[Path], None]] = {
     "hf-internal-testing/tiny-random-t5": _t5,
     "hf-internal-testing/tiny-random-clip": _clip,
+    "peft-internal-testing/tiny-clip-text-2": _clip_text,
     "hf-internal-testing/dummy-gemma": _gemma,
     "hf-internal-testing/tiny-random-Qwen2VLForConditionalGeneration": _qwen,
 }

@@ -287,6 +287,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "wall-time": lambda: wall_time.table(_result("wall_time")["rows"]),
     "fuzz": lambda: fuzz.table(_result("fuzz")),
     "structured-fuzz": lambda: structured_fuzz.table(_result("structured_fuzz")),
+    "diffusers-tests": partial(_text, "diffusers_tests"),
     "storage-faults": lambda: storage_faults.table(_result("storage_faults")),
     "growth": lambda: growth.table(_result("growth")["processor seconds"]),
     "overhead": _overhead,

@@ -23,6 +23,7 @@ def outcome(name: str, scheduled: int = 0, said: str = "", **refused: int) -> di
     return {"outcome": name, "said": said, "scheduled": scheduled, "refused": refused}
 
 
+VERSIONS = {"diffusers": "2", "peft": "0.3"}
 SKIPPED = "('test_flux.py', 7, 'Skipped: test is slow')"
 
 
@@ -35,7 +36,8 @@ def test_outcomes_are_compared_test_by_test_and_not_by_their_sums() -> None:
     assert (found["under a schedule"], found["of these passed"], found["calls"]) == (2, 1, 3)
     assert found["refused calls"] == {"no": 1}
     assert found["why others did not pass"] == {"failed: 1 is not 2": 1, "skipped: test is slow": 1}
-    assert table({"sets": {"FLUX": found}}).splitlines()[-1] == "| FLUX | 3 | 1 and 1 | 1 | 1 | 2 | 3 | 1 | 2 |"
+    whole = {"source": "1", "text models": "of the hub", "sets": {"FLUX": {"versions": VERSIONS, **found}}}
+    assert table(whole).splitlines()[-1] == "| FLUX | 2 | 0.3 | 3 | 1 and 1 | 1 | 1 | 2 | 3 | 1 | 2 |"
 
 
 def test_a_test_of_one_run_alone_and_one_that_says_something_else_are_told() -> None:

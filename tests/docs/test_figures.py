@@ -13,7 +13,15 @@ from benchmarks.machine import RESULTS
 from benchmarks.runtime import cache_flux, cache_report, transformer_speed, wall_time
 from benchmarks.search import baselines, earlier_held_out, lora
 from benchmarks.search.bed_runs import kept_runs_of
-from benchmarks.system import fuzz, growth, real_workers, scale_simulation, storage_faults, structured_fuzz
+from benchmarks.system import (
+    diffusers_tests,
+    fuzz,
+    growth,
+    real_workers,
+    scale_simulation,
+    storage_faults,
+    structured_fuzz,
+)
 from scripts.docs.make_figures import FIGURES, PAGES, written
 
 
@@ -43,6 +51,7 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
     [
         ("cache_rivals", lambda found: cache_report.table(found["runs"])),
         ("cache_rivals-flux", lambda found: cache_flux.table(found["rows"])),
+        ("diffusers_tests", diffusers_tests.table),
         ("fuzz", fuzz.table),
         ("growth", lambda found: growth.table(found["processor seconds"])),
         ("held_out-shapes", lambda found: earlier_held_out.table(earlier_held_out.rows(found))),
