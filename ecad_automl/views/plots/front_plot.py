@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,9 @@ from ecad_automl.views.study import StudyView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Difference of the logarithms of speedups below which two equal names would be drawn over each other.
+_NEAR = 0.03
 
 
 def plot_front(path: Path | None, study: StudyView) -> Figure:
@@ -114,9 +118,13 @@ def _names(
     size: int,
     names: Sequence[str] | None = None,
 ) -> None:
-    """Names beside their markers; none outside of the frame, nor where it would hang over its edge."""
+    """Names beside their markers; none outside of the frame, nor where it would hang over its edge or its own like."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    last: dict[str, float] = {}
     for run, name in zip(runs, names or [run.origin for run in runs], strict=True):
+        if name in last and abs(math.log(run.speedup / last[name])) < _NEAR:
+            continue
+        last[name] = run.speedup
         if left * 1.06 < run.speedup < right / 1.03 and low + 0.03 * (high - low) < run.reward < high:
             axes.annotate(
                 name, (run.speedup, run.reward), offset, textcoords="offset points", fontsize=size, color=color,

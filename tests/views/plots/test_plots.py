@@ -62,6 +62,16 @@ def test_the_front_is_drawn_with_all_that_it_is_compared_with(tmp_path: Path) ->
     assert [entry.name for entry in path.parent.iterdir()] == ["front.png"]
 
 
+def test_equal_names_of_neighbors_are_not_drawn_over_each_other() -> None:
+    study = report_of_several_steps().study
+    (*_, shorter) = [run for run in study.front if run.steps != study.steps]
+    near = replace(shorter, speedup=1.01 * shorter.speedup, cost=shorter.cost / 1.01, reward=shorter.reward - 1e-3)
+    texts = [text.get_text() for text in plot_front(None, study).axes[0].texts]
+    again = [text.get_text() for text in plot_front(None, replace(study, runs=(*study.runs, near))).axes[0].texts]
+    assert str(shorter.steps) in texts
+    assert sorted(texts) == sorted(again)
+
+
 def test_schedules_of_fewer_steps_are_ringed_in_their_color(tmp_path: Path) -> None:
     study = report_of_several_steps().study
     green = np.array([0, 158, 115])
