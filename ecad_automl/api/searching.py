@@ -131,10 +131,9 @@ def search(
             the same in all. A study keeps a digest of them, so that it goes on with the same calls alone.
         preset: settings of a model, as of ``ecad-automl search --preset``: "pixart-alpha-256", "pixart-sigma-256",
             "flux-dev-256" or "flux-dev-1024", each with "-paper" behind it as ECAD's whole experiment, and
-            "qwen-image-1024". It stands in for
-            arguments that are left out, also for the first two; a model by name is loaded in its revision and dtype and
-            with its scheduler, while a pipeline keeps these and is only called as the preset says. Its limit of prompts
-            is for prompts by name.
+            "qwen-image-1024". It stands in for arguments that are left out, also for the first two; a model by name is
+            loaded in its revision and dtype and with its scheduler, while a pipeline keeps these and is only called as
+            the preset says. Its limit of prompts is for prompts by name.
         reward: what to maximize: a name as for :func:`~ecad_automl.rewards.load_reward`, an object with a name and
             ``score(images, prompts)`` or ``score_pairs(images, references, prompts)``, or a function
             ``(images, prompts) -> scores`` that was written with def. Images are ``(n, 3, h, w)`` float in [0, 1]. A
