@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from subprocess import PIPE, run
 from typing import Any
 
 from rich.console import Console
@@ -50,8 +50,8 @@ class Stages:
         if note.exists() and (kept := json.loads(note.read_text()))["command"] == told:
             return dict(kept["printed"])
         Console(stderr=True).print(f"\n{name}: {told}", highlight=False, soft_wrap=True)
-        wanted = subprocess.PIPE if "--json" in command else None
-        found = subprocess.run([*COMMAND, *command], stdout=wanted, text=True, check=False)
+        wanted = PIPE if "--json" in command else None
+        found = run([*COMMAND, *command], stdout=wanted, text=True, check=False)
         if found.returncode:
             raise StageError(
                 f"{name} ended with {found.returncode}; mend what it told, then run the same command again."

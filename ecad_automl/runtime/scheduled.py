@@ -159,7 +159,8 @@ class ScheduledRun:
         if spec not in self._functions.blocks[block.path]:
             fresh = all(action in _FRESH for action in row.actions)
             if fresh or self.guided.halved:  # half of a batch may never be computed whole
-                self._tries = self._functions.compiles or not fresh or self._step > 0  # it is run once more below
+                fused_later = self._fuses and self._step > 0  # so that all runs have the same bits
+                self._tries = self._functions.compiles or not fresh or fused_later  # it is run once more below
                 result = self._record(index, block, spec, forward, args, kwargs)
                 if not self._tries:
                     return result

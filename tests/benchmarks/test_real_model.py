@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.real_model import stages
+from benchmarks.real_model import contestants, stages
 from benchmarks.real_model.__main__ import app
 from benchmarks.real_model.contestants import Target, carry, write_contestants
 from benchmarks.real_model.stages import StageError, Stages
@@ -19,6 +22,7 @@ from benchmarks.real_model.table import table
 from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, load_schedule, save_schedule
+from tests import commands
 from tests.metrics.random_inception import save_inception
 from tests.rewards.image_reward.small import Sizes, write_folder, write_words
 from tests.rewards.tiny_clip import save_clip
@@ -119,8 +123,18 @@ offspring = 3
     ]
 
 
+def in_this_process(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+    """What takes the place of a process, which would import torch anew for each part."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = commands.run(*command[len(stages.COMMAND) :])
+    return subprocess.CompletedProcess(command, code, printed.getvalue() if "--json" in command else None)
+
+
 @pytest.mark.slow
-def test_all_of_it_on_a_small_checkpoint(arguments: list[str], tmp_path: Path) -> None:
+def test_all_of_it_on_a_small_checkpoint(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "run", in_this_process)
+    monkeypatch.setattr(contestants, "SPEEDUPS", (2.0,))
     found = CliRunner().invoke(app, [*arguments, "--hours", "1e-9"])
     assert found.exit_code == 2
     assert "--hours is 1e-09" in found.output
