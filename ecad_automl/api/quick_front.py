@@ -232,7 +232,8 @@ def quick(
         OptionError: a number is out of range.
         EcadError: the model is not supported, or there are no prompts.
     """
-    _check(locals())
+    size = (steps, guidance_scale, height, width)
+    _check(pipe_or_model, prompts, calls, size, images=images, check=check, deploy=deploy, like=like)
     texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
 
     from ecad_automl.api.given_model import as_model
@@ -262,26 +263,33 @@ def quick(
     return QuickFront(tuple(points), _about(model), scorer.name)
 
 
-def _check(asked: Mapping[str, Any]) -> None:
+def _check(
+    pipe_or_model: Any,
+    prompts: Sequence[str],
+    calls: Sequence[Mapping[str, Any]] | None,
+    size: Sequence[float | None],
+    *,
+    images: int,
+    check: int,
+    deploy: str | None,
+    like: Any,
+) -> None:
     """All that is wrong with the arguments of :func:`quick`, before anything is loaded.
 
     Raises:
         EcadError: something is.
     """
-    faults, deploy = Faults(), asked["deploy"]
+    faults = Faults()
     if deploy not in (None, *get_args(Deploy)):
         expected = " or ".join(map(repr, get_args(Deploy)))
         faults.add(OptionError(f"deploy is {deploy!r}, but {expected} is expected."))
-    elif deploy is not None and asked["like"] is not None:
+    elif deploy is not None and like is not None:
         faults.add(OptionError("A schedule to move is what it is, so leave deploy out."))
-    images, check = asked["images"], asked["check"]
     if images < 1 or check < 0:
         faults.add(OptionError(f"There are {images} images and {check} checks; at least 1 and 0 are needed."))
-    named = isinstance(asked["pipe_or_model"], str | Path)
-    beside = ["prompts", "steps", "guidance_scale", "height", "width"]
-    if asked["calls"] is not None and (named or any(asked[name] for name in beside)):
+    if calls is not None and (isinstance(pipe_or_model, str | Path) or prompts or any(size)):
         faults.add(OptionError("Calls say all that a pipeline is called with; give the pipeline and calls alone."))
-    if not asked["prompts"] and not asked["calls"]:
+    if not prompts and not calls:
         faults.add(PromptError("There are no prompts; give a few texts such as the model is for."))
     faults.tell()
 
