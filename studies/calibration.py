@@ -84,7 +84,7 @@ def calibrate(
         drift.check_fits(layout)
 
     drifts = {steps: drift}
-    for count in () if evaluator.settings.part_of_a_run else fewer_steps(steps):
+    for count in fewer_steps(steps):
         name = f"{count} steps"
         kept = store.calibration(study, drift_of(count)) if count in counts else None
         if kept is not None:

@@ -230,10 +230,6 @@ def _worker_setup(job: SearchJob) -> WorkerSetup:
         EvaluationError: they could not load what the search has.
     """
     model, pipe = job.model, job.model.pipe
-    if model.calls is not None and model.calls.of:
-        raise EvaluationError(
-            "One of two transformers is searched in the process of the search alone; leave the executor out."
-        )
     if model.revision.startswith(CHANGED):
         raise EvaluationError(
             f"The pipeline {model.name} was changed in memory, and workers load it from disk; save it with "
@@ -276,15 +272,11 @@ def step_counts(job: SearchJob) -> list[int]:
     Raises:
         OptionError: latency is minimized, whose model is of one number of steps.
     """
-    if job.config.steps_from is None and (
-        job.use == "reuse" or job.latency is not None or job.model.settings.part_of_a_run
-    ):
+    if job.config.steps_from is None and (job.use == "reuse" or job.latency is not None):
         return []
     counts = searched_steps(job.model.settings.steps, job.config.steps_from)
     if job.latency is not None and counts:
         raise OptionError("Shorter runs are searched by MACs alone; leave out either steps_from or the latency.")
-    if job.model.settings.part_of_a_run and counts:
-        raise OptionError("One of two transformers has the steps that are its own; leave steps_from out.")
     return counts
 
 

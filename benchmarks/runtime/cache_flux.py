@@ -133,7 +133,7 @@ def measure(given: Subject, steps: int, rounds: int) -> list[dict[str, Any]]:
         with enter[name]():
             if name not in _NAMES and not name.startswith(("diffusers", "cache-dit")):
                 run()  # a schedule prepares its blocks
-            return time_call(run, pipe.transformer, PROCESSOR_CLOCK).transformer
+            return time_call(run, [pipe.transformer], PROCESSOR_CLOCK).transformer
 
     working = [name for name, row in rows.items() if "failed" not in row]
     times = list(track(interleaved(working, seconds, rounds), total=rounds, description="rounds"))

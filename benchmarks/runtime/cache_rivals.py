@@ -154,7 +154,7 @@ def make(problem: Problem, numbers: Sequence[int], steps: int | None) -> Made:
 
     helped(pipe)
     with captured_latents(pipe) as latents:
-        timing = time_call(call, pipe.transformer, PROCESSOR_CLOCK)
+        timing = time_call(call, [pipe.transformer], PROCESSOR_CLOCK)
     return Made(found[0], torch.cat(latents), timing.transformer)
 
 

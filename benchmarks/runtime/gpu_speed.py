@@ -172,7 +172,7 @@ def _measure(
         with enter(name):
             if name in others:
                 helped(pipe)
-            return time_call(lambda: call(steps_of(name)), pipe.transformer, clock).transformer
+            return time_call(lambda: call(steps_of(name)), [pipe.transformer], clock).transformer
 
     names = [*UNCACHED, *schedules, *others]
     cell["rows"] = {name: _promised(name, schedules, others) for name in names[2:]}

@@ -119,7 +119,7 @@ def _timed(
         with enter(name):
             if name in rivals:
                 helped(pipe)  # it forgets the last run
-            return time_call(lambda: run(steps.get(name, STEPS)), pipe.transformer, clock).transformer
+            return time_call(lambda: run(steps.get(name, STEPS)), [pipe.transformer], clock).transformer
 
     rivals: dict[str, Rival] = {}
     if not options:

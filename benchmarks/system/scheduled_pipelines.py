@@ -29,7 +29,7 @@ import pytest
 from diffusers import DiffusionPipeline
 
 from ecad_automl.errors import EcadError
-from ecad_automl.runtime import ScheduleHandle, apply_pair, apply_schedule, pair_of, slots_of
+from ecad_automl.runtime import ScheduleHandle, apply_schedule, slots_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
@@ -97,9 +97,6 @@ class Watch:
                     steps = steps_of_call(original, pipe, args, kwargs)
                     if self._mode == "reuse":
                         self._keep(pipe, _first_reused(pipe, steps))
-                    elif getattr(pipe, "transformer_2", None) is not None:
-                        both = [_computed(member, member.steps_in(steps)) for member in pair_of(pipe)]
-                        applied.enter_context(apply_pair(pipe, *both))
                     else:
                         applied.enter_context(apply_schedule(pipe, _computed(pipe, steps)))
                     self.scheduled += 1

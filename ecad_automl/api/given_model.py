@@ -15,8 +15,7 @@ from ecad_automl.errors import UnsupportedModelError
 from ecad_automl.models.calls import read_calls
 from ecad_automl.models.loading import CHANGED, LoadedModel, model_folder, model_revision
 from ecad_automl.models.text_to_image import check_text_to_image, default_settings
-from ecad_automl.runtime.instrument import check_pipeline
-from ecad_automl.runtime.pair_member import NAMES, PairMember
+from ecad_automl.runtime.instrument import check_pipeline, transformers_of
 
 #: Elements of each tensor that are compared: training, adapters and quantization change them all.
 _ELEMENTS = 256
@@ -63,19 +62,15 @@ def _name(pipe: Any) -> str:
 def _revision(pipe: Any, name: str) -> str:
     source = _source(name)
     # Of two transformers, images depend on both.
-    parts = {"": pipe.transformer}
-    if isinstance(pipe, PairMember):
-        parts = {f"{part}.": getattr(pipe.whole, part) for part in NAMES}
-    states: dict[str, Mapping[str, Tensor]] = {part: module.state_dict() for part, module in parts.items()}
-    if source is not None and all(
-        _lies_in(state, source / (part.rstrip(".") or "transformer")) for part, state in states.items()
-    ):
+    parts = ("transformer", "transformer_2")[: len(transformers_of(pipe))]
+    states: list[Mapping[str, Tensor]] = [getattr(pipe, part).state_dict() for part in parts]
+    if source is not None and all(_lies_in(state, source / part) for part, state in zip(parts, states, strict=True)):
         return model_revision(name)
     digest = hashlib.blake2b(digest_size=6)
-    for part, state in states.items():
+    for state in states:
         for key in sorted(state):
             tensor = state[key]
-            digest.update(f"{part}{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+            digest.update(f"{key}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
             digest.update(_some(tensor).contiguous().view(torch.uint8).numpy().tobytes())
     return CHANGED + digest.hexdigest()
 

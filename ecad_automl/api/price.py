@@ -154,7 +154,7 @@ def price_of(job: SearchJob, *, timed: bool = True) -> Price:
     from studies.seeds import fewer_steps
 
     steps, images = job.model.settings.steps, len(job.prompts) * len(job.seeds)
-    shorter = [] if job.model.settings.part_of_a_run else fewer_steps(steps)
+    shorter = fewer_steps(steps)
     return Price(
         job.config.evaluations,
         images,

@@ -20,6 +20,7 @@ from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, tim
 from ecad_automl.models import LoadedModel
 from ecad_automl.models.generation import encode_prompts, remembered_texts, stack_prompts
 from ecad_automl.models.memory import running_device
+from ecad_automl.runtime.instrument import transformers_of
 
 
 class Calls:
@@ -35,7 +36,8 @@ class Calls:
     def __init__(
         self, model: LoadedModel, prompts: Sequence[str] = PROMPTS, *, whole: bool = True, clock: Clock | None = None
     ) -> None:
-        self.transformer = model.pipe.transformer
+        self._transformers = transformers_of(model.pipe)
+        self.transformer = self._transformers[0]
         self.device = running_device(model.pipe)
         self._model = model
         self._encoded: Sequence[Mapping[str, Any]] = (
@@ -67,7 +69,7 @@ class Calls:
 
     def time(self, batch_size: int, steps: int) -> Timing:
         """One call, timed."""
-        return time_call(lambda: self.call(batch_size, steps), self.transformer, self._clock)
+        return time_call(lambda: self.call(batch_size, steps), self._transformers, self._clock)
 
     def memory(self, batch_size: int, steps: int, state: Any) -> tuple[int | None, int | None]:
         """One call, watched: the most bytes of cached outputs after any forward, and the most of the device.
@@ -79,14 +81,15 @@ class Calls:
         def look(*_: object) -> None:
             held.append(int(state.cache_bytes()))
 
-        hook = self.transformer.register_forward_hook(look) if hasattr(state, "cache_bytes") else None
+        watched = self._transformers if hasattr(state, "cache_bytes") else ()
+        hooks = [transformer.register_forward_hook(look) for transformer in watched]
         on_cuda = self.device.type == "cuda"
         if on_cuda:
             torch.cuda.reset_peak_memory_stats(self.device)
         try:
             self.call(batch_size, steps)
         finally:
-            if hook is not None:
+            for hook in hooks:
                 hook.remove()
         peak = int(torch.cuda.max_memory_allocated(self.device)) if on_cuda else None
         return max(held, default=None), peak

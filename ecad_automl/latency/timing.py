@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,9 +78,15 @@ def clock_of(device: torch.device) -> Clock:
     return Clock(time.perf_counter, mark, lambda begin, end: end - begin, wait)
 
 
-def time_call(call: Callable[[], object], transformer: nn.Module, clock: Clock) -> Timing:
-    """Make one call of a pipeline and time it; on its own the transformer, with all hooks that are on it now."""
-    with _spans(transformer, clock) as spans:
+def time_call(call: Callable[[], object], transformers: Sequence[nn.Module], clock: Clock) -> Timing:
+    """Make one call of a pipeline and time it; on its own the transformer, with all hooks that are on it now.
+
+    Args:
+        call: makes it.
+        transformers: of the pipeline, which has two where these take the steps in turns.
+        clock: how time is taken.
+    """
+    with _spans(transformers, clock) as spans:
         clock.wait()
         start = clock.now()
         call()
@@ -104,7 +110,7 @@ def interleaved(names: Sequence[str], measure: Callable[[str], T], repeats: int)
 
 
 @contextmanager
-def _spans(transformer: nn.Module, clock: Clock) -> Iterator[list[tuple[Any, Any]]]:
+def _spans(transformers: Sequence[nn.Module], clock: Clock) -> Iterator[list[tuple[Any, Any]]]:
     """Marks at the beginning and the end of each forward within the block."""
     spans: list[tuple[Any, Any]] = []
     begun: list[Any] = []
@@ -115,11 +121,9 @@ def _spans(transformer: nn.Module, clock: Clock) -> Iterator[list[tuple[Any, Any
     def end(*_: object) -> None:
         spans.append((begun.pop(), clock.mark()))
 
-    # Before and after all other hooks: what they cost is time of the transformer too.
-    first = transformer.register_forward_pre_hook(begin, prepend=True)
-    last = transformer.register_forward_hook(end)
-    try:
+    with ExitStack() as hooks:
+        # Before and after all other hooks: what they cost is time of the transformer too.
+        for transformer in transformers:
+            hooks.callback(transformer.register_forward_pre_hook(begin, prepend=True).remove)
+            hooks.callback(transformer.register_forward_hook(end).remove)
         yield spans
-    finally:
-        first.remove()
-        last.remove()

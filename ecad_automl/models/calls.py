@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from PIL import Image
 from ecad_automl.errors import OptionError
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.models.text_to_image import extra_arguments, guidance_argument
-from ecad_automl.runtime.pair_member import PairMember
 
 #: What MACs and the number of steps depend on, which a schedule has one of.
 _OF_ALL = (
@@ -43,14 +42,11 @@ class Calls:
         arguments: of each call.
         texts: the prompt of each, empty where it has none: what rewards judge by.
         digests: of all arguments of each, those in common included, 12 hexadecimal digits.
-        of: which of two transformers they are of, see :class:`~ecad_automl.runtime.pair_member.PairMember`; empty where
-            there is one.
     """
 
     arguments: tuple[Mapping[str, Any], ...]
     texts: tuple[str, ...]
     digests: tuple[str, ...]
-    of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,7 +60,7 @@ class Calls:
     def identity(self) -> dict[str, Any]:
         """What a study keeps of them, as JSON values."""
         arguments = sorted({name for call in self.arguments for name in call})
-        return {"arguments": arguments, "digests": list(self.digests), **({"of": dict(self.of)} if self.of else {})}
+        return {"arguments": arguments, "digests": list(self.digests)}
 
 
 def read_calls(pipe: Any, given: Sequence[Mapping[str, Any]]) -> tuple[Calls, GenerationSettings]:
@@ -79,7 +75,7 @@ def read_calls(pipe: Any, given: Sequence[Mapping[str, Any]]) -> tuple[Calls, Ge
         OptionError: there are none; an argument is not of this pipeline, is for the search to choose, cannot be told
             apart from another, or differs from call to call where it must not; or there is no size.
     """
-    called = type(pipe.whole if isinstance(pipe, PairMember) else pipe)
+    called = type(pipe)
     kind = called.__name__
     if isinstance(given, Mapping | str) or not isinstance(given, Sequence) or not given:
         raise OptionError("There are no calls; give a list of mappings, each with the arguments of a call.")
@@ -102,8 +98,7 @@ def read_calls(pipe: Any, given: Sequence[Mapping[str, Any]]) -> tuple[Calls, Ge
     }
     arguments = tuple({name: value for name, value in call.items() if name not in common} for call in given)
     texts = tuple(str(call.get("prompt") or "").strip() for call in given)
-    of = pipe.identity if isinstance(pipe, PairMember) else {}
-    return Calls(arguments, texts, tuple(map(_digest, given)), of), _settings(pipe, usual, common)
+    return Calls(arguments, texts, tuple(map(_digest, given))), _settings(pipe, usual, common)
 
 
 def _check(number: int, call: object, usual: Mapping[str, Any], kind: str) -> None:
@@ -139,10 +134,7 @@ def _settings(pipe: Any, usual: Mapping[str, Any], common: Mapping[str, Any]) ->
         # Of the steps, rounded up, as many as are run.
         run = steps - int(steps - steps * strength)
         steps, strength = run, run / steps
-    extra = {**extra_arguments(pipe, usual)}
-    if isinstance(pipe, PairMember):
-        # Those of the transformer, in a run of a fixed number.
-        extra["num_inference_steps"], steps = steps, pipe.steps_in(steps)
+    extra = extra_arguments(pipe, usual)
     known = {"num_inference_steps", "height", "width", "max_sequence_length", guided_by}
     known |= set() if strength is None else {"strength"}
     return GenerationSettings(

@@ -67,11 +67,6 @@ class GenerationSettings:
         """Its scale: of pipelines that have a distilled one beside it, which ``guidance_scale`` is, the true one."""
         return float(self.extra.get("true_cfg_scale", self.guidance_scale))
 
-    @property
-    def part_of_a_run(self) -> bool:
-        """Whether a call makes further steps, of another transformer, so that no shorter run is of this one alone."""
-        return "num_inference_steps" in self.extra
-
     def call_arguments(self) -> dict[str, Any]:
         """Keyword arguments for the pipeline's ``__call__``."""
         arguments: dict[str, Any] = {"num_inference_steps": self.steps, "height": self.height, "width": self.width}

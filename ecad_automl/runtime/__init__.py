@@ -7,7 +7,6 @@ from ecad_automl.runtime.blocks import slots_of
 from ecad_automl.runtime.families import Sample
 from ecad_automl.runtime.layouts import layout_from_config, layout_of, layout_of_call
 from ecad_automl.runtime.measure_drift import measure_drift
-from ecad_automl.runtime.pairs import apply_pair, pair_of
 from ecad_automl.runtime.prefixes import Prefixes, PrefixReport
 
 __all__ = [
@@ -16,12 +15,10 @@ __all__ = [
     "Prefixes",
     "Sample",
     "ScheduleHandle",
-    "apply_pair",
     "apply_schedule",
     "layout_from_config",
     "layout_of",
     "layout_of_call",
     "measure_drift",
-    "pair_of",
     "slots_of",
 ]

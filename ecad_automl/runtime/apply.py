@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, get_args
 
@@ -15,7 +15,7 @@ from ecad_automl.runtime.cache import OutputCache
 from ecad_automl.runtime.given import Given, schedule_of
 from ecad_automl.runtime.guided import check_guidance
 from ecad_automl.runtime.hooks import VisitModule, refuse_copy
-from ecad_automl.runtime.instrument import Instrument, transformer_of
+from ecad_automl.runtime.instrument import Instrument, transformers_of
 from ecad_automl.runtime.plan import Plan
 from ecad_automl.runtime.positions import Positions
 from ecad_automl.runtime.prefix_run import PrefixRun
@@ -89,8 +89,8 @@ class ScheduleHandle:
             CacheStateError: the handle was removed, and the transformer is under another schedule or cache now.
         """
         installed = self._instrument
-        transformer = transformer_of(self._pipe) if installed is None else installed.transformer
-        layout = Layout(type(transformer).__name__, slots_of(transformer))
+        transformers = transformers_of(self._pipe) if installed is None else installed.transformers
+        layout = Layout(type(transformers[0]).__name__, slots_of(transformers[0]))
         schedule, told = schedule_of(schedule, layout)
         difference = layout.difference(schedule.layout)
         if difference is not None:
@@ -100,44 +100,43 @@ class ScheduleHandle:
         if installed is not None and self._stands_in(schedule) != self._stands_in(self._schedule):
             self.remove()
             installed = None
-        self._functions.for_parts(parts_of(transformer))
-        self._take(schedule, transformer)
+        self._functions.for_parts(parts_of(transformers))
+        self._take(schedule, transformers)
         if installed is None:
-            self._instrument = self._install(schedule, transformer)
+            self._instrument = self._install(schedule, transformers)
         else:
             installed.expect(schedule.steps)
         self._schedule = schedule
         self._told = told
         return self
 
-    def _install(self, schedule: Schedule, transformer: nn.Module) -> Instrument:
+    def _install(self, schedule: Schedule, transformers: Sequence[nn.Module]) -> Instrument:
         run = self._run
-        placed = position_modules(transformer).values()
+        placed = [found for each in transformers for found in position_modules(each).values()]
         run.positions = Positions([names for _, names in placed])
         # First, since they are known by their numbers among all.
         others: list[tuple[nn.Module, VisitModule]] = [(module, run.positions.visit) for module, _ in placed]
         if self._keep_text:
-            others += [(module, run.visit_text) for module in text_modules(transformer).values()]
+            others += [(module, run.visit_text) for each in transformers for module in text_modules(each).values()]
         visitor = self._prefix_run or run
         if self._stands_in(schedule):
-            others.append((transformer, visitor.forward))
+            others += [(transformer, visitor.forward) for transformer in transformers]
         return Instrument(
             self._pipe, visitor, schedule.steps, "The schedule", others, run.positions.begin, self._left_out_are
         )
 
-    def _take(self, schedule: Schedule, transformer: nn.Module, left_out: int = 0) -> None:
+    def _take(self, schedule: Schedule, transformers: Sequence[nn.Module], left_out: int = 0) -> None:
         """Run the last steps of a schedule from the next one on, without the first ones."""
-        blocks = blocks_of(transformer)
-        plan = Plan(last_steps(schedule, schedule.steps - left_out), blocks)
-        self._run.take(plan, blocks, transformer)
+        plan = Plan(last_steps(schedule, schedule.steps - left_out), blocks_of(transformers[0]))
+        self._run.take(plan, transformers)
         if self._prefix_run is not None:
-            self._prefix_run.take(plan, transformer)
+            self._prefix_run.take(plan, transformers)
         self._left_out = left_out
 
     def _left_out_are(self, left_out: int) -> None:
         """A run begins, of the last steps alone where it leaves out some."""
         if left_out != self._left_out:
-            self._take(self._schedule, transformer_of(self._pipe), left_out)
+            self._take(self._schedule, transformers_of(self._pipe), left_out)
 
     def _stands_in(self, schedule: Schedule) -> bool:
         """Whether there are transformer calls whose forward is not run."""
@@ -214,9 +213,10 @@ def apply_schedule(
     ``with apply_schedule(pipe, schedule) as run: pipe(prompt, **run.arguments)``. Outputs of the transformer's
     components that the schedule uses again are kept while a later step still reads them, each guidance branch for
     itself. In steps that it skips the transformer is not entered, and its output is made of kept ones. Only the
-    pipeline's own transformer object is changed, not its class or weights. A run that begins with an image and leaves
-    out steps, as image-to-image and inpainting of a strength below 1, is made of the schedule's last steps, or of all
-    where it has as many as are run.
+    pipeline's own transformer object is changed, not its class or weights. Where two transformers take the steps in
+    turns, as in Wan 2.2, the schedule is of the steps of both, and what is kept of one stands for outputs of the other
+    where it says so. A run that begins with an image and leaves out steps, as image-to-image and inpainting of a
+    strength below 1, is made of the schedule's last steps, or of all where it has as many as are run.
 
     Args:
         pipe: a diffusers pipeline whose transformer is of a supported class.
@@ -264,7 +264,7 @@ def apply_schedule(
     if compile is False:
         functions = Functions(fuse=fuse)
     else:
-        _check_compilable(transformer_of(pipe))
+        _check_compilable(transformers_of(pipe)[0])
         options = _compile_options(compile)
         compiler = partial(torch.compile, **{"fullgraph": True, **options})
         functions = Functions(compiler=compiler, overwrites=_has_cuda_graphs(options))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -130,14 +131,14 @@ def _at(root: nn.Module, path: str) -> nn.Module | None:
     return module if isinstance(module, nn.Module) else None
 
 
-def parts_of(transformer: nn.Module) -> tuple[object, ...]:
+def parts_of(transformers: Sequence[nn.Module]) -> tuple[object, ...]:
     """All that recordings of blocks rest on: the modules, and what is put on those that recording looks into.
 
     Of slots and of the blocks themselves only the modules: these carry hooks of ours, and are never looked into; and of
     each block whether PyTorch's hooks are on any slot, since it is not recorded then.
     """
-    parts: list[object] = list(transformer.modules())
-    for block in blocks_of(transformer):
+    parts: list[object] = [module for transformer in transformers for module in transformer.modules()]
+    for block in chain(*map(blocks_of, transformers)):
         apart = {block.module, *(module for slot in block.modules for module in slot.modules())}
         for module in block.module.modules():
             if module not in apart:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
@@ -122,18 +122,20 @@ def has_only_ours(module: nn.Module) -> bool:
     return bool(forward is hook.installed and getattr(inner, "__func__", None) is type(module).forward)
 
 
-def attach(root: nn.Module, hooks: Iterable[tuple[nn.Module, ForwardHook]]) -> ExitStack:
-    """Hook modules under a transformer; on an error in between, nothing stays hooked.
+def attach(roots: Sequence[nn.Module], hooks: Iterable[tuple[nn.Module, ForwardHook]]) -> ExitStack:
+    """Hook modules under transformers; on an error in between, nothing stays hooked.
 
     Returns:
         A stack that removes all hooks, and whatever they left, when closed.
     """
     with ExitStack() as stack:
-        # Callbacks run last to first, so the root is tidied after all hooks are gone.
-        stack.callback(_tidy, root, _REGISTRY in vars(root))
+        # Callbacks run last to first, so the roots are tidied after all hooks are gone.
+        for root in roots:
+            stack.callback(_tidy, root, _REGISTRY in vars(root))
         for module, hook in hooks:
             _attach_one(stack, module, hook)
-        _forget_child_registries(root)
+        for root in roots:
+            _forget_child_registries(root)
         return stack.pop_all()
 
 

@@ -6,6 +6,8 @@ import operator
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -47,7 +49,7 @@ class Visitor(Protocol):
 
 
 class Instrument:
-    """Puts a visitor in the place of all blocks of a pipeline's transformer, until removed.
+    """Puts a visitor in the place of all blocks of a pipeline's transformer, or of both of a pair, until removed.
 
     Args:
         pipe: a diffusers pipeline.
@@ -74,15 +76,15 @@ class Instrument:
         late: Callable[[int], None] | None = None,
     ) -> None:
         self._told, self._late = told, late
-        self.transformer = transformer_of(pipe)
+        self.transformers = transformers_of(pipe)
         self._refused = check_pipeline(pipe).refused_arguments
-        self._blocks = blocks_of(self.transformer)
-        for block in self._blocks:
+        self._blocks = tuple(map(blocks_of, self.transformers))
+        for block in chain(*self._blocks):
             if is_compiled_module(block.module):
                 raise UnsupportedModelError(
                     f"{block.path} is wrapped by torch.compile; compile it in place instead, by its compile()."
                 )
-        self._parts = parts_of(self.transformer)
+        self._parts = parts_of(self.transformers)
         self._visitor = visitor
         self._tracker = StepTracker(pipe, steps, needed_by, late=late is not None)
         self._context = ContextName()
@@ -90,7 +92,7 @@ class Instrument:
         self._owner: threading.Thread | None = None  # the thread that is in a transformer call
         self._call: Call | None = None
         self._visited: set[int] = set()  # blocks, in this transformer call
-        if is_held(block.module for block in self._blocks):
+        if is_held(block.module for block in chain(*self._blocks)):
             raise CacheStateError(
                 "This transformer is already under a schedule or being measured; remove that handle first."
             )
@@ -114,22 +116,25 @@ class Instrument:
         self.remove()
 
     def _install(self, others: Sequence[tuple[nn.Module, VisitModule]]) -> ExitStack:
-        hooks = [ForwardHook(0, self._visit, self._context, self._forget)]
-        hooks += [ForwardHook(index, self._visit) for index in range(1, len(self._blocks))]
-        hooked = [(block.module, hook) for block, hook in zip(self._blocks, hooks, strict=True)]
+        hooked: list[tuple[nn.Module, ForwardHook]] = []
+        for blocks in self._blocks:
+            hooks = [ForwardHook(0, self._visit, self._context, self._forget)]
+            hooks += [ForwardHook(index, self._visit) for index in range(1, len(blocks))]
+            hooked += [(block.module, hook) for block, hook in zip(blocks, hooks, strict=True)]
         hooked += [(module, ForwardHook(index, visit)) for index, (module, visit) in enumerate(others)]
-        with attach(self.transformer, hooked) as stack:
+        with attach(self.transformers, hooked) as stack:
             # The transformer call itself is bracketed by PyTorch's hooks and not by a replaced forward, which
             # enable_model_cpu_offload would put back at the end of each pipeline call.
-            pre = self.transformer.register_forward_pre_hook(self._enter, with_kwargs=True)
-            stack.callback(pre.remove)
-            post = self.transformer.register_forward_hook(self._leave, always_call=True)
-            stack.callback(post.remove)
+            for number, transformer in enumerate(self.transformers):
+                pre = transformer.register_forward_pre_hook(partial(self._enter, number), with_kwargs=True)
+                stack.callback(pre.remove)
+                post = transformer.register_forward_hook(self._leave, always_call=True)
+                stack.callback(post.remove)
             return stack.pop_all()
 
     # There is nothing to compile in our hooks, and tracing them takes long.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _enter(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _enter(self, number: int, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         check_arguments(self._refused, kwargs)
         thread = threading.current_thread()
         with self._lock:
@@ -143,7 +148,7 @@ class Instrument:
         try:
             if broken_off:
                 self._forget()
-            self._call = call = self._tracker.locate(self._context.name, _shapes(args, kwargs))
+            self._call = call = self._tracker.locate(self._context.name, _shapes(args, kwargs), number)
             if call.new_run:
                 self._visitor.drop()
                 self._check_modules()
@@ -162,8 +167,9 @@ class Instrument:
             raise
 
     def _visit(self, index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        block = self._blocks[index]
-        if self._call is None:
+        call = self._call
+        block = self._blocks[0 if call is None else call.transformer][index]
+        if call is None:
             raise CacheStateError(
                 f"{block.path} of a transformer under a schedule was called on its own; call the transformer itself."
             )
@@ -192,9 +198,10 @@ class Instrument:
             self._owner = None
 
     def _finish(self, call: Call) -> None:
-        if not self._visitor.skipped and len(self._visited) != len(self._blocks):
+        count = len(self._blocks[0])
+        if not self._visitor.skipped and len(self._visited) != count:
             raise CacheStateError(
-                f"Only {len(self._visited)} of the {len(self._blocks)} blocks of the transformer were called; layers "
+                f"Only {len(self._visited)} of the {count} blocks of the transformer were called; layers "
                 "that are left out and other caches cannot be combined with a schedule."
             )
         self._visitor.end(call)
@@ -207,11 +214,11 @@ class Instrument:
     def _check_modules(self) -> None:
         """What is patched must still be what the transformer runs."""
         self._refuse_other_caches()
-        parts = parts_of(self.transformer)
+        parts = parts_of(self.transformers)
         if len(parts) == len(self._parts) and all(map(operator.is_, parts, self._parts)):
             return
-        now = blocks_of(self.transformer)
-        if [_identity(block) for block in now] != [_identity(block) for block in self._blocks]:
+        now = chain(*map(blocks_of, self.transformers))
+        if [_identity(block) for block in now] != [_identity(block) for block in chain(*self._blocks)]:
             raise CacheStateError(
                 "Blocks of the transformer were replaced after the schedule was applied; remove the handle and apply "
                 "the schedule again."
@@ -220,12 +227,15 @@ class Instrument:
         self._visitor.modules_changed(parts)
 
     def _refuse_other_caches(self) -> None:
-        if getattr(self.transformer, "is_cache_enabled", False):
-            raise CacheStateError(
-                "The transformer has a cache of diffusers enabled; call transformer.disable_cache() first."
-            )
-        if "_is_cached" in vars(self.transformer):  # cache-dit's own mark
-            raise CacheStateError("The transformer has cache-dit enabled; call cache_dit.disable_cache(pipe) first.")
+        for transformer in self.transformers:
+            if getattr(transformer, "is_cache_enabled", False):
+                raise CacheStateError(
+                    "The transformer has a cache of diffusers enabled; call transformer.disable_cache() first."
+                )
+            if "_is_cached" in vars(transformer):  # cache-dit's own mark
+                raise CacheStateError(
+                    "The transformer has cache-dit enabled; call cache_dit.disable_cache(pipe) first."
+                )
 
 
 def _identity(block: Block) -> tuple[int, str, tuple[Component, ...]]:
@@ -251,13 +261,39 @@ def transformer_of(pipe: DiffusionPipeline) -> nn.Module:
     return transformer
 
 
+def transformers_of(pipe: DiffusionPipeline) -> tuple[nn.Module, ...]:
+    """The transformer of a pipeline, or both where two take the steps in turns, as in Wan 2.2.
+
+    Raises:
+        UnsupportedModelError: it has no transformer and scheduler, or two that differ in more than their weights.
+    """
+    first, second = transformer_of(pipe), getattr(pipe, "transformer_2", None)
+    if not isinstance(second, nn.Module):
+        return (first,)
+    one, other = _form(first), _form(second)
+    if one != other:
+        name = next(name for name in {**one, **other} if one.get(name) != other.get(name))
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} has two transformers, of the {name} {one.get(name)} and {other.get(name)}; a "
+            "schedule is for two that differ in their weights alone."
+        )
+    return first, second
+
+
+def _form(transformer: nn.Module) -> dict[str, Any]:
+    """What a transformer was made of, beside its weights."""
+    config: Mapping[str, Any] = getattr(transformer, "config", {})
+    told = {name: value for name, value in config.items() if name[0] != "_" and name != "quantization_config"}
+    return {"class": type(transformer).__name__, **told}
+
+
 def check_pipeline(pipe: DiffusionPipeline) -> Family:
     """The family of a pipeline that can be run under a schedule.
 
     Raises:
         UnsupportedModelError: the family of its transformer knows a reason why it cannot.
     """
-    family = family_of(transformer_of(pipe))
+    family = family_of(transformers_of(pipe)[0])
     refused = (family.refused_pipelines.get(kind.__name__) for kind in type(pipe).__mro__)
     reason = next(filter(None, refused), None) or (family.why_not(pipe) if family.why_not else None)
     if reason is not None:

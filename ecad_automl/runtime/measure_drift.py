@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,7 @@ from ecad_automl.runtime.blocks import Block, Forward, SlotCall, slots_of, visit
 from ecad_automl.runtime.cache import Output, tensors_in
 from ecad_automl.runtime.families import family_of
 from ecad_automl.runtime.guided import Halves, is_second
-from ecad_automl.runtime.instrument import Instrument, transformer_of
-from ecad_automl.runtime.pair_member import PairMember
+from ecad_automl.runtime.instrument import Instrument, transformers_of
 from ecad_automl.runtime.scheduler_response import scheduler_response
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.schedules.drift import Drift
@@ -46,7 +45,7 @@ def measure_drift(
         seed: of the choice of elements.
 
     Returns:
-        The drift, on the slots of the pipeline's transformer.
+        The drift, on the slots of the pipeline's transformer; where two take the steps in turns, over those of both.
 
     Raises:
         UnsupportedModelError: the transformer is not supported.
@@ -55,22 +54,19 @@ def measure_drift(
     """
     if steps < 1 or probes < 1:
         raise ScheduleError(f"Drift cannot be measured with steps={steps} and probes={probes}; both must be above 0.")
-    slots = slots_of(transformer_of(pipe))
-    transformer = transformer_of(pipe)
-    how = family_of(transformer).one_batch
-    recorder = _Recorder(len(slots), steps, probes, seed, None if how is None else Halves(how, transformer))
-    # PyTorch calls hooks in the order in which they were registered: this one comes before the end of the call.
-    watched = transformer.register_forward_hook(recorder.watch)
-    try:
-        with (
-            Instrument(pipe, recorder, steps, "The drift measurement"),
-            transformer.register_forward_pre_hook(recorder.given, with_kwargs=True),  # after its own
-            torch.no_grad(),
-            _timesteps(pipe) as asked,
-        ):
-            run()
-    finally:
-        watched.remove()
+    transformers = transformers_of(pipe)
+    first = transformers[0]
+    slots, how = slots_of(first), family_of(first).one_batch
+    recorder = _Recorder(len(slots), steps, probes, seed, None if how is None else Halves(how, first))
+    with ExitStack() as stack:
+        # PyTorch calls hooks in the order in which they were registered: this one comes before the end of the call.
+        for transformer in transformers:
+            stack.callback(transformer.register_forward_hook(recorder.watch).remove)
+        stack.enter_context(Instrument(pipe, recorder, steps, "The drift measurement"))
+        stack.enter_context(first.register_forward_pre_hook(recorder.given, with_kwargs=True))  # after its own
+        stack.enter_context(torch.no_grad())
+        asked = stack.enter_context(_timesteps(pipe))
+        run()
     if recorder.broken_off or not recorder.weight[:-1].all():
         raise CacheStateError(
             f"Drift was to be measured over {steps} steps, but a run of the pipeline was broken off or none was made; "
@@ -93,8 +89,7 @@ def _response(pipe: Any, steps: int, asked: list[_Arguments]) -> tuple[NDArray[n
     if not asked:
         return None, f"The pipeline does not call set_timesteps of its {type(scheduler).__name__}."
     try:
-        first = pipe.steps_of(scheduler)[0] if isinstance(pipe, PairMember) else None
-        return scheduler_response(scheduler, steps, asked[-1], first), ""
+        return scheduler_response(scheduler, steps, asked[-1]), ""
     except EvaluationError as error:
         return None, str(error)
 

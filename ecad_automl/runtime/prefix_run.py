@@ -9,7 +9,7 @@ first one that is not, the run goes on from the outputs that were kept with the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -60,10 +60,10 @@ class PrefixRun:
         self._shares = False  # in this run
         self._call: Call | None = None
 
-    def take(self, plan: Plan, transformer: nn.Module) -> None:
+    def take(self, plan: Plan, transformers: Sequence[nn.Module]) -> None:
         """From now on, follow runs by that plan, which the run has taken."""
-        self._transformer = transformer
-        self._device = next(transformer.parameters()).device
+        self._transformers = transformers
+        self._device = next(transformers[0].parameters()).device
         self._last_read, self._macs = plan.last_read, plan.macs
         told = f"{plan.computes_all}{self._run.guided.depth if self._run.guided.acts else ''}"
         self._rows = [f"{rows!r}{told}".encode() for rows in self._run.keeping]
@@ -84,7 +84,7 @@ class PrefixRun:
         self._found = False
         if call.new_run:
             self._branches.clear()
-            self._shares = self._prefixes.take_model(self._transformer, self._functions)
+            self._shares = self._prefixes.take_model(self._transformers, self._functions)
         if call.step == 0 and self._shares:
             self._branches[call.context] = _Branch(repr((call.context, *_settings())).encode())
         self._run.begin(call)
@@ -153,7 +153,8 @@ class PrefixRun:
             return False
         if given is None:
             return False
-        branch.key = hashlib.blake2b(branch.key + self._rows[call.step] + given, digest_size=32).digest()
+        done = self._rows[call.step] + bytes([call.transformer])
+        branch.key = hashlib.blake2b(branch.key + done + given, digest_size=32).digest()
         return self._prefixes.fits(branch.key)
 
     def _compute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -134,25 +134,25 @@ class Prefixes:
         finally:
             self._trusts, self._looked_at = False, None
 
-    def take_model(self, transformer: nn.Module, functions: Functions) -> bool:
+    def take_model(self, transformers: Sequence[nn.Module], functions: Functions) -> bool:
         """Before a run: forget all if anything about the model is not as it was.
 
         Returns:
-            Whether the run may share: not where something would be lost when the transformer's Python does not run.
+            Whether the run may share: not where something would be lost when a transformer's Python does not run.
         """
-        model = (transformer, functions, functions.forgotten)
+        model = (*transformers, functions, functions.forgotten)
         if self._looked_at is not None and self._looked_at[0] == model:
             return self._looked_at[1]
-        shares = self._look_at(transformer, functions)
+        shares = self._look_at(transformers, functions)
         if self._trusts:
             self._looked_at = model, shares
         return shares
 
-    def _look_at(self, transformer: nn.Module, functions: Functions) -> bool:
-        if self.limit <= 0 or why_not_repeatable(transformer) is not None:
+    def _look_at(self, transformers: Sequence[nn.Module], functions: Functions) -> bool:
+        if self.limit <= 0 or any(why_not_repeatable(each) is not None for each in transformers):
             return False
-        versions = tuple(_version(tensor) for tensor in (*transformer.parameters(), *transformer.buffers()))
-        model = (functions, functions.forgotten, versions, ModuleState(transformer))
+        versions = tuple(_version(tensor) for each in transformers for tensor in (*each.parameters(), *each.buffers()))
+        model = (functions, functions.forgotten, versions, *map(ModuleState, transformers))
         if model != self._model:
             self.clear()
             self._model = model

@@ -63,8 +63,8 @@ class Functions:
     """
 
     def __init__(self, *, fuse: bool = True, compiler: Compiler | None = None, overwrites: bool = False) -> None:
-        #: Of each block, by its path: its programs by the spec of the arguments, or why it cannot be recorded.
-        self.blocks: defaultdict[str, dict[Spec, Program | str]] = defaultdict(dict)
+        #: Of each block: its programs by the spec of the arguments, or why it cannot be recorded.
+        self.blocks: defaultdict[nn.Module, dict[Spec, Program | str]] = defaultdict(dict)
         self._parts: tuple[object, ...] = ()
         self._compiler = compiler
         self.compiles = compiler is not None

@@ -69,7 +69,7 @@ class ReusedStep:
 
 
 class ReusedSteps:
-    """Makes and keeps these functions, for one transformer after another.
+    """Makes and keeps these functions of a transformer.
 
     Args:
         functions: where the programs of blocks are.
@@ -178,7 +178,7 @@ class ReusedSteps:
     def _make(self, recorded: _Recorded, rows: Rows) -> ReusedStep | None:
         steps = []
         for block, spec, row in zip(self._blocks, recorded.blocks, rows, strict=True):
-            program = self._functions.blocks[block.path].get(spec)
+            program = self._functions.blocks[block.module].get(spec)
             if not isinstance(program, Program):
                 return None
             steps.append(program.step(row, fuses=False))

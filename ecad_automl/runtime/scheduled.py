@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ecad_automl.errors import CacheStateError
-from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, visited_slots
+from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, blocks_of, visited_slots
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
 from ecad_automl.runtime.guided import Branch, GuidedCalls, Halves
 from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
@@ -38,10 +38,10 @@ _TENSOR = object()
 class ScheduledRun:
     """Computes each slot, or uses what is cached of it, as the schedule says; likewise the transformer as a whole.
 
-    The first time a block gets arguments of some shape, all its slots are computed, so the block is recorded then;
-    afterwards its program runs, without what nobody reads. Half of a batch of both guidance branches is not computed
-    whole, so there a block is run once more to record it. A block that cannot be recorded, or of whose class nothing
-    is known, always runs whole, with only the slots stood in for.
+    The first time a block gets arguments of some shape it is recorded; afterwards its program runs, without what nobody
+    reads. Where that first time is not in the first step, as of half of a batch of both guidance branches, it is run
+    once more to record it. A block that cannot be recorded, or of whose class nothing is known, always runs whole, with
+    only the slots stood in for.
     """
 
     def __init__(self, functions: Functions, cache: OutputCache, *, shares: bool = False) -> None:
@@ -58,7 +58,8 @@ class ScheduledRun:
         #: Whether the transformer is not entered in this call.
         self.skipped = False
         self._functions = functions
-        self._reused = ReusedSteps(functions)
+        self._reused: list[ReusedSteps] = []  # of each transformer
+        self._transformer = 0  # which one is called
         self._blocks: tuple[Block, ...] = ()
         self._plan: dict[Branch, list[StepRows]] = {}
         #: What is done at each step where outputs are kept whether the schedule reads them or not.
@@ -81,11 +82,16 @@ class ScheduledRun:
         self._keeps = False  # whether everything is kept in it
         self._tries = False  # whether a block is run only to record it: nothing is kept or freed
 
-    def take(self, plan: Plan, blocks: tuple[Block, ...], transformer: nn.Module) -> None:
-        """From now on, run by that plan of the transformer's blocks."""
-        self.guided.take(plan.guidance, (plan.slots + 1, 0), transformer)
-        self._reused.take(blocks, transformer)
-        self._blocks = blocks
+    def take(self, plan: Plan, transformers: Sequence[nn.Module]) -> None:
+        """From now on, run by that plan of the blocks of a transformer, or of two that take the steps in turns.
+
+        What is kept of one of these stands for outputs of the other where the plan says so.
+        """
+        self.guided.take(plan.guidance, (plan.slots + 1, 0), transformers[0])
+        self._reused += [ReusedSteps(self._functions) for _ in transformers[len(self._reused) :]]
+        for reused, transformer in zip(self._reused, transformers, strict=True):
+            reused.take(blocks_of(transformer), transformer)
+        self._blocks = blocks = blocks_of(transformers[0])
         self._never_recorded = {block.path: block.whole for block in blocks if block.whole is not None}
         self.unrecorded = dict(self._never_recorded)
         # What is kept for one schedule is kept for all later ones, so that they share.
@@ -125,7 +131,9 @@ class ScheduledRun:
         if self._functions.overwrites:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         if call.new_run:
-            self._reused.begin_run()
+            for reused in self._reused:
+                reused.begin_run()
+        self._transformer = call.transformer
         self.guided.begin(call)
         self.keep(call.step, everything=False)
         self._step = call.step
@@ -156,16 +164,14 @@ class ScheduledRun:
         except OpaqueValueError as error:
             self.unrecorded[block.path] = f"it gets {error}"
             return self._run_whole(block, row, forward, args, kwargs)
-        if spec not in self._functions.blocks[block.path]:
-            fresh = all(action in _FRESH for action in row.actions)
-            if fresh or self.guided.halved:  # half of a batch may never be computed whole
-                fused_later = self._fuses and self._step > 0  # so that all runs have the same bits
-                self._tries = self._functions.compiles or not fresh or fused_later  # it is run once more below
-                result = self._record(index, block, spec, forward, args, kwargs)
-                if not self._tries:
-                    return result
-                self._tries = False
-        program = self._functions.blocks[block.path].get(spec)
+        if spec not in self._functions.blocks[block.module]:
+            fused_later = self._fuses and self._step > 0  # so that all runs have the same bits
+            self._tries = self._functions.compiles or fused_later  # it is run once more below
+            result = self._record(index, block, spec, forward, args, kwargs)
+            if not self._tries:
+                return result
+            self._tries = False
+        program = self._functions.blocks[block.module].get(spec)
         if not isinstance(program, Program):
             if program is not None:
                 self.unrecorded[block.path] = program
@@ -195,7 +201,7 @@ class ScheduledRun:
 
     def _whole_or_by_block(self, forward: Forward, *args: Any, **kwargs: Any) -> Any:
         """The output of a call in which the transformer is entered, without calling blocks if all are reused."""
-        found = self._reused.forward(forward, args, kwargs, self._rows.reused)
+        found = self._reused[self._transformer].forward(forward, args, kwargs, self._rows.reused)
         if not (isinstance(found, tuple) and found and isinstance(found[0], ReusedStep)):
             return found
         self.skipped = True  # as far as blocks are concerned
@@ -338,9 +344,9 @@ class ScheduledRun:
     ) -> Any:
         result, recording = record(block, forward, args, kwargs, self._slot_visit(block, self._rows.blocks[index]))
         if isinstance(recording, str):
-            self._functions.blocks[block.path][spec] = self.unrecorded[block.path] = recording
+            self._functions.blocks[block.module][spec] = self.unrecorded[block.path] = recording
         else:
-            self._functions.blocks[block.path][spec] = self._functions.program(spec, recording)
+            self._functions.blocks[block.module][spec] = self._functions.program(spec, recording)
         return result
 
     def _run_whole(

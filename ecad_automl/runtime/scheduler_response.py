@@ -26,7 +26,7 @@ _NOT_ALONE = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def scheduler_response(
-    scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]], first: int | None = None
+    scheduler: Any, steps: int, arguments: tuple[tuple[Any, ...], dict[str, Any]]
 ) -> NDArray[np.float64]:
     """How far the last latents move for a unit change of the transformer's output at each step.
 
@@ -39,10 +39,9 @@ def scheduler_response(
 
     Args:
         scheduler: of a diffusers pipeline; it does not change.
-        steps: forwards of a run.
+        steps: forwards of a run; what it lacks of all it leaves out at its beginning, as one does that begins with an
+            image.
         arguments: by position and by name, with which the pipeline calls ``set_timesteps``.
-        first: the first of these forwards, where another transformer makes the others; None where there are none. What
-            a run then lacks of all it leaves out at its beginning, as one does that begins with an image.
 
     Returns:
         ``(steps,)``, not negative.
@@ -53,10 +52,12 @@ def scheduler_response(
     try:
         runner = copy.deepcopy(scheduler)
         runner.set_timesteps(*arguments[0], **{**arguments[1], "device": "cpu"})
-        left_out = 0 if first is not None else forwards_of(runner) - steps
-        own = range(first or left_out, (first or left_out) + steps)
+        left_out = forwards_of(runner) - steps
         still = _last_latents(scheduler, left_out, arguments, None)
-        moved = [_last_latents(scheduler, left_out, arguments, changed) - still for changed in own]
+        moved = [
+            _last_latents(scheduler, left_out, arguments, changed) - still
+            for changed in range(left_out, left_out + steps)
+        ]
     except _NOT_ALONE as error:
         raise EvaluationError(
             f"{type(scheduler).__name__} cannot be run without its pipeline ({type(error).__name__}: {error})."

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ecad_automl.errors import CacheStateError, ScheduleError
-from ecad_automl.runtime.pair_member import PairMember
 from ecad_automl.runtime.step_counts import forwards_of, steps_to_ask_for
 
 if TYPE_CHECKING:
@@ -43,12 +42,14 @@ class Call:
         context: the guidance branch.
         new_run: whether this is the first call of a run of the pipeline.
         left_out: steps that the run leaves out at its beginning, as image-to-image does, of those that are known here.
+        transformer: which one, where two take the steps in turns.
     """
 
     step: int
     context: ContextKey
     new_run: bool
     left_out: int = 0
+    transformer: int = 0
 
 
 @dataclass
@@ -86,12 +87,13 @@ class StepTracker:
         self._first = self._left_out = self._end = 0
         self._thread = 0
 
-    def locate(self, name: str | None, shapes: Shapes) -> Call:
+    def locate(self, name: str | None, shapes: Shapes, transformer: int = 0) -> Call:
         """Say what the transformer call that is about to be made is.
 
         Args:
             name: the name set by the transformer's ``cache_context``, if any.
             shapes: shapes of the call's tensors, which must not change within a run.
+            transformer: which one is called.
 
         Raises:
             ScheduleError: the run has another number of steps.
@@ -119,21 +121,13 @@ class StepTracker:
         if not indexed:
             step = self._contexts[context].step + 1 if context in self._contexts else self._first
         self._advance(scheduler, context, step, shapes)
-        return Call(step - self._first, context, new_run, self._left_out)
+        return Call(step - self._first, context, new_run, self._left_out, transformer)
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
         forwards = forwards_of(scheduler)
         begin = getattr(scheduler, "begin_index", None) or 0
-        part = isinstance(self._pipe, PairMember)
-        first, end = self._pipe.steps_of(scheduler) if isinstance(self._pipe, PairMember) else (begin, forwards)
-        made_for_it = end - first == self.steps  # as many steps as are run, wherever they begin
-        if part and not made_for_it:
-            raise ScheduleError(
-                f"{self._needed_by} has {self.steps} steps, but of the {forwards} of this run {end - first} are of its "
-                "transformer; move it with schedule.resample(steps=...), or call the pipeline with another number of "
-                "steps."
-            )
+        made_for_it = forwards - begin == self.steps  # as many steps as are run, wherever they begin
         if forwards != self.steps and not made_for_it:
             try:
                 how = (
@@ -147,7 +141,7 @@ class StepTracker:
             )
         if begin and not made_for_it and not self._late:
             raise self._begins_late(begin)
-        self._first, self._end = first, end
+        self._first, self._end = begin, forwards
         self._left_out = 0 if made_for_it else begin
         self._timesteps = self._last = scheduler.timesteps
         self._thread = threading.get_ident()

@@ -23,9 +23,7 @@ from PIL import Image
 
 import ecad_automl
 from ecad_automl.api import Front
-from ecad_automl.errors import EvaluationError, OptionError, StudyError, UnsupportedModelError
-from ecad_automl.runtime import apply_pair, layout_of_call, pair_of
-from ecad_automl.schedules.heuristics import fora
+from ecad_automl.errors import EvaluationError, OptionError, StudyError
 from studies import LatencySettings, SearchConfig
 from tests.api.conftest import METHOD
 from tests.runtime.cases import CASES
@@ -140,60 +138,41 @@ def pair(flux: Any) -> tuple[Any, dict[str, Any]]:
     return pipe, calls[0] | {"num_inference_steps": 6}
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_each_of_two_transformers_has_a_front_of_the_steps_that_are_its_own(
-    which: int, pair: tuple[Any, dict[str, Any]]
-) -> None:
+def test_both_of_two_transformers_have_a_front_of_quick(pair: tuple[Any, dict[str, Any]]) -> None:
     pipe, call = pair
-    member = pair_of(pipe)[which]
-    front = ecad_automl.quick(member, calls=[call], images=1, check=1)
-    point = front.points[0]
-    assert {point.schedule.steps for point in front} == {member.steps_in(6)}
-    assert sum(each.steps_in(6) for each in pair_of(pipe)) == 6
-    uncached = _made(pipe, call)
-    schedules = [None, None]
-    schedules[which] = point.schedule
-    with apply_pair(pipe, *schedules):
-        distances = (_made(pipe, call) - uncached).square()[0].flatten(1).mean(dim=1).sqrt()
+    front = ecad_automl.quick(pipe, calls=[call], images=1, check=1)
+    assert {point.schedule.steps for point in front} == {6}
+    point = next(point for point in front if point.checked is not None)
     assert point.checked is not None
-    assert point.checked.reward == pytest.approx(-float(distances.mean()), rel=1e-4)
+    assert point.checked.reward == pytest.approx(_fidelity(pipe, call, point), rel=1e-4)
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_one_of_two_transformers_is_searched_while_the_other_is_under_a_schedule(
-    which: int, pair: tuple[Any, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_both_of_two_transformers_are_searched_in_one_study(pair: tuple[Any, dict[str, Any]], tmp_path: Path) -> None:
     pipe, call = pair
-    other = fora(layout_of_call(pair_of(pipe)[1 - which], **call), pair_of(pipe)[1 - which].steps_in(6), 2)
-    member = pair_of(pipe, **{("second", "first")[which]: other})[which]
 
     def search(of: Any, **more: Any) -> Front:
         given = {"storage": tmp_path / "pair.db", "study": "pair", "progress": False, "config": CONFIG, **more}
         return ecad_automl.search(of, calls=[call], **given)
 
-    front = search(member)
-    schedules: list[Any] = [other, other]
-    schedules[which] = None
-    with apply_pair(pipe, *schedules):
-        uncached = _made(pipe, call)
-    assert {point.steps for point in front.evaluations} == {member.steps_in(6)}
-    for point in front.evaluations[:3]:
-        schedules[which] = point.schedule
-        with apply_pair(pipe, *schedules):
-            distances = (_made(pipe, call) - uncached).square()[0].flatten(1).mean(dim=1).sqrt()
-        assert point.reward == pytest.approx(-float(distances.mean()), rel=1e-4, abs=1e-6)
-    with pytest.raises(StudyError, match=r"was started with something else: .*calls\.of"):
-        search(pair_of(pipe)[which])  # beside the other one uncached
-    with pytest.raises(StudyError, match=r"was started with something else: .*calls\.of"):
-        search(pair_of(pipe)[1 - which])
-    with pytest.raises(OptionError, match="the steps that are its own; leave steps_from out"):
-        search(member, study="shorter", steps_from=0.5)
+    front = search(pipe)
+    assert {point.steps for point in front.evaluations} > {6}  # shorter runs too
+    for point in front.evaluations[:4]:
+        assert point.reward == pytest.approx(_fidelity(pipe, call, point), rel=1e-4, abs=1e-6)
+    with ecad_automl.apply_schedule(pipe, front) as run:
+        pipe(**call | run.arguments)
+    other = WanPipeline(**pipe.components, boundary_ratio=0.8)
+    other.transformer_2 = copy.deepcopy(other.transformer_2)
+    other.transformer_2.proj_out.bias.data += 1.0
+    with pytest.raises(StudyError, match=r"was started with something else: revision"):
+        search(other)
 
 
-def test_both_of_two_transformers_at_once_are_refused_with_what_to_do(pair: tuple[Any, dict[str, Any]]) -> None:
-    pipe, call = pair
-    with pytest.raises(UnsupportedModelError, match=r"one after the other: .*pair_of\(pipe, first=front\)"):
-        ecad_automl.search(pipe, calls=[call])
+def _fidelity(pipe: Any, call: dict[str, Any], point: Any) -> float:
+    """Less the distance of frames to those of the uncached run."""
+    uncached = _made(pipe, call)
+    with ecad_automl.apply_schedule(pipe, point.schedule) as run:
+        made = _made(pipe, call | run.arguments)
+    return -float((made - uncached).square()[0].flatten(1).mean(dim=1).sqrt().mean())
 
 
 def _made(pipe: Any, call: dict[str, Any]) -> torch.Tensor:

@@ -13,14 +13,14 @@ from ecad_automl.latency.timing import Clock, Timing, clock_of, interleaved, tim
 
 
 def test_a_call_is_timed_as_a_whole_and_inside_each_forward(ticking: Callable[..., Clock]) -> None:
-    module = nn.Identity()
+    first, second = nn.Identity(), nn.Identity()
 
     def call() -> None:
-        for _ in range(3):
+        for module in (first, first, second):
             module(torch.zeros(1))
 
     # Six marks, two around each forward.
-    assert time_call(call, module, ticking()) == Timing(whole=6.0, transformer=3.0)
+    assert time_call(call, [first, second], ticking()) == Timing(whole=6.0, transformer=3.0)
 
 
 def test_time_in_other_hooks_counts_as_time_of_the_transformer() -> None:
@@ -34,7 +34,7 @@ def test_time_in_other_hooks_counts_as_time_of_the_transformer() -> None:
 
     module.register_forward_pre_hook(spend)
     module.register_forward_hook(spend)
-    assert time_call(lambda: module(1), module, clock).transformer == 10.0
+    assert time_call(lambda: module(1), [module], clock).transformer == 10.0
 
 
 def test_timing_leaves_no_hook_behind_whatever_happens(ticking: Callable[..., Clock]) -> None:
@@ -45,7 +45,7 @@ def test_timing_leaves_no_hook_behind_whatever_happens(ticking: Callable[..., Cl
         raise RuntimeError("a call that fails")
 
     with pytest.raises(RuntimeError, match="a call that fails"):
-        time_call(call, module, ticking())
+        time_call(call, [module], ticking())
     assert not module._forward_hooks
     assert not module._forward_pre_hooks
 
@@ -113,7 +113,7 @@ def test_on_cuda_events_are_recorded_without_waiting_and_told_in_seconds(monkeyp
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"a stream of {device}")
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: done.append(f"wait for {device}"))
     module = nn.Identity()
-    timing = time_call(lambda: (module(1), module(1)), module, clock_of(torch.device("cuda:1")))
+    timing = time_call(lambda: (module(1), module(1)), [module], clock_of(torch.device("cuda:1")))
     record = "record on a stream of cuda:1"
     assert done == ["wait for cuda:1", record, record, record, record, "wait for cuda:1"]
     assert timing.transformer == 0.5  # two forwards of 250 milliseconds

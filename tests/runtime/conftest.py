@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_map
 
+from ecad_automl.runtime.instrument import transformers_of
 from ecad_automl.schedules.guidance import NONE
 from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import ALL_CASES, CASES, GENERIC_CASES, Case
@@ -102,15 +103,18 @@ class _Replay:
         self.conditional: Any = None
 
     def of(self, run: Callable[[], torch.Tensor]) -> torch.Tensor:
-        transformer = self.case.pipe.transformer
-        patched = [transformer.get_submodule(slot.name) for slot in self.schedule.layout.slots]
-        transformer.forward = self.whole(transformer.forward)
-        for index, module in enumerate(patched):
-            module.forward = self.slot(index, module.forward)
+        patched = []
+        for transformer in transformers_of(self.case.pipe):  # what is kept of one serves the other too
+            transformer.forward = self.whole(transformer.forward)
+            patched.append(transformer)
+            for index, slot in enumerate(self.schedule.layout.slots):
+                module = transformer.get_submodule(slot.name)
+                module.forward = self.slot(index, module.forward)
+                patched.append(module)
         try:
             return run()
         finally:
-            for module in (transformer, *patched):
+            for module in patched:
                 del module.forward
 
     @property

@@ -1,9 +1,10 @@
-"""Pipelines of two transformers that take the steps in turns, as Wan 2.2."""
+"""Pipelines of two transformers that take the steps in turns, as Wan 2.2: one schedule for the steps of both."""
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,88 +14,139 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl.errors import ScheduleError, UnsupportedModelError
-from ecad_automl.runtime import apply_pair, apply_schedule, layout_of_call, pair_of
+from ecad_automl.runtime import Prefixes, apply_schedule, measure_drift
 from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import CASES, Case
+from tests.runtime.conftest import Reference
 
-STEPS = 6
+STEPS = 7
 
 
-@pytest.fixture(scope="module")
-def pair() -> Case:
+def _pair(*, equal: bool) -> Case:
     made = CASES["wan-guided"]()
     second = copy.deepcopy(made.pipe.transformer)
+    if not equal:
+        torch.manual_seed(2)
+        for parameter in second.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
     made.pipe = WanPipeline(**{**made.pipe.components, "transformer_2": second}, boundary_ratio=0.8)
     made.pipe.set_progress_bar_config(disable=True)
     return made
 
 
-@pytest.fixture(scope="module")
-def first(pair: Case) -> int:
-    """How many of the steps are of the first transformer, counted as the pipeline calls it."""
+@pytest.fixture
+def pair() -> Case:
+    return _pair(equal=False)
+
+
+def _calls(case: Case) -> Counter[str]:
+    """How often each transformer is called in a run."""
     calls: Counter[str] = Counter()
-    hook = pair.pipe.transformer.register_forward_pre_hook(lambda *_: calls.update(["first"]))
-    pair.generate(steps=STEPS)
-    hook.remove()
-    assert 0 < calls["first"] < 2 * STEPS
-    return calls["first"] // 2  # guidance branches
+    hooks = [
+        getattr(case.pipe, name).register_forward_pre_hook(lambda *_, name=name: calls.update([name]))
+        for name in ("transformer", "transformer_2")
+    ]
+    case.generate(steps=STEPS)
+    for hook in hooks:
+        hook.remove()
+    return calls
 
 
-@pytest.fixture(scope="module")
-def whole(pair: Case, first: int) -> Schedule:
-    """Of all steps, with nothing reused from one transformer's in the other's."""
-    layouts = [layout_of_call(member, **pair.arguments(1)) for member in pair_of(pair.pipe)]
-    assert layouts[0] == layouts[1]
-    bits = np.random.default_rng(0).random((STEPS, len(layouts[0]))) < 0.4
-    bits[first] = True
-    return Schedule(layouts[0], bits)
+def test_the_steps_are_of_both(pair: Case) -> None:
+    calls = _calls(pair)
+    assert min(calls["transformer"], calls["transformer_2"]) >= 2 * 3  # guidance branches
+    assert sum(calls.values()) == 2 * STEPS
 
 
-@pytest.fixture(scope="module")
-def parts(whole: Schedule, first: int) -> tuple[Schedule, Schedule]:
-    return Schedule(whole.layout, whole.compute[:first]), Schedule(whole.layout, whole.compute[first:])
-
-
-def test_two_equal_transformers_do_under_two_schedules_what_one_does_under_one(
-    pair: Case, whole: Schedule, parts: tuple[Schedule, Schedule]
-) -> None:
-    single = CASES["wan-guided"]()
-    with apply_schedule(single.pipe, whole, fuse=False):  # a first step is never fused, and the second one has its own
-        expected = single.generate(steps=STEPS)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", ["random_schedule", "random_forecasts", "random_guidance"])
+def test_a_run_is_what_the_definition_says(kind: str, seed: int, pair: Case, reference: Reference) -> None:
+    schedule = getattr(pair, kind)(seed, steps=STEPS)
+    expected = reference(pair, schedule, partial(pair.generate, steps=STEPS))
     uncached = pair.generate(steps=STEPS)
     assert not torch.equal(expected, uncached)
-    with apply_pair(pair.pipe, *parts, fuse=False):
-        assert torch.equal(pair.generate(steps=STEPS), expected)
-        assert torch.equal(pair.generate(steps=STEPS), expected)  # nothing of a run is left for the next
-    with apply_pair(pair.pipe, parts[0], None, fuse=False):
-        half = pair.generate(steps=STEPS)
-    assert not torch.equal(half, expected) and not torch.equal(half, uncached)
+    with apply_schedule(pair.pipe, schedule, fuse=False):
+        for _ in range(2):  # nothing of a run is left for the next
+            assert torch.equal(pair.generate(steps=STEPS), expected)
+    with apply_schedule(pair.pipe, schedule):
+        first = pair.generate(steps=STEPS)
+        torch.testing.assert_close(first, expected, rtol=1e-3, atol=1e-4)
+        for _ in range(3):  # until steps of reused blocks are functions
+            assert torch.equal(pair.generate(steps=STEPS), first)
     assert torch.equal(pair.generate(steps=STEPS), uncached)
 
 
-def test_macs_are_those_that_are_counted(pair: Case, parts: tuple[Schedule, Schedule]) -> None:
-    with (
-        apply_pair(pair.pipe, *parts, keep_text=False, fuse=False),
-        sdpa_kernel(SDPBackend.MATH),
-        FlopCounterMode(display=False) as counter,
-    ):
+def test_what_computes_everything_changes_no_bit(pair: Case) -> None:
+    uncached = pair.generate(steps=STEPS)
+    with apply_schedule(pair.pipe, Schedule.all_compute(pair.layout, STEPS)):
+        assert torch.equal(pair.generate(steps=STEPS), uncached)
+
+
+def test_two_equal_transformers_do_what_one_does() -> None:
+    single, pair = CASES["wan-guided"](), _pair(equal=True)
+    schedule = pair.random_guidance(1, steps=STEPS)
+    with apply_schedule(single.pipe, schedule, fuse=False), apply_schedule(pair.pipe, schedule, fuse=False):
+        assert torch.equal(pair.generate(steps=STEPS), single.generate(steps=STEPS))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_macs_are_those_that_are_counted(seed: int, pair: Case) -> None:
+    schedule = pair.random_guidance(seed, steps=STEPS)
+    with apply_schedule(pair.pipe, schedule, keep_text=False, fuse=False), sdpa_kernel(SDPBackend.MATH):
+        for _ in range(2):
+            with FlopCounterMode(display=False) as counter:
+                pair.generate(steps=STEPS)
+            assert schedule.macs == counter.get_total_flops() // 2
+
+
+def test_runs_that_begin_alike_share_steps_of_both(pair: Case) -> None:
+    plain = pair.random_schedule(0, STEPS)
+    other = plain.compute.copy()
+    other[-1] = ~other[-1]
+    prefixes = Prefixes(2**30)
+    handle = apply_schedule(pair.pipe, plain, prefixes=prefixes)
+    handle.remove()
+    for schedule in (plain, Schedule(pair.layout, other)):
+        with apply_schedule(pair.pipe, schedule):
+            expected = pair.generate(steps=STEPS)
+        with handle.switch(schedule):
+            assert torch.equal(pair.generate(steps=STEPS), expected)
+    assert prefixes.report().shared == 2 * (STEPS - 1)
+    with torch.no_grad():
+        pair.pipe.transformer_2.proj_out.bias += 1.0
+    with handle.switch(plain):
         pair.generate(steps=STEPS)
-    assert sum(part.macs for part in parts) == counter.get_total_flops() // 2
+    assert prefixes.report().shared == 2 * (STEPS - 1)  # of another model
 
 
-def test_a_run_of_other_steps_says_how_many_are_of_which(pair: Case, parts: tuple[Schedule, Schedule]) -> None:
-    told = rf"has {parts[1].steps} steps, but of the 12 of this run \d+ are of its transformer"
-    with apply_pair(pair.pipe, None, parts[1]), pytest.raises(ScheduleError, match=told):
-        pair.generate(steps=12)
+def test_drift_is_over_the_steps_of_both(pair: Case) -> None:
+    single, equal = CASES["wan-guided"](), _pair(equal=True)
+    found = [measure_drift(each.pipe, partial(each.generate, steps=STEPS), steps=STEPS) for each in (single, equal)]
+    assert found[0].to_bytes() == found[1].to_bytes()
+    other = measure_drift(pair.pipe, partial(pair.generate, steps=STEPS), steps=STEPS)
+    first = _calls(pair)["transformer"] // 2
+    np.testing.assert_array_equal(other.distance[:, :first, :first], found[0].distance[:, :first, :first])
+    assert (other.distance[:, first - 1, first] > found[0].distance[:, first - 1, first]).all()
 
 
-def test_one_schedule_for_two_transformers_is_refused_and_two_for_one(
-    pair: Case, parts: tuple[Schedule, Schedule]
-) -> None:
-    with pytest.raises(UnsupportedModelError, match=r"give one for each: apply_pair\(pipe, first, second\)"):
-        apply_schedule(pair.pipe, parts[0])
+def test_nothing_is_left_on_either(pair: Case) -> None:
+    parts = [*pair.pipe.transformer.modules(), *pair.pipe.transformer_2.modules()]
+    before = [(set(vars(part)), len(part._forward_hooks), len(part._forward_pre_hooks)) for part in parts]
+    with apply_schedule(pair.pipe, pair.random_schedule(0, STEPS)):
+        pair.generate(steps=STEPS)
+    assert [(set(vars(part)), len(part._forward_hooks), len(part._forward_pre_hooks)) for part in parts] == before
+
+
+def test_a_run_of_other_steps_is_refused(pair: Case) -> None:
     with (
-        pytest.raises(UnsupportedModelError, match="has not two transformers"),
-        apply_pair(CASES["wan-guided"]().pipe, *parts),
+        apply_schedule(pair.pipe, pair.random_schedule(0, STEPS)),
+        pytest.raises(ScheduleError, match=f"has {STEPS} steps, but"),
     ):
-        pass
+        pair.generate(steps=STEPS + 1)
+
+
+def test_two_of_another_form_each_are_refused(pair: Case) -> None:
+    config = {**pair.pipe.transformer.config, "num_layers": 1}
+    pair.pipe.transformer_2 = type(pair.pipe.transformer).from_config(config)
+    with pytest.raises(UnsupportedModelError, match="two transformers, of the num_layers 2 and 1"):
+        apply_schedule(pair.pipe, pair.random_schedule(0))

@@ -40,7 +40,6 @@ class Named:
 
     def __init__(self, transformer: torch.nn.Module, **parts: Any) -> None:
         self.transformer, self.scheduler = transformer, object()
-        self.config = SimpleNamespace(boundary_ratio=parts.get("boundary_ratio"))
         for name, part in parts.items():
             setattr(self, name, part)
 
@@ -48,8 +47,6 @@ class Named:
 @pytest.mark.parametrize(
     ("name", "like", "parts", "reason"),
     [
-        ("WanPipeline", "wan-guided", {"transformer_2": torch.nn.Identity()}, "split between two transformers"),
-        ("WanPipeline", "wan-guided", {"boundary_ratio": 0.9}, "split between two transformers"),
         ("LTXI2VLongMultiPromptPipeline", "ltx-guided", {}, "several windows"),
         ("CogVideoXVideoToVideoPipeline", "cogvideox-guided", {}, "begin at a step"),
     ],
