@@ -11,8 +11,9 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.completion import complete_schedule
 from ecad_automl.cli.options import Engine, Json
 from ecad_automl.cli.output import print_json, results
-from ecad_automl.engines import export_for, reuse_note, write_texts
+from ecad_automl.engines import export_for, reuse_note
 from ecad_automl.errors import OptionError
+from ecad_automl.files.json_file import write_texts
 from ecad_automl.gallery import builtin_plan, is_builtin
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def convert(
 def _write_for(engine: str, schedule: Schedule, source: Path, folder: Path, *, json_output: bool) -> None:
     """What an engine takes, into a folder."""
     made = export_for(engine, schedule, source.name.removesuffix(".json"))
-    write_texts(folder, made.files)
+    write_texts(folder, made.files, "files for another engine")
     notes = [note for note in (*made.notes, reuse_note(schedule, engine)) if note]
     if json_output:
         found = {"source": source, "engine": engine, "files": [folder / name for name in made.files], "notes": notes}

@@ -11,8 +11,9 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.output import messages, print_json, results, step
 from ecad_automl.cli.study_model import Place, load_study_model
 from ecad_automl.cli.verbosity import quiet_libraries
-from ecad_automl.engines import EngineExport, export_for, reuse_note, write_texts
+from ecad_automl.engines import EngineExport, export_for, reuse_note
 from ecad_automl.errors import StudyError
+from ecad_automl.files.json_file import write_texts
 from ecad_automl.judging.statistics import half_width
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.whole_steps import of_whole_steps, projected, whole_steps_of
@@ -69,7 +70,7 @@ def export_to(
     for run, schedule in whole.items():
         name = study.file_name(run)
         made = export_for(engine, schedule, name)
-        write_texts(out, made.files)
+        write_texts(out, made.files, "files for another engine")
         path = out / next(iter(made.files))
         told = _told(run, schedule, measured.get(run))
         say(console, f"{path}: {told}", keep=[path])

@@ -10,7 +10,7 @@ from ecad_automl.api.terminal import say
 from ecad_automl.cli.front import confirmed_of
 from ecad_automl.cli.output import print_json, results
 from ecad_automl.errors import FileError, StudyError
-from ecad_automl.files.json_file import write_text
+from ecad_automl.files.json_file import write_texts
 from ecad_automl.schedules.schedule_file import Measured, ScheduleFile, load_schedule
 from ecad_automl.sharing.submission import FOLDER, folder_of, lacks, pull_request
 from ecad_automl.views.study import StudyView
@@ -50,11 +50,9 @@ def submit(study: StudyView, out: Path, *, json_output: bool = False) -> None:
         taken = [out / name for name in files if (out / name).exists()]
         if taken:
             raise FileError(f"There is a {taken[0]} already; give another folder, or move it away.")
-        text = pull_request(files, _shorter(study), _asked(study))
-        for name in files:
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            write_text(out / name, (Path(scratch) / Path(name).name).read_text(encoding="utf-8"), "schedule")
-    write_text(out / _TEXT, text, "text of a pull request")
+        texts = {name: (Path(scratch) / Path(name).name).read_text(encoding="utf-8") for name in files}
+    text = pull_request(files, _shorter(study), _asked(study))
+    write_texts(out, {**texts, _TEXT: text}, "schedules and the text with them")
     if json_output:
         print_json(
             {

@@ -1,5 +1,5 @@
 """Schedules of whole steps as other engines take them."""
 
-from ecad_automl.engines.exports import ENGINES, EngineExport, export_for, reuse_note, write_texts
+from ecad_automl.engines.exports import ENGINES, EngineExport, export_for, reuse_note
 
-__all__ = ["ENGINES", "EngineExport", "export_for", "reuse_note", "write_texts"]
+__all__ = ["ENGINES", "EngineExport", "export_for", "reuse_note"]

@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
 from ecad_automl.errors import OptionError, ScheduleError
-from ecad_automl.files.json_file import write_text
 from ecad_automl.schedules.schedule import Bits, Schedule
 from ecad_automl.schedules.whole_steps import whole_steps_of
 
@@ -70,17 +68,6 @@ def export_for(engine: str, schedule: Schedule, name: str) -> EngineExport:
             f"{name} computes every step, so there is nothing to tell {engine}; choose a schedule that saves."
         )
     return _comfyui(schedule, mask, name) if engine == "comfyui" else _WRITERS[engine](mask, name)
-
-
-def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
-    """Write files into a folder, which is made where it does not exist.
-
-    Raises:
-        FileError: one cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(folder / name, text, "file for another engine")
 
 
 def reuse_note(schedule: Schedule, engine: str) -> str | None:

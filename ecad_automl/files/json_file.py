@@ -8,6 +8,8 @@ import json
 import os
 import re
 import secrets
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,39 @@ def write_text(path: str | Path, text: str, what: str) -> None:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+
+
+def write_texts(folder: str | Path, texts: Mapping[str, str], what: str) -> list[Path]:
+    """Write several files, or none: all of them lie in a folder beside before the first takes its place.
+
+    Args:
+        folder: where; made where there is none, as are folders in it.
+        texts: by the files' paths in it.
+        what: what the files are, for messages.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileError: the folder cannot be written, or the disk is full.
+    """
+    folder = Path(folder).absolute()
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=there) as scratch:
+            for number, text in enumerate(texts.values()):
+                with Path(scratch, str(number)).open("x", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for number, name in enumerate(texts):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                Path(scratch, str(number)).replace(folder / name)
+    except OSError as error:
+        raise FileError(
+            f"The {what} cannot be written to {folder} ({_reason(error)}); {_advice(error)}, nothing was written."
+        ) from error
+    return [folder / name for name in texts]
 
 
 def json_text(value: object, *, width: int = 118) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ecad_automl.errors import FileError
+from ecad_automl.files.json_file import write_texts
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import (
@@ -235,6 +236,33 @@ def test_metadata_without_a_json_form_writes_nothing(extra: dict[str, Any], tmp_
         save_schedule(path, schedule(), ScheduleMetadata(**extra))
     assert path.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+FULL_DISK_FOR_SEVERAL = """
+import resource, sys
+from ecad_automl.errors import FileError
+from ecad_automl.files.json_file import write_texts
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+try:
+    write_texts(sys.argv[1], {"in/small.json": "new", "large.md": "x" * 1000}, "files")
+except FileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("below", ["", "new/folder"])
+def test_several_files_are_written_or_none(below: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "small.json").write_text("old")
+    command = [sys.executable, "-c", FULL_DISK_FOR_SEVERAL, str(tmp_path / below)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "make room on the disk, nothing was written" in done.stdout
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "in" / "small.json"]
+    assert (tmp_path / "in" / "small.json").read_text() == "old"
+    assert not (tmp_path / "new").exists()
+    texts = {"in/small.json": "new", "large.md": "text"}
+    assert write_texts(tmp_path / below, texts, "files") == [tmp_path / below / name for name in texts]
+    assert {name: (tmp_path / below / name).read_text() for name in texts} == texts
 
 
 FULL_DISK = """
