@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from ecad_automl.models import load_model, model_layout
@@ -135,17 +136,29 @@ def test_a_schedule_for_another_model_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is:DeprecationWarning")  # Inductor's own modules use it
 def test_schedules_may_be_compiled(
-    run_cli: Cli, tiny_pixart_folder: Path, schedules: Callable[[str], Path], tmp_path: Path
+    run_cli: Cli,
+    tiny_pixart_folder: Path,
+    schedules: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Traced, and not compiled, which takes a while and is tested in the runtime.
+    compiler, modes = torch.compile, set()
+
+    def traced(function: Any, *, mode: str, **options: Any) -> Any:
+        modes.add(mode)
+        return compiler(function, backend="eager", **options)
+
+    monkeypatch.setattr(torch, "compile", traced)
     code, out, err = run_cli(
         *("bench", "--model", tiny_pixart_folder, *SIZE, "--out", tmp_path, "--compile", "reduce-overhead"),
         *("--schedule", schedules("fora-2"), "--repeats", 1, "--warmup", 1, "--no-fewer-steps", "--json"),
     )
     assert code == 0, err
     assert [row["name"] for row in json.loads(out)["batches"][0]["rows"]] == ["uncached", "all-compute", "fora-2"]
+    assert modes == {"reduce-overhead"}
 
 
 def test_ctrl_c_keeps_the_rounds_that_were_done(

@@ -14,8 +14,7 @@ from torch.utils._pytree import tree_map
 from ecad_automl.runtime.instrument import transformers_of
 from ecad_automl.schedules.guidance import NONE
 from ecad_automl.schedules.schedule import Schedule
-from tests.runtime.cases import ALL_CASES, CASES, GENERIC_CASES, Case
-from tests.runtime.cases.core import CORE_CASES
+from tests.runtime.cases import ALL_CASES, CASES, EACH_FAMILY, FEW, GENERIC_CASES, Case
 
 #: Replays the definition of a schedule on a case while a function runs it.
 Reference = Callable[["Case", Schedule, Callable[[], torch.Tensor]], torch.Tensor]
@@ -28,9 +27,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     quiet = pytest.mark.filterwarnings("ignore::ecad_automl.errors.NoAdapterWarning")
-    cases: list[Any] = list(CORE_CASES)
+    cases: list[Any] = [*FEW]
     if metafunc.definition.get_closest_marker("every_family") is not None:
-        cases = list(CASES)
+        cases = [*EACH_FAMILY]
     if metafunc.definition.get_closest_marker("conformance") is not None:
         cases = [*CASES, *(pytest.param(name, marks=quiet) for name in GENERIC_CASES)]
     metafunc.parametrize("case", cases, indirect=True)
@@ -56,8 +55,8 @@ def note(request: pytest.FixtureRequest) -> Note:
 def case(request: pytest.FixtureRequest) -> Case:
     """A pipeline and a way to call it.
 
-    One of a few kinds, in tests marked ``every_family`` of all that are supported, and in those marked ``conformance``
-    also of transformers without an adapter.
+    One of a few kinds, in tests marked ``every_family`` one of each family, and in those marked ``conformance`` all
+    there are, also of transformers without an adapter.
     """
     return ALL_CASES[request.param]()
 

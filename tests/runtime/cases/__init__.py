@@ -12,7 +12,7 @@ from tests.runtime.cases.joint import JOINT_CASES
 from tests.runtime.cases.other import OTHER_CASES
 from tests.runtime.cases.video import VIDEO_CASES
 
-__all__ = ["ALL_CASES", "CASES", "GENERIC_CASES", "Case"]
+__all__ = ["ALL_CASES", "CASES", "EACH_FAMILY", "FEW", "GENERIC_CASES", "Case"]
 
 
 def _sharing(make: Callable[[], Case]) -> Callable[[], Case]:
@@ -31,3 +31,13 @@ CASES = {name: _sharing(make) for name, make in {**CORE_CASES, **JOINT_CASES, **
 
 #: Those of families, and those of transformers without an adapter.
 ALL_CASES = {**CASES, **{name: _sharing(make) for name, make in GENERIC_CASES.items()}}
+
+#: One batch of both guidance branches with and without names of them, and a call for each branch.
+FEW = ("pixart-guided", "flux-true-cfg", "sd3-guided")
+
+#: Of each way to call a transformer the case with the most guidance branches.
+EACH_FAMILY = tuple(
+    name
+    for name in CASES
+    if not name.endswith(("-unguided", "-distilled")) and f"{name}-true-cfg" not in CASES and name != "sigma-guided"
+)
