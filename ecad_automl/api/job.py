@@ -45,16 +45,18 @@ def search_job(
     prompts: PromptSet | None = None,
     reward: Reward | PairedReward | None = None,
     wait: float = 0.0,
+    faults: Faults | None = None,
 ) -> SearchJob:
     """What to search for; the model and the rewards are loaded last.
 
     A model (a pipeline or a loaded one), prompts and a reward stand in place of those that the settings name; ``wait``
-    is for how many seconds at most another search on the same file is waited for.
+    is for how many seconds at most another search on the same file is waited for, and ``faults`` has what is known to
+    be wrong with the settings, told with what is found here.
 
     Raises:
         EcadError: of the kind that says what is wrong.
     """
-    asked, split, faults = settings.prompts, None, Faults()
+    asked, split, faults = settings.prompts, None, faults or Faults()
     with faults.noted():
         config = _config(settings)
     with faults.noted():

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ecad_automl.api.faults import Faults
+from ecad_automl.api.settings import SearchFile
 from ecad_automl.errors import EvaluationError, OptionError, PromptError
+from ecad_automl.gallery import is_builtin
+from ecad_automl.hub import load_pretrained
 from ecad_automl.judging.recommendation import Recommendation, Scored, recommend, recommend_unscored
 from ecad_automl.judging.statistics import half_width
 from ecad_automl.schedules.schedule import Schedule
@@ -22,6 +25,7 @@ from ecad_automl.schedules.schedule_file import (
     software_versions,
 )
 from ecad_automl.schedules.whole_steps import whole_steps_of
+from ecad_automl.wording import option
 from studies.config import Deploy
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 _CONFIDENCE = 0.95
 #: Images that are made unless something else is said.
 IMAGES = 8
+_ONE_STEP = "A run of one step has nothing to leave out; ask for more steps."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -232,8 +237,15 @@ def quick(
         OptionError: a number is out of range.
         EcadError: the model is not supported, or there are no prompts.
     """
-    size = (steps, guidance_scale, height, width)
-    _check(pipe_or_model, prompts, calls, size, images=images, check=check, deploy=deploy, like=like)
+    size = {"steps": steps, "guidance_scale": guidance_scale, "height": height, "width": width}
+    faults = Faults()
+    if calls is not None and (isinstance(pipe_or_model, str | Path) or prompts or any(size.values())):
+        faults.add(OptionError("Calls say all that a pipeline is called with; give the pipeline and calls alone."))
+    if not prompts and not calls:
+        faults.add(PromptError("There are no prompts; give a few texts such as the model is for."))
+    numbers = {**size, "batch_size": batch_size, "seed": seed}
+    check_quick(faults, numbers, images=images, check=check, reward=reward, deploy=deploy, like=like)
+    faults.tell()
     texts = list(dict.fromkeys(prompts)) if not isinstance(prompts, str) else [prompts]
 
     from ecad_automl.api.given_model import as_model
@@ -249,7 +261,7 @@ def quick(
         steps=steps, guidance_scale=guidance_scale, height=height, width=width
     )
     if model.settings.steps < 2:
-        raise EvaluationError("A run of one step has nothing to leave out; ask for more steps.")
+        raise EvaluationError(_ONE_STEP)
     # Different noise for each image, or few prompts would tell the same.
     some = list(model.calls.names) if model.calls else texts[:: max(1, len(texts) // images)][:images]
     seeds = range(seed, seed + max(1, images // len(some)))
@@ -263,35 +275,31 @@ def quick(
     return QuickFront(tuple(points), _about(model), scorer.name)
 
 
-def _check(
-    pipe_or_model: Any,
-    prompts: Sequence[str],
-    calls: Sequence[Mapping[str, Any]] | None,
-    size: Sequence[float | None],
+def check_quick(
+    faults: Faults,
+    numbers: Mapping[str, float | None],
     *,
     images: int,
     check: int,
+    reward: Any,
     deploy: str | None,
     like: Any,
 ) -> None:
-    """All that is wrong with the arguments of :func:`quick`, before anything is loaded.
-
-    Raises:
-        EcadError: something is.
-    """
-    faults = Faults()
+    """Note what is wrong with arguments of :func:`quick`, before anything is loaded; ``numbers`` are the others."""
+    SearchFile.from_options(numbers, faults)
+    if numbers["steps"] == 1:
+        faults.add(EvaluationError(_ONE_STEP))
+    faults.rewards([reward] if check and isinstance(reward, str) else [])
     if deploy not in (None, *get_args(Deploy)):
         expected = " or ".join(map(repr, get_args(Deploy)))
-        faults.add(OptionError(f"deploy is {deploy!r}, but {expected} is expected."))
+        faults.add(OptionError(f"{option('deploy')} is {deploy!r}, but {expected} is expected."))
     elif deploy is not None and like is not None:
         faults.add(OptionError("A schedule to move is what it is, so leave deploy out."))
     if images < 1 or check < 0:
         faults.add(OptionError(f"There are {images} images and {check} checks; at least 1 and 0 are needed."))
-    if calls is not None and (isinstance(pipe_or_model, str | Path) or prompts or any(size)):
-        faults.add(OptionError("Calls say all that a pipeline is called with; give the pipeline and calls alone."))
-    if not prompts and not calls:
-        faults.add(PromptError("There are no prompts; give a few texts such as the model is for."))
-    faults.tell()
+    if isinstance(like, str | Path) and not is_builtin(like):
+        with faults.noted():
+            load_pretrained(like)
 
 
 def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, like: Given | None) -> list[QuickPoint]:

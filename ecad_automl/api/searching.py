@@ -14,6 +14,7 @@ import optuna
 from rich.console import Console
 
 from ecad_automl.api.config_file import preset_options, read_search_file
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.job import announce, search_job
 from ecad_automl.api.live import outcome, run_with_status
 from ecad_automl.api.price import Price, price_of
@@ -248,6 +249,7 @@ def _job(call: Mapping[str, Any]) -> tuple[SearchJob, Console]:
         "constraint": list(map(str, _several(call["constraints"]))),
         "init": list(map(str, _several(call["init"]))),
     }
+    faults = Faults()
     plain = {name: value for name, value in call.items() if name not in _OBJECTS and value is not None}
     settings = SearchFile.from_options(
         {
@@ -258,14 +260,19 @@ def _job(call: Mapping[str, Any]) -> tuple[SearchJob, Console]:
             **({"model": str(given)} if named and given is not None else {}),
             **plain,
             **{name: value for name, value in as_objects.items() if value is not None},
-        }
+        },
+        faults,
     )
     said = settings.options()
     if prompts is None and "prompts" not in said:
-        raise PromptError("There are no prompts to search on; give a list of texts, the name of a set, or a preset.")
+        faults.add(
+            PromptError("There are no prompts to search on; give a list of texts, the name of a set, or a preset.")
+        )
     if given is None and "model" not in said:
-        raise UnsupportedModelError(
-            "There is no model to search; give a diffusers pipeline, the name of one, or a preset."
+        faults.add(
+            UnsupportedModelError(
+                "There is no model to search; give a diffusers pipeline, the name of one, or a preset."
+            )
         )
     console, wait = PlainConsole(quiet=not call["progress"]), call["wait"]
     job = search_job(
@@ -275,6 +282,7 @@ def _job(call: Mapping[str, Any]) -> tuple[SearchJob, Console]:
         prompts=None if prompts is None or as_objects["prompts"] else _prompts(prompts, console),
         reward=None if reward is None or as_objects["reward"] else as_reward(reward),
         wait=math.inf if wait is True else float(wait),
+        faults=faults,
     )
     return job, console
 

@@ -20,6 +20,9 @@ from ecad_automl.models.checks import Offload
 from ecad_automl.wording import option
 from studies.config import Deploy, GuidanceUse, Heuristics, LatencySettings, SearchConfig, Use
 
+if TYPE_CHECKING:
+    from ecad_automl.api.faults import Faults
+
 #: Of what a study keeps.
 SCHEMA = "ecad-automl/search/2"
 
@@ -272,15 +275,16 @@ class SearchFile(BaseModel):
     method: MethodTable = MethodTable()
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Self:
+    def from_options(cls, options: Mapping[str, Any], faults: Faults | None = None) -> Self:
         """The settings that some options say.
 
         Args:
             options: values by the names of settings in Python; None and empty lists are left out, as are names that
                 are no setting of a search.
+            faults: notes the values that are out of range, which then count as not said.
 
         Raises:
-            OptionError: values are out of range; the message names all of them.
+            OptionError: values are out of range, and nothing notes them; the message names all of them.
         """
         said = {name: value for name, value in options.items() if value is not None and value not in ([], ())}
         tables = {
@@ -290,9 +294,14 @@ class SearchFile(BaseModel):
         try:
             return cls.model_validate(tables)
         except ValidationError as error:
-            found = {str(fault["loc"][1]): fault for fault in reversed(error.errors(include_url=False))}
-            told = [f"{option(name.replace('-', '_'))} {value_fault(fault)}" for name, fault in found.items()]
-            raise OptionError(" ".join(reversed(told))) from error
+            found = {fault["loc"][:2]: fault for fault in reversed(error.errors(include_url=False))}
+            told = {at: f"{option(str(at[1]).replace('-', '_'))} {value_fault(found[at])}" for at in reversed(found)}
+            if faults is None:
+                raise OptionError(" ".join(told.values())) from error
+            faults.add(*map(OptionError, told.values()))
+            for table, key in told:
+                del tables[str(table)][str(key)]
+            return cls.model_validate(tables)
 
     def options(self) -> dict[str, Any]:
         """What was said, by the names of settings in Python."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.options import Json
 from ecad_automl.cli.output import messages, new_table, print_json, print_table, results, step
@@ -31,12 +32,12 @@ def estimate(
 
     Two calls of the pipeline are timed; nothing is written. `search --dry-run` does the same.
     """
-    console = messages()
-    settings = read_settings(context, preset, config, options, console)
+    console, faults = messages(), Faults()
+    settings = read_settings(context, preset, config, options, console, faults)
     quiet_libraries()
     from ecad_automl.api.job import search_job
 
-    show_price(search_job(settings, console, wait=math.inf), json_output=json_output)
+    show_price(search_job(settings, console, wait=math.inf, faults=faults), json_output=json_output)
 
 
 def show_price(job: SearchJob, *, json_output: bool) -> None:

@@ -46,13 +46,16 @@ def generate(
     faults = Faults()
     faults.model(model, dtype=dtype, device=device, offload=offload)
     faults.folder(out)
-    faults.tell()
-    texts = list(prompt or []) + (list(read_named(messages(), prompts).prompts) if prompts else [])
-    if not texts:
-        if model not in BUNDLED:
+    texts, files = list(prompt or []), []
+    for path in schedule:
+        with faults.noted():
+            files.append(load_schedule(path))
+    with faults.noted():
+        texts += list(read_named(messages(), prompts).prompts) if prompts else []
+        if not texts and model not in BUNDLED:
             raise PromptError("There is no prompt; give one with --prompt, or several with --prompts.")
-        texts = BUNDLED[model].prompts("held-out", _SHAPES_PROMPTS)
-    files = [load_schedule(path) for path in schedule]
+    faults.tell()
+    texts = texts or BUNDLED[model].prompts("held-out", _SHAPES_PROMPTS)
     runs = {_UNCACHED: None, **{path.stem: file.schedule for path, file in zip(schedule, files, strict=True)}}
     if len(runs) <= len(files):
         raise OptionError(

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from ecad_automl.api.faults import Faults
 from ecad_automl.api.prompts import choose_prompts
+from ecad_automl.api.quick_front import check_quick
+from ecad_automl.api.quick_front import quick as quick_front
 from ecad_automl.api.settings import DEFAULT_MODEL
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.options import (
@@ -81,13 +83,17 @@ def quick(
     console = messages()
     faults = Faults()
     faults.model(model, dtype=dtype, device=device, offload=offload)
-    faults.rewards([reward] if check else [])
     faults.folder(out)
+    numbers = {"steps": steps, "guidance_scale": guidance_scale, "height": height, "width": width}
+    numbers |= {"batch_size": batch_size, "seed": seed}
+    check_quick(faults, numbers, images=images, check=check, reward=reward, deploy=deploy, like=like)
+    with faults.noted():
+        chosen = choose_prompts(
+            console, model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS
+        )
     faults.tell()
-    chosen = choose_prompts(console, model, prompts, column, split, limit, bundled="calibration", count=_SHAPES_PROMPTS)
     with step(console, "Loading the model"):
         quiet_libraries()
-        from ecad_automl.api.quick_front import quick as quick_front
         from ecad_automl.models import load_model
 
         loaded = load_model(model, revision=revision, dtype=dtype, device=device, offload=offload)

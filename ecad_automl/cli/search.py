@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.terminal import say
 from ecad_automl.cli.estimate import show_price
 from ecad_automl.cli.exit_codes import STOPPED
@@ -42,13 +43,13 @@ def search(
     **options: Any,
 ) -> None:
     """Search for the best schedules at every cost. The same command goes on where an earlier run stopped."""
-    console = messages()
-    settings = read_settings(context, preset, config, options, console)
+    console, faults = messages(), Faults()
+    settings = read_settings(context, preset, config, options, console, faults)
     quiet_libraries()
     from ecad_automl.api.job import announce, search_job
     from ecad_automl.api.live import outcome, run_with_status
 
-    job = search_job(settings, console, wait=math.inf if wait else 0.0)
+    job = search_job(settings, console, wait=math.inf if wait else 0.0, faults=faults)
     if dry_run:
         show_price(job, json_output=json_output)
         return

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ecad_automl.api.config_file import preset_options, read_search_file
+from ecad_automl.api.faults import Faults
 from ecad_automl.api.settings import TABLES, SearchFile
 from ecad_automl.api.terminal import say
 from ecad_automl.cli import completion
@@ -50,12 +51,17 @@ Config = Annotated[
 
 
 def read_settings(
-    context: typer.Context, preset: str | None, config: Path | None, options: Mapping[str, Any], console: Console
+    context: typer.Context,
+    preset: str | None,
+    config: Path | None,
+    options: Mapping[str, Any],
+    console: Console,
+    faults: Faults,
 ) -> SearchFile:
-    """What the options, a config file and a preset say, the first before the others.
+    """What the options, a config file and a preset say, the first before the others; ``faults`` notes wrong values.
 
     Raises:
-        EcadError: of the kind that says what is wrong with them.
+        EcadError: there is no such preset, or the file is none.
     """
     said = {
         name: value
@@ -63,7 +69,7 @@ def read_settings(
         if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT"
     }
     settings = SearchFile.from_options(
-        {**preset_options(preset), **(read_search_file(config).options() if config else {}), **said}
+        {**preset_options(preset), **(read_search_file(config).options() if config else {}), **said}, faults
     )
     for origin in (config, preset and f"the preset {preset}"):
         if origin is not None:

@@ -37,7 +37,7 @@ def model_faults(
     fault = device_fault(device)
     if fault is not None:
         found.append(fault)
-    elif offload is not None and _is_cpu(device):
+    elif offload in get_args(Offload) and _is_cpu(device):
         found.append(
             OptionError(
                 f"{option('offload')} {offload} saves memory of a GPU, but the model runs on the CPU; leave it out."

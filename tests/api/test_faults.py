@@ -26,6 +26,7 @@ def test_a_command_tells_all_faults_at_once_before_it_loads_anything(run_cli: Cl
     (tmp_path / "file").write_text("")
     code, out, err = run_cli(
         *("search", "--constraint", "fidelity=3", "--reward", "beauty", "--evaluations", 5, "--offspring", 12),
+        *("--batch-size", 0),
         *(
             "--storage",
             tmp_path / "file" / "s.db",
@@ -38,10 +39,37 @@ def test_a_command_tells_all_faults_at_once_before_it_loads_anything(run_cli: Cl
         ),
     )
     assert (code, out) == (2, "")
-    assert err.startswith("Error: 7 things are wrong: (1) ")
+    assert err.startswith("Error: 8 things are wrong: (1) ")
     assert err.count("\n") == 1
-    for told in ("fidelity=3", "beauty", "below the offspring", "no folder", "cuda:99", "nowhere", "none.txt"):
+    for told in (
+        "--batch-size is 0",
+        "fidelity=3",
+        "beauty",
+        "below the offspring",
+        "no folder",
+        "cuda:99",
+        "nowhere",
+        "none.txt",
+    ):
         assert told in err
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (
+            "quick --steps 1 --guidance-scale nan --deploy all --images 0 --check 1 --reward beauty --like a.json",
+            ("one step", "--guidance-scale is nan", "--deploy is 'all'", "0 images", "beauty", "a.json"),
+        ),
+        ("generate a.json --offload all --prompts b.txt", ("no --offload 'all'", "a.json", "b.txt")),
+    ],
+)
+def test_so_do_others(command: str, told: tuple[str, ...], run_cli: Cli, tmp_path: Path) -> None:
+    code, out, err = run_cli(*command.split(), "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: {len(told)} things are wrong: (1) ")
+    assert all(each in err for each in told)
+    assert not (tmp_path / "out").exists()
 
 
 def test_values_out_of_range_are_told_together_as_the_caller_calls_them(run_cli: Cli) -> None:
