@@ -135,7 +135,11 @@ def _identity(rows: Rows, name: str) -> _Identity | str:
         steps = int(data["generation"]["steps"])
         images = len(data["prompts"]) * len(data["seeds"])
         kept = {row["name"]: bytes(row["data"]) for row in rows.of("ecad_calibration", name)}
-        genomes = Genomes(layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)))
+        rows_fitted = rows.of("ecad_evaluations", name)
+        fitted = {str(row["genome"]): str(row["fitted"]) for row in rows_fitted if row.get("fitted")}
+        genomes = Genomes(
+            layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)), fitted=fitted
+        )
         found = _Identity(genomes, images, str(data["reward"]), "cost" in data)
     except (EcadError, ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         return f"{type(error).__name__}: {error}".rstrip(".")

@@ -60,6 +60,8 @@ class EvaluationRecord:
         latency_ms: time of a run for one image, where it was measured or modeled.
         complete: False where the evaluation was stopped after part of the images, the candidate being hopeless.
         feasible: whether it meets the constraints of the study; True where there are none.
+        fitted: coefficients that were fitted for it, see :func:`ecad_automl.schedules.fitted.write_fitted`; empty where
+            there are none.
         created: when, ISO 8601.
     """
 
@@ -75,6 +77,7 @@ class EvaluationRecord:
     latency_ms: float | None = None
     complete: bool = True
     feasible: bool = True
+    fitted: str = ""
     created: str = field(default_factory=now)
 
 
@@ -218,7 +221,7 @@ COLUMNS: Mapping[str, Mapping[str, type]] = {name: columns for name, (columns, _
 KEYS = {name: key for name, (_, key) in _TABLES.items()}
 """Columns of the primary key by table."""
 
-LATER_COLUMNS: Mapping[str, Mapping[str, Any]] = {"ecad_evaluations": {"feasible": True}}
+LATER_COLUMNS: Mapping[str, Mapping[str, Any]] = {"ecad_evaluations": {"feasible": True, "fitted": ""}}
 """Columns that databases of earlier versions lack, and what they stand for there."""
 
 

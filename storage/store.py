@@ -217,7 +217,12 @@ class Store:
             for row in self._get("ecad_calibration", ["name", "data"], {"study": study})
             if str(row["name"]).startswith(DRIFT)
         }
-        return Genomes(layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)))
+        fitted = {
+            str(row["genome"]): str(row["fitted"])
+            for row in self._get("ecad_evaluations", ["genome", "fitted"], {"study": study})
+            if row["fitted"]
+        }
+        return Genomes(layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)), fitted=fitted)
 
     def calibration(self, study: str, name: str) -> bytes | None:
         """The bytes kept under a name, or None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ecad_automl.execution import Executor, Failure, Outcome, Task, divided
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
+from ecad_automl.schedules.fitted import write_fitted
 from ecad_automl.schedules.schedule import Schedule
 from storage import EvaluationRecord
 from studies import attributes
@@ -49,6 +50,9 @@ class Candidate:
         seconds: wall time of all its tasks.
         failure: why it was given up; what still comes of it is for nothing.
         steps: of the uncached run that it is compared with; its own if 0.
+        fit_share: where coefficients are fitted for it, the images that this takes as a share of those of an
+            evaluation; else 0.
+        fitted: these coefficients, as the store keeps them; empty until then.
     """
 
     trial: Trial
@@ -65,6 +69,8 @@ class Candidate:
     seconds: float = 0.0
     failure: Failure | None = None
     steps: int = 0
+    fit_share: float = 0.0
+    fitted: str = ""
 
     @property
     def genome(self) -> str:
@@ -74,6 +80,9 @@ class Candidate:
     def take(self, outcome: Outcome) -> None:
         """Note the scores of a task that is done."""
         self.tasks.discard(outcome.task.number)
+        if outcome.task.fit and not self.fitted and outcome.schedule is not None and outcome.failure is None:
+            self.schedule = outcome.schedule  # its other images are made under the same
+            self.fitted = write_fitted(self.schedule.fitted)
         self.seconds += outcome.seconds
         for name, values in outcome.scores.items():
             of_metric = self.scores.setdefault(name, np.full(self.uncached.size, np.nan))
@@ -103,7 +112,8 @@ class Candidate:
     def record(self, evaluation: Evaluation, metric: str, latency_ms: float | None) -> EvaluationRecord:
         """What the store keeps of its evaluation."""
         origin = str(self.frozen.user_attrs[attributes.ORIGIN])
-        return evaluation_record(self.genome, origin, self.schedule, evaluation, metric, latency_ms)
+        found = evaluation_record(self.genome, origin, self.schedule, evaluation, metric, latency_ms)
+        return replace(found, fitted=self.fitted)
 
     def fail(self, failure: Failure) -> None:
         """Note in the trial why there is no score, then tell Optuna."""
@@ -128,6 +138,8 @@ class Candidate:
         trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
         trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
         trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
+        if self.fitted:
+            trial.set_user_attr(attributes.FIT_SHARE, self.fit_share)
         if record.latency_ms is not None:
             trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(full_cost / self.cost, 4))
         if not record.complete:
@@ -191,7 +203,7 @@ class CandidateQueue:
         return None if candidate.tasks else candidate
 
     def _send(self, candidate: Candidate, images: tuple[int, ...]) -> None:
-        task = Task(next(self._numbers), candidate.schedule, images)
+        task = Task(next(self._numbers), candidate.schedule, images, candidate.fit_share > 0 and not candidate.fitted)
         candidate.tasks.add(task.number)
         self._by_task[task.number] = candidate
         self._executor.submit(task)

@@ -15,7 +15,7 @@ import torch
 from ecad_automl.errors import EvaluationError, OptionError
 from ecad_automl.execution import Execution, Executor, SplitExecutor, WorkerSetup
 from ecad_automl.files.paths import expand_home
-from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.judging.evaluation import FIT_IMAGES, Evaluator, why_not_fitted
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.models.memory import running_device
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
@@ -67,6 +67,9 @@ class SearchJob:
             Where a pipeline has no second branch, or schedules only reuse, there is nothing to be done.
         deploy: whether schedules are for other engines, which compute whole steps by one mask; if None, what the study
             began with, and not where it has not. Then outputs are neither forecast nor guidance branches left out.
+        fit: whether the weights of skipped steps are fitted for each candidate, see
+            :meth:`~ecad_automl.judging.evaluation.Evaluator.fitted`; if None, what the study began with, and where it
+            has not, wherever that can be done.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
@@ -90,6 +93,7 @@ class SearchJob:
     use: Use | None = None
     guidance: GuidanceUse | None = None
     deploy: Deploy | None = None
+    fit: bool | None = None
     reward_given: str | None = None
 
 
@@ -131,10 +135,16 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             ("use", job.use if job.deploy is None else "skip"),
             ("guidance", job.guidance if job.deploy is None else "keep"),
             ("step_counts", job.config.steps_from),
+            ("fit", job.fit),
         ):
             if given is None and kept is not None:
                 identity = {**_without(identity, part), **({part: kept[part]} if part in kept else {})}
         identity = as_stored(identity, kept)
+        if "fit" in identity and (kept is None or "fit" not in kept) and (reason := why_not_fitted(evaluator)):
+            if job.fit:
+                raise EvaluationError(reason)
+            observer.message(f"Forecasts keep the weights of the drift: {reason}")
+            identity = _without(identity, "fit")
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
             store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)
@@ -333,5 +343,6 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         # Nor do studies of runs of all steps alone, with both guidance branches.
         **({"step_counts": counts} if (counts := step_counts(job)) else {}),
         **({"guidance": "search"} if use != "reuse" and job.guidance != "keep" and job.deploy is None else {}),
+        **({"fit": FIT_IMAGES} if job.fit is not False and use != "reuse" and job.deploy is None else {}),
         **({"reward_weights": digests} if digests else {}),
     }

@@ -65,6 +65,8 @@ class PreparedStudy:
 
     Attributes:
         uncached: ``(prompts, seeds)`` rewards.
+        fit_share: where weights of skipped steps are fitted for each candidate, the images that this takes as a share
+            of those of an evaluation; else 0.
 
     Raises:
         StudyError: the study's name belongs to another study.
@@ -131,7 +133,9 @@ class PreparedStudy:
             "seed": config.seed,
             "whole_steps": identity.get("use") == "skip",
             "floor": engine_floor(layout) if deploy else None,
+            "fits": (fits := "fit" in identity),
         }
+        self.fit_share = evaluator.fit_images / evaluator.images_per_evaluation if fits else 0.0
         progress("schedules of least expected error")
         if counts or guidance:
             more["ready"] = ready_schedules(layout, forecasting, cost, least)
@@ -155,6 +159,8 @@ class PreparedStudy:
             seeds = deployed_seeds(seeds)
         elif more["whole_steps"]:
             seeds = {name: each for name, each in seeds.items() if each.computes_whole_steps}
+        if fits:  # whatever their damping was
+            seeds = {name: space.candidate(space.genes([each])[0]) for name, each in seeds.items()}
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)
 

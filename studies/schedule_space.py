@@ -168,6 +168,7 @@ class ScheduleSpace:
         whole_steps: whether each step is skipped or computed whole.
         floor: ``(slots,)``: where schedules are for other engines, what these compute in a step that they skip; nothing
             is forecast then.
+        fits: whether weights of skipped steps are fitted for each schedule, which then have no damping to choose.
         ready: schedules to have in every pool, see :meth:`ready`.
         least: what costs less counts as if it cost as much.
         evaluated: schedules that other studies have evaluated, for the surrogate.
@@ -188,6 +189,7 @@ class ScheduleSpace:
         *,
         whole_steps: bool = False,
         floor: Bits | None = None,
+        fits: bool = False,
         ready: Sequence[Schedule] = (),
         least: float = 0.0,
         evaluated: Sequence[Schedule] = (),
@@ -209,6 +211,7 @@ class ScheduleSpace:
         self._ready, self._least = ready, least
         self._whole_steps = whole_steps and floor is None
         self._floor = floor
+        self._fits = fits
         slots = len(layout)
         self._columns = slots if forecasts is None else gene_columns(slots, len(layout.components), self._guided)
         self._grid = Grid.of(layout, self._columns, self._guided)
@@ -233,6 +236,8 @@ class ScheduleSpace:
         compute, skip, damping, guidance = (each[0] for each in self._actions(genes[None]))
         if self._whole_steps:
             compute = np.ones_like(compute)
+        if self._fits:
+            damping[:, -1] = len(DAMPING) - 1
         return Schedule(self.layout, compute, skip, damping, forecasts, guidance)
 
     def _genes_of(self, schedule: Schedule) -> Bits:

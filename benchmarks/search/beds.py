@@ -51,8 +51,8 @@ class Bed:
     extra: Mapping[str, Any] = field(default_factory=dict)
     calls: int = 1
     guided: bool = True
-    captions: int = 8
-    noises: tuple[int, ...] = (0, 1)
+    captions: int = 16
+    noises: tuple[int, ...] = (0,)
     last: bool = False
 
     @property

@@ -42,6 +42,7 @@ LEVERS: Mapping[str, Mapping[str, Any]] = {
     "steps fixed": {"fixed_steps": True},
     "guidance kept": {"guidance": "keep"},
     "whole steps alone": {"use": "skip"},
+    "not fitted": {"fit": False},
     "reuse alone": {"use": "reuse"},
 }
 

@@ -129,6 +129,7 @@ def search_job(
         use=settings.search.use,
         guidance=settings.search.guidance,
         deploy=settings.search.deploy,
+        fit=settings.search.fit,
         reward_given=named,
     )
     resolved = _resolved(settings, job, given=[name for name, one in (("prompts", prompts), ("model", model)) if one])

@@ -195,6 +195,7 @@ def quick(
     *,
     calls: Sequence[Mapping[str, Any]] | None = None,
     images: int = IMAGES,
+    fit: bool = True,
     check: int = 0,
     reward: str | Reward | PairedReward | Callable[..., Any] = "fidelity",
     scheduler: str | None = None,
@@ -207,7 +208,7 @@ def quick(
     deploy: Deploy | None = None,
     like: Given | None = None,
 ) -> QuickFront:
-    """A whole front of schedules in about the time of the images that it makes: no schedule is tried.
+    """A whole front of schedules in a few times the time of the images that it makes: no schedule is scored.
 
     One uncached run over a few prompts tells how outputs move from step to step. From this follow, without an image,
     the weights that forecast them, the errors to expect, and for each number of steps or of computed parts the best
@@ -219,6 +220,10 @@ def quick(
         prompts: texts; some of them are taken where there are more than images.
         calls: in place of prompts, arguments of a pipeline's calls, as for :func:`~ecad_automl.search`.
         images: how many to make uncached.
+        fit: whether the weights by which skipped steps are forecast are fitted under each schedule, to the uncached
+            runs of four further images, see :mod:`ecad_automl.runtime.fitted`. It takes the time of these images under
+            every schedule, and loses much less. A pipeline that cannot be watched so goes without, as do schedules for
+            other engines.
         check: of how many schedules, spread over the front, to make images too and score them against these.
         reward: what scores them, as for :func:`~ecad_automl.search`.
         scheduler: class of diffusers' schedulers; by default the model's own.
@@ -250,7 +255,7 @@ def quick(
 
     from ecad_automl.api.given_model import as_model
     from ecad_automl.api.rewards import as_reward
-    from ecad_automl.judging.evaluation import Evaluator
+    from ecad_automl.judging.evaluation import Evaluator, why_not_fitted
     from ecad_automl.models import load_model
 
     if calls is not None:
@@ -270,6 +275,8 @@ def quick(
         model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size, calls=model.calls
     ) as evaluator:
         points = _points(model, evaluator, deploy, like)
+        if fit and deploy is None and why_not_fitted(evaluator) is None:
+            points = [replace(point, schedule=evaluator.fitted(point.schedule)) for point in points]
         if check:
             points = _checked(points, evaluator, check)
     return QuickFront(tuple(points), _about(model), scorer.name)

@@ -190,6 +190,13 @@ class SearchTable(_Table):
             "block computed in every step; by default everything, or what the study began with."
         ),
     ] = None
+    fit: Annotated[
+        bool | None,
+        _says(
+            "Fit the weights by which skipped steps are forecast under each candidate, to four further images; by "
+            "default wherever that can be done, or as the study began."
+        ),
+    ] = None
     race: Annotated[bool, _says("Stop candidates that promise little after the most telling images.")] = (
         SearchConfig.race
     )

@@ -51,6 +51,10 @@ def quick(
     split: Split = None,
     limit: Limit = None,
     images: Annotated[int, typer.Option(help="Uncached images to make.")] = 8,
+    fit: Annotated[
+        bool,
+        typer.Option("--fit/--no-fit", help="Fit forecasts of skipped steps under each schedule, to a few images."),
+    ] = True,
     check: Annotated[int, typer.Option(help="Score so many of the schedules too, on the same prompts.")] = 0,
     reward: Annotated[str, typer.Option(help="With --check: what scores them, as for search.")] = "fidelity",
     scheduler: Scheduler = None,
@@ -76,7 +80,7 @@ def quick(
     offload: Offloaded = None,
     json_output: Json = False,
 ) -> None:
-    """Write a whole front of schedules after one uncached run over a few prompts, without trying any.
+    """Write a whole front of schedules after one uncached run over a few prompts, without scoring any.
 
     A search does better, and starts from the same schedules.
     """
@@ -102,6 +106,7 @@ def quick(
             loaded,
             chosen.prompts,
             images=images,
+            fit=fit,
             check=check,
             reward=reward,
             scheduler=scheduler,

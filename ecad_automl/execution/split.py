@@ -38,7 +38,7 @@ class SplitExecutor:
         """See :class:`~ecad_automl.execution.worker.Executor`."""
         self._done[task.number] = []
         for images in divided(task.images, self._batch, self._workers.workers):
-            part = Task(next(self._numbers), task.schedule, images)
+            part = Task(next(self._numbers), task.schedule, images, task.fit)
             self._task_of[part.number] = task
             self._workers.submit(part)
 
@@ -74,6 +74,7 @@ def _joined(task: Task, parts: Sequence[Outcome]) -> Outcome:
         " and ".join(sorted({part.worker for part in parts})),
         failure,
         tuple(note for part in parts for note in part.notes),
+        parts[0].schedule,
     )
 
 

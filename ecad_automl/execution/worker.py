@@ -32,15 +32,17 @@ class Worker:
         """Do a task."""
         start = time.perf_counter()
         scores: dict[str, Floats] = {}
-        failure = None
+        failure, schedule = None, task.schedule
         try:
-            scores = self._scorer.scores(task.schedule, task.images)
+            if task.fit:
+                schedule = self._scorer.fitted(schedule)
+            scores = self._scorer.scores(schedule, task.images)
         except EcadError as error:
             failure = Failure(str(error), final=True)
         except Exception as error:  # noqa: BLE001 - whatever a pipeline or a reward raises
             failure = Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
         notes, self._scorer.notes = tuple(self._scorer.notes), []
-        return Outcome(task, scores, time.perf_counter() - start, self._name, failure, notes)
+        return Outcome(task, scores, time.perf_counter() - start, self._name, failure, notes, schedule)
 
 
 class LocalExecutor:
@@ -73,11 +75,13 @@ class Task:
         number: tells tasks of one executor apart.
         schedule: what to run under; it brings the weights of its forecasts along.
         images: numbers of the images to make and score, counted by prompt and then seed from 0, in this order.
+        fit: whether to fit the weights of its skipped steps first.
     """
 
     number: int
     schedule: Schedule
     images: tuple[int, ...]
+    fit: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class Outcome:
         worker: who did it.
         failure: why there are no scores; None where there are.
         notes: what the user should be told.
+        schedule: what the images were made under, which is the task's but for fitted weights; None if not known.
     """
 
     task: Task
@@ -115,6 +120,7 @@ class Outcome:
     worker: str = ""
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
+    schedule: Schedule | None = None
 
 
 class Executor(Protocol):

@@ -15,12 +15,30 @@ from torch import Tensor
 from ecad_automl.errors import EvaluationError, PromptError
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
 from ecad_automl.models.calls import Calls
-from ecad_automl.models.generation import VIDEO, GenerationSettings, encode_prompts, generate_batch, remembered_texts
+from ecad_automl.models.generation import (
+    VIDEO,
+    GenerationSettings,
+    encode_prompts,
+    generate_batch,
+    remembered_texts,
+    run_to_latents,
+)
 from ecad_automl.models.memory import advice
 from ecad_automl.patching import without_progress_bar
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
-from ecad_automl.runtime import Prefixes, PrefixReport, ScheduleHandle, apply_schedule
+from ecad_automl.runtime import (
+    Prefixes,
+    PrefixReport,
+    ScheduleHandle,
+    apply_schedule,
+    fitted,
+    uncached_path,
+)
+from ecad_automl.runtime.step_counts import steps_to_ask_for
 from ecad_automl.schedules.schedule import Schedule
+
+#: Images that coefficients are fitted to: with 8 they are as good, with 1 a little worse.
+FIT_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,7 @@ class Evaluator:
             images are made; with 0, every schedule does all its steps.
         metrics: further metrics, taken of the same images.
         reference: ``(prompts * seeds, 3, h, w)`` the uncached images, where they are made already.
+        fit_images: images of other noise to which :meth:`fitted` fits, at most those of one pipeline call.
         calls: what the pipeline is called with in place of the prompts, which are only their names then; one at a time.
             They may give videos, ``(prompts * seeds, frames, 3, h, w)``, of which each frame is scored and the mean is
             taken.
@@ -129,6 +148,7 @@ class Evaluator:
         metrics: Mapping[str, Reward | PairedReward] | None = None,
         reference: Tensor | None = None,
         calls: Calls | None = None,
+        fit_images: int = FIT_IMAGES,
     ) -> None:
         if not seeds or len(set(seeds)) != len(seeds):
             raise EvaluationError(f"The seeds {list(seeds)} must be at least one, each once.")
@@ -156,6 +176,8 @@ class Evaluator:
         self._share_bytes = share_bytes
         self._prefixes: Prefixes | None = None
         self._handle: ScheduleHandle | None = None
+        self._fit_images = fit_images
+        self._paths: dict[int, list[Tensor]] = {}  # of uncached runs, by number of steps
 
     def __enter__(self) -> Self:
         return self
@@ -248,6 +270,56 @@ class Evaluator:
         chosen = np.unique(np.linspace(0, last, min(count, len(self._items))).round().astype(int))
         return self._generate(None, chosen.tolist(), steps)
 
+    def fitted(self, schedule: Schedule) -> Schedule:
+        """The schedule with coefficients fitted to uncached runs of a few images of other noise.
+
+        Raises:
+            EvaluationError: the pipeline cannot be watched so, see :func:`~ecad_automl.runtime.uncached_path`.
+        """
+        if schedule.is_uncached:
+            return schedule
+        schedule = schedule.with_fitted(None)
+        path = self.path(schedule.steps)
+        with self._switched(schedule) as run, self._shared.one_model():
+            settings = replace(self.settings, steps=run.arguments["num_inference_steps"])
+            return fitted(self.pipe, schedule, lambda: self._run_to_latents(settings), path)
+
+    @property
+    def fit_images(self) -> int:
+        """Images that are fitted to: those of one pipeline call at most."""
+        return min(self._fit_images, self.batch_size)
+
+    def path(self, steps: int) -> list[Tensor]:
+        """The latents after each of so many steps of uncached runs, of the images that are fitted to.
+
+        Raises:
+            EvaluationError: the pipeline cannot be watched so.
+        """
+        if steps not in self._paths:
+            settings = replace(self.settings, steps=steps_to_ask_for(self.pipe.scheduler, steps))
+            self._paths[steps] = uncached_path(self.pipe, lambda: self._run_to_latents(settings), steps)
+        return self._paths[steps]
+
+    def _run_to_latents(self, settings: GenerationSettings) -> None:
+        count = self.fit_images
+        prompts = [number * len(self.prompts) // count for number in range(count)]
+        seeds = range(max(self.seeds) + 1, max(self.seeds) + 1 + count)
+        with without_progress_bar(self.pipe), remembered_texts(self.pipe, self._texts):
+            run_to_latents(self.pipe, [self._encoded[prompt] for prompt in prompts], list(seeds), settings)
+
+    def _switched(self, schedule: Schedule) -> ScheduleHandle:
+        """The schedule in force, by the one handle that remembers what it has recorded."""
+        if self._handle is None:
+            self._handle = apply_schedule(self.pipe, schedule, prefixes=self._shared)
+        return self._handle.switch(schedule)
+
+    @property
+    def _shared(self) -> Prefixes:
+        if self._prefixes is None:
+            limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
+            self._prefixes = Prefixes(limit)
+        return self._prefixes
+
     @property
     def _all(self) -> range:
         return range(len(self._items))
@@ -263,13 +335,8 @@ class Evaluator:
         if schedule is None:
             yield from self._batches(settings, items)
             return
-        if self._prefixes is None:
-            limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
-            self._prefixes = Prefixes(limit)
-        if self._handle is None:
-            self._handle = apply_schedule(self.pipe, schedule, prefixes=self._prefixes)
         # Nothing but the pipeline itself runs on its transformer until these images are made.
-        with self._handle.switch(schedule) as run, self._prefixes.one_model():
+        with self._switched(schedule) as run, self._shared.one_model():
             if schedule.steps != settings.steps:
                 settings = replace(settings, steps=run.arguments["num_inference_steps"])
             yield from self._batches(settings, items)
@@ -345,6 +412,15 @@ class Evaluator:
                 scores = scorer.score(pictures, prompts)
             found[name] = check_scores(name, scores, len(prompts)).reshape(-1, frames).mean(axis=1)
         return found
+
+
+def why_not_fitted(evaluator: Evaluator) -> str | None:
+    """Why nothing can be fitted to uncached runs of a pipeline; None where it can."""
+    try:
+        evaluator.path(evaluator.settings.steps)
+    except EvaluationError as error:
+        return str(error)
+    return None
 
 
 def _regrouped(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:

@@ -180,6 +180,28 @@ def remembered_texts(pipe: Any, memory: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def run_to_latents(
+    pipe: Any, encoded: Sequence[Mapping[str, Any]], seeds: Sequence[int], settings: GenerationSettings
+) -> None:
+    """One pipeline call of which nothing is decoded, for whoever watches it; arguments as of :func:`generate_batch`."""
+    _called(pipe, encoded, seeds, settings, "latent")
+
+
+def _called(
+    pipe: Any,
+    encoded: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+    settings: GenerationSettings,
+    output_type: str,
+) -> Any:
+    import torch
+
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    noise = generators if len(generators) > 1 else generators[0]  # not all pipelines take a list
+    with torch.no_grad():
+        return pipe(**stack_prompts(encoded), **settings.call_arguments(), generator=noise, output_type=output_type)
+
+
 def generate_batch(
     pipe: Any, encoded: Sequence[Mapping[str, Any]], seeds: Sequence[int], settings: GenerationSettings
 ) -> Tensor:
@@ -199,10 +221,7 @@ def generate_batch(
     """
     import torch
 
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    noise = generators if len(generators) > 1 else generators[0]  # not all pipelines take a list
-    with torch.no_grad():
-        output = pipe(**stack_prompts(encoded), **settings.call_arguments(), generator=noise, output_type="pt")
+    output = _called(pipe, encoded, seeds, settings, "pt")
     made = next(iter(output.values()))  # images or frames
     if not isinstance(made, torch.Tensor) or made.ndim not in (VIDEO - 1, VIDEO) or len(made) != len(seeds):
         shape = f" of the shape {tuple(made.shape)}" if isinstance(made, torch.Tensor) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, SupportsIndex, get_args
 
@@ -12,6 +13,7 @@ from torch import nn
 from ecad_automl.errors import OptionError, ScheduleError, UnsupportedModelError
 from ecad_automl.runtime.blocks import blocks_of, parts_of, position_modules, slots_of, text_modules
 from ecad_automl.runtime.cache import OutputCache
+from ecad_automl.runtime.fitted import FittedSteps, visited_steps
 from ecad_automl.runtime.given import Given, schedule_of
 from ecad_automl.runtime.guided import check_guidance
 from ecad_automl.runtime.hooks import VisitModule, refuse_copy
@@ -64,6 +66,7 @@ class ScheduleHandle:
         self._run = ScheduledRun(functions, cache, shares=prefixes is not None)
         self._prefix_run = None if prefixes is None else PrefixRun(self._run, functions, prefixes)
         self._instrument: Instrument | None = None
+        self._stepping = ExitStack()  # of the scheduler, where what it is given was fitted
         self._schedule: Schedule
         self._told: dict[str, Any] = {}  # by the schedule's file
         self._left_out = 0  # steps of the schedule, by the plan that is in force
@@ -103,7 +106,11 @@ class ScheduleHandle:
         self._functions.for_parts(parts_of(transformers))
         self._take(schedule, transformers)
         if installed is None:
-            self._instrument = self._install(schedule, transformers)
+            try:
+                self._instrument = self._install(schedule, transformers)
+            except BaseException:
+                self._stepping.close()
+                raise
         else:
             installed.expect(schedule.steps)
         self._schedule = schedule
@@ -129,6 +136,10 @@ class ScheduleHandle:
         """Run the last steps of a schedule from the next one on, without the first ones."""
         plan = Plan(last_steps(schedule, schedule.steps - left_out), blocks_of(transformers[0]))
         self._run.take(plan, transformers)
+        self._stepping.close()
+        self._run.fitted = None if schedule.fitted is None or left_out else FittedSteps(schedule)
+        if self._run.fitted is not None:
+            self._stepping.enter_context(visited_steps(self._pipe.scheduler, self._run.fitted.visit))
         if self._prefix_run is not None:
             self._prefix_run.take(plan, transformers)
         self._left_out = left_out
@@ -166,6 +177,7 @@ class ScheduleHandle:
 
     def remove(self) -> None:
         """Put the transformer back as it was; a second time does nothing."""
+        self._stepping.close()
         if self._instrument is not None:
             self._instrument.remove()
             self._instrument = None

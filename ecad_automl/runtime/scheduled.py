@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, blocks_of, visited_slots
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
+from ecad_automl.runtime.fitted import FittedSteps
 from ecad_automl.runtime.guided import Branch, GuidedCalls, Halves
 from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
 from ecad_automl.runtime.positions import Positions
@@ -76,6 +77,8 @@ class ScheduledRun:
         self._arguments = Arguments()
         self._outputs: dict[Entry, Any] = {}  # the form of what slots, and the transformer, have given
         self._noted: dict[str, Program] = {}  # by block: the program whose outputs are in there
+        #: What the scheduler is given in place of outputs, where that was fitted.
+        self.fitted: FittedSteps | None = None
         #: What is done about guidance.
         self.guided = GuidedCalls(cache)
         self._entered = False  # whether this call came to our forward
@@ -137,6 +140,8 @@ class ScheduledRun:
         self.guided.begin(call)
         self.keep(call.step, everything=False)
         self._step = call.step
+        if self.fitted is not None:
+            self.fitted.begin(call.step)
         self._entered = False
         self.skipped = bool(self._rows.output.sources) or self.guided.answered
         self._given = []

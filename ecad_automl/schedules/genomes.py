@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules.drift import Drift
+from ecad_automl.schedules.fitted import read_fitted
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.guidance import KEEP, NONE
 from ecad_automl.schedules.layout import Layout
@@ -32,6 +33,8 @@ class Genomes:
         load: gives the drift of the study as bytes, None where it has none; called where a schedule forecasts.
         load_other: the same of runs of other numbers of steps.
         known: weights of forecasts by number of steps, where they are at hand.
+        fitted: of genomes as they were written, the coefficients that were fitted, see
+            :func:`~ecad_automl.schedules.fitted.write_fitted`.
     """
 
     layout: Layout
@@ -39,6 +42,7 @@ class Genomes:
     load: Callable[[], bytes | None] = lambda: None
     load_other: Callable[[int], bytes | None] = lambda _: None
     known: dict[int, Forecasts] = field(default_factory=dict, repr=False)
+    fitted: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def _forecasts(self, steps: int) -> Forecasts:
         if steps not in self.known:
@@ -81,4 +85,5 @@ class Genomes:
         levels, guidance, *_ = *bits.split("/")[2:], "", ""
         forecasts = levels.strip("0") or any(str(action) in guidance for action in range(KEEP + 1, NONE))
         weights = self._forecasts(steps) if forecasts else None
-        return Schedule.from_genome(self.layout, steps, bits, weights)
+        found = Schedule.from_genome(self.layout, steps, bits, weights)
+        return found.with_fitted(read_fitted(self.fitted[genome], steps)) if genome in self.fitted else found

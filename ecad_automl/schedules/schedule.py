@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ecad_automl.errors import ScheduleError
 from ecad_automl.schedules._macs import idle_modulation_macs, macs_by_step, repeated_text_macs
 from ecad_automl.schedules.effect import checked, effective_compute, genome_parts, hex_of
+from ecad_automl.schedules.fitted import checked_fitted, write_fitted
 from ecad_automl.schedules.forecast import (
     DAMPING,
     REUSE,
@@ -56,13 +57,18 @@ class Schedule:
             computed in every step if None.
         guidance_weights: ``(steps, 2)`` numbers ``w1, w0``, needed where the difference of the branches is forecast;
             ``weights`` that give others give these too.
+        fitted: ``(steps, 5)`` coefficients of what the scheduler is given at each step, see
+            :mod:`ecad_automl.schedules.fitted`; None leaves it as it is.
 
     Raises:
         ScheduleError: a shape does not fit the layout, there are no steps, values are not of their kind, or weights are
             missing.
     """
 
-    __slots__ = ("__dict__", "_compute", "_damping", "_effective", "_guidance", "_layout", "_skip", "_weights")
+    __slots__ = (
+        *("__dict__", "_compute", "_damping", "_effective", "_fitted"),
+        *("_guidance", "_layout", "_skip", "_weights"),
+    )
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class Schedule:
         weights: ArrayLike | Forecasts | None = None,
         guidance: ArrayLike | None = None,
         guidance_weights: ArrayLike | None = None,
+        fitted: ArrayLike | None = None,
     ) -> None:
         try:
             array = np.asarray(compute)
@@ -109,6 +116,7 @@ class Schedule:
         self._damping: Levels = _frozen(levels.astype(np.uint8))
         if self._damping.any() and not isinstance(weights, Forecasts):  # whose weights are shared
             self.forecast_table  # noqa: B018 - checks that they are
+        self._fitted = None if fitted is None else _frozen(checked_fitted(fitted, self._skip, self.sources[:, :, -1]))
 
     @classmethod
     def all_compute(cls, layout: Layout, steps: int) -> Schedule:
@@ -154,6 +162,11 @@ class Schedule:
     def coefficients(self) -> Weights:
         """``(steps, slots + 1, 2)``: by how much the last two computed outputs count where the cache is used."""
         return damped(self._weights, self._damping[:, self._group])
+
+    @property
+    def fitted(self) -> Weights | None:
+        """``(steps, 5)``: see :mod:`ecad_automl.schedules.fitted`; read-only, None where nothing is fitted."""
+        return self._fitted
 
     @property
     def is_plain(self) -> bool:
@@ -206,6 +219,11 @@ class Schedule:
     def guided_genes(self) -> Bits:
         """``(steps, columns)``: :attr:`genes`, and what is done about guidance."""
         return np.column_stack([self.genes, guidance_bits(self._guidance)])
+
+    @property
+    def is_uncached(self) -> bool:
+        """Whether a run is as without a schedule: nothing is skipped, taken from the cache or left out."""
+        return not (self._skip.any() or self.used.any()) and self._guidance.is_full
 
     @property
     def forecast_share(self) -> float:
@@ -326,6 +344,20 @@ class Schedule:
         actions = self._guidance.moved(rows, forecasts=weights is not None)
         return Schedule(self.layout, self.effective[rows], self._skip[rows], damping, weights, actions)
 
+    def with_fitted(self, fitted: ArrayLike | None) -> Schedule:
+        """The schedule with other fitted coefficients, or with none."""
+        guidance = self._guidance
+        return Schedule(
+            self._layout,
+            self._compute,
+            self._skip,
+            self._damping,
+            self._weights,
+            guidance.actions,
+            guidance.weights,
+            fitted,
+        )
+
     def to_hex(self) -> str:
         """The effective bits, row by row, as hexadecimal digits."""
         return hex_of(self._effective)
@@ -369,6 +401,7 @@ class Schedule:
             and np.array_equal(self._damping, other._damping)
             and np.array_equal(self._weights, other._weights)
             and self._guidance.equals(other._guidance)
+            and write_fitted(self._fitted) == write_fitted(other._fitted)
         )
 
     def __hash__(self) -> int:
@@ -383,12 +416,14 @@ class Schedule:
             parts.append(f"forecast={self.forecast_share:.2f}")
         if not self._guidance.is_full:
             parts.append(f"guided={int(self._guidance.both.sum())}")
+        if self._fitted is not None:
+            parts.append("fitted")
         return f"Schedule({', '.join(parts)}, mac_fraction={self.mac_fraction:.3f})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         guidance = (self._guidance.actions, self._guidance.weights)
         arrays = (self._compute, self._skip, self._damping, self._weights, *guidance)
-        return Schedule, (self._layout, *map(np.array, arrays))
+        return Schedule, (self._layout, *map(np.array, arrays), self._fitted)
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -24,12 +24,15 @@ from ecad_automl.schedules._forecast_entries import (
     guidance_text,
     with_forecasts,
 )
+from ecad_automl.schedules.fitted import of_rows, rows_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Bits, Schedule
 
 #: Of schedules that compute and reuse, and of those that skip steps or forecast outputs.
 SCHEMA = "ecad-automl/schedule/1"
 SCHEMA_2 = "ecad-automl/schedule/2"
+#: Of those with fitted coefficients, which an earlier version would run without.
+SCHEMA_3 = "ecad-automl/schedule/3"
 
 #: Largest schedule file that is read: 2 MiB. One of 1,000 steps and 200 slots has 0.3 MiB.
 MAX_SCHEDULE_BYTES = 2 * 2**20
@@ -165,14 +168,17 @@ def load_schedule(path: str | Path) -> ScheduleFile:
 def to_document(schedule: Schedule, metadata: ScheduleMetadata | None = None) -> dict[str, Any]:
     """The content of a schedule file as a JSON-ready dictionary, the inverse of :func:`from_document`."""
     more: dict[str, Any] = {}
-    if not schedule.is_plain:
+    fitted = schedule.fitted
+    if not schedule.is_plain or fitted is not None:
         forecasts = [entry.model_dump(by_alias=True) for entry in forecast_entries(schedule)]
         more = {"skip": digits(schedule.skip), "forecasts": forecasts}
     if not schedule.guidance.is_full:
         more["guidance"] = guidance_text(schedule.guidance)
         more["guidance_forecasts"] = [entry.model_dump(by_alias=True) for entry in guidance_entries(schedule.guidance)]
+    if fitted is not None:
+        more["fitted"] = rows_of(fitted)
     return {
-        "schema": SCHEMA if schedule.is_plain else SCHEMA_2,
+        "schema": SCHEMA_3 if fitted is not None else SCHEMA if schedule.is_plain else SCHEMA_2,
         "metadata": metadata.model_dump(mode="json", exclude_none=True, exclude_defaults=True) if metadata else {},
         "steps": schedule.steps,
         "sha256": schedule_sha256(schedule),
@@ -191,7 +197,8 @@ def schedule_sha256(schedule: Schedule) -> str:
     steps are skipped, outputs forecast or guidance branches left out, two more follow, as they are in the file: the
     skipped steps, and for each forecast a list of step, component, level, sources and weights; and in the last case two
     more: what is done about guidance, and for each forecast of a difference a list of step, level, sources and weights.
-    It tells a damaged or changed file, not who made it.
+    Where coefficients are fitted, they come last, as they are in the file. It tells a damaged or changed file, not who
+    made it.
 
     Returns:
         64 hexadecimal digits.
@@ -203,6 +210,8 @@ def schedule_sha256(schedule: Schedule) -> str:
     if not schedule.guidance.is_full:
         entries = [list(entry.model_dump().values()) for entry in guidance_entries(schedule.guidance)]
         effect += [guidance_text(schedule.guidance), entries]
+    if schedule.fitted is not None:
+        effect.append(rows_of(schedule.fitted))
     return hashlib.sha256(json.dumps(effect, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
@@ -223,12 +232,14 @@ def from_document(data: Mapping[str, Any], source: str) -> ScheduleFile:
     try:
         layout = Layout.from_dict(data.get("layout", {}))
         schedule = _schedule(layout, steps, data.get("bits"), data.get("view"))
-        if data["schema"] == SCHEMA_2:
+        if data["schema"] in (SCHEMA_2, SCHEMA_3):
             schedule = with_forecasts(
                 schedule,
                 *(data.get("skip"), data.get("forecasts", [])),
                 *(data.get("guidance"), data.get("guidance_forecasts")),
             )
+        if data["schema"] == SCHEMA_3:
+            schedule = schedule.with_fitted(of_rows(data.get("fitted"), steps))
         _check_hash(schedule, data)
     except ScheduleError as error:
         raise FileError(f"The schedule file {source} is damaged: {error}") from error
@@ -282,7 +293,7 @@ def _check_hash(schedule: Schedule, data: Mapping[str, Any]) -> None:
 
 def _check_schema(data: Mapping[str, Any], source: str) -> None:
     schema = data.get("schema")
-    if schema in (SCHEMA, SCHEMA_2):
+    if schema in (SCHEMA, SCHEMA_2, SCHEMA_3):
         return
     if schema is None and ("cache_schedule" in data or "dit_schedule" in data):
         raise FileError(
@@ -292,8 +303,8 @@ def _check_schema(data: Mapping[str, Any], source: str) -> None:
     family = SCHEMA.rpartition("/")[0]
     if isinstance(schema, str) and schema.startswith(f"{family}/"):
         raise FileError(
-            f"The schedule file {source} has the schema {schema!r}, but this version reads {SCHEMA!r} and "
-            f"{SCHEMA_2!r}; upgrade ecad-automl or export the schedule again."
+            f"The schedule file {source} has the schema {schema!r}, but this version reads {SCHEMA!r} to "
+            f"{SCHEMA_3!r}; upgrade ecad-automl or export the schedule again."
         )
     raise FileError(
         f"{source} has {schema!r} for 'schema', but a schedule file has {SCHEMA!r}; check that it is the right file."

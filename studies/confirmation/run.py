@@ -237,7 +237,7 @@ def _check_same(job: ConfirmationJob, store: Store, model: LoadedModel, reward: 
     searched = SearchJob(model, stored["prompts"], reward, job.storage, job.study, stored["seeds"])
     given = as_stored(study_identity(searched, model_layout(model)), stored)
     # A folder may have been moved; what is in it is told by its revision. The others change no score.
-    same = ("model", "cost", "constraints", "use", "step_counts", "guidance", "deploy", "calls")
+    same = ("model", "cost", "constraints", "use", "step_counts", "guidance", "deploy", "fit", "calls")
     found = differences(*({k: v for k, v in one.items() if k not in same} for one in (stored, given)))
     if found:
         raise StudyError(

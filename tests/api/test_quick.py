@@ -48,7 +48,7 @@ def test_a_schedule_is_moved_to_another_number_of_steps_with_weights_of_such_run
     assert moved[0].schedule.forecast.any()
     assert (~moved[0].schedule.skip).sum() == (~given.skip).sum()
     (same,) = ecad_automl.quick("shapes", PROMPTS, images=2, steps=6, like=given)
-    assert same.schedule == given
+    assert same.schedule.with_fitted(None) == given.with_fitted(None)
 
 
 def test_the_command_moves_a_schedule_and_says_how_to_score_it(front: QuickFront, tmp_path: Path) -> None:

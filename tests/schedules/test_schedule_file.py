@@ -145,7 +145,7 @@ def damaged() -> dict[str, tuple[dict[str, Any] | str, str]]:
         "a list": ("[]", "JSON list"),
         "nested deeply": ("[" * 200_000, "damaged"),
         "no schema": (changed(schema="gone"), f"a schedule file has '{SCHEMA}'"),
-        "newer": (changed(schema="ecad-automl/schedule/3"), "upgrade ecad-automl"),
+        "newer": (changed(schema="ecad-automl/schedule/4"), "upgrade ecad-automl"),
         "no skip": (changed(schema="ecad-automl/schedule/2"), "None for 'skip'"),
         "other": (changed(schema=7), "right file"),
         "authors": ({"cache_schedule": {}}, "ecad-automl convert"),

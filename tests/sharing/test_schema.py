@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from ecad_automl.errors import FileError
+from ecad_automl.schedules.fitted import as_it_is
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, from_document, schedule_sha256, to_document
 from ecad_automl.schedules.schema import schedule_schema
@@ -32,12 +34,22 @@ def test_whatever_is_written_is_accepted_and_read_again(schedule: Schedule, meta
     assert (file.schedule, file.metadata) == (schedule, metadata)
 
 
-@pytest.mark.parametrize("make", [forecasting, guided])
+def fitted(seed: int) -> Schedule:
+    schedule = guided(seed)
+    table = as_it_is(schedule.steps)
+    table[1:, 1] = np.where(schedule.sources[0, 1:, -1] >= 0, 0.5, 0.0)
+    table[:, 0] = np.where(schedule.skip & (table[:, 1] != 0), 0.0, 1.0)
+    return schedule.with_fitted(table)
+
+
+@pytest.mark.parametrize(("make", "version"), [(forecasting, 2), (guided, 2), (fitted, 3)])
 @pytest.mark.parametrize("seed", range(20))
-def test_so_are_skipped_steps_forecasts_and_guidance(make: Callable[[int], Schedule], seed: int) -> None:
+def test_so_are_skipped_steps_forecasts_guidance_and_what_was_fitted(
+    make: Callable[[int], Schedule], version: int, seed: int
+) -> None:
     schedule = make(seed)
     document = json.loads(json.dumps(to_document(schedule, METADATA)))
-    assert document["schema"] == "ecad-automl/schedule/2"
+    assert document["schema"] == f"ecad-automl/schedule/{version}"
     VALIDATOR.validate(document)
     assert from_document(document, "here").schedule == schedule
     for name in ("bits", "view", "sha256"):
@@ -54,6 +66,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "document",
     [
+        changed(schema="ecad-automl/schedule/4"),
         changed(schema="ecad-automl/schedule/3"),
         changed(schema="gone"),
         changed(schema="ecad-automl/schedule/2"),
@@ -100,7 +113,7 @@ def test_files_from_before_there_were_hashes_and_files_edited_by_hand_are_accept
 
 
 def test_a_newer_version_is_refused_with_the_advice_to_upgrade() -> None:
-    for version in ("3", "1.1", "10"):
+    for version in ("4", "1.1", "10"):
         with pytest.raises(FileError, match="upgrade ecad-automl"):
             from_document(changed(schema=f"ecad-automl/schedule/{version}"), "here")
 
@@ -125,7 +138,8 @@ def test_the_schema_tells_of_metadata_what_the_reader_s_model_does() -> None:
 
 
 def test_every_field_that_is_written_is_told_in_the_schema() -> None:
-    document, schema = to_document(guided(), METADATA), schedule_schema()
+    schedule = guided()
+    document, schema = to_document(schedule.with_fitted(as_it_is(schedule.steps)), METADATA), schedule_schema()
     assert set(document) == set(schema["properties"])
     assert set(document["layout"]) == set(schema["$defs"]["Layout"]["properties"])
     assert set(document["layout"]["slots"][0]) == set(schema["$defs"]["Slot"]["properties"])
