@@ -17,6 +17,7 @@ from ecad_automl.errors import ScheduleError, UnsupportedModelError
 from ecad_automl.latency.result import Kind
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.runtime import ScheduleHandle, apply_schedule
+from ecad_automl.runtime.hooks import forget_child_registries
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.transfer import on_layout
@@ -169,14 +170,15 @@ def _mag_ratios(pipe: Any) -> Any:
 def _diffusers_cache(pipe: Any, name: str, make: MakeConfig) -> Iterator[None]:
     """One of diffusers' caches on the transformer, which is afterwards as it was before."""
     transformer = pipe.transformer
+    if not hasattr(transformer, "enable_cache"):
+        raise UnsupportedModelError(f"{type(transformer).__name__} has no enable_cache in diffusers")
     kind = getattr(importlib.import_module("diffusers.hooks"), name, None)
     if kind is None:
         raise UnsupportedModelError("this version of diffusers does not have it")
-    if not hasattr(transformer, "enable_cache"):
-        raise UnsupportedModelError(f"{type(transformer).__name__} has no enable_cache in diffusers")
     config = make(kind)
     with _restored(transformer):
         transformer.enable_cache(config)
+        forget_child_registries(transformer)  # 0.40 does not, and a model that has run fails
         try:
             yield
         finally:
@@ -229,8 +231,7 @@ def _restored(root: nn.Module) -> Iterator[None]:
                     registry.remove_hook(name, recurse=False)
                 if registry is not None and not hooks:
                     delattr(module, _REGISTRY)
-                elif registry is not None:
-                    registry._child_registries_cache = None  # else it would go on calling what was taken off
+            forget_child_registries(root)  # else it would go on calling what was taken off
 
 
 @contextmanager

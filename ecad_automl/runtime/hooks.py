@@ -135,7 +135,7 @@ def attach(roots: Sequence[nn.Module], hooks: Iterable[tuple[nn.Module, ForwardH
         for module, hook in hooks:
             _attach_one(stack, module, hook)
         for root in roots:
-            _forget_child_registries(root)
+            forget_child_registries(root)
         return stack.pop_all()
 
 
@@ -178,10 +178,10 @@ def _tidy(module: nn.Module, had_registry: bool) -> None:
         return
     if not had_registry and not registry.hooks:
         delattr(module, _REGISTRY)
-    _forget_child_registries(module)
+    forget_child_registries(module)
 
 
-def _forget_child_registries(root: nn.Module) -> None:
+def forget_child_registries(root: nn.Module) -> None:
     """Have diffusers look for hooked modules anew; it caches what it found on every registry of the tree.
 
     ``HookRegistry.invalidate_child_registries_cache`` does the same, but not every supported version has it.
