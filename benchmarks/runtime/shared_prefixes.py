@@ -60,10 +60,8 @@ def main(
     Console().print("\n".join(lines), highlight=False)
 
 
-def schedules_of(
-    storage: str, search: bool, study: str, count: int, *, origin: str | None = None
-) -> tuple[dict[str, Any], list[Schedule]]:
-    """What a study was about, and its first schedules in the order of their evaluation, all or those of an origin."""
+def schedules_of(storage: str, search: bool, study: str, count: int) -> tuple[dict[str, Any], list[Schedule]]:
+    """What a study was about, and its first schedules in the order of their evaluation."""
     from ecad_automl.api.stored import read_study
 
     if search:
@@ -72,8 +70,7 @@ def schedules_of(
         arguments = ["search", "--model", "shapes", "--storage", storage, "--study", study]
         app([*arguments, "--evaluations", str(count)], standalone_mode=False)
     found = read_study(storage, study)
-    runs = [run for run in found.runs if origin in (None, run.origin)]
-    records = sorted(runs, key=lambda run: run.trial or 0)[:count]
+    records = sorted(found.runs, key=lambda run: run.trial or 0)[:count]
     return dict(found.identity), [found.schedule(record) for record in records]
 
 

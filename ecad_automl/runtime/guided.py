@@ -163,17 +163,10 @@ class GuidedCalls:
         self.halved = False
         #: Whether this call is answered without entering the transformer.
         self.answered = False
-        #: Whether differences are kept that this schedule does not read.
-        self.depth = 0
         self._entry: Entry = (0, 0)
         self._step = 0
         self._second = False  # whether an unconditional call was seen in this run
         self._given: tuple[int, Tensors, Any] | None = None  # step, tensors and form of the last conditional output
-
-    @property
-    def acts(self) -> bool:
-        """Whether anything is other than without a schedule."""
-        return self._guidance is not None
 
     def take(self, guidance: Guidance, entry: Entry, transformer: nn.Module) -> None:
         """From now on, do so."""
@@ -181,7 +174,6 @@ class GuidedCalls:
         self._guidance = None if guidance.is_full else guidance
         self._entry = entry
         self.branch, self.halved, self.answered = Branch.TOGETHER, False, False
-        self.depth = max(self.depth, int(guidance.kept.any()) + int((guidance.levels > 0).any()))
         self.halves = None if how is None or guidance.is_full else Halves(how, transformer)
         self._last_read = guidance.last_read
 
@@ -198,35 +190,41 @@ class GuidedCalls:
         self.halved = alone and self.branch is Branch.TOGETHER
         self.answered = alone and self.branch is Branch.UNCONDITIONAL
 
-    def forward(
-        self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, keep: bool = False
-    ) -> Any:
-        """The output of a call that is not skipped; ``keep`` differences whether the schedule reads them or not."""
+    def forward(self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The output of a call that is not skipped."""
         guidance = self._guidance
         if guidance is None:
             return forward(*args, **kwargs)
         if self.answered:
             tensors, tree = self._conditional()
             return tree_unflatten(self._other(tensors), tree)
-        if self.halves is not None and self._step == 0:
-            self.halves.check(args, kwargs)
+        self._check(args, kwargs)
         if self.halved:
             assert self.halves is not None
             args, kwargs = self.halves.of_call(args, kwargs)
             return self._whole(forward(*args, **kwargs))
         result = forward(*args, **kwargs)
-        self.note(result)
-        if self.branch is not Branch.CONDITIONAL and (keep or self._last_read[self._step] >= 0):
-            self._keep(result, guidance, everything=keep)
+        self._note(result)
         return result
 
-    def note(self, result: object) -> None:
-        """The transformer gave that for this call."""
-        if self._guidance is not None and self.branch is Branch.CONDITIONAL:
+    def take_result(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: object) -> None:
+        """The transformer gave that for this call in another run, which did nothing about guidance so far either."""
+        if self._guidance is not None:
+            self._check(args, kwargs)
+            self._note(result)
+
+    def _note(self, result: object) -> None:
+        if self.branch is Branch.CONDITIONAL:
             leaves, tree = tree_flatten(result)
             # In memory of their own, since pipelines may write to what they are given.
             copies = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
             self._given = self._step, copies, tree
+        elif self._last_read[self._step] >= 0:
+            self._keep(result)
+
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.halves is not None and self._step == 0:
+            self.halves.check(args, kwargs)
 
     def drop(self) -> None:
         """Forget the run."""
@@ -292,7 +290,7 @@ class GuidedCalls:
             kept = [forecast(last, before, (first, second)) for last, before in zip(*read, strict=True)]
         return [(one - less).to(one.dtype) for one, less in zip(conditional, kept, strict=True)]
 
-    def _keep(self, result: object, guidance: Guidance, *, everything: bool) -> None:
+    def _keep(self, result: object) -> None:
         """Keep the difference of both branches."""
         tensors: Tensors = tree_flatten(result)[0]
         if self.halves is not None:
@@ -302,9 +300,7 @@ class GuidedCalls:
         # Guidance multiplies what is lost here.
         wide = [torch.promote_types(tensor.dtype, torch.float32) for tensor in other]
         kept = [one.to(kind) - two.to(kind) for one, two, kind in zip(conditional, other, wide, strict=True)]
-        outdated = guidance.sources[self.depth - 1, self._step] if everything and self.depth else -1
-        frees = (int(outdated),) if outdated >= 0 else ()
-        self._cache.store((*self._entry, self._step), kept, frees, as_is=True)
+        self._cache.store((*self._entry, self._step), kept, as_is=True)
 
 
 def check_guidance(pipe: Any) -> None:

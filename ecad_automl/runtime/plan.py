@@ -79,6 +79,7 @@ class Plan:
         coefficients: ``(steps, slots + 1, 2)``, see :attr:`Schedule.coefficients`.
         last_read: ``(steps, slots + 2)``, see :attr:`Schedule.last_read`; the last is of differences of guidance.
         guidance: what is done about it.
+        skips: ``(steps,)`` bool: where the transformer is not entered.
         computes_all: whether runs are to be those without a schedule, bit for bit.
     """
 
@@ -90,6 +91,7 @@ class Plan:
             int(schedule.skip.any()) + int(forecast[:, -1].any()),
         )
         self.guidance = schedule.guidance
+        self.skips = schedule.skip
         self.computes_all = bool(schedule.effective.all()) and schedule.guidance.is_full
         self.coefficients = schedule.coefficients
         self.last_read = np.column_stack([schedule.last_read, schedule.guidance.last_read])
@@ -110,9 +112,27 @@ class Plan:
         found: list[int] = self._schedule.macs_by_step.tolist()
         return found
 
+    @property
+    def work(self) -> list[bytes]:
+        """Of each step all that its output depends on beside what is given: what is computed, and what is used how."""
+        schedule = self._schedule
+        computed = np.column_stack([schedule.effective, ~schedule.skip])
+        rows = zip(computed, schedule.used, schedule.forecast, self.coefficients, strict=True)
+        return [
+            b"".join((*(part.tobytes() for part in (does, used, forecast)), scales[forecast].tobytes()))
+            for does, used, forecast, scales in rows
+        ]
+
     def keeping(self, depths: tuple[int, int]) -> list[StepRows]:
         """What is done at each step where so many outputs of each slot, and of the transformer, are kept."""
         return self._by_block(keeping(self._planned, self._schedule.sources, depths))
+
+    def keeping_whole(self, everything: list[StepRows]) -> dict[Branch, list[StepRows]]:
+        """:attr:`rows`, but that outputs of the transformer are kept as where everything is."""
+        return {
+            branch: [row._replace(output=kept.output) for row, kept in zip(rows, everything, strict=True)]
+            for branch, rows in self.rows.items()
+        }
 
     def _by_block(self, plan: list[list[Planned]]) -> list[StepRows]:
         rows = []

@@ -1,9 +1,10 @@
 """Runs that begin with the same steps as others do not do them again.
 
 A run is followed step by step. The key of a step is a digest of all that its output depends on: what every step up to
-it does in each slot, and what the transformer was given in each, bit for bit. While it is followed, nothing is freed
-and everything is kept, so that any other schedule can go on from there. A step whose key is known is not run; at the
-first one that is not, the run goes on from the outputs that were kept with the last one.
+it does in each slot, and what the transformer was given in each, bit for bit. A step whose key is known is not run; at
+the first one that is not, the run goes on from the outputs that were kept with the last one. While a run is followed,
+the last outputs of the transformer are kept: schedules that compute or skip whole steps need nothing else to go on from
+there. As long as it has yet to use outputs of slots, those of all slots are kept too, so that any other schedule can.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from ecad_automl.runtime.blocks import Block, Forward
+from ecad_automl.runtime.cache import OutputKey
 from ecad_automl.runtime.plan import Plan
-from ecad_automl.runtime.prefixes import Fingerprints, Prefix, Prefixes
+from ecad_automl.runtime.prefixes import Fingerprints, Prefix, Prefixes, Source
 from ecad_automl.runtime.program import Functions
-from ecad_automl.runtime.scheduled import ScheduledRun
+from ecad_automl.runtime.scheduled import Keep, ScheduledRun
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import OpaqueValueError, flatten
 
@@ -37,17 +40,17 @@ class _Branch:
         key: of the last step.
         given: what the transformer gets.
         last: the last call, if it was not made.
-        fits: whether everything that this call has kept so far is not too much.
+        keeps_slots: whether the outputs of all slots are kept, as long as they are not too much.
         calls: how many the key tells of.
-        result: what the transformer gave in this call, if it was made.
+        repeatable: whether there was no more to this call than its output.
     """
 
     key: bytes
     given: Fingerprints = field(default_factory=Fingerprints)
     last: Prefix | None = None
-    fits: bool = True
+    keeps_slots: bool = True
     calls: int = 0
-    result: Any = None
+    repeatable: bool = False
 
 
 class PrefixRun:
@@ -64,9 +67,10 @@ class PrefixRun:
         """From now on, follow runs by that plan, which the run has taken."""
         self._transformers = transformers
         self._device = next(transformers[0].parameters()).device
-        self._last_read, self._macs = plan.last_read, plan.macs
-        told = f"{plan.computes_all}{self._run.guided.depth if self._run.guided.acts else ''}"
-        self._rows = [f"{rows!r}{told}".encode() for rows in self._run.keeping]
+        self._last_read, self._macs, self._slots, self._skips = plan.last_read, plan.macs, plan.slots, plan.skips
+        # From there on the outputs of no slot are used.
+        self._until_slots = int(plan.last_read[:, : plan.slots].max(initial=-1))
+        self._work = [work + bytes([plan.computes_all]) for work in plan.work]
         #: From there on runs share nothing: outputs are made of those of other calls.
         alone = plan.guidance.alone
         self._until = int(alone.argmax()) if alone.any() else len(alone)
@@ -94,10 +98,12 @@ class PrefixRun:
         output = self._run.visit(index, block, forward, args, kwargs)
         call = self._call
         branch = None if call is None else self._branches.get(call.context)
-        if call is not None and branch is not None and branch.fits:
-            branch.fits = self._run.cache.nbytes <= self._prefixes.limit
-            if not branch.fits:  # what is left of this call need not be kept
-                self._run.keep(call.step, everything=False)
+        if call is not None and branch is not None and branch.keeps_slots:
+            branch.keeps_slots = self._run.cache.nbytes <= self._prefixes.limit
+            if not branch.keeps_slots:  # what is left of this call need not be kept
+                self._run.keep(call.step, Keep.WHOLE)
+                if call.step == 0:
+                    self._prefixes.refuse_slots(branch.key)
         return output
 
     def end(self, call: Call) -> None:
@@ -129,7 +135,7 @@ class PrefixRun:
         if branch is not None and not self._advance(call, branch, args, kwargs):
             self._stop(call.context, call.step - 1)
             branch = None
-        prefix = self._prefixes.find(branch.key) if branch is not None else None
+        prefix = self._prefixes.find(branch.key, self._needed(call.step)) if branch is not None else None
         self._prefixes.count(self._macs[call.step], shared=prefix is not None)
         if branch is None:
             return forward(args, kwargs)
@@ -137,11 +143,13 @@ class PrefixRun:
             return self._compute(call, branch, forward, args, kwargs)
         branch.last = prefix
         self._found = True
-        self._run.guided.note(prefix.result)
-        return _cloned(prefix.result)
+        entry = (self._slots, 0)
+        result = self._run.made(prefix.whole[*entry, call.step], prefix.forms[entry])
+        self._run.guided.take_result(args, kwargs, result)
+        return result
 
     def _advance(self, call: Call, branch: _Branch, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Make the key that of this call; False where it cannot be told, or where its step is known not to fit."""
+        """Make the key that of this call; False where it cannot be told."""
         if branch.calls != call.step or call.step >= self._until:  # an earlier call did not come here
             return False
         branch.calls += 1
@@ -153,9 +161,9 @@ class PrefixRun:
             return False
         if given is None:
             return False
-        done = self._rows[call.step] + bytes([call.transformer])
+        done = self._work[call.step] + bytes([call.transformer])
         branch.key = hashlib.blake2b(branch.key + done + given, digest_size=32).digest()
-        return self._prefixes.fits(branch.key)
+        return True
 
     def _compute(
         self,
@@ -166,40 +174,60 @@ class PrefixRun:
         kwargs: dict[str, Any],
     ) -> Any:
         """A call that nobody has made, which others may use."""
-        self._go_on(call.context, branch)
-        self._run.keep(call.step, everything=True)
-        branch.fits = True
+        branch.keeps_slots &= call.step < self._until_slots and self._prefixes.may_hold_slots(branch.key)
+        self._go_on(call.context, branch, call.step - 1)
+        self._run.keep(call.step, Keep.EVERYTHING if branch.keeps_slots else Keep.WHOLE)
         before = _random_states(self._device)
         result = forward(args, kwargs)
-        if not all(map(torch.equal, before, _random_states(self._device))) or not branch.given.unchanged():
-            branch.fits = False  # there was more to it than the output
-        elif all(isinstance(leaf, (torch.Tensor, *_CONSTANTS)) for leaf in tree_leaves(result)):
-            branch.result = _cloned(result)
+        branch.repeatable = (
+            all(map(torch.equal, before, _random_states(self._device)))
+            and branch.given.unchanged()
+            and all(isinstance(leaf, (torch.Tensor, *_CONSTANTS)) for leaf in tree_leaves(result))
+        )
         return result
 
     def _add(self, call: Call, branch: _Branch) -> bool:
         """Have others use a call that was made; False where the run need not be followed any further."""
-        result, branch.result = branch.result, None
-        if call.step == len(self._rows) - 1:
+        if call.step == len(self._work) - 1 or not branch.repeatable:
             return False
-        if not branch.fits and call.step == 0:
-            self._prefixes.refuse(branch.key)
-        if result is None or not branch.fits:
-            return False
-        cached = self._run.cache.outputs(call.context)
-        return self._prefixes.add(branch.key, Prefix(call.step, result, cached, dict(self._run.outputs)))
+        if self._skips[call.step]:  # it is made again as quickly as it is found
+            return True
+        kept = self._run.cache.outputs(call.context)
+        whole = {key: value for key, value in kept.items() if key[0] == self._slots}
+        slots = {key: value for key, value in kept.items() if key[0] < self._slots} if branch.keeps_slots else {}
+        prefix = Prefix(call.step, whole, slots, dict(self._run.outputs))
+        is_held, slots_are = self._prefixes.add(branch.key, prefix)
+        branch.keeps_slots &= slots_are
+        if is_held and not branch.keeps_slots:
+            self._free(call.context, call.step, whole=False)
+        return is_held
 
-    def _go_on(self, context: ContextKey, branch: _Branch) -> None:
-        """Go on from a call that was not made."""
+    def _needed(self, step: int) -> set[Source]:
+        """What is used after a step of all that was kept up to it."""
+        sources, entries = np.nonzero(self._last_read[: step + 1, : self._slots + 1] > step)
+        return set(zip(entries.tolist(), sources.tolist(), strict=True))
+
+    def _go_on(self, context: ContextKey, branch: _Branch, step: int) -> None:
+        """Go on from a call that was not made, of that step."""
         if branch.last is not None:
-            self._run.restore(context, branch.last.cached, branch.last.outputs)
+            self._run.restore(context, {**branch.last.whole, **branch.last.slots}, branch.last.forms)
             branch.last = None
+            if not branch.keeps_slots:
+                self._free(context, step, whole=False)
 
     def _stop(self, context: ContextKey, step: int) -> None:
         """Follow the run no more, and free what it does not read after a step."""
-        self._go_on(context, self._branches.pop(context))
+        self._go_on(context, self._branches.pop(context), step)
         if step >= 0:
-            self._run.cache.free(context, lambda key: bool(self._last_read[key[2], key[0]] > step))
+            self._free(context, step, whole=True)
+
+    def _free(self, context: ContextKey, step: int, *, whole: bool) -> None:
+        """Free what the run does not read after a step; where others need them not the outputs of the transformer."""
+
+        def is_needed(key: OutputKey) -> bool:
+            return bool(self._last_read[key[2], key[0]] > step) or (key[0] == self._slots and not whole)
+
+        self._run.cache.free(context, is_needed)
 
 
 def _settings() -> tuple[object, ...]:
@@ -213,8 +241,3 @@ def _random_states(device: torch.device) -> list[torch.Tensor]:
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
     return states
-
-
-def _cloned(result: Any) -> Any:
-    """A result in memory of its own, since pipelines may write to what they are given."""
-    return tree_map_only(torch.Tensor, torch.clone, result)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from ecad_automl.runtime.cache import CachedOutputs, Entry
 from ecad_automl.runtime.program import Functions
@@ -37,28 +36,36 @@ class PrefixReport:
     nbytes: int = 0
 
 
+#: Number of a slot, or after these of the transformer, and the step that an output of it is of.
+Source = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Prefix:
-    """A transformer call and all calls of its guidance branch before it.
+    """A transformer call that was entered, and all calls of its guidance branch before it.
 
     Args:
         step: of the call.
-        result: what the transformer gave.
-        cached: the latest output of every slot, whichever step it is of.
-        outputs: what they were made of.
+        whole: the last outputs of the transformer, that of the call included.
+        slots: the last outputs of every slot; none of them where nobody may go on from there who reads some.
+        forms: what all these were made of, and those of before.
     """
 
     step: int
-    result: Any
-    cached: CachedOutputs
-    outputs: Mapping[Entry, Spec]
+    whole: CachedOutputs
+    slots: CachedOutputs
+    forms: Mapping[Entry, Any]
 
-    def storages(self) -> dict[int, int]:
-        """The bytes of each storage, by its address."""
-        tensors = [leaf for leaf in tree_leaves(self.result) if isinstance(leaf, torch.Tensor)]
-        tensors += [kept.tensor for output in self.cached.values() for kept in output]
-        storages = [tensor.untyped_storage() for tensor in tensors]
-        return {storage.data_ptr(): storage.nbytes() for storage in storages}
+    @property
+    def sources(self) -> set[Source]:
+        """What it has outputs of."""
+        return {(entry, step) for entry, _, step in (*self.whole, *self.slots)}
+
+
+def _storages(outputs: CachedOutputs) -> dict[int, int]:
+    """The bytes of each storage, by its address."""
+    storages = [tensor.untyped_storage() for kept in outputs.values() for tensor, *_ in kept]
+    return {storage.data_ptr(): storage.nbytes() for storage in storages}
 
 
 # What a step costs a prefix, in times that it was asked for. In replays of two searches of 300 schedules, values from
@@ -67,11 +74,11 @@ _DEPTH = 0.25
 
 
 class _Held:
-    """A prefix with what decides how long it stays."""
+    """Outputs with what decides how long they stay."""
 
-    def __init__(self, prefix: Prefix, tick: int) -> None:
-        self.prefix, self.tick = prefix, tick
-        self.storages = prefix.storages()
+    def __init__(self, prefix: Prefix, outputs: CachedOutputs, tick: int) -> None:
+        self.prefix, self.outputs, self.tick = prefix, outputs, tick
+        self.storages = _storages(outputs)
         self.asked = 1
         self.worth = 0
 
@@ -79,11 +86,84 @@ class _Held:
         return self.worth - _DEPTH * self.prefix.step, self.tick
 
 
-class Prefixes:
-    """Memory for prefixes of runs, by all that they depend on.
+class _Memory:
+    """Holds outputs of one kind.
 
     What is asked for least goes first, deep prefixes before others, of equals what has lain longest. How often
     something was asked for counts from the worth of what had to go last when it came or was asked for, so that it ages.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[bytes, _Held] = {}
+        self.nbytes = 0
+        self._users: dict[int, tuple[int, int]] = {}  # bytes of each storage and how many prefixes have it
+        self._age = 0
+        self._tick = 0
+
+    def clear(self) -> None:
+        """Free everything."""
+        self.held.clear()
+        self._users.clear()
+        self.nbytes = 0
+
+    def find(self, key: bytes) -> _Held | None:
+        """What is held under a key, if anything, which counts as asked for."""
+        held = self.held.get(key)
+        if held is not None:
+            self._tick += 1
+            held.tick = self._tick
+            held.asked += 1
+            held.worth = self._age + held.asked
+        return held
+
+    def add(self, key: bytes, prefix: Prefix, outputs: CachedOutputs, limit: int) -> bool:
+        """Hold outputs if they are worth more than what would have to go for them; whether they are held."""
+        self._tick += 1
+        new = _Held(prefix, outputs, self._tick)
+        if (old := self.held.get(key)) is not None:
+            new.asked = old.asked
+            self._free(key)
+        new.worth = self._age + new.asked
+        if sum(new.storages.values()) > limit or not self._make_room(new, limit):
+            return False
+        self.held[key] = new
+        for at, size in new.storages.items():
+            _, users = self._users.get(at, (size, 0))
+            self._users[at] = size, users + 1
+            self.nbytes += size if users == 0 else 0
+        return True
+
+    def shrink(self, limit: int) -> None:
+        """Hold no more than so many bytes from now on."""
+        while self.nbytes > limit:
+            self._free_least()
+
+    def _make_room(self, new: _Held, limit: int) -> bool:
+        while self.nbytes + sum(size for at, size in new.storages.items() if at not in self._users) > limit:
+            if min(held.rank() for held in self.held.values()) > new.rank():
+                return False
+            self._free_least()
+        return True
+
+    def _free_least(self) -> None:
+        least = min(self.held, key=lambda key: self.held[key].rank())
+        self._age = self.held[least].worth
+        self._free(least)
+
+    def _free(self, key: bytes) -> None:
+        for at in self.held.pop(key).storages:
+            size, users = self._users.pop(at)
+            if users > 1:
+                self._users[at] = size, users - 1
+            else:
+                self.nbytes -= size
+
+
+class Prefixes:
+    """Memory for prefixes of runs, by all that they depend on.
+
+    The transformer's own outputs are small, and all that runs need which compute or skip whole steps: they may have up
+    to half of the memory, and outputs of slots have what they leave.
 
     Args:
         limit: bytes to hold at most; storages that several prefixes share count once. What a run holds while it is
@@ -92,11 +172,7 @@ class Prefixes:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._held: dict[bytes, _Held] = {}
-        self._users: dict[int, tuple[int, int]] = {}  # bytes of each storage and how many prefixes have it
-        self._nbytes = 0
-        self._age = 0
-        self._tick = 0
+        self._whole, self._slots = _Memory(), _Memory()
         self._model: tuple[object, ...] = ()
         self._trusts = False
         self._looked_at: tuple[tuple[object, ...], bool] | None = None  # and whether its runs may share
@@ -104,23 +180,22 @@ class Prefixes:
         self._calls = self._shared = self._macs = self._shared_macs = 0
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._whole.held)
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self._nbytes
+        return self._whole.nbytes + self._slots.nbytes
 
     def report(self) -> PrefixReport:
         """What was shared so far."""
-        return PrefixReport(self._calls, self._shared, self._macs, self._shared_macs, self._nbytes)
+        return PrefixReport(self._calls, self._shared, self._macs, self._shared_macs, self.nbytes)
 
     def clear(self) -> None:
         """Free everything."""
-        self._held.clear()
-        self._users.clear()
+        self._whole.clear()
+        self._slots.clear()
         self._too_large.clear()
-        self._nbytes = 0
 
     @contextmanager
     def one_model(self) -> Iterator[None]:
@@ -158,43 +233,36 @@ class Prefixes:
             self._model = model
         return None not in versions
 
-    def find(self, key: bytes) -> Prefix | None:
-        """The prefix of that key, if it is held."""
-        held = self._held.get(key)
-        if held is None:
+    def find(self, key: bytes, needed: Set[Source]) -> Prefix | None:
+        """The prefix of that key, if it is held with the outputs that are needed."""
+        whole = self._whole.find(key)
+        if whole is None or needed <= whole.prefix.sources:
+            return None if whole is None else whole.prefix
+        slots = self._slots.find(key)
+        if slots is None:
             return None
-        self._tick += 1
-        held.tick = self._tick
-        held.asked += 1
-        held.worth = self._age + held.asked
-        return held.prefix
+        forms = {**slots.prefix.forms, **whole.prefix.forms}
+        found = replace(whole.prefix, slots=slots.outputs, forms=forms)
+        return found if needed <= found.sources else None
 
-    def add(self, key: bytes, prefix: Prefix) -> bool:
-        """Hold a prefix if it is worth more than what would have to go for it, and say whether it is held."""
-        self._tick += 1
-        new = _Held(prefix, self._tick)
-        new.worth = self._age + 1
-        if sum(new.storages.values()) > self.limit:
-            return False
-        while self._nbytes + sum(size for at, size in new.storages.items() if at not in self._users) > self.limit:
-            least, held = min(self._held.items(), key=lambda item: item[1].rank())
-            if held.rank() > new.rank():
-                return False
-            self._age = held.worth
-            self._free(least)
-        self._held[key] = new
-        for at, size in new.storages.items():
-            _, users = self._users.get(at, (size, 0))
-            self._users[at] = size, users + 1
-            self._nbytes += size if users == 0 else 0
-        return True
+    def add(self, key: bytes, prefix: Prefix) -> tuple[bool, bool]:
+        """Hold a prefix as far as it is worth more than what would have to go for it.
 
-    def fits(self, key: bytes) -> bool:
-        """Whether the prefix of that key may fit."""
+        Returns:
+            Whether it is held, and whether the outputs of slots are.
+        """
+        if not self._whole.add(key, replace(prefix, slots={}), prefix.whole, self.limit // 2):
+            return False, False
+        left = self.limit - self._whole.nbytes
+        self._slots.shrink(left)
+        return True, bool(prefix.slots) and self._slots.add(key, replace(prefix, whole={}), prefix.slots, left)
+
+    def may_hold_slots(self, key: bytes) -> bool:
+        """Whether the outputs of slots may fit, with which the prefix of that key begins."""
         return key not in self._too_large
 
-    def refuse(self, key: bytes) -> None:
-        """Take the prefix of that key for too large from now on."""
+    def refuse_slots(self, key: bytes) -> None:
+        """Take the outputs of slots with which the prefix of that key begins for too large from now on."""
         self._too_large.add(key)
 
     def count(self, macs: int, *, shared: bool) -> None:
@@ -204,14 +272,6 @@ class Prefixes:
         if shared:
             self._shared += 1
             self._shared_macs += macs
-
-    def _free(self, key: bytes) -> None:
-        for at in self._held.pop(key).storages:
-            size, users = self._users.pop(at)
-            if users > 1:
-                self._users[at] = size, users - 1
-            else:
-                self._nbytes -= size
 
 
 class Fingerprints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ecad_automl.errors import CacheStateError
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, blocks_of, visited_slots
-from ecad_automl.runtime.cache import CachedOutputs, Entry, Output, OutputCache, TextOutputs, forecast
+from ecad_automl.runtime.cache import CachedOutputs, Entry, Kept, Output, OutputCache, TextOutputs, forecast
 from ecad_automl.runtime.fitted import FittedSteps
 from ecad_automl.runtime.guided import Branch, GuidedCalls, Halves
 from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
@@ -34,6 +35,16 @@ from ecad_automl.runtime.structure import (
 
 _FRESH = (Action.COMPUTE, Action.STORE)
 _TENSOR = object()
+#: Outputs of the transformer that are kept for runs under other schedules: no forecast is made of more.
+_WHOLE = 2
+
+
+class Keep(Enum):
+    """What is kept in a transformer call."""
+
+    READ = "what the schedule reads"
+    WHOLE = "that, and the transformer's last outputs"
+    EVERYTHING = "the last outputs of all slots, and of the transformer"
 
 
 class ScheduledRun:
@@ -62,10 +73,9 @@ class ScheduledRun:
         self._reused: list[ReusedSteps] = []  # of each transformer
         self._transformer = 0  # which one is called
         self._blocks: tuple[Block, ...] = ()
-        self._plan: dict[Branch, list[StepRows]] = {}
-        #: What is done at each step where outputs are kept whether the schedule reads them or not.
-        self.keeping: list[StepRows] = []
-        self._depths = (1, 0)  # how many outputs of each slot are kept then, and of the transformer
+        self._keeping: dict[Keep, dict[Branch, list[StepRows]]] = {}
+        self._steps = 0
+        self._depth = 1  # how many outputs of each slot are kept where everything is
         self._rows = StepRows([], Planned(Action.COMPUTE))
         self._step = 0
         self._whole: Entry = (0, 0)  # the transformer's output, after all slots
@@ -82,7 +92,6 @@ class ScheduledRun:
         #: What is done about guidance.
         self.guided = GuidedCalls(cache)
         self._entered = False  # whether this call came to our forward
-        self._keeps = False  # whether everything is kept in it
         self._tries = False  # whether a block is run only to record it: nothing is kept or freed
 
     def take(self, plan: Plan, transformers: Sequence[nn.Module]) -> None:
@@ -97,14 +106,18 @@ class ScheduledRun:
         self._blocks = blocks = blocks_of(transformers[0])
         self._never_recorded = {block.path: block.whole for block in blocks if block.whole is not None}
         self.unrecorded = dict(self._never_recorded)
-        # What is kept for one schedule is kept for all later ones, so that they share.
-        self._depths = (max(self._depths[0], plan.depths[0]), max(self._depths[1], plan.depths[1]))
         self._activates = not (
             self._shares or self._functions.compiles or self.cache.dtype is not None or plan.depths[0] > 1
         )
         self._fuses = self._functions.fuses and not plan.computes_all
-        self._plan = plan.rows
-        self.keeping = plan.keeping(self._depths)
+        self._steps = len(plan.coefficients)
+        self._keeping = {Keep.READ: plan.rows}
+        if self._shares:
+            # What is kept for one schedule is kept for all later ones, so that they share.
+            self._depth = max(self._depth, plan.depths[0])
+            everything = plan.keeping((self._depth, _WHOLE))
+            self._keeping[Keep.WHOLE] = plan.keeping_whole(everything)
+            self._keeping[Keep.EVERYTHING] = dict.fromkeys(Branch, everything)
         self._whole = (plan.slots, 0)
         self._coefficients = plan.coefficients
         self._tables.clear()
@@ -114,8 +127,12 @@ class ScheduledRun:
         return self._text.visit(index, forward, args, kwargs)
 
     def restore(self, context: ContextKey, cached: CachedOutputs, outputs: Mapping[Entry, Any]) -> None:
-        """Go on in a guidance branch from what another run had kept, and the form of what it was given."""
-        self.cache.replace(context, cached)
+        """Go on in a guidance branch from what another run had kept, and the form of what it was given.
+
+        Differences of guidance branches are this run's own.
+        """
+        own = {key: kept for key, kept in self.cache.outputs(context).items() if key[0] > self._whole[0]}
+        self.cache.replace(context, {**cached, **own})
         self._outputs |= outputs
         self._noted.clear()
 
@@ -124,10 +141,15 @@ class ScheduledRun:
         """The form of what slots, and the transformer, have given."""
         return self._outputs
 
-    def keep(self, step: int, *, everything: bool) -> None:
-        """From the next block on, keep all outputs, or those that the schedule reads."""
-        self._keeps = everything
-        self._rows = (self.keeping if everything else self._plan[self.guided.branch])[step]
+    def keep(self, step: int, what: Keep) -> None:
+        """From the next block on, keep that."""
+        self._rows = self._keeping[what][self.guided.branch][step]
+
+    def made(self, kept: list[Kept], form: Any) -> Any:
+        """The transformer's output from its tensors as they are kept, in memory of its own."""
+        tensors = iter(kept)
+        parts, tree = form
+        return tree_unflatten([next(tensors).tensor.clone() if part is _TENSOR else part for part in parts], tree)
 
     def begin(self, call: Call) -> None:
         """A transformer call begins."""
@@ -138,7 +160,7 @@ class ScheduledRun:
                 reused.begin_run()
         self._transformer = call.transformer
         self.guided.begin(call)
-        self.keep(call.step, everything=False)
+        self.keep(call.step, Keep.READ)
         self._step = call.step
         if self.fitted is not None:
             self.fitted.begin(call.step)
@@ -195,7 +217,7 @@ class ScheduledRun:
             return tree_unflatten([next(tensors).clone() if part is _TENSOR else part for part in parts], tree)
         if self._fuses and not self.guided.halved:
             forward = partial(self._whole_or_by_block, forward)
-        result = self.guided.forward(forward, args, kwargs, keep=self._keeps)
+        result = self.guided.forward(forward, args, kwargs)
         if self._rows.output.action is Action.STORE:
             parts, tree = tree_flatten(result)
             # In memory of their own, since pipelines may write to what they are given.
@@ -223,7 +245,7 @@ class ScheduledRun:
         """The transformer call has come to its end."""
         self._given, self._before = [], []
         self._arguments.forget()
-        if call.step == len(self.keeping) - 1:
+        if call.step == self._steps - 1:
             self.cache.drop(call.context)
             for halved in (False, True):
                 self._text.drop((*call.context, halved))

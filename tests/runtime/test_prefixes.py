@@ -11,7 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ecad_automl.errors import OptionError
 from ecad_automl.runtime import Prefixes, ScheduleHandle, apply_schedule
+from ecad_automl.runtime.cache import Kept
 from ecad_automl.runtime.prefixes import Prefix
+from ecad_automl.schedules.guidance import BOTH, KEEP, NONE
 from ecad_automl.schedules.schedule import Schedule
 from tests.runtime.cases import ALL_CASES, Case
 
@@ -201,33 +203,110 @@ def test_memory_stays_below_the_limit(flux: Case) -> None:
 
 def held_bytes(prefixes: Prefixes) -> int:
     storages: dict[int, int] = {}
-    for held in prefixes._held.values():
-        storages |= held.prefix.storages()
+    for memory in (prefixes._whole, prefixes._slots):
+        for held in memory.held.values():
+            for kept in held.outputs.values():
+                storages |= {one.tensor.untyped_storage().data_ptr(): one.tensor.nbytes for one in kept}
     return sum(storages.values())
 
 
-def test_what_is_asked_for_and_shallow_stays() -> None:
-    def prefix(step: int) -> Prefix:
-        return Prefix(step, torch.zeros(100), {}, {})
+def kept(*places: tuple[int, int], size: int = 100) -> dict[tuple[int, int, int], list[Kept]]:
+    """Outputs of slots at steps, of 400 bytes each."""
+    tensor = torch.zeros(size)
+    return {(slot, 0, step): [Kept(tensor.clone(), tensor.dtype, tensor.device)] for slot, step in places}
 
-    prefixes = Prefixes(3 * 400)
-    assert prefixes.add(b"first", prefix(0))
-    assert prefixes.add(b"asked", prefix(4))
+
+def test_what_is_asked_for_and_shallow_stays() -> None:
+    def prefix(step: int, size: int = 100) -> Prefix:
+        return Prefix(step, kept((0, step), size=size), {}, {})
+
+    def find(key: bytes) -> Prefix | None:
+        return prefixes.find(key, set())
+
+    prefixes = Prefixes(2 * 3 * 400)  # half of it for outputs of the transformer
+    assert prefixes.add(b"first", prefix(0)) == (True, False)
+    assert prefixes.add(b"asked", prefix(4)) == (True, False)
     for _ in range(3):
-        assert prefixes.find(b"asked")
+        assert find(b"asked")
     for number in range(5):
-        assert prefixes.add(b"second %d" % number, prefix(1))
-        assert prefixes.nbytes <= prefixes.limit
-        assert prefixes.find(b"first")
-    assert prefixes.find(b"asked")
-    assert not prefixes.find(b"second 3")
-    assert prefixes.find(b"second 4")
-    assert not prefixes.add(b"deep", prefix(9))
-    assert not prefixes.add(b"huge", Prefix(0, torch.zeros(1000), {}, {}))
+        assert prefixes.add(b"second %d" % number, prefix(1)) == (True, False)
+        assert prefixes.nbytes <= prefixes.limit // 2
+        assert find(b"first")
+    assert find(b"asked")
+    assert not find(b"second 3")
+    assert find(b"second 4")
+    assert prefixes.add(b"deep", prefix(9)) == (False, False)
+    assert prefixes.add(b"huge", prefix(0, 1000)) == (False, False)
     assert len(prefixes) == 3
 
 
-@pytest.mark.parametrize("limit", [0, 1000])
+def test_outputs_of_slots_go_first_and_a_prefix_without_them_serves_whoever_reads_none() -> None:
+    def prefix(step: int) -> Prefix:
+        return Prefix(step, kept((2, step)), kept((0, step), (1, step)), {})
+
+    prefixes = Prefixes(2000)
+    assert prefixes.add(b"first", prefix(0)) == (True, True)
+    assert prefixes.find(b"first", {(2, 0), (1, 0)})
+    assert not prefixes.find(b"first", {(1, 1)})
+    assert prefixes.add(b"second", prefix(0)) == (True, False)  # of less worth than the first, which was asked for
+    assert prefixes.find(b"second", {(2, 0)})
+    assert not prefixes.find(b"second", {(1, 0)})
+    assert prefixes.add(b"first", Prefix(0, kept((2, 0)), {}, {})) == (True, False)
+    assert prefixes.find(b"first", {(2, 0), (1, 0)})  # what another run did not keep is still there
+    assert prefixes.nbytes == held_bytes(prefixes) == 4 * 400
+
+
+def test_what_was_held_without_the_outputs_of_slots_is_held_with_them_once_they_are_made() -> None:
+    prefixes = Prefixes(ENOUGH)
+    assert prefixes.add(b"key", Prefix(1, kept((2, 1)), {}, {(2, 0): "of whole"})) == (True, False)
+    assert not prefixes.find(b"key", {(2, 1), (0, 1)})
+    assert prefixes.add(b"key", Prefix(1, kept((2, 1)), kept((0, 1)), {(0, 0): "of slot"})) == (True, True)
+    found = prefixes.find(b"key", {(2, 1), (0, 1)})
+    assert found
+    assert set(found.forms) == {(0, 0)}
+    assert prefixes.nbytes == held_bytes(prefixes) == 2 * 400
+
+
+def test_whole_steps_share_where_outputs_of_slots_do_not_fit(flux: Case) -> None:
+    """Plans that compute or skip whole steps, after one another and after a schedule that reads slots."""
+    compute = np.ones((STEPS, len(flux.layout)), dtype=bool)
+    skips = [np.array(row, dtype=bool) for row in ([0, 0, 1, 0, 1], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0])]
+    levels = np.full((STEPS, len(flux.layout.components) + 1), 3)
+    weights = np.tile([1.4, -0.4], (STEPS, len(flux.layout) + 1, 1))
+    plans = [Schedule(flux.layout, compute, skip, levels, weights) for skip in skips]
+    schedules = [plans[0], branching(flux, 3)[0], *plans[1:]]
+    plain, boundless = Runs(flux, None), Runs(flux, ENOUGH)
+    boundless(plans[0])
+    boundless(branching(flux, 3)[1])
+    assert boundless.prefixes is not None
+    tight = Runs(flux, boundless.prefixes._whole.nbytes * 4)
+    for schedule in schedules:
+        assert torch.equal(tight(schedule), plain(schedule))
+    assert tight.prefixes is not None
+    assert not tight.prefixes._slots.held
+    # The first steps, then what is alike of the plans: steps 0, 1 and 3 of the second, 0 and 1 of the third.
+    assert tight.shared >= (3 + 2) * flux.calls_per_step
+
+
+@pytest.mark.parametrize("name", ["pixart-guided", "flux-true-cfg"])
+def test_plans_that_leave_out_a_guidance_branch_share_with_those_that_do_not(name: str) -> None:
+    case = ALL_CASES[name]()
+    compute = np.ones((STEPS, len(case.layout)), dtype=bool)
+    skip = np.array([0, 0, 1, 0, 0], dtype=bool)
+    schedules = [
+        Schedule(case.layout, compute, skip),
+        Schedule(case.layout, compute, skip, guidance=[BOTH, BOTH, BOTH, BOTH, KEEP]),
+        Schedule(case.layout, compute, skip, guidance=[BOTH, BOTH, BOTH, BOTH, NONE]),
+        Schedule(case.layout, compute, skip),
+    ]
+    plain, sharing = Runs(case, None), Runs(case, ENOUGH)
+    for schedule, shared in zip(schedules, (0, 3, 3, 3), strict=True):
+        before = sharing.shared
+        assert torch.equal(sharing(schedule), plain(schedule))
+        assert sharing.shared - before == shared * case.calls_per_step
+
+
+@pytest.mark.parametrize("limit", [0, 100])
 def test_a_step_that_does_not_fit_is_not_shared(case: Case, limit: int) -> None:
     plain, sharing = Runs(case, None), Runs(case, limit)
     assert sharing.prefixes is not None
@@ -254,10 +333,13 @@ def test_a_run_that_is_not_followed_holds_no_more_than_it_reads(flux: Case) -> N
     plain = held(None)
     assert len(plain) == STEPS
     assert held(ENOUGH) != plain
-    assert held(1000) == plain
-    # One guidance branch is followed for some steps, the other for none.
-    partly = held(max(held(ENOUGH)) * 2 // 3)
-    assert partly[-2:] == plain[-2:]
+    assert held(100) == plain
+    # Followed for the transformer's outputs alone, of which there are two in each guidance branch.
+    whole = flux.generate(steps=1).nbytes
+    for limit in (1000, max(held(ENOUGH)) * 2 // 3):
+        followed = held(limit)
+        assert followed != plain
+        assert all(more - less <= 4 * whole for more, less in zip(followed[-2:], plain[-2:], strict=True))
 
 
 def test_a_run_that_breaks_off_leaves_nothing_wrong(flux: Case) -> None:
