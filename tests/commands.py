@@ -16,7 +16,7 @@ import pytest
 
 from tests.forked import Forked
 
-__all__ = ["PROMPTS", "run", "run_installed", "search_arguments", "start", "start_fresh"]
+__all__ = ["PROMPTS", "run", "run_installed", "search_arguments", "small_pool", "start", "start_fresh"]
 
 PROMPTS = ("a large solid red circle at the left", "a small hollow blue square", "a striped cross")
 
@@ -27,7 +27,7 @@ def search_arguments(
     """A search on a tiny pipeline that takes seconds.
 
     Args:
-        folder: where the file of its prompts and, by default, its database ``study.db`` lie.
+        folder: where the files of its prompts and its method and, by default, its database ``study.db`` lie.
         model: folder of the pipeline.
         evaluations: the budget.
         storage: another database.
@@ -40,7 +40,15 @@ def search_arguments(
         *("search", "--model", str(model), "--storage", storage or f"sqlite:///{folder}/study.db", "--study", study),
         *("--prompts", str(prompts), "--reward", "fidelity", "--steps", "4", "--height", str(size)),
         *("--width", str(size), "--evaluations", str(evaluations), "--offspring", "4", "--device", "cpu"),
+        *small_pool(folder),
     ]
+
+
+def small_pool(folder: Path) -> tuple[str, str]:
+    """Options of a search, of a file in the folder, without which breeding takes half of its time."""
+    method = folder / "method.toml"
+    method.write_text("[method]\npool = 40\n")
+    return "--config", str(method)
 
 
 def run(*arguments: object, columns: int = 160) -> int:

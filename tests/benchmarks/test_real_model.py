@@ -24,7 +24,7 @@ from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule_file import ScheduleMetadata, load_schedule, save_schedule
 from tests import commands
 from tests.metrics.random_inception import save_inception
-from tests.rewards.image_reward.small import Sizes, write_folder, write_words
+from tests.rewards.image_reward.small import QUICK, write_folder, write_words
 from tests.rewards.tiny_clip import save_clip
 
 PROMPTS = [f"a {size} {color} circle" for size in ("large", "small") for color in ("red", "blue")]
@@ -92,7 +92,7 @@ def arguments(tiny_folders: Callable[[str], Path], tmp_path: Path) -> list[str]:
     )
     parti = ["Prompt\tCategory\tChallenge\tNote", *(f"{text}\tAnimals\tBasic\t" for text in UNSEEN)]
     (tmp_path / "PartiPrompts.tsv").write_text("\n".join(parti) + "\n")
-    write_folder(tmp_path / "reward", Sizes())
+    write_folder(tmp_path / "reward", QUICK)
     write_words(tmp_path / "reward")
     save_clip(tmp_path / "clip")
     inception = save_inception(tmp_path / "inception.pth")
@@ -112,6 +112,8 @@ reward = "image-reward={tmp_path / "reward"}"
 [search]
 evaluations = 6
 offspring = 3
+[method]
+pool = 40
 """
     (tmp_path / "small.toml").write_text(config)
     return [

@@ -21,6 +21,7 @@ Process = Forked | subprocess.Popen[str]
 Start = Callable[..., Forked]
 Arguments = Callable[[Path, int], list[str]]
 
+EVALUATIONS = 16  # of which fourteen are bred
 RAY = ("--executor", "ray", "--generational")  # of two actors other tests tell
 PROCESSES = ("--executor", "processes", "--workers", "2", "--generational")
 
@@ -68,11 +69,24 @@ def finish(process: Process) -> str:
     return out + err
 
 
+@pytest.fixture
+def search_arguments(search_arguments: Arguments) -> Arguments:
+    """With few seeds, so that a few evaluations reach a bred generation."""
+    return lambda folder, evaluations: [*search_arguments(folder, evaluations), *few_seeds(folder)]
+
+
+def few_seeds(folder: Path) -> tuple[str, ...]:
+    """More options of a search, and a file of them."""
+    (folder / "few-seeds.toml").write_text("[method]\nstep-seeds = 2\ndrift-seeds = 1\npool = 40\n")
+    return ("--config", str(folder / "few-seeds.toml"), "--heuristics", "none", "--fixed-steps")
+
+
 @pytest.fixture(scope="module")
 def alone(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the search finds in one process."""
     folder = tmp_path_factory.mktemp("alone")
-    finish(commands.start([*commands.search_arguments(folder, tiny_pixart_folder, 26), "--generational"]))
+    arguments = commands.search_arguments(folder, tiny_pixart_folder, EVALUATIONS)
+    finish(commands.start([*arguments, *few_seeds(folder), "--generational"]))
     return records(folder)
 
 
@@ -80,12 +94,12 @@ def alone(tiny_pixart_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def test_processes_find_bit_for_bit_the_same_though_one_and_then_the_search_is_killed(
     tmp_path: Path, start_cli: Start, search_arguments: Arguments, alone: dict[str, Any]
 ) -> None:
-    process = start_cli([*search_arguments(tmp_path, 26), *PROCESSES])
-    wait_for(tmp_path, 8, process)
+    process = start_cli([*search_arguments(tmp_path, EVALUATIONS), *PROCESSES])
+    wait_for(tmp_path, 7, process)
     workers = [child for child in children(process.pid) if "spawn_main" in command_of(child)]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
-    wait_for(tmp_path, 16, process)
+    wait_for(tmp_path, 11, process)
     workers = [child for child in children(process.pid) if "spawn_main" in command_of(child)]
     process.kill()
     out, err = process.communicate()
@@ -94,7 +108,7 @@ def test_processes_find_bit_for_bit_the_same_though_one_and_then_the_search_is_k
     while any("spawn_main" in command_of(worker) for worker in workers):
         assert time.monotonic() < deadline, "workers end with their search"
         time.sleep(0.05)
-    finish(start_cli([*search_arguments(tmp_path, 26), "--generational"]))
+    finish(start_cli([*search_arguments(tmp_path, EVALUATIONS), "--generational"]))
     assert records(tmp_path) == alone
 
 
@@ -108,15 +122,15 @@ def test_actors_of_ray_find_bit_for_bit_the_same_though_the_head_is_killed(
 ) -> None:
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # a minute by default
     pytest.importorskip("ray", reason="the package ray is not installed")
-    process = commands.start_fresh([*search_arguments(tmp_path, 26), *RAY])
-    wait_for(tmp_path, 16, process)
+    process = commands.start_fresh([*search_arguments(tmp_path, EVALUATIONS), *RAY])
+    wait_for(tmp_path, 10, process)
     # All that Ray has started: its head with the scheduler, and the actors.
     for child in list(children(process.pid)):
         os.kill(child, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode not in (0, None), out + err
     before = records(tmp_path)
-    finish(start_cli([*search_arguments(tmp_path, 26), "--generational"]))
+    finish(start_cli([*search_arguments(tmp_path, EVALUATIONS), "--generational"]))
     assert before.items() <= records(tmp_path).items()
     assert records(tmp_path) == alone
 

@@ -14,6 +14,7 @@ from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import save_schedule
 from storage import Store
+from tests.commands import small_pool
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -29,6 +30,7 @@ def search(tiny_pixart_folder: Path, tmp_path: Path) -> Callable[..., list[objec
             *("search", "--model", tiny_pixart_folder, "--study", name, "--storage", tmp_path / f"{name}.db"),
             *("--prompts", prompts, "--reward", "fidelity", "--steps", steps, "--height", 16, "--width", 16),
             *("--evaluations", evaluations, "--offspring", 4, "--device", "cpu", *more),
+            *small_pool(tmp_path),
         ]
 
     return arguments

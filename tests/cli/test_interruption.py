@@ -88,7 +88,7 @@ def test_a_second_search_on_a_busy_database_is_refused(
 def test_other_settings_under_the_same_study_name_are_refused(
     tmp_path: Path, run_cli: Cli, search_arguments: Arguments
 ) -> None:
-    arguments = search_arguments(tmp_path, 12)
+    arguments = search_arguments(tmp_path, 4)
     code, _, err = run_cli(*arguments)
     assert code == 0, err
     code, _, err = run_cli(*arguments, "--guidance-scale", "2.0")

@@ -16,10 +16,10 @@ Cli = Callable[..., tuple[int, str, str]]
 
 @pytest.mark.slow
 def test_a_latency_study_from_search_to_export(tmp_path: Path, run_cli: Cli, search_arguments: Arguments) -> None:
-    latency = ["--cost", "latency", "--latency-schedules", "14", "--latency-batch-size", "2"]
-    code, out, err = run_cli(*search_arguments(tmp_path, 24), *latency)
+    latency = ["--cost", "latency", "--latency-schedules", "12", "--latency-batch-size", "2"]
+    code, out, err = run_cli(*search_arguments(tmp_path, 16), *latency)
     assert code == 0, out + err
-    assert "14 schedules timed on" in err
+    assert "12 schedules timed on" in err
     with Store.open(tmp_path / "study.db") as store:
         model = store.calibration("tiny", "latency")
         records = store.evaluations("tiny", scores=False)
@@ -27,12 +27,12 @@ def test_a_latency_study_from_search_to_export(tmp_path: Path, run_cli: Cli, sea
     assert all((record.latency_ms or 0) > 0 for record in records)
 
     # The same command goes on with the same model; another cost under this name is refused.
-    code, out, err = run_cli(*search_arguments(tmp_path, 28), *latency)
+    code, out, err = run_cli(*search_arguments(tmp_path, 20), *latency)
     assert code == 0, out + err
     with Store.open(tmp_path / "study.db") as store:
         assert store.calibration("tiny", "latency") == model
-        assert len(store.evaluations("tiny", scores=False)) == 28
-    code, out, err = run_cli(*search_arguments(tmp_path, 30))
+        assert len(store.evaluations("tiny", scores=False)) == 20
+    code, out, err = run_cli(*search_arguments(tmp_path, 22))
     assert code == 2
     assert "cost" in err
     assert err.splitlines()[-1].startswith("Error: ")
@@ -62,11 +62,11 @@ def test_a_latency_study_from_search_to_export(tmp_path: Path, run_cli: Cli, sea
 
 @pytest.mark.slow
 def test_a_mac_study_cannot_be_made_a_latency_study(tmp_path: Path, run_cli: Cli, search_arguments: Arguments) -> None:
-    code, out, err = run_cli(*search_arguments(tmp_path, 12))
+    code, out, err = run_cli(*search_arguments(tmp_path, 4))
     assert code == 0, out + err
     with Store.open(tmp_path / "study.db") as store:
         assert "cost" not in (store.identity("tiny") or {})
-    code, _, err = run_cli(*search_arguments(tmp_path, 14), "--cost", "latency")
+    code, _, err = run_cli(*search_arguments(tmp_path, 6), "--cost", "latency")
     assert code == 2
     assert "cost" in err
 

@@ -9,7 +9,7 @@ import pytest
 from ecad_automl.api.config_file import read_search_file
 from ecad_automl.presets import preset_names, preset_path
 from storage import Store
-from tests.rewards.image_reward.small import Sizes, write_folder, write_words
+from tests.rewards.image_reward.small import QUICK, write_folder, write_words
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -52,7 +52,7 @@ def test_a_preset_runs_in_one_command_on_small_checkpoints_of_its_classes(
 ) -> None:
     prompts, image_reward = tmp_path / "benchmark-prompts.json", tmp_path / "reward"
     prompts.write_text(json.dumps([{"id": f"00569{i}-0057", "prompt": text} for i, text in enumerate(PROMPTS)]))
-    write_folder(image_reward, Sizes())
+    write_folder(image_reward, QUICK)
     write_words(image_reward)
     code, _, err = run_cli(
         *("search", "--preset", preset, "--model", tiny_folders(family), "--storage", tmp_path / "study.db"),

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecad_automl.rewards.image_reward import ImageReward
-from tests.rewards.image_reward.small import Sizes, write_folder, write_words
-
-QUICK = Sizes(image_size=32, head=(12, 10, 8, 4, 1))
+from tests.rewards.image_reward.small import QUICK, write_folder, write_words
 
 
 @pytest.fixture(scope="session")

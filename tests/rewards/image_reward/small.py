@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["VOCABULARY", "Sizes", "med_config", "published_state", "write_folder", "write_words"]
+__all__ = ["QUICK", "VOCABULARY", "Sizes", "med_config", "published_state", "write_folder", "write_words"]
 
 VOCABULARY = (
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
@@ -41,6 +41,10 @@ class Sizes:
     positions: int = 40
     eps: float = 1e-12
     head: tuple[int, int, int, int, int] = (1024, 128, 64, 16, 1)
+
+
+#: For images of 32 pixels, where published sizes are not what is tested.
+QUICK = Sizes(image_size=32, head=(12, 10, 8, 4, 1))
 
 
 def med_config(sizes: Sizes) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from torch import Tensor
 from ecad_automl.errors import FileError, HubError, RewardError
 from ecad_automl.rewards import load_reward
 from ecad_automl.rewards.image_reward import ImageReward
-from tests.rewards.image_reward.conftest import QUICK
-from tests.rewards.image_reward.small import Sizes, med_config, published_state, write_folder, write_words
+from tests.rewards.image_reward.small import QUICK, Sizes, med_config, published_state, write_folder, write_words
 
 PICTURE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
