@@ -40,7 +40,7 @@ def main(
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         contestants = known_contestants(evaluator, layout, BEDS[name])
         if quick:
-            contestants |= quick_contestants(evaluator, layout, BEDS[name])
+            contestants |= quick_contestants(evaluator, BEDS[name])
         keep_runs(
             KIND,
             name,

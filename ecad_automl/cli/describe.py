@@ -132,6 +132,8 @@ def _facts(file: ScheduleFile) -> Table:
         )
     if schedule.forecast.any():
         rows["forecast"] = f"{schedule.forecast_share:.1%} of what is used from the cache"
+    if schedule.fitted is not None:
+        rows["fitted"] = "what the scheduler is given, to uncached runs"
     if not schedule.guidance.is_full:
         rows["guidance"] = schedule.guidance.told
     for objective, measured in (metadata.objectives or {}).items():
