@@ -74,6 +74,7 @@ def _document(file: ScheduleFile, path: Path, name: str, png: Path | None) -> di
         "skipped": np.flatnonzero(schedule.skip).tolist(),
         "reused": np.flatnonzero(reused_steps(schedule)).tolist(),
         "forecast": schedule.forecast_share,
+        "fitted": schedule.fitted is not None,
         "guidance": {
             "both": int(schedule.guidance.both.sum()),
             "kept": np.flatnonzero(schedule.guidance.kept).tolist(),
