@@ -153,7 +153,7 @@ def uncached_path(pipe: DiffusionPipeline, run: Callable[[], object], steps: int
         steps: denoising steps of that call.
 
     Returns:
-        ``steps`` tensors of the latents' shape.
+        ``steps`` tensors of the latents' shape, on the CPU.
 
     Raises:
         EvaluationError: the pipeline does not step its scheduler once for each of its steps.
@@ -161,7 +161,7 @@ def uncached_path(pipe: DiffusionPipeline, run: Callable[[], object], steps: int
     path: list[Tensor] = []
 
     def keep(given: Mapping[str, Any], proceed: Proceed) -> None:
-        path.append(proceed(given["model_output"]).detach().clone())
+        path.append(proceed(given["model_output"]).detach().to("cpu", copy=True))  # of a video it is large
 
     with visited_steps(pipe.scheduler, keep):
         run()
@@ -218,7 +218,7 @@ def _coefficients(
     plain = np.array([place == places[0] for place in places], dtype=np.float64)
     # On the processor, since not every device has float64.
     rows = torch.stack([terms[place].flatten() for place in places]).cpu().double()
-    wanted = (target.cpu().double() - still).flatten() / unit
+    wanted = (target.double() - still).flatten() / unit
     gram, right = (rows @ rows.T).numpy(), (rows @ wanted).numpy()
     ridge = np.diag(_RIDGE[places] * np.diag(gram))
     if not np.isfinite(gram).all() or not np.isfinite(right).all() or not np.diag(gram).all():
