@@ -31,7 +31,7 @@ from ecad_automl.runtime import (
     PrefixReport,
     ScheduleHandle,
     apply_schedule,
-    fitted,
+    fit_schedule,
     uncached_path,
 )
 from ecad_automl.runtime.step_counts import steps_to_ask_for
@@ -282,7 +282,7 @@ class Evaluator:
         path = self.path(schedule.steps)
         with self._switched(schedule) as run, self._shared.one_model():
             settings = replace(self.settings, steps=run.arguments["num_inference_steps"])
-            return fitted(self.pipe, schedule, lambda: self._run_to_latents(settings), path)
+            return fit_schedule(self.pipe, schedule, lambda: self._run_to_latents(settings), path)
 
     @property
     def fit_images(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ecad_automl.runtime.apply import CompileMode, ScheduleHandle, apply_schedule
 from ecad_automl.runtime.blocks import slots_of
 from ecad_automl.runtime.families import Sample
-from ecad_automl.runtime.fitted import fitted, uncached_path
+from ecad_automl.runtime.fitted import fit_schedule, uncached_path
 from ecad_automl.runtime.layouts import layout_from_config, layout_of, layout_of_call
 from ecad_automl.runtime.measure_drift import measure_drift
 from ecad_automl.runtime.prefixes import Prefixes, PrefixReport
@@ -17,7 +17,7 @@ __all__ = [
     "Sample",
     "ScheduleHandle",
     "apply_schedule",
-    "fitted",
+    "fit_schedule",
     "layout_from_config",
     "layout_of",
     "layout_of_call",

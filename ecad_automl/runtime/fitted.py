@@ -173,7 +173,9 @@ def uncached_path(pipe: DiffusionPipeline, run: Callable[[], object], steps: int
     return path
 
 
-def fitted(pipe: DiffusionPipeline, schedule: Schedule, run: Callable[[], object], path: Sequence[Tensor]) -> Schedule:
+def fit_schedule(
+    pipe: DiffusionPipeline, schedule: Schedule, run: Callable[[], object], path: Sequence[Tensor]
+) -> Schedule:
     """The schedule with coefficients fitted to an uncached run.
 
     Args:

@@ -18,7 +18,7 @@ from diffusers import (
 )
 
 from ecad_automl.errors import CacheStateError, EvaluationError
-from ecad_automl.runtime import apply_schedule, fitted, uncached_path
+from ecad_automl.runtime import apply_schedule, fit_schedule, uncached_path
 from ecad_automl.runtime.fitted import Proceed, visited_steps
 from ecad_automl.schedules.fitted import as_it_is
 from ecad_automl.schedules.schedule import Schedule
@@ -36,7 +36,7 @@ def fit(case: Case, schedule: Schedule, asked: int | None = None) -> tuple[Sched
 
     path = uncached_path(case.pipe, run, schedule.steps)
     with apply_schedule(case.pipe, schedule):
-        return fitted(case.pipe, schedule, run, path), path
+        return fit_schedule(case.pipe, schedule, run, path), path
 
 
 def path_under(case: Case, schedule: Schedule, asked: int | None = None) -> list[torch.Tensor]:
@@ -81,7 +81,7 @@ def test_a_run_under_the_schedule_goes_as_in_the_fit(pixart: Case, scheduler: An
     path = uncached_path(pixart.pipe, lambda: pixart.generate(steps=steps), 7)
     seen: list[torch.Tensor] = []
     with apply_schedule(pixart.pipe, plain):
-        schedule = fitted(pixart.pipe, plain, lambda: seen.append(pixart.generate(steps=steps)), path)
+        schedule = fit_schedule(pixart.pipe, plain, lambda: seen.append(pixart.generate(steps=steps)), path)
     assert schedule.fitted is not None and (schedule.fitted[2:, 0] != 1).all()
     with apply_schedule(pixart.pipe, schedule):
         assert torch.equal(pixart.generate(steps=steps), seen[0])
