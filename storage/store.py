@@ -220,7 +220,7 @@ class Store:
         fitted = {
             str(row["genome"]): str(row["fitted"])
             for row in self._get("ecad_evaluations", ["genome", "fitted"], {"study": study})
-            if row["fitted"]
+            if row.get("fitted")  # of which studies of earlier versions have none
         }
         return Genomes(layout, steps, lambda: kept.get(DRIFT), lambda count: kept.get(drift_of(count)), fitted=fitted)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from ecad_automl.errors import StorageError, StudyError
+from ecad_automl.schedules.layout import Layout, Slot
+from ecad_automl.schedules.schedule import Schedule
 from storage import BaselineRecord, EvaluationRecord, GenerationRecord, Store
 
 Make = Callable[..., EvaluationRecord]
@@ -66,6 +68,17 @@ def test_evaluations_can_be_read_without_their_scores(store: Store, make_evaluat
     assert store.evaluations("study", scores=False) == [record]
     assert store.evaluations("study", scores=False)[0].scores == {}
     assert store.evaluations("study")[0].scores != {}
+
+
+def test_a_file_from_before_coefficients_were_fitted_is_read(tmp_path: Path, make_evaluation: Make) -> None:
+    path, schedule = tmp_path / "old.db", Schedule.all_compute(Layout("Tiny", (Slot("blocks.0", "attn"),)), 3)
+    with Store.open(path) as store:
+        store.claim_study("study", {"layout": schedule.layout.to_dict(), "generation": {"steps": 3}})
+        store.save_evaluation("study", make_evaluation(schedule.to_genome()))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("alter table ecad_evaluations drop column fitted")
+    with Store.open(path, read_only=True) as store:
+        assert store.genomes("study").schedule(schedule.to_genome()) == schedule
 
 
 def test_studies_of_one_file_do_not_mix(store: Store, make_evaluation: Make) -> None:
