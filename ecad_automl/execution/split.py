@@ -11,10 +11,14 @@ from ecad_automl.execution.worker import Executor, Floats, Outcome, Task
 
 
 def divided(images: Sequence[int], batch: int, parts: int) -> Iterator[tuple[int, ...]]:
-    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit."""
+    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit.
+
+    The last batch, which may be a small one, is in a part that has one more than others.
+    """
     batches = [tuple(images[start : start + batch]) for start in range(0, len(images), batch)]
-    for part in np.array_split(np.arange(len(batches)), min(parts, len(batches))):
-        yield tuple(image for index in part for image in batches[index])
+    backwards = np.array_split(np.arange(len(batches))[::-1], min(parts, len(batches)))
+    for part in reversed(backwards):
+        yield tuple(image for index in reversed(part) for image in batches[index])
 
 
 class SplitExecutor:

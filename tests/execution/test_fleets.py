@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import EvaluationError, UnsupportedModelError
-from ecad_automl.execution import Execution, Executor, Failure, LocalExecutor, Outcome, SplitExecutor, Task
+from ecad_automl.execution import Execution, Executor, Failure, LocalExecutor, Outcome, SplitExecutor, Task, divided
 from ecad_automl.execution._fleet import Fleet
 from tests.execution.fakes import FakeSetup, Hanging, schedule
 
@@ -184,6 +184,12 @@ def test_a_cluster_without_enough_gpus_is_named(tmp_path: Path, ray_cluster: Any
     assert ray_cluster.is_initialized()
     with pytest.raises(EvaluationError, match="2 workers take 80 GPUs together, but the Ray cluster has 0;"):
         RayEngine(FakeSetup(tmp_path), 2, gpus_per_worker=40)
+
+
+def test_images_are_divided_where_batches_end_and_a_small_last_batch_is_not_done_alone() -> None:
+    assert list(divided(range(22), 8, 2)) == [tuple(range(8)), tuple(range(8, 22))]
+    assert list(divided(range(5), 2, 4)) == [(0, 1), (2, 3), (4,)]
+    assert list(divided([4, 2, 7], 8, 2)) == [(4, 2, 7)]
 
 
 def test_a_task_that_is_shared_fails_with_any_of_its_parts(tmp_path: Path) -> None:
