@@ -150,8 +150,8 @@ class ScheduleHandle:
             self._take(self._schedule, transformers_of(self._pipe), left_out)
 
     def _stands_in(self, schedule: Schedule) -> bool:
-        """Whether there are transformer calls whose forward is not run."""
-        reuses = self._functions.fuses and not schedule.effective.any(axis=1).all()
+        """Whether there are transformer calls whose forward is not run, or not by itself."""
+        reuses = self._functions.fuses and not schedule.effective.all()
         return self._prefix_run is not None or reuses or bool(schedule.skip.any()) or not schedule.guidance.is_full
 
     @property

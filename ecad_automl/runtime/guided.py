@@ -168,6 +168,11 @@ class GuidedCalls:
         self._second = False  # whether an unconditional call was seen in this run
         self._given: tuple[int, Tensors, Any] | None = None  # step, tensors and form of the last conditional output
 
+    @property
+    def acts(self) -> bool:
+        """Whether anything is other than without a schedule."""
+        return self._guidance is not None
+
     def take(self, guidance: Guidance, entry: Entry, transformer: nn.Module) -> None:
         """From now on, do so."""
         how = family_of(transformer).one_batch

@@ -18,10 +18,14 @@ from torch import fx, nn
 from ecad_automl.patching import replaced
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, blocks_of
 from ecad_automl.runtime.cache import Output
+from ecad_automl.runtime.graphs import argument
 from ecad_automl.runtime.record import Recording, is_plain_linear, record
 from ecad_automl.schedules.layout import Modulation
 
 _CHUNK = ("chunks", "dim")
+
+#: Dimensions of what has one row for each image.
+_BY_IMAGE = 2
 
 
 class _Piece(NamedTuple):
@@ -31,6 +35,68 @@ class _Piece(NamedTuple):
     low: int
     high: int
     path: tuple[fx.Node, ...]
+
+
+class LayerRows(NamedTuple):
+    """Rows of a linear layer of a block, of one of its arguments that has gone through activations.
+
+    Args:
+        argument: its number.
+        activations: their paths in the block, from the first to the last.
+        layer: path of the layer in the block.
+        low: the first row.
+        high: the row after the last one.
+    """
+
+    argument: int
+    activations: tuple[str, ...]
+    layer: str
+    low: int
+    high: int
+
+
+def rows_from(graph: fx.Graph) -> frozenset[int]:
+    """Numbers of the arguments, with one row for each image, that linear layers beside the slots are of alone."""
+    sources = (_source(graph, node) for node in graph.nodes if node.meta.get("linear"))
+    return frozenset([source[0] for source in sources if source is not None])
+
+
+def give_read_rows(graph: fx.Graph, arguments: frozenset[int]) -> tuple[LayerRows, ...]:
+    """Have a graph take the rows that are read of linear layers of some arguments; in place.
+
+    What nothing reads any more stays in the graph.
+
+    Returns:
+        What its new last arguments are.
+    """
+    found = []
+    for linear in [node for node in graph.nodes if node.meta.get("linear")]:
+        source = _source(graph, linear)
+        if source is None or source[0] not in arguments:
+            continue
+        for piece in _pieces(linear):
+            if not piece.node.users:
+                continue
+            part = argument(graph, "rows")
+            found.append(LayerRows(*source, str(linear.target), piece.low, piece.high))
+            with graph.inserting_before(piece.node):
+                for step in piece.path:
+                    part = graph.create_node(step.op, step.target, (part, *step.args[1:]), dict(step.kwargs))
+            part.meta = dict(piece.node.meta)
+            piece.node.replace_all_uses_with(part)
+    return tuple(found)
+
+
+def _source(graph: fx.Graph, linear: fx.Node) -> tuple[int, tuple[str, ...]] | None:
+    """The number of the argument that a layer is of, and the activations on the way; None where it is of more."""
+    node, activations = linear.args[0], list[str]()
+    while isinstance(node, fx.Node) and node.meta.get("activation") and len(node.args) == 1:
+        activations.insert(0, str(node.target))
+        node = node.args[0]
+    inputs = [other for other in graph.nodes if other.op == "placeholder"]
+    if not isinstance(node, fx.Node) or node not in inputs or len(node.meta.get("shape", ())) != _BY_IMAGE:
+        return None
+    return inputs.index(node), tuple(activations)
 
 
 def compute_read_rows(graph: fx.Graph) -> None:

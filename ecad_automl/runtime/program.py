@@ -13,7 +13,8 @@ from torch import fx, nn
 
 from ecad_automl.runtime.blocks import SlotCall
 from ecad_automl.runtime.fuse import Term, fuse_adds, is_fresh
-from ecad_automl.runtime.modulations import compute_read_rows
+from ecad_automl.runtime.graphs import argument, drop_unread, function_of
+from ecad_automl.runtime.modulations import LayerRows, compute_read_rows, give_read_rows, rows_from
 from ecad_automl.runtime.plan import Action
 from ecad_automl.runtime.record import Recording
 from ecad_automl.runtime.structure import Spec
@@ -33,15 +34,16 @@ class Step:
     """A block with some of its slots' cached outputs used.
 
     Args:
-        graph: takes the tensors of the block's arguments, those of the cached outputs, and where there are forecasts
+        graph: takes the tensors of the block's arguments, those of the cached outputs, where there are forecasts
             their coefficients: two numbers each, or, for a compiler, one float32 tensor of shape
-            ``(components, 2 or more)``, so that it need not compile anew for other numbers. Gives the tensors of the
-            result, and those of the outputs to store.
+            ``(components, 2 or more)``, so that it need not compile anew for other numbers; and ``rows``. Gives the
+            tensors of the result, and those of the outputs to store.
         reads: the calls of slots whose outputs it takes, in order; for a forecast the last output and the one before.
         forecasts: the places of the slots that are forecast, in order.
         stores: the calls of slots whose outputs it gives, in order, each with the number of its tensors.
         results: for each tensor of the block's result, whether it has memory of its own.
         cached: nodes that are cached outputs, or forecasts, and what each is the sum of; not of a fused graph.
+        rows: what the graph takes of layers, which it then does not compute itself.
     """
 
     graph: fx.Graph
@@ -50,6 +52,7 @@ class Step:
     stores: tuple[tuple[SlotCall, int], ...]
     results: tuple[bool, ...]
     cached: Mapping[fx.Node, tuple[Term, ...]]
+    rows: tuple[LayerRows, ...] = ()
 
 
 class Functions:
@@ -114,14 +117,7 @@ class Functions:
         return self._made[key]
 
 
-def function_of(graph: fx.Graph) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """The function that runs a graph, with the module that it is of as its first argument."""
-    code = graph.python_code("self")
-    names = dict(code.globals)
-    # The source is what torch.fx writes for a graph of ours; nothing of it comes from outside.
-    exec(compile(code.src, "<block under a schedule>", "exec"), names)  # noqa: S102
-    function: Callable[..., tuple[torch.Tensor, ...]] = names["forward"]
-    return function
+_Key = tuple[tuple[Action, ...], frozenset[int], frozenset[SlotCall], frozenset[int], bool]
 
 
 class Program:
@@ -133,9 +129,11 @@ class Program:
         self.outputs = {call: slot.output for call, slot in recording.slots.items()}
         #: The activations, by the call of the slot whose output they alone read: their nodes in the recording.
         self.activations = dict(_activations(recording))
+        #: Numbers of the arguments that linear layers beside the slots are of alone.
+        self.conditions = rows_from(recording.graph)
         self._spec = spec
         self._recording, self._functions = recording, functions
-        self._steps: dict[tuple[tuple[Action, ...], frozenset[int], frozenset[SlotCall], bool], Step] = {}
+        self._steps: dict[_Key, Step] = {}
         self._made: dict[tuple[int, Hashable], Callable[..., tuple[torch.Tensor, ...]]] = {}
 
     def step(
@@ -143,6 +141,7 @@ class Program:
         row: tuple[Action, ...],
         owned: frozenset[int] = frozenset(),
         activated: frozenset[SlotCall] = frozenset(),
+        given: frozenset[int] = frozenset(),
         *,
         fuses: bool = True,
     ) -> Step:
@@ -152,10 +151,11 @@ class Program:
             row: the actions.
             owned: numbers of arguments whose memory may be written to.
             activated: calls of slots whose outputs are kept after their activation: as it is the same each time.
+            given: numbers of the arguments of which the rows of linear layers that are read are given.
             fuses: whether operations may be fused.
         """
         fuses = fuses and self._functions.fuses
-        key = row, owned if fuses else frozenset(), activated, fuses
+        key = row, owned if fuses else frozenset(), activated, given, fuses
         if key not in self._steps:
             self._steps[key] = self._specialise(*key)
         return self._steps[key]
@@ -172,7 +172,12 @@ class Program:
         return function(block, *arguments)
 
     def _specialise(
-        self, row: tuple[Action, ...], owned: frozenset[int], activated: frozenset[SlotCall], fuses: bool
+        self,
+        row: tuple[Action, ...],
+        owned: frozenset[int],
+        activated: frozenset[SlotCall],
+        given: frozenset[int],
+        fuses: bool,
     ) -> Step:
         graph = fx.Graph()
         copied: dict[fx.Node, fx.Node] = {}
@@ -198,6 +203,7 @@ class Program:
         stored = [node for call in stores for node in kept[call]]
         graph.output((*results, *stored))
         drop_unread(graph)
+        rows = give_read_rows(graph, given) if given else ()
         if self._functions.trims:
             compute_read_rows(graph)
             drop_unread(graph)
@@ -208,7 +214,7 @@ class Program:
         counted = tuple((call, len(slots[call].tensors)) for call in stores)
         outputs: tuple[Any, ...] = tuple(graph.output_node().args[0])  # type: ignore[arg-type]
         fresh = tuple(is_fresh(node) and outputs.count(node) == 1 for node in outputs[: len(results)])
-        return Step(graph, reads, forecasts, counted, fresh, {} if fuses else cached)
+        return Step(graph, reads, forecasts, counted, fresh, {} if fuses else cached, rows)
 
     def _take_cached(
         self,
@@ -258,15 +264,6 @@ def _activations(recording: Recording) -> Iterator[tuple[SlotCall, fx.Node]]:
             yield call, users[0]
 
 
-def argument(graph: fx.Graph, name: str, like: fx.Node | None = None) -> fx.Node:
-    """A new last argument of the function."""
-    arguments = [other for other in graph.nodes if other.op == "placeholder"]
-    with graph.inserting_after(arguments[-1]):
-        argument = graph.placeholder(f"{name}_{len(arguments)}")
-    argument.meta = {} if like is None else dict(like.meta)
-    return argument
-
-
 def _forecast(graph: fx.Graph, terms: tuple[Term, ...]) -> fx.Node:
     """The same as :func:`ecad_automl.runtime.cache.forecast`."""
     (last, first), (before, second) = terms
@@ -283,13 +280,3 @@ def _forecast_in_float32(graph: fx.Graph, terms: tuple[Term, ...]) -> fx.Node:
     ]
     total = graph.call_function(operator.add, tuple(parts))
     return graph.call_method("to", (total, dtype)) if narrow else total
-
-
-def drop_unread(graph: fx.Graph) -> None:
-    """Remove what neither the output nor anything else reads: recordings have no other effects.
-
-    Modules that are marked as counted stay, so that a run costs the MACs that were counted for it.
-    """
-    for node in reversed(list(graph.nodes)):
-        if not node.users and node.op not in ("placeholder", "output") and not node.meta.get("counted"):
-            graph.erase_node(node)

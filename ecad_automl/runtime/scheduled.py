@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ecad_automl.errors import CacheStateError
+from ecad_automl.runtime.ahead import Prepared
 from ecad_automl.runtime.blocks import Block, Forward, SlotCall, Visit, blocks_of, visited_slots
 from ecad_automl.runtime.cache import CachedOutputs, Entry, Kept, Output, OutputCache, TextOutputs, forecast
 from ecad_automl.runtime.fitted import FittedSteps
@@ -21,7 +22,7 @@ from ecad_automl.runtime.plan import Action, Plan, Planned, Row, StepRows
 from ecad_automl.runtime.positions import Positions
 from ecad_automl.runtime.program import Functions, Program, Step
 from ecad_automl.runtime.record import record
-from ecad_automl.runtime.reused_steps import ReusedStep, ReusedSteps
+from ecad_automl.runtime.reused_steps import Outside, ReusedStep, ReusedSteps
 from ecad_automl.runtime.steps import Call, ContextKey
 from ecad_automl.runtime.structure import (
     Arguments,
@@ -74,10 +75,13 @@ class ScheduledRun:
         self._transformer = 0  # which one is called
         self._blocks: tuple[Block, ...] = ()
         self._keeping: dict[Keep, dict[Branch, list[StepRows]]] = {}
+        self._keep = Keep.READ  # in this call
         self._steps = 0
         self._depth = 1  # how many outputs of each slot are kept where everything is
         self._rows = StepRows([], Planned(Action.COMPUTE))
         self._step = 0
+        self._call: Call | None = None
+        self._prepared: Prepared | None = None  # for this call
         self._whole: Entry = (0, 0)  # the transformer's output, after all slots
         self._coefficients = np.zeros((0, 0, 0), dtype=np.float32)
         self._tables: dict[torch.device, torch.Tensor] = {}
@@ -100,7 +104,7 @@ class ScheduledRun:
         What is kept of one of these stands for outputs of the other where the plan says so.
         """
         self.guided.take(plan.guidance, (plan.slots + 1, 0), transformers[0])
-        self._reused += [ReusedSteps(self._functions) for _ in transformers[len(self._reused) :]]
+        self._reused += [ReusedSteps(self._functions, self._run_block) for _ in transformers[len(self._reused) :]]
         for reused, transformer in zip(self._reused, transformers, strict=True):
             reused.take(blocks_of(transformer), transformer)
         self._blocks = blocks = blocks_of(transformers[0])
@@ -143,6 +147,7 @@ class ScheduledRun:
 
     def keep(self, step: int, what: Keep) -> None:
         """From the next block on, keep that."""
+        self._keep = what
         self._rows = self._keeping[what][self.guided.branch][step]
 
     def made(self, kept: list[Kept], form: Any) -> Any:
@@ -161,7 +166,8 @@ class ScheduledRun:
         self._transformer = call.transformer
         self.guided.begin(call)
         self.keep(call.step, Keep.READ)
-        self._step = call.step
+        self._call, self._step = call, call.step
+        self._prepared = None
         if self.fitted is not None:
             self.fitted.begin(call.step)
         self._entered = False
@@ -203,7 +209,14 @@ class ScheduledRun:
             if program is not None:
                 self.unrecorded[block.path] = program
             return self._run_whole(block, row, forward, args, kwargs)
-        return self._run(block, program, row, tensors)
+        return rebuild(program.result, self._run(index, block, program, row, tensors))
+
+    def _run_block(
+        self, index: int, block: Block, program: Program, conditions: frozenset[int], *tensors: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """The tensors of the output of a block, from those of its arguments, some of which may not be used."""
+        self._before, self._given = self._given, []
+        return self._run(index, block, program, self._rows.blocks[index], tensors, conditions)
 
     def forward(self, _index: int, forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The output of a transformer call: of a skipped one in the form of the last one that was not."""
@@ -228,24 +241,34 @@ class ScheduledRun:
 
     def _whole_or_by_block(self, forward: Forward, *args: Any, **kwargs: Any) -> Any:
         """The output of a call in which the transformer is entered, without calling blocks if all are reused."""
-        found = self._reused[self._transformer].forward(forward, args, kwargs, self._rows.reused)
-        if not (isinstance(found, tuple) and found and isinstance(found[0], ReusedStep)):
+        assert self._call is not None
+        found = self._reused[self._transformer].forward(
+            forward,
+            args,
+            kwargs,
+            self._call,
+            self._keeping[self._keep][self.guided.branch],
+            by_block=self._keep is Keep.EVERYTHING,  # what is kept for others is looked at after each block
+            ahead=not self.guided.acts and len(self._reused) == 1,
+        )
+        if not (isinstance(found, tuple) and found and isinstance(found[0], (ReusedStep, Outside))):
             return found
         self.skipped = True  # as far as blocks are concerned
-        reused, tensors = found
-        given: list[Any] = list(tensors)
-        for block, row, step in zip(self._blocks, self._rows.blocks, reused.steps, strict=True):
-            for place, number in step.reads:
-                for read in self._read((block.first + place, number), row.planned[place]):
-                    given += read
-            given += [number for place in step.forecasts for number in row.planned[place].coefficients]
-        return reused.run(given)
+        step, tensors, self._prepared = found
+        given: list[Any] = [*tensors, *(() if self._prepared is None else self._prepared.conditions)]
+        if isinstance(step, ReusedStep):
+            for index, (block, row, taken) in enumerate(zip(self._blocks, self._rows.blocks, step.steps, strict=True)):
+                given += self._taken(index, block, taken, row, tensors[-1].device)
+        return step.run(given)
 
     def end(self, call: Call) -> None:
         """The transformer call has come to its end."""
         self._given, self._before = [], []
         self._arguments.forget()
+        self._prepared = None
         if call.step == self._steps - 1:
+            for reused in self._reused:
+                reused.end_branch(call.context)
             self.cache.drop(call.context)
             for halved in (False, True):
                 self._text.drop((*call.context, halved))
@@ -259,20 +282,29 @@ class ScheduledRun:
         self._tries = False
         self._given, self._before = [], []
         self._arguments.forget()
+        for reused in self._reused:
+            reused.forget()
+        self._prepared = None
 
     def modules_changed(self, parts: tuple[object, ...]) -> None:
         """Forget all recordings."""
         self._functions.for_parts(parts)
         self.unrecorded = dict(self._never_recorded)
 
-    def _run(self, block: Block, program: Program, row: Row, tensors: list[torch.Tensor]) -> Any:
+    def _run(
+        self,
+        index: int,
+        block: Block,
+        program: Program,
+        row: Row,
+        tensors: Sequence[torch.Tensor],
+        conditions: frozenset[int] = frozenset(),
+    ) -> tuple[torch.Tensor, ...]:
         # A first step may be the one in which blocks are recorded, by their own code: all runs have the same bits.
+        fuses = self._fuses and self._step > 0
         activated = self._activated(block, program, row) if program.activations else frozenset()
-        step = program.step(row.actions, self._owned(block, tensors), activated, fuses=self._fuses and self._step > 0)
-        for place, number in step.reads:
-            for read in self._read((block.first + place, number), row.planned[place]):
-                tensors += read
-        outputs = program.run(step, block.module, [*tensors, *self._scales(block, step, row, tensors[-1].device)])
+        step = program.step(row.actions, self._owned(block, tensors), activated, conditions, fuses=fuses)
+        outputs = program.run(step, block.module, [*tensors, *self._taken(index, block, step, row, tensors[-1].device)])
         if self._noted.get(block.path) is not program:
             self._noted[block.path] = program  # of a spec that tells the size of the batch
             for (place, number), spec in program.outputs.items():
@@ -285,7 +317,19 @@ class ScheduledRun:
                 kept = list(map(torch.clone, kept))
             self._store((block.first + place, number), kept, row.planned[place], activated=(place, number) in activated)
             at += count
-        return rebuild(program.result, outputs)
+        return outputs[: len(step.results)]
+
+    def _taken(self, index: int, block: Block, step: Step, row: Row, device: torch.device) -> list[Any]:
+        """What a step of a block takes beside its arguments."""
+        taken: list[Any] = []
+        for place, number in step.reads:
+            for read in self._read((block.first + place, number), row.planned[place]):
+                taken += read
+        taken += self._scales(block, step, row, device)
+        if step.rows:
+            assert self._prepared is not None
+            taken += self._prepared.rows[index]
+        return taken
 
     def _read(self, entry: Entry, planned: Planned) -> list[list[torch.Tensor]]:
         """The tensors of each output that is used."""
@@ -359,7 +403,7 @@ class ScheduledRun:
             "be skipped; remove the handle and apply the schedule again."
         )
 
-    def _owned(self, block: Block, tensors: list[torch.Tensor]) -> frozenset[int]:
+    def _owned(self, block: Block, tensors: Sequence[torch.Tensor]) -> frozenset[int]:
         """Which arguments the block before has given for this one alone, in memory that nothing else sees."""
         if not self._before or not block.chain or torch.is_grad_enabled() or block.module._forward_pre_hooks:
             return frozenset()

@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ecad_automl.errors import CacheStateError, ScheduleError
 from ecad_automl.runtime.step_counts import forwards_of, steps_to_ask_for
@@ -43,6 +45,7 @@ class Call:
         new_run: whether this is the first call of a run of the pipeline.
         left_out: steps that the run leaves out at its beginning, as image-to-image does, of those that are known here.
         transformer: which one, where two take the steps in turns.
+        times: the scheduler's timesteps of those that are run, if it has any.
     """
 
     step: int
@@ -50,6 +53,7 @@ class Call:
     new_run: bool
     left_out: int = 0
     transformer: int = 0
+    times: torch.Tensor | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -81,6 +85,7 @@ class StepTracker:
         """Take the next call for the first one of a run."""
         # The tensor itself is held, not its id, which could come back for another tensor.
         self._timesteps: Any = None
+        self._times: torch.Tensor | None = None
         self._contexts: dict[ContextKey, _Context] = {}
         self._calls: Counter[str | None] = Counter()
         self._step = 0
@@ -121,7 +126,7 @@ class StepTracker:
         if not indexed:
             step = self._contexts[context].step + 1 if context in self._contexts else self._first
         self._advance(scheduler, context, step, shapes)
-        return Call(step - self._first, context, new_run, self._left_out, transformer)
+        return Call(step - self._first, context, new_run, self._left_out, transformer, self._times)
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
@@ -144,6 +149,7 @@ class StepTracker:
         self._first, self._end = begin, forwards
         self._left_out = 0 if made_for_it else begin
         self._timesteps = self._last = scheduler.timesteps
+        self._times = scheduler.timesteps[begin:] if isinstance(scheduler.timesteps, torch.Tensor) else None
         self._thread = threading.get_ident()
 
     def _begins_late(self, begin: int) -> CacheStateError:
