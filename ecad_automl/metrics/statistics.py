@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -68,7 +70,10 @@ class FeatureStatistics:
             )
         mean = array.mean(axis=0)
         centered = array - mean
-        return cls(len(array), mean, centered.T @ centered)
+        found = cls(len(array), mean, centered.T @ centered)
+        if 1 < len(array) <= len(mean):
+            vars(found)["factor"] = centered.T / math.sqrt(len(array) - 1)
+        return found
 
     @property
     def covariance(self) -> NDArray[np.float64]:
@@ -80,6 +85,19 @@ class FeatureStatistics:
         if self.count < 2:
             raise EvaluationError(f"The covariance of {self.count} image is not defined; at least 2 are needed.")
         return self.scatter / (self.count - 1)
+
+    @cached_property
+    def factor(self) -> NDArray[np.float64]:
+        """``(d, r)``: A of the covariance ``C = A A'``, r no less than its rank.
+
+        Of no more vectors than features it is known without eigenvectors, which take a second of 2,048 features.
+
+        Raises:
+            EvaluationError: there are fewer than two vectors.
+        """
+        values, vectors = np.linalg.eigh(self.covariance)
+        kept = values > values.max(initial=0.0) * len(values) * np.finfo(np.float64).eps
+        return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
     def merge(self, other: FeatureStatistics) -> FeatureStatistics:
         """Statistics of both sets together (Chan et al. 1979, updating formulae for sample variances)."""
@@ -150,7 +168,7 @@ def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> flo
             "the same layer of the same network."
         )
     apart = float(np.square(first.mean - second.mean).sum())
-    factors = [_factor(statistics.covariance) for statistics in (first, second)]
+    factors = [statistics.factor for statistics in (first, second)]
     variance = sum(float(np.square(factor).sum()) for factor in factors)
     common = float(np.linalg.svd(factors[0].T @ factors[1], compute_uv=False).sum())
     return max(0.0, apart + variance - 2 * common)
@@ -163,10 +181,3 @@ def _check_origin(path: Path, metadata: dict[str, str], origin: StatisticsOrigin
                 f"The feature statistics {str(path)!r} are of the {name.replace('_', ' ')} {metadata.get(name)!r}; "
                 f"{str(wanted)!r} was asked for. Distances between the two would mean nothing."
             )
-
-
-def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(d, r)``: A of ``C = A A'`` for a ``(d, d)`` covariance of rank r."""
-    values, vectors = np.linalg.eigh(covariance)
-    kept = values > values.max(initial=0.0) * len(values) * np.finfo(np.float64).eps
-    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))

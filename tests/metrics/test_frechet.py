@@ -109,7 +109,9 @@ def test_fewer_images_than_features_give_the_distance_of_the_space_that_they_spa
     turn = np.linalg.qr(np.random.default_rng(5).standard_normal((200, 200)))[0][:8]
     wide = [FeatureStatistics.from_features(values @ turn) for values in (few, others)]
     narrow = [FeatureStatistics.from_features(values) for values in (few, others)]
+    kept = [FeatureStatistics(each.count, each.mean, each.scatter) for each in wide]  # as read from a file
     assert frechet_distance(*wide) == pytest.approx(frechet_distance(*narrow), rel=1e-9)
+    assert frechet_distance(*kept) == pytest.approx(frechet_distance(*wide), rel=1e-9)
     assert frechet_distance(wide[0], wide[0]) < 1e-9
 
 
