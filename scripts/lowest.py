@@ -14,7 +14,7 @@ _PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 #: Extras that need another machine or the network, or pin what is older than our own bounds.
 _LEFT_OUT = ("dev", "docs", "fuzz", "image-reward", "metrics")
 #: Checks of code, which are not tests; import-linter asks for a later rich than the project does.
-_CHECKS = ("import-linter", "mypy", "ruff")
+_CHECKS = ("import-linter", "mypy")
 
 
 def lowest(text: str) -> list[str]:

@@ -273,7 +273,16 @@ def painted(chart: Chart) -> str:
         title = {"title": {"text": layout[name]["title"]}} if "title" in layout[name] else {}
         layout[name] = {**axis, **layout[name], **title}
     text = json.dumps({"data": chart.data, "layout": layout}, allow_nan=False, separators=(",", ":"))
-    return _COLOR.sub(lambda found: f'"{_LIGHT[found[1]]}{found[2] or ""}"', text)
+    return _COLOR.sub(_light, text)
+
+
+def _light(found: re.Match[str]) -> str:
+    """A named color as text of JSON; with an opacity as ``rgba``, for plotly 6.0 takes no hexadecimal one."""
+    color = _LIGHT[found[1]]
+    if found[2] is None:
+        return f'"{color}"'
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return f'"rgba({red},{green},{blue},{int(found[2], 16) / 255:.3f})"'
 
 
 def spread(runs: Sequence[RunView], most: int | None) -> list[RunView]:
