@@ -69,25 +69,26 @@ test-optional: venv
 	  $(BIN)/pytest tests/engines
 
 # diffusers' own pipeline tests, without and under a schedule that computes everything. The wheel has no tests, so it
-# takes a checkout of the version that is installed: make test-diffusers DIFFUSERS_SOURCE=path
+# takes a checkout of the version that is installed: make test-diffusers DIFFUSERS_SOURCE=path; on the lowest versions with
+# DIFFUSERS_PYTHON=.lowest/bin/python
 DIFFUSERS_SOURCE ?=
+DIFFUSERS_PYTHON ?= $(BIN)/python
 test-diffusers: venv
 ifeq ($(DIFFUSERS_SOURCE),)
 	@echo "Skipped: the tests are in diffusers' sources alone; name a checkout: make $@ DIFFUSERS_SOURCE=path"
 else
 	$(BIN)/python -m tests.references.install diffusers
-	OMP_NUM_THREADS=1 PYTHONPATH=.references/diffusers $(BIN)/python -m benchmarks.system.diffusers_tests \
+	OMP_NUM_THREADS=1 PYTHONPATH=.references/diffusers $(DIFFUSERS_PYTHON) -m benchmarks.system.diffusers_tests \
 	  $(DIFFUSERS_SOURCE)
 endif
 
-# The tests on the lowest versions that pyproject.toml allows, in an environment of its own, once before each release. On
-# Linux the torch of PyPI brings CUDA's libraries, 5 GB; docs/dependencies.md says what it was last run on.
+# The tests on the lowest versions that pyproject.toml allows, in an environment of its own, once before each release; a
+# run that was broken off goes on with the folders that are left. On Linux the torch of PyPI brings CUDA's libraries, 5 GB;
+# docs/dependencies.md says what came out last.
 LOWEST := .lowest/bin
 LOWEST_PYTHON ?= python3.11
-# Old packages use what new ones call deprecated; that is for their authors to mend.
-LOWEST_WARNINGS := -W default::DeprecationWarning -W default::FutureWarning -W default::PendingDeprecationWarning
 test-lowest: .lowest/installed
-	OMP_NUM_THREADS=1 $(LOWEST)/pytest -n $(WORKERS) --dist loadfile -m "not slow" $(LOWEST_WARNINGS)
+	$(LOWEST)/python -m benchmarks.system.lowest_versions
 
 .lowest/installed: pyproject.toml scripts/lowest.py
 	$(LOWEST_PYTHON) -m venv .lowest

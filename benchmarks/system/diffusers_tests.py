@@ -1,9 +1,9 @@
 """diffusers' own pipeline tests, without a schedule and under one that computes all: the outcome must be the same.
 
 Takes a checkout of diffusers, at best of the version that is installed; what is tested is what is installed. Each set
-of tests is run twice in processes of their own, and its counts are written before the next one begins; ``--only`` names
-one. FLUX's tests of LoRAs are run under a schedule that reuses all steps but the first as well, which stays on the
-pipeline while adapters are loaded, scaled, fused and unloaded.
+of tests is run twice in processes of their own, and its counts are written before the next one begins, beside those
+with other versions of diffusers; ``--only`` names one. FLUX's tests of LoRAs are run under a schedule that reuses all
+steps but the first as well, which stays on the pipeline while adapters are loaded, scaled, fused and unloaded.
 
 The tests take text models of some kilobytes from the hub. They come from the hub's cache or the hub itself with
 ``--hub``; else there are stand-ins, of which numbers that tests expect of a prompt may be others, alike in both runs.
@@ -19,7 +19,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,14 @@ def main(source: Path, only: str | None = None, hub: bool = False, results: Path
     if only is not None and only not in _SETS:
         raise typer.BadParameter(f"there is no set {only!r}; choose from {', '.join(_SETS)}.")
     path, console = results / "diffusers_tests.json", Console()
-    document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"sets": {}}
+    tests = {
+        "source": re.findall(r'__version__ = "(.+)"', named.read_text())[0],
+        "text models": "of the hub" if hub else "stand-ins",
+    }
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    # Rows are of the same tests, or they are begun anew.
+    document = kept if tests.items() <= kept.items() else {**tests, "sets": {}}
     document["machine"] = machine()
-    document["source"] = re.findall(r'__version__ = "(.+)"', named.read_text())[0]
-    document["text models"] = "of the hub" if hub else "stand-ins"
     with tempfile.TemporaryDirectory() as folder:
         cache = None if hub else Path(folder) / "hub"
         if cache is not None:
@@ -75,16 +78,17 @@ def main(source: Path, only: str | None = None, hub: bool = False, results: Path
         for name in _SETS if only is None else [only]:
             mode, arguments = _SETS[name]
             plain, scheduled = (_outcomes(source, arguments, each, cache) for each in ("none", mode))
-            versions = {each: version(each) for each in ("diffusers", "transformers", "peft")}
-            document["sets"][name] = {"versions": versions, **compared(plain, scheduled)}
-            console.print(name, document["sets"][name], markup=False)
+            versions = plain["versions"]
+            found = {"versions": versions, **compared(plain["tests"], scheduled["tests"])}
+            document["sets"].setdefault(name, {})[versions["diffusers"]] = found
+            console.print(name, found, markup=False)
             path.write_text(json.dumps(document, indent=1) + "\n")
             (results / "diffusers_tests.md").write_text(table(document) + "\n")
-    raise typer.Exit(1 if any(found["differ"] for found in document["sets"].values()) else 0)
+    raise typer.Exit(1 if any(found["differ"] for rows in document["sets"].values() for found in rows.values()) else 0)
 
 
 def _outcomes(source: Path, arguments: tuple[str, ...], mode: str, cache: Path | None) -> dict[str, Any]:
-    """What each test came to, by its name."""
+    """What each test came to, by its name, and the versions with which."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "outcomes.json"
         more = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
@@ -96,10 +100,10 @@ def _outcomes(source: Path, arguments: tuple[str, ...], mode: str, cache: Path |
         # Not as a module, which would put the checkout in front of this project.
         program = [sys.executable, "-P", "-m", "pytest", "-q", *plugins, *arguments]
         done = subprocess.run(program, cwd=source, env=environment, check=False, capture_output=True, text=True)
-        tests = json.loads(path.read_text())["tests"] if path.exists() else {}
-        if not tests:
+        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"tests": {}}
+        if not found["tests"]:
             raise typer.BadParameter(f"the tests could not be begun:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-        return dict(tests)
+        return found
 
 
 def compared(plain: Mapping[str, Any], scheduled: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,9 +151,8 @@ def table(document: Mapping[str, Any]) -> str:
         "| run under a schedule | calls | calls refused | other outcome |"
     )
     begin = f"Tests of diffusers {document['source']}, text models: {document['text models']}."
-    return "\n".join(
-        [begin, "", heads, "|---" * 11 + "|", *(_row(name, found) for name, found in document["sets"].items())]
-    )
+    rows = [_row(name, found) for name, each in document["sets"].items() for _, found in sorted(each.items())]
+    return "\n".join([begin, "", heads, "|---" * 11 + "|", *rows])
 
 
 def _row(name: str, found: Mapping[str, Any]) -> str:

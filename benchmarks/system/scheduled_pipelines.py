@@ -19,6 +19,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -86,7 +87,9 @@ class Watch:
 
     def pytest_sessionfinish(self) -> None:
         """Write all of it."""
-        document = {"diffusers": diffusers.__version__, "at": diffusers.__file__, "tests": self._tests}
+        versions = {each: version(each) for each in ("diffusers", "transformers", "peft", "torch")}
+        # What is imported counts, not what is installed beside it.
+        document = {"versions": versions | {"diffusers": diffusers.__version__}, "tests": self._tests}
         self._path.write_text(json.dumps(document, indent=1))
 
     def _under_a_schedule(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,7 +36,7 @@ def test_outcomes_are_compared_test_by_test_and_not_by_their_sums() -> None:
     assert (found["under a schedule"], found["of these passed"], found["calls"]) == (2, 1, 3)
     assert found["refused calls"] == {"no": 1}
     assert found["why others did not pass"] == {"failed: 1 is not 2": 1, "skipped: test is slow": 1}
-    whole = {"source": "1", "text models": "of the hub", "sets": {"FLUX": {"versions": VERSIONS, **found}}}
+    whole = {"source": "1", "text models": "of the hub", "sets": {"FLUX": {"2": {"versions": VERSIONS, **found}}}}
     assert table(whole).splitlines()[-1] == "| FLUX | 2 | 0.3 | 3 | 1 and 1 | 1 | 1 | 2 | 3 | 1 | 2 |"
 
 

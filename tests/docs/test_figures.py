@@ -14,9 +14,11 @@ from benchmarks.runtime import cache_flux, cache_report, transformer_speed, wall
 from benchmarks.search import baselines, earlier_held_out, lora
 from benchmarks.search.bed_runs import kept_runs_of
 from benchmarks.system import (
+    contracts,
     diffusers_tests,
     fuzz,
     growth,
+    lowest_versions,
     real_workers,
     scale_simulation,
     storage_faults,
@@ -51,11 +53,13 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
     [
         ("cache_rivals", lambda found: cache_report.table(found["runs"])),
         ("cache_rivals-flux", lambda found: cache_flux.table(found["rows"])),
+        ("contracts", lambda found: contracts.table(found["contracts"])),
         ("diffusers_tests", diffusers_tests.table),
         ("fuzz", fuzz.table),
         ("growth", lambda found: growth.table(found["processor seconds"])),
         ("held_out-shapes", lambda found: earlier_held_out.table(earlier_held_out.rows(found))),
         ("lora-shapes", lambda found: "\n".join(lora.table(found["runs"], kept_runs_of(baselines.KIND, "shapes")))),
+        ("lowest_versions", lowest_versions.page),
         ("real_workers", lambda found: real_workers.table(found["searches"])),
         ("storage_faults", storage_faults.table),
         ("structured_fuzz", structured_fuzz.table),

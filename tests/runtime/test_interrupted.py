@@ -129,6 +129,41 @@ def test_a_second_thread_between_two_calls_is_refused_and_the_first_is_not_distu
     assert "Two threads" in errors[0]
 
 
+@pytest.mark.parametrize("start", range(6))
+def test_of_two_pipelines_that_race_on_one_transformer_none_makes_a_wrong_image(flux: Case, start: int) -> None:
+    """Each ends with the image of its schedule or an error; the second one, which has none, always with an error."""
+    mine = flux.pipe
+    other = type(mine)(**{**mine.components, "scheduler": copy.deepcopy(mine.scheduler)})
+    other.set_progress_bar_config(disable=True)
+    together = threading.Barrier(2)
+    results: dict[str, Any] = {}
+
+    def generate(pipe: Any) -> torch.Tensor:
+        images: torch.Tensor = pipe(
+            **flux.arguments(1), num_inference_steps=4, generator=torch.Generator().manual_seed(0)
+        ).images
+        return images
+
+    def run(name: str, pipe: Any) -> None:
+        together.wait(60)
+        try:
+            results[name] = generate(pipe)
+        except CacheStateError as error:
+            results[name] = error
+
+    with apply_schedule(mine, flux.random_schedule(3)):
+        expected = generate(mine)
+        pairs = [("mine", mine), ("other", other)][:: 1 if start % 2 else -1]
+        threads = [threading.Thread(target=run, args=pair) for pair in pairs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert isinstance(results["other"], CacheStateError)
+        assert isinstance(results["mine"], CacheStateError) or torch.equal(results["mine"], expected)
+        assert torch.equal(generate(mine), expected)
+
+
 def test_runs_may_come_from_different_threads_one_after_the_other(case: Case) -> None:
     results: dict[str, Any] = {}
     with apply_schedule(case.pipe, case.random_schedule(3)):
