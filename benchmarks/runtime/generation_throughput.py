@@ -4,8 +4,8 @@ A new small search on a bundled model tells what is to be made: the images of ea
 asked for them, those that tell most of all first, and no others of candidates that it stopped. An evaluator that knows
 nothing makes and scores them again, seeds first, which are not timed. The bare loop puts each schedule in force and
 calls the pipeline with the prompts, batch by batch, and does nothing with the images. Both take turns candidate by
-candidate, and the images must be the same to the bit. Processor seconds stand beside those of the clock, which other
-work of the machine disturbs.
+candidate, under the coefficients that the search has fitted, and the images must be the same to the bit. Processor
+seconds stand beside those of the clock, which other work of the machine disturbs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Candidate:
 
 def main(
     model: Annotated[str, typer.Option(help="a bundled model")] = "shapes",
-    evaluations: Annotated[int, typer.Option(help="of the search")] = 40,
+    evaluations: Annotated[int, typer.Option(help="of the search")] = 48,
     generations: Annotated[int, typer.Option(help="that are timed, from the first on")] = 3,
     offspring: Annotated[int, typer.Option(help="candidates of a generation")] = 8,
     batch_size: int = 8,
@@ -84,6 +84,7 @@ def main(
         "images of each candidate": images.tolist(),
         "steps": [schedule.steps for schedule in chosen],
         "steps with one guidance branch": [int(schedule.guidance.alone.sum()) for schedule in chosen],
+        "candidates with fitted coefficients": sum(schedule.fitted is not None for schedule in chosen),
         "shared MACs": round(shared, 3),
         "images per second, evaluation and bare loop": (images.sum(axis=1)[:, None] / seconds[..., 0])
         .round(3)
@@ -107,7 +108,7 @@ def searched(model: str, evaluations: int, batch_size: int) -> tuple[dict[str, A
     scores = Evaluator.scores
 
     def noted(self: Evaluator, schedule: Schedule, images: Sequence[int]) -> Any:
-        if not asked or asked[-1].schedule is not schedule:
+        if not asked or asked[-1].schedule != schedule:
             asked.append(Candidate(schedule, bred=False))
         asked[-1].parts.append(list(images))
         return scores(self, schedule, images)

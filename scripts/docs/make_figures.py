@@ -123,6 +123,13 @@ def _speed_of(model: str, *starts: str) -> str:
     return f"{row['speedup']:.2f}x ({low:.2f} to {high:.2f})"
 
 
+def _longer(model: str, name: str, other: str) -> str:
+    """By how much a run takes longer than another one of the same rounds."""
+    first, second = (next(row for row in _speed(model)["rows"] if row["name"] == each) for each in (name, other))
+    low, median, high = np.percentile(100 * (np.divide(first["seconds"], second["seconds"]) - 1), (25, 50, 75))
+    return f"{median:.1f} % ({low:.1f} to {high:.1f} %)"
+
+
 def _overhead() -> str:
     seconds = _result("overhead")["without evaluation"]["seconds per candidate, by stored trials"].values()
     return f"{min(seconds):.2f} to {max(seconds):.2f}"
@@ -170,11 +177,6 @@ def _worker_memory(executor: str, dtype: str, figure: str) -> str:
     wanted = {"executor": executor, "dtype": dtype, "workers": 2}
     (row,) = (row for row in rows if wanted.items() <= row.items())
     return str(row[figure])
-
-
-def _prefixes(limit_mib: int, figure: str) -> str:
-    (row,) = (row for row in _result("shared_prefixes")["rows"] if row["limit_mib"] == limit_mib)
-    return f"{100 * row[figure]:.0f} %"
 
 
 def _simulated_coverage(prompts: int) -> str:
@@ -277,6 +279,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "speed-pixart": lambda: transformer_speed.table(_speed("pixart")),
     "arrived-pixart": lambda: f"{transformer_speed.median_arrived(_speed('pixart')):.3f}",
     "arrived-flux": lambda: f"{transformer_speed.median_arrived(_speed('flux')):.3f}",
+    "forecast-longer-flux": partial(_longer, "flux", "forecasts, FORA 3", "FORA 3"),
+    "forecast-longer-pixart": partial(_longer, "pixart", "forecasts, FORA 3", "FORA 3"),
     "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache", "diffusers FirstBlockCache"),
     "speed-whole-steps": partial(
         _speed_of, "flux", "whole steps of about the same MACs", "whole steps of about the MACs of First Block"
@@ -343,10 +347,7 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "actors-float32": partial(_worker_memory, "ray", "float32", "weights_in_memory_mb"),
     "weights-bfloat16": partial(_worker_memory, "processes", "bfloat16", "weights_mb"),
     "workers-bfloat16": partial(_worker_memory, "processes", "bfloat16", "weights_in_memory_mb"),
-    "prefixes-macs": partial(_prefixes, 1024, "macs_saved"),
-    "prefixes-time": partial(_prefixes, 1024, "time_saved"),
-    "prefixes-macs-64": partial(_prefixes, 64, "macs_saved"),
-    "prefixes-time-64": partial(_prefixes, 64, "time_saved"),
+    "generation-shared": lambda: f"{100 * _result('generation_throughput')['shared MACs']:.0f} %",
     "generation-throughput": partial(
         _at, "generation_throughput", "evaluation / bare loop, by processor time", text="{:.2f}"
     ),
