@@ -23,8 +23,6 @@ PREDICTION_ERROR = "prediction_error"
 #: Of a candidate whose evaluation was stopped: reward to expect and cost, and the share of images that it comes from.
 EXPECTED_VALUES = "expected_values"
 IMAGE_SHARE = "image_share"
-#: What the images by which its weights were fitted are of those of an evaluation.
-FIT_SHARE = "fit_share"
 #: Whether the calibration has made the images anyhow, to compare with, so that they are not of the budget.
 CALIBRATED = "calibrated"
 #: MACs of the all-compute run over those of the schedule.

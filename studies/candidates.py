@@ -50,8 +50,7 @@ class Candidate:
         seconds: wall time of all its tasks.
         failure: why it was given up; what still comes of it is for nothing.
         steps: of the uncached run that it is compared with; its own if 0.
-        fit_share: where coefficients are fitted for it, the images that this takes as a share of those of an
-            evaluation; else 0.
+        fits: whether coefficients are fitted for it.
         fitted: these coefficients, as the store keeps them; empty until then.
     """
 
@@ -69,7 +68,7 @@ class Candidate:
     seconds: float = 0.0
     failure: Failure | None = None
     steps: int = 0
-    fit_share: float = 0.0
+    fits: bool = False
     fitted: str = ""
 
     @property
@@ -138,8 +137,6 @@ class Candidate:
         trial.set_user_attr(attributes.DIFFERENCE, -record.reward_drop)
         trial.set_user_attr(attributes.DIFFERENCE_ERROR, record.reward_drop_se)
         trial.set_user_attr(attributes.SECONDS, round(record.seconds, 3))
-        if self.fitted:
-            trial.set_user_attr(attributes.FIT_SHARE, self.fit_share)
         if record.latency_ms is not None:
             trial.set_user_attr(attributes.LATENCY_SPEEDUP, round(full_cost / self.cost, 4))
         if not record.complete:
@@ -203,7 +200,7 @@ class CandidateQueue:
         return None if candidate.tasks else candidate
 
     def _send(self, candidate: Candidate, images: tuple[int, ...]) -> None:
-        task = Task(next(self._numbers), candidate.schedule, images, candidate.fit_share > 0 and not candidate.fitted)
+        task = Task(next(self._numbers), candidate.schedule, images, candidate.fits and not candidate.fitted)
         candidate.tasks.add(task.number)
         self._by_task[task.number] = candidate
         self._executor.submit(task)

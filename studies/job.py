@@ -307,6 +307,11 @@ def _use(job: SearchJob) -> Use:
     return "skip"
 
 
+def may_fit(job: SearchJob) -> bool:
+    """Whether candidates are fitted, where the pipeline lets them and the study has not begun otherwise."""
+    return job.fit is not False and job.deploy is None and _use(job) != "reuse"
+
+
 def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
     """All that the results of a study depend on, as JSON values: a study goes on only with the same.
 
@@ -343,6 +348,6 @@ def study_identity(job: SearchJob, layout: Layout) -> dict[str, Any]:
         # Nor do studies of runs of all steps alone, with both guidance branches.
         **({"step_counts": counts} if (counts := step_counts(job)) else {}),
         **({"guidance": "search"} if use != "reuse" and job.guidance != "keep" and job.deploy is None else {}),
-        **({"fit": FIT_IMAGES} if job.fit is not False and use != "reuse" and job.deploy is None else {}),
+        **({"fit": FIT_IMAGES} if may_fit(job) else {}),
         **({"reward_weights": digests} if digests else {}),
     }

@@ -65,8 +65,7 @@ class PreparedStudy:
 
     Attributes:
         uncached: ``(prompts, seeds)`` rewards.
-        fit_share: where weights of skipped steps are fitted for each candidate, the images that this takes as a share
-            of those of an evaluation; else 0.
+        fits: whether coefficients are fitted for each candidate.
 
     Raises:
         StudyError: the study's name belongs to another study.
@@ -135,7 +134,7 @@ class PreparedStudy:
             "floor": engine_floor(layout) if deploy else None,
             "fits": (fits := "fit" in identity),
         }
-        self.fit_share = evaluator.fit_images / evaluator.images_per_evaluation if fits else 0.0
+        self.fits = fits
         progress("schedules of least expected error")
         if counts or guidance:
             more["ready"] = ready_schedules(layout, forecasting, cost, least)

@@ -168,7 +168,7 @@ class Search:
             parts, anchors = self._stopping.parts(generation)
             candidate = Candidate(trial, frozen, schedule, cost, generation, self._on.uncached, parts, anchors)
             candidate.steps = self._on.evaluator.settings.steps
-            candidate.fit_share = 0.0 if schedule.is_uncached else self._on.fit_share
+            candidate.fits = self._on.fits and not schedule.is_uncached
             record = self._on.store.evaluation(self._on.name, candidate.genome)
             if record is None:
                 self._queue.candidates.append(candidate)
@@ -238,7 +238,7 @@ class Search:
         self._on.store.save_evaluation(self._on.name, record)
         share = self._stopping.tell(generation, cost, record.scores[self._metric], feasible=feasible)
         candidate.tell(record, share, self._on.bounds, self._on.scale.full_cost)
-        paid = budget_share(candidate.frozen, share) + (candidate.fit_share if candidate.fitted else 0.0)
+        paid = budget_share(candidate.frozen, share)
         self._progress.add(generation, record.reward, cost, share=paid, whole=record.complete, feasible=feasible)
         self._progress.tick()
         # Candidates of this generation that are late are in the next backup.

@@ -32,9 +32,7 @@ def image_share(trial: FrozenTrial) -> float:
 
 
 def budget_share(trial: FrozenTrial, share: float | None = None) -> float:
-    """The share of images that counts against the budget, with those that weights were fitted by.
-
-    None of those that the calibration makes anyhow.
+    """The share of images that counts against the budget: none of those that the calibration makes anyhow.
 
     Args:
         trial: it.
@@ -42,7 +40,7 @@ def budget_share(trial: FrozenTrial, share: float | None = None) -> float:
     """
     if trial.user_attrs.get(attributes.CALIBRATED):
         return 0.0
-    return (image_share(trial) if share is None else share) + float(trial.user_attrs.get(attributes.FIT_SHARE, 0.0))
+    return image_share(trial) if share is None else share
 
 
 def predictions_of(trials: Iterable[FrozenTrial]) -> NDArray[np.float64]:

@@ -54,6 +54,7 @@ class Price:
         shorter: steps of the uncached runs of fewer steps that the calibration makes.
         between: steps of those of which it makes a few images alone, for their drift.
         few: how many.
+        fit_images: that are made for each candidate beside, to fit it to; neither decoded nor scored.
         timed: None where nothing was timed.
     """
 
@@ -63,6 +64,7 @@ class Price:
     shorter: tuple[int, ...]
     between: tuple[int, ...] = ()
     few: int = 0
+    fit_images: int = 0
     timed: Timed | None = None
 
     @property
@@ -86,7 +88,7 @@ class Price:
         count = self.evaluations if evaluations is None else evaluations
         few = self.few * sum(self.between) / self.steps
         calibration = self.images_each * (1 + sum(self.shorter) / self.steps) + few
-        return self.timed.seconds * (calibration + _SHARE * count * self.images_each)
+        return self.timed.seconds * (calibration + _SHARE * count * (self.images_each + self.fit_images))
 
     @property
     def line(self) -> str:
@@ -95,6 +97,8 @@ class Price:
             f"At most {self.images:,} images: {self.evaluations} evaluations of {self.images_each}, and "
             f"{self.calibration_images:,} of the calibration"
         )
+        if self.fit_images:
+            told += f"; {self.fit_images * self.evaluations:,} more to fit to, not scored"
         seconds = self.seconds()
         if seconds is None or self.timed is None:
             return f"{told}."
@@ -130,6 +134,7 @@ class Price:
             "images_per_evaluation": self.images_each,
             "calibration_images": self.calibration_images,
             "images": self.images,
+            "fit_images": self.fit_images,
             "seconds": self.seconds(),
             "timed": None if self.timed is None else asdict(self.timed),
             "budgets": [
@@ -149,8 +154,9 @@ def price_of(job: SearchJob, *, timed: bool = True) -> Price:
         DeviceMemoryError: a single image takes more memory than there is.
         EvaluationError: the pipeline gives images that are none.
     """
+    from ecad_automl.judging.evaluation import FIT_IMAGES
     from studies.calibration import FEW_DRIFT_IMAGES
-    from studies.job import step_counts
+    from studies.job import may_fit, step_counts
     from studies.seeds import fewer_steps
 
     steps, images = job.model.settings.steps, len(job.prompts) * len(job.seeds)
@@ -162,6 +168,7 @@ def price_of(job: SearchJob, *, timed: bool = True) -> Price:
         tuple(shorter),
         tuple(count for count in step_counts(job) if count not in shorter),
         min(FEW_DRIFT_IMAGES, images),
+        min(FIT_IMAGES, 1 if job.model.calls else job.batch_size) if may_fit(job) else 0,
         _two_calls(job) if timed else None,
     )
 

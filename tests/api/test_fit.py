@@ -50,17 +50,6 @@ def test_what_is_taken_home_is_what_was_scored(by_call: Search, tiny_pixart_fold
         assert evaluator.evaluate(point.schedule).reward == pytest.approx(point.reward, rel=1e-5)
 
 
-def test_images_that_are_fitted_to_are_of_the_budget(by_call: Search, tmp_path: Path) -> None:
-    by_call(tmp_path / "with.db", 16, **CALL)
-    by_call(tmp_path / "without.db", 16, fit=False, **CALL)
-    counts = []
-    for name in ("with", "without"):
-        front = Front.load(tmp_path / f"{name}.db")
-        counts.append(len(front.evaluations))
-        assert any(p.schedule.fitted is not None for p in front.evaluations) == (name == "with")
-    assert counts[0] < counts[1]
-
-
 def test_a_study_goes_on_as_it_began(by_call: Search, tmp_path: Path) -> None:
     by_call(tmp_path / "s.db", 9, fit=False, **CALL)
     by_call(tmp_path / "s.db", 12, **CALL)
