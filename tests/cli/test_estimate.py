@@ -30,7 +30,9 @@ def test_hours_follow_from_images_and_the_time_of_one() -> None:
     assert [count for count, *_ in Price(40, 1, 20, ()).budgets] == [25, 40]
     assert Price(40, 16, 20, (4, 6), (5, 7), 4).images == 40 * 16 + 3 * 16 + 2 * 4
     fitted = Price(40, 16, 20, (), fit_images=4, timed=TIMED)
-    assert fitted.line.startswith("At most 656 images: 40 evaluations of 16, and 16 of the calibration; 160 more to fit")
+    assert fitted.line.startswith(
+        "At most 656 images: 40 evaluations of 16, and 16 of the calibration; 160 more to fit"
+    )
     assert fitted.seconds() == pytest.approx(10 * (16 + 40 * (16 + 4) / 2))
     assert Price(40, 1, 20, ()).line == "At most 41 images: 40 evaluations of 1, and 1 of the calibration."
 
