@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ from ecad_automl.runtime import (
 )
 from ecad_automl.runtime.step_counts import steps_to_ask_for
 from ecad_automl.schedules.schedule import Schedule
+
+_Made = TypeVar("_Made")
 
 #: Images that coefficients are fitted to: with 8 they are as good, with 1 a little worse.
 FIT_IMAGES = 4
@@ -177,7 +179,7 @@ class Evaluator:
         self._prefixes: Prefixes | None = None
         self._handle: ScheduleHandle | None = None
         self._fit_images = fit_images
-        self._paths: dict[int, list[Tensor]] = {}  # of uncached runs, by number of steps
+        self._paths: dict[tuple[int, int], list[Tensor]] = {}  # of uncached runs, by numbers of steps and images
 
     def __enter__(self) -> Self:
         return self
@@ -279,10 +281,14 @@ class Evaluator:
         if schedule.is_uncached:
             return schedule
         schedule = schedule.with_fitted(None)
-        path = self.path(schedule.steps)
-        with self._switched(schedule) as run, self._shared.one_model():
-            settings = replace(self.settings, steps=run.arguments["num_inference_steps"])
-            return fit_schedule(self.pipe, schedule, lambda: self._run_to_latents(settings), path)
+
+        def fit() -> Schedule:
+            path = self.path(schedule.steps)
+            with self._switched(schedule) as run, self._shared.one_model():
+                settings = replace(self.settings, steps=run.arguments["num_inference_steps"])
+                return fit_schedule(self.pipe, schedule, lambda: self._run_to_latents(settings), path)
+
+        return self._in_memory(fit)
 
     @property
     def fit_images(self) -> int:
@@ -295,10 +301,25 @@ class Evaluator:
         Raises:
             EvaluationError: the pipeline cannot be watched so.
         """
-        if steps not in self._paths:
-            settings = replace(self.settings, steps=steps_to_ask_for(self.pipe.scheduler, steps))
-            self._paths[steps] = uncached_path(self.pipe, lambda: self._run_to_latents(settings), steps)
-        return self._paths[steps]
+        settings = replace(self.settings, steps=steps_to_ask_for(self.pipe.scheduler, steps))
+
+        def made() -> list[Tensor]:
+            key = steps, self.fit_images
+            if key not in self._paths:
+                self._paths[key] = uncached_path(self.pipe, lambda: self._run_to_latents(settings), steps)
+            return self._paths[key]
+
+        return self._in_memory(made)
+
+    def _in_memory(self, make: Callable[[], _Made]) -> _Made:
+        """What is made, with smaller batches where the device has too little memory."""
+        while True:
+            try:
+                return make()
+            except torch.OutOfMemoryError:
+                pass
+            # Out of the handler, which holds on to everything that was being made.
+            self._halve_batches()
 
     def _run_to_latents(self, settings: GenerationSettings) -> None:
         count = self.fit_images

@@ -107,18 +107,16 @@ class FittedSteps:
                 del self._seen[old]
         if step == len(self._table) - 1:
             self._seen.clear()
-        proceed(output if is_as_it_is(row) else _combined(row, terms, output.dtype))
+        proceed(output if is_as_it_is(row) else _combined(row, terms, output))
 
 
-def _combined(row: NDArray[np.float32], terms: Mapping[int, Tensor], dtype: torch.dtype) -> Tensor:
-    """The sum of some terms by their coefficients."""
-    total: Tensor | None = None
+def _combined(row: NDArray[np.float32], terms: Mapping[int, Tensor], output: Tensor) -> Tensor:
+    """The sum of some terms by their coefficients, as an output is."""
+    total = torch.zeros_like(output, dtype=torch.float32)
     for place, coefficient in enumerate(row.tolist()):
         if coefficient and place in terms:
-            term = terms[place].float()
-            total = term * coefficient if total is None else total.add_(term, alpha=coefficient)
-    assert total is not None
-    return total.to(dtype)
+            total.add_(terms[place], alpha=coefficient)
+    return total.to(output.dtype)
 
 
 @contextmanager

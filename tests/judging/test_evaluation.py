@@ -225,6 +225,28 @@ def test_batches_are_halved_until_they_fit_into_the_memory(tiny_model: Any, monk
     assert "1 images per call" in runner.notes[1]
 
 
+def test_fewer_images_are_fitted_to_where_they_do_not_fit_into_the_memory(
+    tiny_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ecad_automl.judging.evaluation as module
+
+    real, sizes, most = module.run_to_latents, [], [4]
+
+    def small(pipe: Any, encoded: Any, seeds: Any, settings: Any) -> None:
+        sizes.append(len(encoded))
+        if len(encoded) > most[0]:
+            raise torch.OutOfMemoryError
+        real(pipe, encoded, seeds, settings)
+
+    monkeypatch.setattr(module, "run_to_latents", small)
+    runner = evaluator(tiny_model, batch_size=4)
+    runner.path(half_reused(tiny_model).steps)
+    most[0] = 2  # a schedule holds more than the uncached run
+    fitted = runner.fitted(half_reused(tiny_model))
+    assert sizes == [4, 4, 2, 2]
+    assert fitted.fitted is not None and fitted == evaluator(tiny_model, batch_size=2).fitted(half_reused(tiny_model))
+
+
 def test_a_device_too_small_for_one_image_is_named(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import ecad_automl.judging.evaluation as module
 
