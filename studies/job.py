@@ -15,7 +15,7 @@ import torch
 from ecad_automl.errors import EvaluationError, OptionError
 from ecad_automl.execution import Execution, Executor, SplitExecutor, WorkerSetup
 from ecad_automl.files.paths import expand_home
-from ecad_automl.judging.evaluation import FIT_IMAGES, Evaluator, why_not_fitted
+from ecad_automl.judging.evaluation import FIT_IMAGES, Evaluator
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.models.memory import running_device
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of
@@ -69,7 +69,7 @@ class SearchJob:
             began with, and not where it has not. Then outputs are neither forecast nor guidance branches left out.
         fit: whether the weights of skipped steps are fitted for each candidate, see
             :meth:`~ecad_automl.judging.evaluation.Evaluator.fitted`; if None, what the study began with, and where it
-            has not, wherever that can be done.
+            has not, they are. A pipeline that does not let it goes without, which is told.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.
     """
 
@@ -140,11 +140,6 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             if given is None and kept is not None:
                 identity = {**_without(identity, part), **({part: kept[part]} if part in kept else {})}
         identity = as_stored(identity, kept)
-        if "fit" in identity and (kept is None or "fit" not in kept) and (reason := why_not_fitted(evaluator)):
-            if job.fit:
-                raise EvaluationError(reason)
-            observer.message(f"Forecasts keep the weights of the drift: {reason}")
-            identity = _without(identity, "fit")
         store.claim_study(job.study, identity)
         if job.prompt_split is not None:
             store.save_calibration(job.study, PROMPT_SPLIT, job.prompt_split)

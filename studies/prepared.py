@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.judging.evaluation import Evaluator, why_not_fitted
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.genomes import write_genome
@@ -132,7 +132,7 @@ class PreparedStudy:
             "seed": config.seed,
             "whole_steps": identity.get("use") == "skip",
             "floor": engine_floor(layout) if deploy else None,
-            "fits": (fits := "fit" in identity),
+            "fits": (fits := "fit" in identity and self._may_fit()),
         }
         self.fits = fits
         progress("schedules of least expected error")
@@ -162,6 +162,13 @@ class PreparedStudy:
             seeds = {name: space.candidate(space.genes([each])[0]) for name, each in seeds.items()}
         study.sampler = self.sampler = ScheduleNSGAIISampler(space, config, bounds)
         _enqueue_seeds(study, seeds, steps)
+
+    def _may_fit(self) -> bool:
+        """Whether coefficients can be fitted in the pipeline; tells why not."""
+        reason = why_not_fitted(self.evaluator)
+        if reason is not None:
+            self.observer.message(f"Nothing is fitted: {reason}")
+        return reason is None
 
 
 def _guidance(weights: Mapping[int, Forecasts], evaluator: Evaluator) -> dict[int, GuidanceErrors]:

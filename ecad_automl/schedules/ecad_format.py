@@ -204,6 +204,11 @@ def _step_macs(schedule: Schedule, config: Mapping[str, Any]) -> NDArray[np.int6
 
 
 def _check_plain(schedule: Schedule) -> None:
+    if schedule.fitted is not None:
+        raise ScheduleError(
+            "The schedule has fitted coefficients, which the ECAD authors' files and counts know nothing of. Give one "
+            "without, as `--no-fit` searches for, or save it with_fitted(None)."
+        )
     if not schedule.is_plain:
         raise ScheduleError(
             f"The schedule skips steps ({schedule.skip.sum()}), forecasts outputs ({schedule.forecast.sum()}) or "

@@ -80,14 +80,13 @@ def test_it_is_fitted_to_other_noise_than_is_scored(tiny_pixart_folder: Path) ->
     assert len(path) == 4 and all(np.isfinite(latents.numpy()).all() for latents in path)
 
 
-def test_a_pipeline_that_cannot_be_watched_is_searched_without_unless_asked(
-    by_call: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_pipeline_that_cannot_be_watched_is_searched_without(
+    by_call: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
         raise EvaluationError("It makes 2 steps in a run of 1.")
 
     monkeypatch.setattr(Evaluator, "path", refuse)
-    with pytest.raises(EvaluationError, match="2 steps in a run of 1"):
-        by_call(tmp_path / "asked.db", 9, fit=True, **CALL)
     by_call(tmp_path / "s.db", 9, **CALL)
     assert all(point.schedule.fitted is None for point in Front.load(tmp_path / "s.db").evaluations)
+    assert "Nothing is fitted: It makes 2 steps in a run of 1." in caplog.text

@@ -166,7 +166,10 @@ def test_pages_open_at_once_and_ctrl_c_ends_them_well(database: Path, start_cli:
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()  # it would hold open what others wait for
     assert process.returncode == 0
     assert "GET /" not in out + err
     assert "Stopped." in err

@@ -161,6 +161,9 @@ def test_convert_there_and_back_keeps_the_schedule(searched: Path, tmp_path: Pat
     run_cli("export", "--storage", searched / "study.db", "--trial", trial, "--out", tmp_path)
     (path,) = tmp_path.glob("*.json")
     theirs, back = tmp_path / "theirs.ecad", tmp_path / "back.ours"
+    code, _, err = run_cli("convert", path, theirs)
+    assert (code, theirs.exists()) == (2, False) and "fitted" in err
+    save_schedule(path, load_schedule(path).schedule.with_fitted(None))
     assert run_cli("convert", path, theirs)[0] == 0
     assert "cache_schedule" in json.loads(theirs.read_text())
     assert run_cli("convert", theirs, back)[0] == 0
