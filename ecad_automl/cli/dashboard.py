@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -68,18 +71,38 @@ def dashboard(
     if serve:
         _serve(storage, folder, host, port)
     try:
-        if annotate:
-            from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
+        with _interrupts() as stopped:
+            if annotate:
+                from ecad_automl.cli.dashboard_annotate import PictureOptions, annotate_studies
 
-            wanted = names if study is None else [study]
-            annotate_studies(storage, wanted, folder, PictureOptions(images, place, batch_size), console)
-        if serve:
-            threading.Event().wait()
+                wanted = names if study is None else [study]
+                annotate_studies(storage, wanted, folder, PictureOptions(images, place, batch_size), console)
+            if serve:
+                stopped.wait()
     except KeyboardInterrupt:
-        # It is how the pages are closed; what was written before stays.
         if not serve:
             raise
+    if serve:  # Ctrl-C is how the pages are closed; what was written before stays.
         say(console, "Stopped.")
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C does what it always does, and is noted where it comes in code that swallows it."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def note(*_: object) -> None:
+        stopped.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
 
 
 def _serve(storage: str, folder: Path, host: str, port: int) -> None:

@@ -167,7 +167,7 @@ def test_pages_open_at_once_and_ctrl_c_ends_them_well(database: Path, start_cli:
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     try:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()  # it would hold open what others wait for
     assert process.returncode == 0
