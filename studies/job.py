@@ -67,7 +67,7 @@ class SearchJob:
             Where a pipeline has no second branch, or schedules only reuse, there is nothing to be done.
         deploy: whether schedules are for other engines, which compute whole steps by one mask; if None, what the study
             began with, and not where it has not. Then outputs are neither forecast nor guidance branches left out.
-        fit: whether the weights of skipped steps are fitted for each candidate, see
+        fit: whether coefficients are fitted for each candidate, see
             :meth:`~ecad_automl.judging.evaluation.Evaluator.fitted`; if None, what the study began with, and where it
             has not, they are. A pipeline that does not let it goes without, which is told.
         reward_given: the name that the reward was loaded by, for workers that load it too; None where it is an object.

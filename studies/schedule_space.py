@@ -168,7 +168,7 @@ class ScheduleSpace:
         whole_steps: whether each step is skipped or computed whole.
         floor: ``(slots,)``: where schedules are for other engines, what these compute in a step that they skip; nothing
             is forecast then.
-        fits: whether weights of skipped steps are fitted for each schedule, which then have no damping to choose.
+        fits: whether coefficients are fitted for each schedule, so that skipped steps have no damping to choose.
         ready: schedules to have in every pool, see :meth:`ready`.
         least: what costs less counts as if it cost as much.
         evaluated: schedules that other studies have evaluated, for the surrogate.

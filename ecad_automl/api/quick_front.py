@@ -220,10 +220,9 @@ def quick(
         prompts: texts; some of them are taken where there are more than images.
         calls: in place of prompts, arguments of a pipeline's calls, as for :func:`~ecad_automl.search`.
         images: how many to make uncached.
-        fit: whether the weights by which skipped steps are forecast are fitted under each schedule, to the uncached
-            runs of four further images, see :mod:`ecad_automl.runtime.fitted`. It takes the time of these images under
-            every schedule, and loses much less. A pipeline that cannot be watched so goes without, as do schedules for
-            other engines.
+        fit: whether what the scheduler is given is fitted under each schedule, to the uncached runs of four further
+            images, see :mod:`ecad_automl.runtime.fitted`. It takes the time of these images under every schedule, and
+            loses much less. A pipeline that cannot be watched so goes without, as do schedules for other engines.
         check: of how many schedules, spread over the front, to make images too and score them against these.
         reward: what scores them, as for :func:`~ecad_automl.search`.
         scheduler: class of diffusers' schedulers; by default the model's own.

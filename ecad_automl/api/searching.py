@@ -171,9 +171,9 @@ def search(
         deploy: "whole-steps" searches what other engines run alone, see
             :func:`~ecad_automl.engines.export_for`: by one mask for a run, each step computed whole or its first block
             alone; by default everything, or what the study began with.
-        fit: whether the weights by which skipped steps are forecast are fitted under each candidate, to the uncached
-            runs of four further images, see :mod:`ecad_automl.runtime.fitted`; by default wherever that can be done, or
-            what the study began with.
+        fit: whether what the scheduler is given is fitted under each candidate, to the uncached runs of four further
+            images, see :mod:`ecad_automl.runtime.fitted`; by default wherever that can be done, or what the study began
+            with.
         race: whether to stop candidates that promise little after the most telling images; by default they are.
         surrogate: whether the surrogate chooses candidates; by default it does.
         seed: of the search; by default that of the config, or 0.

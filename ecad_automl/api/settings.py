@@ -193,7 +193,7 @@ class SearchTable(_Table):
     fit: Annotated[
         bool | None,
         _says(
-            "Fit the weights by which skipped steps are forecast under each candidate, to four further images; by "
+            "Fit what the scheduler is given under each candidate to the uncached run, by four further images; by "
             "default wherever that can be done, or as the study began."
         ),
     ] = None

@@ -75,7 +75,7 @@ class Task:
         number: tells tasks of one executor apart.
         schedule: what to run under; it brings the weights of its forecasts along.
         images: numbers of the images to make and score, counted by prompt and then seed from 0, in this order.
-        fit: whether to fit the weights of its skipped steps first.
+        fit: whether to fit coefficients to it first.
     """
 
     number: int
@@ -111,7 +111,7 @@ class Outcome:
         worker: who did it.
         failure: why there are no scores; None where there are.
         notes: what the user should be told.
-        schedule: what the images were made under, which is the task's but for fitted weights; None if not known.
+        schedule: what the images were made under, which is the task's but for what was fitted; None if not known.
     """
 
     task: Task

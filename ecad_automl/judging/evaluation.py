@@ -441,6 +441,8 @@ def why_not_fitted(evaluator: Evaluator) -> str | None:
         evaluator.path(evaluator.settings.steps)
     except EvaluationError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a pipeline raises that does without decoding
+        return f"{type(error).__name__}: {error}"
     return None
 
 

@@ -42,6 +42,9 @@ _DIGITS = 6
 #: Of the latents; a step that moves them less by a whole unit of output hardly reads it.
 _LEAST_MOVE = 1e-6
 
+#: What a step of a scheduler must be given.
+_GIVEN = {"model_output", "sample"}
+
 #: Makes the step of a scheduler from an output, and gives the next latents.
 Proceed = Callable[[Tensor], Tensor]
 #: Is given the arguments of a step of a scheduler by name, and must call what makes it.
@@ -159,6 +162,9 @@ def uncached_path(pipe: DiffusionPipeline, run: Callable[[], object], steps: int
     path: list[Tensor] = []
 
     def keep(given: Mapping[str, Any], proceed: Proceed) -> None:
+        if not given.keys() >= _GIVEN:
+            told = ", ".join(given)
+            raise EvaluationError(f"{type(pipe.scheduler).__name__} steps from {told}, which nothing can be fitted to.")
         path.append(proceed(given["model_output"]).detach().to("cpu", copy=True))  # of a video it is large
 
     with visited_steps(pipe.scheduler, keep):

@@ -83,10 +83,14 @@ def test_it_is_fitted_to_other_noise_than_is_scored(tiny_pixart_folder: Path) ->
 def test_a_pipeline_that_cannot_be_watched_is_searched_without(
     by_call: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise EvaluationError("It makes 2 steps in a run of 1.")
+    for number, error in enumerate((EvaluationError("It makes 2 steps."), ValueError("no latents"))):
 
-    monkeypatch.setattr(Evaluator, "path", refuse)
-    by_call(tmp_path / "s.db", 9, **CALL)
-    assert all(point.schedule.fitted is None for point in Front.load(tmp_path / "s.db").evaluations)
-    assert "Nothing is fitted: It makes 2 steps in a run of 1." in caplog.text
+        def refuse(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(Evaluator, "path", refuse)
+        database = tmp_path / f"{number}.db"
+        by_call(database, 9, **CALL)
+        assert all(point.schedule.fitted is None for point in Front.load(database).evaluations)
+    assert "Nothing is fitted: It makes 2 steps." in caplog.text
+    assert "Nothing is fitted: ValueError: no latents" in caplog.text
