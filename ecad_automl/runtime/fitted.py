@@ -27,16 +27,16 @@ from torch import Tensor
 
 from ecad_automl.errors import CacheStateError, EvaluationError
 from ecad_automl.patching import replaced
-from ecad_automl.schedules.fitted import as_it_is, is_as_it_is
+from ecad_automl.schedules.fitted import OUTPUTS, TERMS, as_it_is, is_as_it_is
 from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+_OUTPUT, _LATENTS = TERMS.index("output"), TERMS.index("latents")
 #: Of the mean square of what a coefficient is of, added where they are solved for: it draws them towards those of plain
-#: reuse. Coefficients of latents are drawn more: fitted freely they pay from threefold savings on, and harm below with
-#: samplers of second order.
-_RIDGE = np.array([1e-3, 1e-3, 1e-3, 0.3, 0.3])
+#: reuse. Coefficients of latents are drawn more: freely fitted they harm with samplers of second order.
+_RIDGE = np.array([1e-4] * (1 + OUTPUTS) + [0.3, 0.3])
 #: Significant digits of a coefficient.
 _DIGITS = 6
 #: Of the latents; a step that moves them less by a whole unit of output hardly reads it.
@@ -65,9 +65,9 @@ class FittedSteps:
         fit: Callable[[int, Mapping[str, Any], dict[int, Tensor]], NDArray[np.float32]] | None = None,
     ) -> None:
         self._table = as_it_is(schedule.steps) if schedule.fitted is None else schedule.fitted
-        self._skip, self._sources = schedule.skip, schedule.sources[:, :, -1].tolist()
-        self._fit = fit
-        self._seen: dict[int, tuple[Tensor, Tensor]] = {}  # output and latents of steps that ran
+        self._skip, self._fit = schedule.skip, fit
+        self._outputs: list[Tensor] = []  # of the last steps that ran, the latest first
+        self._latents: Tensor | None = None  # at the latest
         self._step = -1
 
     def begin(self, step: int) -> None:
@@ -77,7 +77,7 @@ class FittedSteps:
             CacheStateError: the scheduler has not made the step before.
         """
         if step == 0:
-            self._seen.clear()
+            self._forget()
             self._step = -1
         elif self._step < step - 1:
             raise CacheStateError(
@@ -93,24 +93,20 @@ class FittedSteps:
         if step >= len(self._table):  # of whoever steps on after a run
             proceed(output)
             return
-        terms = {} if self._skip[step] else {0: output}
-        last, before = (self._sources[place][step] for place in (0, 1))
-        if last in self._seen:
-            terms[1], terms[4] = self._seen[last]
-            if self._skip[step]:
-                terms[3] = latents
-            else:
-                del terms[4]
-        if before in self._seen and self._skip[step]:
-            terms[2] = self._seen[before][0]
+        terms = {} if self._skip[step] else {_OUTPUT: output}
+        if self._latents is not None:
+            terms |= dict(enumerate(self._outputs, _OUTPUT + 1))
+            terms |= {_LATENTS: latents, _LATENTS + 1: self._latents}
         row = self._table[step] if self._fit is None else self._fit(step, given, terms)
         if not self._skip[step]:
-            self._seen[step] = output, latents
-            for old in [each for each in self._seen if each not in (step, last)]:
-                del self._seen[old]
+            self._outputs = [output, *self._outputs[: OUTPUTS - 1]]
+            self._latents = latents
         if step == len(self._table) - 1:
-            self._seen.clear()
+            self._forget()
         proceed(output if is_as_it_is(row) else _combined(row, terms, output))
+
+    def _forget(self) -> None:
+        self._outputs, self._latents = [], None
 
 
 def _combined(row: NDArray[np.float32], terms: Mapping[int, Tensor], output: Tensor) -> Tensor:
@@ -196,7 +192,7 @@ def fit_schedule(
     first = int(otherwise.argmax()) if otherwise.any() else schedule.steps
 
     def fit(step: int, given: Mapping[str, Any], terms: dict[int, Tensor]) -> NDArray[np.float32]:
-        if step >= first and 1 in terms:  # before, there is nothing to make up for
+        if step >= first and _LATENTS in terms:  # before, there is nothing to make up for
             table[step] = _coefficients(pipe.scheduler, given, path[step], terms)
         row: NDArray[np.float32] = table[step]
         return row
@@ -214,7 +210,7 @@ def _latents(stepped: Any) -> Tensor:
 def _coefficients(
     scheduler: Any, given: Mapping[str, Any], target: Tensor, terms: Mapping[int, Tensor]
 ) -> NDArray[np.float32]:
-    """``(5,)``: by which the next latents come nearest to a target; as it is where outputs hardly move them."""
+    """``(11,)``: by which the next latents come nearest to a target; as it is where outputs hardly move them."""
     found: NDArray[np.float32] = as_it_is(1)[0]
     still, moved = (_after(scheduler, given, value) for value in (0.0, 1.0))
     unit = float((moved - still).mean())

@@ -1,10 +1,10 @@
 """Coefficients that are fitted for one schedule: what the scheduler is given at each step.
 
-At each step ``t`` the scheduler is given ``c0 y_t + c1 y_1 + c2 y_0 + c3 x_t + c4 x_1``: of the output ``y_t`` of this
-step, after guidance, of those of the last two steps before it that ran, ``y_1`` and ``y_0``, of the latents ``x_t``
-that the scheduler now has, and of those that it had at ``y_1``. A skipped step has no output of its own, so that ``c0``
-is 0; one that runs has the first two terms alone, of which the second makes up for what steps before have missed. Where
-nothing is fitted, ``1, 0, 0, 0, 0`` stands for what the scheduler is given anyhow.
+At each step the scheduler is given a sum of terms, each by its coefficient: of the output of this step, after guidance,
+of those of the last eight steps before it that ran, of the latents that the scheduler now has, and of those that it had
+when the last one ran. A skipped step has no output of its own, so that its first coefficient is 0. In one that runs the
+others make up for what steps before have missed. Where nothing is fitted, 1 and else 0 stand for what the scheduler
+is given anyhow.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from ecad_automl.errors import ScheduleError
 
 Fitted = NDArray[np.float32]
 
-#: What the coefficients are of: the output of the step, the last two before it, the latents, and those at the last one.
-TERMS = ("output", "last", "before", "latents", "last_latents")
-_OWN = np.array([1, 0, 0, 0, 0], dtype=np.float32)
+#: Steps before one that ran whose outputs are terms.
+OUTPUTS = 8
+#: What the coefficients are of: the output of the step, those before it, the latents, and those at the last one.
+TERMS = ("output", *(f"output {back} back" for back in range(1, OUTPUTS + 1)), "latents", "latents 1 back")
+_OWN = np.eye(1, len(TERMS), dtype=np.float32)[0]
 
 
 def as_it_is(steps: int) -> Fitted:
-    """``(steps, 5)``: the coefficients of a run in which the scheduler is given what there is."""
+    """``(steps, 11)``: the coefficients of a run in which the scheduler is given what there is."""
     return np.tile(_OWN, (steps, 1))
 
 
@@ -33,13 +35,12 @@ def is_as_it_is(row: Fitted) -> bool:
     return bool((row == _OWN).all())
 
 
-def checked_fitted(fitted: ArrayLike, skip: NDArray[np.bool_], sources: NDArray[np.intp]) -> Fitted:
+def checked_fitted(fitted: ArrayLike, skip: NDArray[np.bool_]) -> Fitted:
     """Fitted coefficients, if they can be those of a schedule.
 
     Args:
-        fitted: ``(steps, 5)`` numbers. A skipped step that none are fitted for has those of :func:`as_it_is`.
+        fitted: ``(steps, 11)`` numbers. A skipped step that none are fitted for has those of :func:`as_it_is`.
         skip: ``(steps,)``: where the transformer is not entered.
-        sources: ``(2, steps)``: the last two steps before each that ran, -1 where there are none.
 
     Raises:
         ScheduleError: they are of another shape, not finite, or of what there is not.
@@ -54,8 +55,9 @@ def checked_fitted(fitted: ArrayLike, skip: NDArray[np.bool_], sources: NDArray[
             f"{(len(skip), len(TERMS))} are needed."
         )
     told = (found != _OWN).any(axis=1)
-    last, before = sources >= 0
-    missing = np.column_stack([skip, ~last, ~before | ~skip, ~last | ~skip, ~last | ~skip])
+    ran = np.cumsum(~skip) - ~skip  # before each step
+    outputs = ran[:, None] < 1 + np.arange(OUTPUTS)
+    missing = np.column_stack([skip, outputs, ran < 1, ran < 1])
     wrong = np.argwhere(told[:, None] & missing & (found != 0))
     if len(wrong):
         step, term = wrong[0]
@@ -84,7 +86,7 @@ def read_fitted(text: str, steps: int) -> Fitted:
 
 
 def rows_of(fitted: Fitted) -> list[list[float]]:
-    """Of each step that is otherwise than it is, its number and the five coefficients."""
+    """Of each step that is otherwise than it is, its number and the coefficients."""
     # The shortest decimals that are read as the same float32.
     return [
         [step, *(float(str(number)) for number in fitted[step])]
@@ -100,14 +102,16 @@ def of_rows(rows: object, steps: int) -> Fitted:
     """
     found = as_it_is(steps)
     if not isinstance(rows, list):
-        raise ScheduleError(f"it has {rows!r:.60} for 'fitted', but needs a list of steps with five coefficients each.")
+        raise ScheduleError(
+            f"it has {rows!r:.60} for 'fitted', but needs a list of steps with {len(TERMS)} coefficients each."
+        )
     told = set()
     for row in rows:
         numbers = isinstance(row, list) and all(type(number) in (int, float) for number in row)
         if not numbers or len(row) != 1 + len(TERMS) or row[0] not in range(1, steps) or row[0] in told:
             raise ScheduleError(
                 f"it has {row!r:.80} in 'fitted', but needs lists of the number of a step after the first, each once, "
-                "and five coefficients."
+                f"and {len(TERMS)} coefficients."
             )
         told.add(row[0])
         if not all(abs(number) < 1e38 for number in row):

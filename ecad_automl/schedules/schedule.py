@@ -57,7 +57,7 @@ class Schedule:
             computed in every step if None.
         guidance_weights: ``(steps, 2)`` numbers ``w1, w0``, needed where the difference of the branches is forecast;
             ``weights`` that give others give these too.
-        fitted: ``(steps, 5)`` coefficients of what the scheduler is given at each step, see
+        fitted: ``(steps, 11)`` coefficients of what the scheduler is given at each step, see
             :mod:`ecad_automl.schedules.fitted`; None leaves it as it is.
 
     Raises:
@@ -116,7 +116,7 @@ class Schedule:
         self._damping: Levels = _frozen(levels.astype(np.uint8))
         if self._damping.any() and not isinstance(weights, Forecasts):  # whose weights are shared
             self.forecast_table  # noqa: B018 - checks that they are
-        self._fitted = None if fitted is None else _frozen(checked_fitted(fitted, self._skip, self.sources[:, :, -1]))
+        self._fitted = None if fitted is None else _frozen(checked_fitted(fitted, self._skip))
 
     @classmethod
     def all_compute(cls, layout: Layout, steps: int) -> Schedule:
@@ -165,7 +165,7 @@ class Schedule:
 
     @property
     def fitted(self) -> Weights | None:
-        """``(steps, 5)``: see :mod:`ecad_automl.schedules.fitted`; read-only, None where nothing is fitted."""
+        """``(steps, 11)``: see :mod:`ecad_automl.schedules.fitted`; read-only, None where nothing is fitted."""
         return self._fitted
 
     @property

@@ -118,9 +118,10 @@ def test_coefficients_of_a_run_as_it_is_change_no_bit(case: Case) -> None:
 def test_each_term_counts_by_its_coefficient(pixart: Case) -> None:
     """Against outputs and latents that the test itself sees the scheduler be given."""
     table = as_it_is(4)
-    table[1] = 0, 0.5, 0, 0.125, 0.25
-    table[2] = 0.75, -0.25, 0, 0, 0
-    table[3] = 0, 1.5, -0.5, -0.125, 0.0625
+    table[1:] = 0
+    table[1, [1, -2, -1]] = 0.5, 0.125, 0.25
+    table[2, [0, 1, -1]] = 0.75, -0.25, 0.5
+    table[3, [1, 2, -2, -1]] = 1.5, -0.5, -0.125, 0.0625
     given: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def keep(arguments: Mapping[str, Any], proceed: Proceed) -> None:
@@ -132,7 +133,7 @@ def test_each_term_counts_by_its_coefficient(pixart: Case) -> None:
         pixart.generate(steps=4)
     (y0, x0), (g1, x1), (g2, x2), (g3, x3) = given
     torch.testing.assert_close(g1, 0.5 * y0 + 0.125 * x1 + 0.25 * x0)
-    y2 = (g2 + 0.25 * y0) / 0.75
+    y2 = (g2 + 0.25 * y0 - 0.5 * x0) / 0.75
     torch.testing.assert_close(g3, 1.5 * y2 - 0.5 * y0 - 0.125 * x3 + 0.0625 * x2)
 
 

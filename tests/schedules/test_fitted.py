@@ -28,20 +28,24 @@ numbers = st.floats(-1e6, 1e6, width=32)
 
 
 def test_of_what_there_is_not_nothing_is_fitted() -> None:
-    wrong = {(1, "output"), (1, "before"), (2, "latents"), (2, "last_latents"), (2, "before"), (0, "last")}
-    for step in range(3):
+    """A skipped step has no output of its own, and a term of an earlier one needs as many steps that ran."""
+    for step, outputs in enumerate([0, 1, 1, 2, 2, 3]):
+        there = {*TERMS[1 : 1 + outputs], *(TERMS[-2:] if outputs else ()), *(["output"] if step % 2 == 0 else [])}
         for place, term in enumerate(TERMS):
             fitted = as_it_is(STEPS)
             fitted[step] = 0
             fitted[step, place] = 0.5
-            if (step, term) in wrong or (step == 0 and term != "output"):
+            if term in there:
+                assert SKIPPING.with_fitted(fitted).fitted is not None
+            else:
                 with pytest.raises(ScheduleError, match=f"step {step} .*'{term}'"):
                     SKIPPING.with_fitted(fitted)
-            else:
-                assert SKIPPING.with_fitted(fitted).fitted is not None
 
 
-@pytest.mark.parametrize("fitted", [[[1.0] * 5], np.full((STEPS, 5), np.nan), [["a"] * 5] * STEPS, np.ones((STEPS, 4))])
+@pytest.mark.parametrize(
+    "fitted",
+    [[[1.0] * len(TERMS)], np.full((STEPS, len(TERMS)), np.nan), [["a"] * len(TERMS)] * STEPS, np.ones((STEPS, 4))],
+)
 def test_other_shapes_and_numbers_are_refused(fitted: Any) -> None:
     with pytest.raises(ScheduleError, match="itted coefficients"):
         SKIPPING.with_fitted(fitted)
@@ -51,7 +55,8 @@ def test_other_shapes_and_numbers_are_refused(fitted: Any) -> None:
 def test_they_are_read_as_they_were_written(rows: dict[int, tuple[float, ...]], own: float) -> None:
     fitted = as_it_is(STEPS)
     for step, row in rows.items():
-        fitted[step] = 0, row[0], row[1] * (step > 1), row[2], row[3]
+        fitted[step] = 0
+        fitted[step, [1, 2, -2, -1]] = row[0], row[1] * (step > 1), row[2], row[3]
     fitted[4, :2] = own, 1 - own
     schedule = SKIPPING.with_fitted(fitted)
     assert schedule.fitted is not None
@@ -61,7 +66,7 @@ def test_they_are_read_as_they_were_written(rows: dict[int, tuple[float, ...]], 
 
 def test_they_are_part_of_the_effect_but_not_of_the_genome() -> None:
     fitted = as_it_is(STEPS)
-    fitted[4] = 1.25, -0.25, 0, 0, 0
+    fitted[4, :2] = 1.25, -0.25
     schedule = SKIPPING.with_fitted(fitted)
     assert schedule != SKIPPING
     assert schedule != SKIPPING.with_fitted(as_it_is(STEPS))
@@ -78,15 +83,16 @@ def test_a_file_holds_them_and_says_so_by_its_version(plain: Schedule, tmp_path:
     assert load_schedule(tmp_path / "s.json").schedule == plain.with_fitted(fitted)
     document = json.loads((tmp_path / "s.json").read_text())
     assert document["schema"] == "ecad-automl/schedule/3"
-    assert document["fitted"] == [[2, 1.5, -0.5, 0.0, 0.0, 0.0]]
+    rest = [0.0] * (len(TERMS) - 2)
+    assert document["fitted"] == [[2, 1.5, -0.5, *rest]]
     for changed, told in (
-        ([[2, 1.5, -0.25, 0.0, 0.0, 0.0]], "sha256"),
-        ([[2, 1.5]], "five coefficients"),
-        ([[2, 1.5, -0.5, 0, 0, 0]] * 2, "each once"),
-        ([[True, 1.5, -0.5, 0, 0, 0]], "five coefficients"),
-        ([[0, 1.5, 0, 0, 0, 0]], "after the first"),
-        ([[2, 1e39, -0.5, 0, 0, 0]], "finite"),
-        ([[2, 1.5, -0.5, 0, 0.5, 0]], "'latents'"),
+        ([[2, 1.5, -0.25, *rest]], "sha256"),
+        ([[2, 1.5]], "11 coefficients"),
+        ([[2, 1.5, -0.5, *rest]] * 2, "each once"),
+        ([[True, 1.5, -0.5, *rest]], "11 coefficients"),
+        ([[0, 1.5, 0, *rest]], "after the first"),
+        ([[2, 1e39, -0.5, *rest]], "finite"),
+        ([[2, 1.5, -0.5, 0.0, 0.5, *rest[2:]]], "'output 3 back'"),
         ("no", "needs a list"),
     ):
         (tmp_path / "s.json").write_text(json.dumps({**document, "fitted": changed}))
