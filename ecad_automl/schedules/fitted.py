@@ -55,7 +55,7 @@ def checked_fitted(fitted: ArrayLike, skip: NDArray[np.bool_]) -> Fitted:
             f"{(len(skip), len(TERMS))} are needed."
         )
     told = (found != _OWN).any(axis=1)
-    ran = np.cumsum(~skip) - ~skip  # before each step
+    ran: NDArray[np.intp] = np.cumsum(~skip) - ~skip  # before each step
     outputs = ran[:, None] < 1 + np.arange(OUTPUTS)
     missing = np.column_stack([skip, outputs, ran < 1, ran < 1])
     wrong = np.argwhere(told[:, None] & missing & (found != 0))
