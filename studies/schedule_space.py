@@ -52,6 +52,8 @@ _THIRDS = ("early", "middle", "late")
 #: Mutations that change which steps are skipped.
 _OF_WHOLE_STEPS = ("skip", "swap-steps", "copy-step")
 _SHARES = np.array(DAMPING)
+#: Schedules that surrogates learn from at most, beside the seeds: the latest, which are nearest to what is bred next.
+_MOST_LEARNED = 2000
 #: With more components than this the thirds are told for all components together.
 _MOST_BY_THIRD = 4
 
@@ -291,11 +293,13 @@ class ScheduleSpace:
     def fit(self, past: Past[Schedule], accuracy: Sequence[Accuracy]) -> Predict:
         """A surrogate of the reward, and one for each constraint that enough was measured of; costs are known."""
         reward = Surrogate(self._context, self._seed, self._prior, self._scale.span)
-        reward.fit(past.genes, past.reward, past.share)
+        latest = np.arange(len(past)) >= len(past) - _MOST_LEARNED
+        learned = np.flatnonzero(latest | (past.generation == 0))
+        reward.fit(past.genes[learned], past.reward[learned], past.share[learned])
         constraints = []
         for margin, uncached in zip(past.margins.T, self._margins, strict=True):
-            told = np.isfinite(margin)
-            if told.sum() >= FEWEST_FOR_A_FIT:
+            told = learned[np.isfinite(margin[learned])]
+            if len(told) >= FEWEST_FOR_A_FIT:
                 surrogate = Surrogate(self._context, self._seed, spread=uncached)
                 constraints.append(surrogate.fit(past.genes[told], margin[told]))
 

@@ -198,8 +198,17 @@ def features_and_drift(genes: Bits, context: FeatureContext) -> tuple[Floats, Fl
 
 
 def computes(genes: Bits, context: FeatureContext) -> NDArray[np.intp]:
-    """``(n,)``: how much each schedule computes, in slots."""
-    found: NDArray[np.intp] = _uses(genes, context).compute.sum(axis=(1, 2))
+    """``(n,)``: how much each schedule computes, in slots; whether it fits the context is not looked at."""
+    slots = len(context.block_index)
+    if context.plans is None:
+        compute = actions_of(genes, slots, _is_guided(genes, context)).compute.copy()
+        compute[:, 0] = True
+        found: NDArray[np.intp] = compute.sum(axis=(1, 2))
+        return found
+    places, found = counts_of(genes, np.asarray(context.plans.counts)), np.zeros(len(genes), dtype=np.intp)
+    for place, (own, of_own) in enumerate(zip(context.plans.counts, context.plans.contexts, strict=True)):
+        mine = np.flatnonzero(places == place)
+        found[mine] = computes(genes[mine][:, plan_rows(int(own), context.steps), :-1], of_own)
     return found
 
 
@@ -300,7 +309,7 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
             f"The schedules have {genes.shape[1]} steps and {genes.shape[2]} columns, but the features are for {steps} "
             f"and {slots}{'' if context.errors is None else f' or {wide}'}."
         )
-    guided = guided and genes.shape[2] == wide
+    guided = _is_guided(genes, context)
     compute, skip, damping, actions = actions_of(genes, slots, guided)
     compute = compute.copy()
     compute[:, 0] = True
@@ -315,9 +324,10 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
         drift = np.where(skip[:, :, None], 0.0, drift)
         used = ~compute & ~skip[:, :, None]
         levels = damping[:, :, context.component_index]
-        error = np.where(
-            used & (levels > 0), _forecast_error(compute, last, levels, context.errors, np.arange(slots)), drift
-        )
+        # Of the forecasts alone: looking errors up is most of what there is to do.
+        at = np.nonzero(used & (levels > 0))
+        error = drift.copy()
+        error[at] = context.errors[levels[at], at[2], at[1], last[at], _before(last)[at]]
         run = np.maximum.accumulate(~skip * step[:, 0], axis=1)[:, :, None]
         of_output, of_reuse = (
             _forecast_error(~skip[:, :, None], run, levels, context.errors, np.array([slots]))
@@ -335,13 +345,23 @@ def _uses(genes: Bits, context: FeatureContext) -> _Uses:
     return _Uses(compute, skip, stale, drift, error, skip_drift, skip_error, alone, off, there, none)
 
 
+def _is_guided(genes: Bits, context: FeatureContext) -> bool:
+    """Whether genes say what is done about guidance."""
+    columns = gene_columns(len(context.block_index), int(context.component_index.max()) + 1, guided=True)
+    return context.guidance is not None and genes.shape[2] == columns
+
+
 def _forecast_error(
     compute: Bits, last: Integers, levels: Integers, errors: NDArray[np.floating[Any]] | UseErrors, rows: Integers
 ) -> Floats:
     """``(n, steps, rows)``: of uses at ``(n, steps, rows)`` levels of damping, as if all were uses."""
-    # The step before the last computed one: the last one as it was when that was computed.
-    earlier = np.concatenate([last[:, :1], last[:, :-1]], axis=1)
-    before = np.take_along_axis(earlier, last, axis=1)
     step = np.arange(compute.shape[1], dtype=np.intp)[:, None]
-    found: Floats = errors[levels, rows, step, last, before].astype(np.float64)
+    found: Floats = errors[levels, rows, step, last, _before(last)].astype(np.float64)
+    return found
+
+
+def _before(last: Integers) -> Integers:
+    """``(n, steps, rows)``: the step before the last computed one: the last one as it was when that was computed."""
+    earlier = np.concatenate([last[:, :1], last[:, :-1]], axis=1)
+    found: Integers = np.take_along_axis(earlier, last, axis=1)
     return found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +17,8 @@ from ecad_automl.schedules.genes import counts_of, plan_rows, spread
 from ecad_automl.schedules.genomes import Genomes, write_genome
 from ecad_automl.schedules.guidance_errors import GuidanceErrors
 from ecad_automl.schedules.schedule import Schedule
+from studies import schedule_space
+from studies.breeding import Past
 from studies.config import SearchConfig
 from studies.cost import mac_cost
 from studies.forecast_seeds import ForecastSeeds
@@ -21,6 +26,7 @@ from studies.plan_space import PlanSpace
 from studies.quality import Scale
 from studies.seeds import fewer_steps, first_schedules, ready_schedules, searched_steps, shorter_schedules
 from surrogate import FeatureContext, Surrogate, features_and_drift, group_drift
+from surrogate.features import _uses, computes
 from tests.studies.conftest import small_layout
 
 LAYOUT = small_layout()
@@ -208,3 +214,28 @@ def test_a_space_learns_from_what_other_studies_have_evaluated(guided: bool) -> 
     assert searched._prior is not None
     assert searched._prior.genes.shape == searched.genes(known).shape
     assert [searched.candidate(genes) for genes in searched._prior.genes] == known
+
+
+@pytest.mark.parametrize("forecasts", [True, False])
+def test_how_much_is_computed_is_told_without_all_else(forecasts: bool) -> None:
+    searched, rng = SPACES[forecasts], np.random.default_rng(0)
+    genes = rng.random((40, STEPS, searched._inner + 1)) < 0.5
+    assert (computes(genes, searched._context) == _uses(genes, searched._context).compute.sum(axis=(1, 2))).all()
+
+
+def test_surrogates_learn_from_the_seeds_and_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[list[float]] = []
+    fit = Surrogate.fit
+
+    def noted(self: Surrogate, genes: Any, rewards: Any, weights: Any = None) -> Surrogate:
+        learned.append(list(rewards))
+        return fit(self, genes, rewards, weights)
+
+    monkeypatch.setattr(schedule_space, "_MOST_LEARNED", 20)
+    monkeypatch.setattr(Surrogate, "fit", noted)
+    searched, rng = SPACES[True], np.random.default_rng(0)
+    genes = searched.genes([searched.candidate(row) for row in rng.random((60, STEPS, searched._inner + 1)) < 0.5])
+    past = Past[Schedule].of(genes, -rng.random(60), rng.random(60), ())
+    past = replace(past, generation=np.repeat([0, 1], [10, 50]))
+    searched.fit(past, searched.accuracy(past, 0.1))
+    assert learned == [[*past.reward[:10], *past.reward[40:]]]
