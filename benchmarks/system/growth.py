@@ -1,71 +1,83 @@
-"""What proposing a generation takes as a study grows, up to thousands of schedules of FLUX.1-dev's 3,420 bits.
+"""What a generation takes as a study grows, up to thousands of schedules of FLUX.1-dev's 3,420 bits and what is beside.
 
-Processor time of one thread, which other processes disturb less than wall time. Rewards are made up from the drift, so
-no model is run.
+All that a search may change is searched: numbers of steps, skipped steps, damping by component, guidance. Schedules are
+fitted, so that skipped steps have no damping. Processor time of one thread, which other processes disturb less than
+wall time. Rewards are made up from the drift, so no model is run; trials are in memory, where a search has those that
+are done.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks.machine import RESULTS, machine
+from benchmarks.system.simulated import Problem
 from ecad_automl.schedules.layout import Layout, Slot
 from ecad_automl.schedules.schedule import Schedule
-from studies.breeding import Grid, Past, breed, propose
+from storage import Store
+from studies import attributes
+from studies.breeding import describe, propose
 from studies.config import SearchConfig
-from studies.cost import mac_cost
-from studies.quality import Scale
-from studies.schedule_space import ScheduleSpace
-from surrogate import FeatureContext, LogDrop, Surrogate, find_anchors, group_drift
+from studies.prepared import PreparedStudy
+from studies.trials import evaluated_trials
+from surrogate import LogDrop, find_anchors
 
 SIZES = (100, 500, 1000, 2000, 5000)
 #: GMACs of one computation at 256 px, batch 2.
 DOUBLE = {"attn": 57.98, "ff": 38.66, "ff_context": 77.31}
 SINGLE = {"attn": 43.49, "proj_mlp": 57.98, "proj_out": 72.48}
 
+PROPOSE, WHOLE, ANCHORS = (
+    "propose, fit included",
+    "a generation, gathering its past included",
+    "anchors of 1,000 images",
+)
 
-def main(steps: int = 20, repeats: int = 3, seed: int = 0, results: Path = RESULTS) -> None:
+
+def main(steps: int = 20, repeats: int = 3, seed: int = 0, most: int = max(SIZES), results: Path = RESULTS) -> None:
     """Measure at each size, and write the table."""
-    layout = _flux()
-    rng = np.random.default_rng(seed)
-    pace = rng.uniform(0.01, 0.2, (len(layout), 1, 1))
-    apart = np.abs(np.subtract.outer(np.arange(steps), np.arange(steps)))
-    drift = 1 - np.exp(-pace * apart)
-    context = FeatureContext(layout.block_index, layout.component_index, layout.slot_macs, drift)
-    schedules = _schedules(layout, steps, max(SIZES), rng)
-    cost = mac_cost(layout)
-    costs = np.array([cost.of(schedule) for schedule in schedules])
-    compute = np.stack([schedule.effective for schedule in schedules])
-    error = np.concatenate([group_drift(part, context).sum(axis=(1, 2)) for part in np.array_split(compute, 10)])
-    reward = -np.log1p(20 * error / error.max()) * np.exp(0.1 * rng.normal(size=len(error)))
-    scale = Scale(0.0, float(np.quantile(reward, 0.1)), cost.of_steps(steps))
-    drops = -reward[:, None] * rng.gamma(2.0, 0.5, size=1000) * np.exp(0.3 * rng.normal(size=(len(reward), 1000)))
-    config, space = SearchConfig(), ScheduleSpace(layout, steps, cost, scale, drift)
-    rows = {}
-    for size in SIZES:
-        past = Past.of(compute[:size], reward[:size], costs[:size], schedules[:size])
-        parents = schedules[size - config.population : size]
-        surrogate = Surrogate(context, 0, None, scale.span)
-        parts: dict[str, Callable[[], object]] = {
-            "fit": lambda surrogate=surrogate, size=size: surrogate.fit(compute[:size], reward[:size]),
-            "propose, fit included": lambda past=past, parents=parents: propose(
-                space, past, parents, config, np.random.default_rng(seed)
-            ),
-            "anchors of 1,000 images": lambda size=size: find_anchors(drops[:size][-300:], LogDrop(0.0, scale.span)),
-        }
-        rows[size] = {name: [round(_seconds(part), 3) for _ in range(repeats)] for name, part in parts.items()}
-        Console().print(size, rows[size])
+    import optuna
+    from optuna.storages import InMemoryStorage
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    problem = Problem(flux_layout(), steps, seed=seed)
+    config = SearchConfig(seed=seed)
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "study.db") as store:
+        problem.calibrate(store, "growth")
+        begin = time.process_time()
+        study = PreparedStudy(
+            evaluator=problem,  # type: ignore[arg-type]
+            layout=problem.layout,
+            store=store,
+            optuna_storage=InMemoryStorage(),
+            name="growth",
+            identity=problem.identity,
+            config=config,
+        )
+        prepared = round(time.process_time() - begin, 3)
+        Console().print(f"prepared in {prepared} s")
+        rows = _measured(study, problem, config, [size for size in SIZES if size <= most], repeats)
+        bits = study.sampler.space.genes([Schedule.all_compute(problem.layout, steps)])[0]
     text = table(rows)
     results.mkdir(parents=True, exist_ok=True)
-    summary = {"machine": machine(), "bits": steps * len(layout), "processor seconds": rows}
+    summary = {
+        "machine": machine(),
+        "slots": steps * len(problem.layout),
+        "bits": int(bits.size),
+        "seconds to prepare": prepared,
+        "processor seconds": rows,
+    }
     (results / "growth.json").write_text(json.dumps(summary, indent=2) + "\n")
     (results / "growth.md").write_text(text + "\n")
     Console().print(text, highlight=False)
@@ -82,13 +94,91 @@ def table(rows: Mapping[Any, Mapping[str, Sequence[float]]]) -> str:
     return "\n".join(lines)
 
 
+def _measured(
+    prepared: PreparedStudy, problem: Problem, config: SearchConfig, sizes: Sequence[int], repeats: int
+) -> dict[int, dict[str, list[float]]]:
+    study, sampler = prepared.study, prepared.sampler
+    space, rng = sampler.space, np.random.default_rng(config.seed)
+    candidates = list(dict.fromkeys(space.candidate(genes) for genes in space.ready()))
+    drops: list[NDArray[np.float64]] = []
+    rows: dict[int, dict[str, list[float]]] = {}
+    scale = LogDrop(prepared.scale.uncached_reward, prepared.scale.span)
+    for size in sizes:
+        while len(candidates) < size:
+            genes, _ = space.breed(space.genes(candidates[-200:]), 400, None, rng)
+            candidates = list(dict.fromkeys([*candidates, *map(space.candidate, genes)]))
+        for schedule in candidates[len(drops) : size]:
+            scores = problem.scores(schedule, range(problem.images))["reward"]
+            _keep(prepared, schedule, float(scores.mean()), len(drops))
+            drops.append(1 - scores)
+        generation = size // config.offspring + 1
+
+        def gathered(generation: int = generation) -> Callable[[], object]:
+            # As the planner of a search does it.
+            return sampler.request(study, generation, sampler.select(study, evaluated_trials(study)))
+
+        def whole(gathered: Callable[[], Callable[[], object]] = gathered) -> object:
+            return gathered()()
+
+        past = sampler.past(study, generation)
+        parents = [sampler.candidate(trial) for trial in sampler.select(study, evaluated_trials(study))]
+
+        def proposed(past: Any = past, parents: Any = parents) -> object:
+            return propose(space, past, parents, config, np.random.default_rng(config.seed))
+
+        images = np.array(drops[-300:])
+        images = np.tile(images, (1, -(-1000 // images.shape[1])))[:, :1000]
+        images = images * np.exp(0.3 * rng.normal(size=images.shape))
+        parts: dict[str, Callable[[], object]] = {
+            PROPOSE: proposed,
+            WHOLE: whole,
+            ANCHORS: lambda images=images: find_anchors(images, replace(scale, uncached=0.0)),
+        }
+        rows[size] = {name: [round(_seconds(part), 3) for _ in range(repeats)] for name, part in parts.items()}
+        Console().print(size, rows[size])
+    return rows
+
+
+def _keep(prepared: PreparedStudy, schedule: Schedule, reward: float, number: int) -> None:
+    """The trial of an evaluated schedule, as a search writes it."""
+    from optuna.trial import TrialState, create_trial
+
+    sampler, space = prepared.sampler, prepared.sampler.space
+    generation = number // prepared.config.offspring + 1
+    fraction = schedule.mac_fraction_of(prepared.evaluator.settings.steps)
+    found: dict[str, Any] = {
+        attributes.GENOME: space.write(schedule),
+        attributes.ORIGIN: "bred",
+        attributes.FILTERED: True,
+        attributes.GENERATION: generation,
+        attributes.OPERATOR: "rectangle+band",
+        attributes.SPEEDUP: round(1 / fraction, 4),
+        attributes.MAC_FRACTION: round(fraction, 6),
+        attributes.PREDICTED_REWARD: 1.02 * reward,
+        attributes.PREDICTED_STD: 0.01,
+        attributes.SECONDS: 1.0,
+    }
+    trial = create_trial(
+        state=TrialState.COMPLETE,
+        values=[reward, prepared.cost.of(schedule)],
+        params=describe(space.descriptors, space.genes([schedule])[0]),
+        distributions=sampler.distributions,
+        user_attrs=found,
+        system_attrs={sampler._get_generation_key(): generation},
+    )
+    storage = prepared.optuna_storage
+    storage.create_new_trial(storage.get_study_id_from_name(prepared.study.study_name), trial)
+
+
 def _seconds(part: Callable[[], object]) -> float:
     start = time.process_time()
     part()
     return time.process_time() - start
 
 
-def _flux() -> Layout:
+def flux_layout() -> Layout:
+    """That of FLUX.1-dev, with two guidance branches."""
+
     def slots(kind: str, blocks: int, macs: dict[str, float]) -> list[Slot]:
         return [
             Slot(f"{kind}.{i}", name, None, int(value * 1e9)) for i in range(blocks) for name, value in macs.items()
@@ -96,19 +186,6 @@ def _flux() -> Layout:
 
     blocks = [*slots("transformer_blocks", 19, DOUBLE), *slots("single_transformer_blocks", 38, SINGLE)]
     return Layout("FluxTransformer2DModel", tuple(blocks), int(19.64e9))
-
-
-def _schedules(layout: Layout, steps: int, count: int, rng: np.random.Generator) -> list[Schedule]:
-    """Distinct ones as a search has them: bred again and again, from random shares of computes."""
-    grid = Grid(layout.block_index, layout.component_index)
-    shares = rng.uniform(0.1, 0.9, size=(64, 1, 1))
-    bits = rng.random((64, steps, len(layout))) < shares
-    found = dict.fromkeys(Schedule(layout, row) for row in bits)
-    while len(found) < count:
-        latest = np.stack([schedule.effective for schedule in list(found)[-200:]])
-        children, _ = breed(latest, grid, rng, 400)
-        found |= dict.fromkeys(Schedule(layout, row) for row in children)
-    return list(found)[:count]
 
 
 if __name__ == "__main__":

@@ -21,12 +21,11 @@ from benchmarks.machine import RESULTS, machine
 from benchmarks.made_up_study import pixart_layout
 from benchmarks.system.simulated import Problem
 from ecad_automl.execution import LocalExecutor, Outcome
-from storage import BaselineRecord, Store, open_optuna_storage
+from storage import Store, open_optuna_storage
 from studies.config import SearchConfig
 from studies.prepared import PreparedStudy
 from studies.progress import SearchStatus
 from studies.search import search_study
-from studies.seeds import fewer_steps
 
 
 class _Clock:
@@ -121,9 +120,7 @@ def _without_evaluation(trials: int, blocks: int, steps: int, seed: int) -> tupl
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "overhead.db"
         with Store.open(database) as store:
-            store.save_calibration("overhead", "drift", problem.drift.to_bytes())
-            for count in fewer_steps(steps):
-                store.save_baseline("overhead", BaselineRecord(f"{count} steps", count, 1.0, 0.0))
+            problem.calibrate(store, "overhead")
             config = SearchConfig(evaluations=trials, seed=seed)
             optuna_storage = open_optuna_storage(database)
             search_study(
@@ -133,7 +130,7 @@ def _without_evaluation(trials: int, blocks: int, steps: int, seed: int) -> tupl
                     store=store,
                     optuna_storage=optuna_storage,
                     name="overhead",
-                    identity={},
+                    identity=problem.identity,
                     config=config,
                     observer=clock,
                 )

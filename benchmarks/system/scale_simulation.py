@@ -105,7 +105,7 @@ def _simulate(
         database = Path(folder) / "study.db"
         planner = mock.patch.object(module, "ThreadPoolExecutor", virtual_planner(clock, plans))
         with Store.open(database) as store, planner:
-            store.save_calibration("s", "drift", problem.drift.to_bytes())
+            problem.calibrate(store, "s")
             storage = open_optuna_storage(database)
             status = module.search_study(
                 PreparedStudy(
@@ -114,7 +114,7 @@ def _simulate(
                     store=store,
                     optuna_storage=storage,
                     name="s",
-                    identity={"prompts": problem.prompts},
+                    identity=problem.identity,
                     config=config,
                 ),
                 executor=executor,

@@ -11,29 +11,44 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Self
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.made_up_runs import made_up_drifts
 from ecad_automl.execution import Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.models.generation import GenerationSettings
 from ecad_automl.schedules.drift import Drift
-from ecad_automl.schedules.forecast import staleness
+from ecad_automl.schedules.fitted import as_it_is
+from ecad_automl.schedules.forecast import Forecasts
+from ecad_automl.schedules.genomes import write_genome
+from ecad_automl.schedules.guidance import KEEP
+from ecad_automl.schedules.guidance_errors import GuidanceErrors, guidance_errors
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
+from ecad_automl.schedules.use_errors import UseErrors
+from storage import DRIFT, BaselineRecord, Store, drift_of
+from studies.candidates import evaluation_record
+from studies.seeds import fewer_steps, searched_steps
 
 __all__ = ["Clock", "Latency", "Problem", "SimulatedWorkers", "virtual_planner"]
 
 Floats = NDArray[np.float64]
 
+_GUIDANCE = 4.5
+#: What the mean error of a step does to the reward.
+_HARM = 3.0
+#: Images that coefficients are fitted to, before those that are scored.
+_FIT_IMAGES = 4
 
-@dataclass
+
 class Problem:
-    """Scores a schedule by the drift of what it reuses, and each image by how much it suffers from that.
+    """Scores a schedule by the errors that are expected of it, and each image by how much it suffers from them.
 
     Stands in for an :class:`~ecad_automl.judging.evaluation.Evaluator`.
 
@@ -43,46 +58,92 @@ class Problem:
         images: how many an evaluation makes, each of a prompt of its own.
         batch_size: images per pipeline call.
         seed: of the drift.
+
+    Attributes:
+        identity: what a study of it says of itself: all that a search may change is searched.
     """
 
-    layout: Layout
-    steps: int = 20
-    images: int = 100
-    batch_size: int = 10
-    seed: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        rng = np.random.default_rng(self.seed)
-        self.prompts = [f"prompt {number}" for number in range(self.images)]
+    def __init__(self, layout: Layout, steps: int = 20, images: int = 100, batch_size: int = 10, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.layout, self.steps, self.images, self.batch_size, self.seed = layout, steps, images, batch_size, seed
+        self.prompts = [f"prompt {number}" for number in range(images)]
         self.seeds = [0]
-        self.settings = GenerationSettings(self.steps, 1.0, 64, 64, None)
+        self.settings = GenerationSettings(steps, _GUIDANCE, 64, 64, None)
         self.reward: Any = SimpleNamespace(name="reward")
         self.pipe = None
-        pace = rng.gamma(1.0, 0.08, (len(self.layout), 1, 1)) * np.linspace(1.5, 0.5, self.steps)[:, None]
-        apart = np.abs(np.subtract.outer(np.arange(self.steps), np.arange(self.steps)))
-        distance = (1 - np.exp(-pace * apart)).astype(np.float32)
-        names = tuple(slot.name for slot in self.layout.slots)
-        self.drift = Drift(names, distance, np.ones((len(self.layout), self.steps), np.float32))
-        self._suffer = rng.gamma(2.0, 0.5, self.images)
+        self.notes: list[str] = []
+        counts = searched_steps(steps)
+        self.identity: dict[str, Any] = {
+            "prompts": self.prompts,
+            "use": "forecast",
+            "step_counts": counts,
+            "guidance": "search",
+            "fit": "least squares",
+        }
+        self.drifts = made_up_drifts(layout, (*counts, steps), seed)
+        self._suffer = rng.gamma(2.0, 0.5, images)
+        self._known: dict[int, tuple[UseErrors, GuidanceErrors]] = {}
+
+    @property
+    def drift(self) -> Drift:
+        """Of a run of all steps."""
+        return self.drifts[self.steps]
+
+    def calibrate(self, store: Store, study: str) -> None:
+        """Keep all that a search would otherwise run the pipeline for."""
+        uncached = self.baseline()
+        for count, drift in self.drifts.items():
+            store.save_calibration(study, DRIFT if count == self.steps else drift_of(count), drift.to_bytes())
+        for count in fewer_steps(self.steps):
+            name, run = f"{count} steps", self.evaluate_steps(count)
+            schedule = Schedule.all_compute(self.layout, count)
+            genome = write_genome(schedule, self.steps)
+            store.save_evaluation(study, evaluation_record(genome, name, schedule, run, self.reward.name, None))
+            drop = uncached.reward - run.reward
+            store.save_baseline(study, BaselineRecord(name, count, schedule.gmacs, run.reward, drop))
 
     def baseline(self) -> Evaluation:
         """The uncached run, which scores 1."""
-        scores = np.ones((self.images, 1))
-        return judged(scores, scores, 0.0)
+        return self.evaluate_steps(self.steps)
+
+    def path(self, steps: int) -> list[Any]:
+        """Nothing stands in the way of fitting to uncached runs."""
+        del steps
+        return []
+
+    def fitted(self, schedule: Schedule) -> Schedule:
+        """With coefficients that change nothing."""
+        return schedule.with_fitted(as_it_is(schedule.steps))
 
     def scores(self, schedule: Schedule, images: Sequence[int]) -> dict[str, Floats]:
-        """Scores of some images: errors compound over steps, and images differ by schedule a little."""
-        steps, slots = np.arange(self.steps)[:, None], np.arange(len(self.layout))[None]
-        used = self.drift.distance[slots, steps, steps - staleness(schedule.effective)].astype(float)
-        harm = float(-np.expm1(-(used.mean(axis=1) * 3).sum()))
-        luck = np.random.default_rng([*schedule.effective.tobytes()[:64], self.seed]).normal(size=self.images)
+        """Scores of some images: errors add up over steps, and images differ by schedule a little."""
+        harm = float(-np.expm1(-self._errors(schedule)))
+        luck = np.random.default_rng([crc32(schedule.to_genome().encode()), self.seed]).normal(size=self.images)
         return {"reward": (1 - harm * self._suffer * np.exp(0.2 * luck))[list(images)]}
 
+    def _errors(self, schedule: Schedule) -> float:
+        """Those of fewer steps, of outputs that are used, and of guidance by one branch."""
+        count, slots = schedule.steps, len(self.layout)
+        if count not in self._known:
+            forecasts = Forecasts(self.drifts[count], self.layout.component_index)
+            of_guidance = guidance_errors(forecasts, _GUIDANCE)
+            assert of_guidance is not None
+            self._known[count] = forecasts.expected_errors(), of_guidance
+        errors, of_guidance = self._known[count]
+        step = np.arange(count)
+        last, before = np.maximum(schedule.sources, 0)
+        levels = schedule.damping[:, np.append(self.layout.component_index, len(self.layout.components))]
+        used = errors[levels, np.arange(slots + 1), step[:, None], last, before] * schedule.used
+        guidance = schedule.guidance
+        first, earlier = np.maximum(guidance.sources, 0)
+        alone = of_guidance.error[np.maximum(guidance.actions.astype(np.intp) - KEEP, 0), step, first, earlier]
+        found = used[:, :-1].sum() / slots + used[:, -1].sum() + alone[guidance.alone].sum()
+        return float(found) / count * _HARM - float(np.log1p(-0.6 * (1 - count / self.steps)))
+
     def evaluate_steps(self, steps: int) -> Evaluation:
-        """Fewer steps: worse by their share."""
-        uncached = self.baseline().scores
-        return judged(uncached - 0.6 * (1 - steps / self.steps), uncached, 0.0)
+        """An uncached run of so many steps: worse by what it lacks."""
+        scores = self.scores(Schedule.all_compute(self.layout, steps), range(self.images))["reward"][:, None]
+        return judged(scores, np.ones_like(scores), 0.0)
 
 
 class Clock:
@@ -201,14 +262,18 @@ class SimulatedWorkers:
     def _outcome(self, task: Task) -> tuple[Outcome, float]:
         problem, latency = self._problem, self._latency
         schedule = task.schedule
-        share = len(task.images) / problem.images * (0.1 + 1.8 * schedule.mac_fraction)
+        made = len(task.images) + _FIT_IMAGES * task.fit
+        share = made / problem.images * (0.1 + 1.8 * schedule.mac_fraction_of(problem.steps))
         seconds = latency.mean * share * float(self._rng.choice(latency.ratios))
         if self._rng.random() < latency.stragglers:
             seconds *= latency.slowness
         if self._rng.random() < latency.losses:
             self.lost += 1
             return Outcome(task, failure=Failure("The worker was lost.")), seconds * float(self._rng.random())
-        return Outcome(task, problem.scores(schedule, task.images), seconds), seconds
+        scores = problem.scores(schedule, task.images)
+        if task.fit:
+            schedule = problem.fitted(schedule)
+        return Outcome(task, scores, seconds, schedule=schedule), seconds
 
 
 class _Aside(Future[Any]):
