@@ -113,7 +113,7 @@ def _won(search: str, speedup: float) -> str:
 
 
 def _speed(model: str) -> Any:
-    (section,) = _result(f"transformer_speed-{model}-384-cpu")["sections"]
+    (section,) = _result(f"transformer_speed-{model}-cpu")["sections"]
     return section
 
 
@@ -276,14 +276,17 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "seeds-share": lambda: f"{100 * _seeds_share():.2f} %",
     "left-out": lambda: efficiency_report.left_out_table(_less_than_whole()["differences"]),
     "left-out-evaluations": lambda: str(_less_than_whole()["evaluations"]),
-    "speed-pixart": lambda: transformer_speed.table(_speed("pixart")),
-    "arrived-pixart": lambda: f"{transformer_speed.median_arrived(_speed('pixart')):.3f}",
-    "arrived-flux": lambda: f"{transformer_speed.median_arrived(_speed('flux')):.3f}",
-    "forecast-longer-flux": partial(_longer, "flux", "forecasts, FORA 3", "FORA 3"),
-    "forecast-longer-pixart": partial(_longer, "pixart", "forecasts, FORA 3", "FORA 3"),
-    "speed-first-block-cache": partial(_speed_of, "flux", "First Block Cache", "diffusers FirstBlockCache"),
+    "speed-pixart": lambda: transformer_speed.table(_speed("pixart-384")),
+    "arrived-pixart": lambda: f"{transformer_speed.median_arrived(_speed('pixart-384')):.3f}",
+    "arrived-flux": lambda: f"{transformer_speed.median_arrived(_speed('flux-384')):.3f}",
+    "arrived-flux-wide": lambda: f"{transformer_speed.median_arrived(_speed('flux-768')):.3f}",
+    "speed-first-block-cache-wide": partial(_speed_of, "flux-768", "diffusers FirstBlockCache"),
+    "speed-whole-steps-wide": partial(_speed_of, "flux-768", "whole steps of about the MACs of First"),
+    "forecast-longer-flux": partial(_longer, "flux-384", "forecasts, FORA 3", "FORA 3"),
+    "forecast-longer-pixart": partial(_longer, "pixart-384", "forecasts, FORA 3", "FORA 3"),
+    "speed-first-block-cache": partial(_speed_of, "flux-384", "First Block Cache", "diffusers FirstBlockCache"),
     "speed-whole-steps": partial(
-        _speed_of, "flux", "whole steps of about the same MACs", "whole steps of about the MACs of First Block"
+        _speed_of, "flux-384", "whole steps of about the same MACs", "whole steps of about the MACs of First Block"
     ),
     "skipped-steps": lambda: skipped_steps.table(_result("skipped_steps")["rows"]),
     "threads": lambda: threads.table(_result("threads")),

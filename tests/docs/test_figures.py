@@ -65,6 +65,7 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
         ("structured_fuzz", structured_fuzz.table),
         ("scale_simulation", lambda found: scale_simulation.table(found["cases"].values())),
         ("transformer_speed-flux-384-cpu", lambda found: transformer_speed.report(found["sections"])),
+        ("transformer_speed-flux-768-cpu", lambda found: transformer_speed.report(found["sections"])),
         ("transformer_speed-pixart-384-cpu", lambda found: transformer_speed.report(found["sections"])),
         ("wall_time", lambda found: wall_time.table(found["rows"])),
     ],
