@@ -138,17 +138,21 @@ class PreparedStudy:
         progress("schedules of least expected error")
         if counts or guidance:
             more["ready"] = ready_schedules(layout, forecasting, cost, least)
+        shorter = [count for count in fewer_steps(steps) if count in drifts] if counts else []
         if deploy:
             more["ready"] = deployed_of(more.get("ready", ()))
             seeds = deployed_first(layout, drift, config, cost, start.seeds)
         else:
-            seeds = first_schedules(layout, drift, config, cost, start.seeds, forecasting.get(steps))
+            # What is fitted of a run of fewer steps is seldom ahead of what skips as many, so those go in their place.
+            seeded = (
+                replace(config, step_seeds=config.step_seeds + len(shorter)) if fits and config.step_seeds else config
+            )
+            seeds = first_schedules(layout, drift, seeded, cost, start.seeds, forecasting.get(steps))
         space: ScheduleSpace
         if counts:
             errors = {count: reuse_errors(of, config) for count, of in drifts.items()}
             space = PlanSpace(layout, steps, cost, self.scale, errors, weights, guidance, **more)
-            shorter = [count for count in fewer_steps(steps) if count in drifts]
-            seeds |= shorter_schedules(layout, shorter, cost, forecasting, least)
+            seeds |= shorter_schedules(layout, shorter, cost, {} if fits else forecasting, least)
         else:
             error = reuse_errors(drift, config)
             space = ScheduleSpace(

@@ -1,8 +1,8 @@
 """What each lever of a search is worth on the test beds, on held-out captions: steps, guidance, forecasts and skips.
 
 Searches of equal budget, whole and with one lever held, with several seeds, since what two searches differ by is partly
-luck. The runs of ``baselines.py`` on the same captions stand beside them: no uncached run of fewer steps may beat what
-the whole search has found at its cost.
+luck; and whole ones of half and of twice the budget. The runs of ``baselines.py`` on the same captions stand beside
+them: no uncached run of fewer steps may beat what the whole search has found at its cost.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from benchmarks.search.searched import HEAD, needing_no_search, rows, searched_c
 from ecad_automl.bundled import BUNDLED
 from studies.config import SearchConfig
 
-__all__ = ["KIND", "LEVERS", "WHOLE", "table"]
+__all__ = ["BUDGETS", "KIND", "LEVERS", "WHOLE", "table"]
 
 KIND = "levers"
 
 _MADE_BY = "benchmarks.search.levers"
 
 WHOLE = "search"
-_SEEDS = (0, 1, 2)
+_SEEDS = (0, 1, 2, 3, 4)
 #: In the name of a kept run, after its lever and its saving.
 _OF_SEED = ", seed "
 #: Options of the searches.
@@ -45,6 +45,8 @@ LEVERS: Mapping[str, Mapping[str, Any]] = {
     "not fitted": {"fit": False},
     "reuse alone": {"use": "reuse"},
 }
+#: Whole searches of other budgets than the others have, in evaluations.
+BUDGETS: Mapping[str, int] = {"25 evaluations": 25, "100 evaluations": 100}
 
 
 def main(
@@ -52,7 +54,7 @@ def main(
     lever: Annotated[list[str] | None, typer.Option(help="Which searches; what is kept of the others stays.")] = None,
     captions: int = 32,
     evaluations: int = 50,
-    seed: Annotated[list[int] | None, typer.Option(help="Of the searches; 0 to 2 by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Of the searches; 0 to 4 by default.")] = None,
     work: Annotated[Path, typer.Option(help="Folder of the searches, which go on there.")] = Path("runs/levers"),
     results: Path = RESULTS,
     accept_other_code: Annotated[bool, typer.Option("--accept-other-code", help=ACCEPT)] = False,
@@ -62,12 +64,13 @@ def main(
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         code = made_by((_MADE_BY,), BUNDLED[BEDS[name].model].weights)["code"]  # another study for other code
         contestants = {}
-        for each, number in product(lever or LEVERS, seed or _SEEDS):
-            options = LEVERS[each]
+        for each, number in product(lever or (*LEVERS, *BUDGETS), seed or _SEEDS):
+            options = LEVERS.get(each, {})
             if "guidance" in options and not BEDS[name].guided:
                 continue
             database = work / f"{name}-{each.replace(' ', '-')}-{number}-{code}.db"
-            front = searched_front(BEDS[name], database, SearchConfig(evaluations=evaluations, seed=number), **options)
+            config = SearchConfig(evaluations=BUDGETS.get(each, evaluations), seed=number)
+            front = searched_front(BEDS[name], database, config, **options)
             found = searched_contestants(each, front, evaluator, layout, _MADE_BY)
             contestants |= {f"{run}{_OF_SEED}{number}": contestant for run, contestant in found.items()}
         runs = keep_runs(
@@ -77,7 +80,7 @@ def main(
             contestants,
             results=results,
             accept_other_code=accept_other_code,
-            beside=tuple(LEVERS),
+            beside=(*LEVERS, *BUDGETS),
         )
         lines = table(runs, kept_runs_of(baselines.KIND, name, results))
         (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
@@ -93,7 +96,7 @@ def table(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """
     lines = [*HEAD]
     for speedup in SPEEDUPS:
-        named = {lever: _over_seeds(runs, f"{lever}, {speedup:g}x{_OF_SEED}") for lever in LEVERS}
+        named = {each: _over_seeds(runs, f"{each}, {speedup:g}x{_OF_SEED}") for each in (*LEVERS, *BUDGETS)}
         lines += rows(speedup, {**named, **needing_no_search(others, speedup, ("quick", "steps"))}, WHOLE)
     return lines
 
