@@ -15,7 +15,8 @@ import torch
 from ecad_automl.errors import EvaluationError, OptionError
 from ecad_automl.execution import Execution, Executor, SplitExecutor, WorkerSetup
 from ecad_automl.files.paths import expand_home
-from ecad_automl.judging.evaluation import FIT_IMAGES, Evaluator
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.judging.fits import FIT_IMAGES
 from ecad_automl.models import CHANGED, LoadedModel, model_layout
 from ecad_automl.models.memory import running_device
 from ecad_automl.rewards import Constraint, PairedReward, Reward, weights_of

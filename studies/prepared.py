@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-from ecad_automl.judging.evaluation import Evaluator, why_not_fitted
+from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.rewards import Constraint
 from ecad_automl.schedules.forecast import Forecasts
 from ecad_automl.schedules.genomes import write_genome
@@ -169,7 +169,7 @@ class PreparedStudy:
 
     def _may_fit(self) -> bool:
         """Whether coefficients can be fitted in the pipeline; tells why not."""
-        reason = why_not_fitted(self.evaluator)
+        reason = self.evaluator.why_not_fitted()
         if reason is not None:
             self.observer.message(f"Nothing is fitted: {reason}")
         return reason is None

@@ -154,7 +154,7 @@ def price_of(job: SearchJob, *, timed: bool = True) -> Price:
         DeviceMemoryError: a single image takes more memory than there is.
         EvaluationError: the pipeline gives images that are none.
     """
-    from ecad_automl.judging.evaluation import FIT_IMAGES
+    from ecad_automl.judging.fits import FIT_IMAGES
     from studies.calibration import FEW_DRIFT_IMAGES
     from studies.job import may_fit, step_counts
     from studies.seeds import fewer_steps

@@ -254,7 +254,7 @@ def quick(
 
     from ecad_automl.api.given_model import as_model
     from ecad_automl.api.rewards import as_reward
-    from ecad_automl.judging.evaluation import Evaluator, why_not_fitted
+    from ecad_automl.judging.evaluation import Evaluator
     from ecad_automl.models import load_model
 
     if calls is not None:
@@ -274,7 +274,7 @@ def quick(
         model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size, calls=model.calls
     ) as evaluator:
         points = _points(model, evaluator, deploy, like)
-        if fit and deploy is None and why_not_fitted(evaluator) is None:
+        if fit and deploy is None and evaluator.why_not_fitted() is None:
             points = [replace(point, schedule=evaluator.fitted(point.schedule)) for point in points]
         if check:
             points = _checked(points, evaluator, check)

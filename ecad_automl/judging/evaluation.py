@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecad_automl.errors import EvaluationError, PromptError
+from ecad_automl.errors import EvaluationError
+from ecad_automl.judging.fits import FIT_IMAGES, Fits, why_not
 from ecad_automl.judging.statistics import MeanDifference, paired_difference
 from ecad_automl.models.calls import Calls
 from ecad_automl.models.generation import (
@@ -21,26 +22,20 @@ from ecad_automl.models.generation import (
     encode_prompts,
     generate_batch,
     remembered_texts,
-    run_to_latents,
 )
-from ecad_automl.models.memory import advice
+from ecad_automl.models.memory import advice, default_share
 from ecad_automl.patching import without_progress_bar
+from ecad_automl.prompts.checking import check_prompts
 from ecad_automl.rewards.protocol import Floats, PairedReward, Reward, check_scores
 from ecad_automl.runtime import (
     Prefixes,
     PrefixReport,
     ScheduleHandle,
     apply_schedule,
-    fit_schedule,
-    uncached_path,
 )
-from ecad_automl.runtime.step_counts import steps_to_ask_for
 from ecad_automl.schedules.schedule import Schedule
 
 _Made = TypeVar("_Made")
-
-#: Images that coefficients are fitted to: with 8 they are as good, with 1 a little worse.
-FIT_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -88,25 +83,6 @@ def judged(scores: Floats, uncached: Floats, seconds: float, metrics: Mapping[st
     return Evaluation(scores, difference, seconds, expected, metrics or {})
 
 
-def check_prompts(prompts: Sequence[str]) -> list[str]:
-    """The prompts, stripped.
-
-    Raises:
-        PromptError: there are none, one is empty, or one occurs twice.
-    """
-    cleaned = [prompt.strip() for prompt in prompts]
-    if not cleaned:
-        raise PromptError("There are no prompts; at least one is needed, one per line of the prompt file.")
-    seen: set[str] = set()
-    for number, prompt in enumerate(cleaned, start=1):
-        if not prompt:
-            raise PromptError(f"Prompt {number} of {len(cleaned)} is empty; remove it or write a text.")
-        if prompt in seen:
-            raise PromptError(f"The prompt {prompt!r} occurs twice; prompts must differ, or it would count double.")
-        seen.add(prompt)
-    return cleaned
-
-
 class Evaluator:
     """Holds a pipeline, prepared prompts and the uncached images, and scores schedules against them.
 
@@ -133,7 +109,7 @@ class Evaluator:
             taken.
 
     Raises:
-        PromptError: see :func:`check_prompts`.
+        PromptError: see :func:`~ecad_automl.prompts.checking.check_prompts`.
         EvaluationError: there are no seeds, the batch size is below 1, or ``share_bytes`` is negative.
     """
 
@@ -179,7 +155,7 @@ class Evaluator:
         self._prefixes: Prefixes | None = None
         self._handle: ScheduleHandle | None = None
         self._fit_images = fit_images
-        self._paths: dict[tuple[int, int], list[Tensor]] = {}  # of uncached runs, by numbers of steps and images
+        self._fits = Fits(pipe, self._encoded, max(self.seeds) + 1, settings, self._texts)
 
     def __enter__(self) -> Self:
         return self
@@ -285,8 +261,7 @@ class Evaluator:
         def fit() -> Schedule:
             path = self.path(schedule.steps)
             with self._switched(schedule) as run, self._shared.one_model():
-                settings = replace(self.settings, steps=run.arguments["num_inference_steps"])
-                return fit_schedule(self.pipe, schedule, lambda: self._run_to_latents(settings), path)
+                return self._fits.fit(schedule, run.arguments["num_inference_steps"], path, self.fit_images)
 
         return self._in_memory(fit)
 
@@ -301,15 +276,11 @@ class Evaluator:
         Raises:
             EvaluationError: the pipeline cannot be watched so.
         """
-        settings = replace(self.settings, steps=steps_to_ask_for(self.pipe.scheduler, steps))
+        return self._in_memory(lambda: self._fits.path(steps, self.fit_images))
 
-        def made() -> list[Tensor]:
-            key = steps, self.fit_images
-            if key not in self._paths:
-                self._paths[key] = uncached_path(self.pipe, lambda: self._run_to_latents(settings), steps)
-            return self._paths[key]
-
-        return self._in_memory(made)
+    def why_not_fitted(self) -> str | None:
+        """Why nothing can be fitted in the pipeline; None where it can."""
+        return why_not(lambda: self.path(self.settings.steps))
 
     def _in_memory(self, make: Callable[[], _Made]) -> _Made:
         """What is made, with smaller batches where the device has too little memory."""
@@ -321,13 +292,6 @@ class Evaluator:
             # Out of the handler, which holds on to everything that was being made.
             self._halve_batches()
 
-    def _run_to_latents(self, settings: GenerationSettings) -> None:
-        count = self.fit_images
-        prompts = [number * len(self.prompts) // count for number in range(count)]
-        seeds = range(max(self.seeds) + 1, max(self.seeds) + 1 + count)
-        with without_progress_bar(self.pipe), remembered_texts(self.pipe, self._texts):
-            run_to_latents(self.pipe, [self._encoded[prompt] for prompt in prompts], list(seeds), settings)
-
     def _switched(self, schedule: Schedule) -> ScheduleHandle:
         """The schedule in force, by the one handle that remembers what it has recorded."""
         if self._handle is None:
@@ -337,7 +301,7 @@ class Evaluator:
     @property
     def _shared(self) -> Prefixes:
         if self._prefixes is None:
-            limit = _default_share(self.pipe) if self._share_bytes is None else self._share_bytes
+            limit = default_share(self.pipe) if self._share_bytes is None else self._share_bytes
             self._prefixes = Prefixes(limit)
         return self._prefixes
 
@@ -435,17 +399,6 @@ class Evaluator:
         return found
 
 
-def why_not_fitted(evaluator: Evaluator) -> str | None:
-    """Why nothing can be fitted to uncached runs of a pipeline; None where it can."""
-    try:
-        evaluator.path(evaluator.settings.steps)
-    except EvaluationError as error:
-        return str(error)
-    except Exception as error:  # noqa: BLE001 - whatever a pipeline raises that does without decoding
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
 def _regrouped(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """The same images with so many in each batch but the last."""
     kept: list[Tensor] = []
@@ -457,12 +410,3 @@ def _regrouped(batches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
             kept = [together[size:]]
     if sum(map(len, kept)):
         yield torch.cat(kept)
-
-
-def _default_share(pipe: Any) -> int:
-    """Bytes for shared steps where nobody has said how many."""
-    device = torch.device(getattr(pipe, "_execution_device", "cpu"))
-    if device.type != "cuda":
-        return 2**30
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(free) // 4

@@ -72,3 +72,12 @@ def running_device(pipe: Any) -> torch.device:
 def is_offloaded(pipe: Any) -> bool:
     """Whether its weights come to where it computes only while they are used."""
     return hasattr(pipe.transformer, "_hf_hook") or next(pipe.transformer.parameters()).device != running_device(pipe)
+
+
+def default_share(pipe: Any) -> int:
+    """Bytes for shared steps where nobody has said how many."""
+    device = torch.device(getattr(pipe, "_execution_device", "cpu"))
+    if device.type != "cuda":
+        return 2**30
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free) // 4

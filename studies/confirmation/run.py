@@ -14,8 +14,9 @@ from optuna.study import get_all_study_names
 
 from ecad_automl.errors import StorageError, StudyError
 from ecad_automl.judging.comparison import ComparisonObserver
-from ecad_automl.judging.evaluation import Evaluator, check_prompts
+from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import LoadedModel, model_layout
+from ecad_automl.prompts.checking import check_prompts
 from ecad_automl.rewards import PairedReward, Reward
 from ecad_automl.schedules.genomes import write_genome
 from ecad_automl.schedules.heuristics import fora

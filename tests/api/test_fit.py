@@ -11,7 +11,8 @@ import pytest
 
 from ecad_automl import Front, load_model
 from ecad_automl.errors import EvaluationError, StudyError
-from ecad_automl.judging.evaluation import FIT_IMAGES, Evaluator, why_not_fitted
+from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.judging.fits import FIT_IMAGES
 from ecad_automl.rewards import load_reward
 from ecad_automl.schedules.schedule_file import load_schedule
 from storage import Store, check_database
@@ -73,7 +74,7 @@ def test_it_is_fitted_to_other_noise_than_is_scored(tiny_pixart_folder: Path) ->
                 return call(self, *args, **kwargs)
 
         model.pipe.__class__ = Watched
-        assert why_not_fitted(evaluator) is None
+        assert evaluator.why_not_fitted() is None
         assert evaluator.fit_images == min(FIT_IMAGES, 2)
         path = evaluator.path(4)
     assert seen == [[6, 7]]

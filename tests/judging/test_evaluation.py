@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from ecad_automl.errors import EvaluationError, PromptError, RewardError
-from ecad_automl.judging.evaluation import Evaluator, check_prompts, judged
+from ecad_automl.judging.evaluation import Evaluator, judged
 from ecad_automl.models import model_layout
+from ecad_automl.prompts.checking import check_prompts
 from ecad_automl.rewards import load_reward
 from ecad_automl.runtime.state import ModuleState
 from ecad_automl.schedules.schedule import Schedule
@@ -228,7 +229,7 @@ def test_batches_are_halved_until_they_fit_into_the_memory(tiny_model: Any, monk
 def test_fewer_images_are_fitted_to_where_they_do_not_fit_into_the_memory(
     tiny_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ecad_automl.judging.evaluation as module
+    import ecad_automl.judging.fits as module
 
     real, sizes, most = module.run_to_latents, [], [4]
 

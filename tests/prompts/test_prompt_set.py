@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import ecad_automl.prompts
 from ecad_automl.errors import PromptError
-from ecad_automl.judging.evaluation import check_prompts
 from ecad_automl.prompts import PromptSet
+from ecad_automl.prompts.checking import check_prompts
 from ecad_automl.prompts.prompt_set import collect
 
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ecad_automl.errors import EvaluationError
 from ecad_automl.judging.comparison.metrics import LATENT_DISTANCE, UNCACHED, Judge, Judged, Made
-from ecad_automl.judging.evaluation import check_prompts
 from ecad_automl.models.memory import advice
 from ecad_automl.patching import without_progress_bar
+from ecad_automl.prompts.checking import check_prompts
 from ecad_automl.schedules.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Sample:
         seeds: of the noise.
 
     Raises:
-        PromptError: see :func:`~ecad_automl.judging.evaluation.check_prompts`.
+        PromptError: see :func:`~ecad_automl.prompts.checking.check_prompts`.
         EvaluationError: there are no seeds, or one occurs twice.
     """
 
