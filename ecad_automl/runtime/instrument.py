@@ -254,6 +254,11 @@ def transformer_of(pipe: DiffusionPipeline) -> nn.Module:
             f"{type(pipe).__name__} has a UNet, not supported: schedules are for diffusion transformers, such as FLUX, "
             "SD 3.5, PixArt, Qwen-Image or Wan."
         )
+    if transformer is None and isinstance(getattr(pipe, "transformer_2", None), nn.Module):
+        raise UnsupportedModelError(
+            f"{type(pipe).__name__} has its second transformer alone, not supported; load the first one too, or give "
+            "the second as `transformer`, with no `boundary_ratio`."
+        )
     if not isinstance(transformer, nn.Module) or getattr(pipe, "scheduler", None) is None:
         raise UnsupportedModelError(
             f"{type(pipe).__name__} has no transformer and scheduler; a diffusers pipeline with both is needed."

@@ -70,7 +70,7 @@ class StepTracker:
         steps: number of denoising steps that each run must have, left out or not; or of those that it does not leave
             out.
         needed_by: what needs that number, for the error message.
-        late: whether a run may leave out steps at its beginning, as its scheduler tells.
+        late: whether a run may leave out steps at its beginning, as its scheduler or the pipeline tells.
     """
 
     def __init__(self, pipe: DiffusionPipeline, steps: int, needed_by: str, *, late: bool = False) -> None:
@@ -107,7 +107,7 @@ class StepTracker:
         """
         scheduler = self._pipe.scheduler
         indexed = hasattr(scheduler, "step_index")
-        begin = getattr(scheduler, "begin_index", None) or 0
+        begin = self._begin(scheduler)
         # Not known before the scheduler's own first step, which comes after the first call.
         step = (begin if scheduler.step_index is None else scheduler.step_index) if indexed else 0
         new_run = scheduler.timesteps is not self._timesteps or (indexed and step == begin < self._step)
@@ -130,8 +130,7 @@ class StepTracker:
 
     def _start(self, scheduler: SchedulerMixin) -> None:
         self.forget()
-        forwards = forwards_of(scheduler)
-        begin = getattr(scheduler, "begin_index", None) or 0
+        forwards, begin = forwards_of(scheduler), self._begin(scheduler)
         made_for_it = forwards - begin == self.steps  # as many steps as are run, wherever they begin
         if forwards != self.steps and not made_for_it:
             try:
@@ -151,6 +150,18 @@ class StepTracker:
         self._timesteps = self._last = scheduler.timesteps
         self._times = scheduler.timesteps[begin:] if isinstance(scheduler.timesteps, torch.Tensor) else None
         self._thread = threading.get_ident()
+
+    def _begin(self, scheduler: SchedulerMixin) -> int:
+        """The step at which a run begins: as the scheduler is told, or by the timesteps that the pipeline goes through.
+
+        The second is for pipelines that leave out timesteps and do not tell a scheduler that finds its place itself, in
+        its own first step. A number that is wrong is an error in the second step.
+        """
+        told: int | None = getattr(scheduler, "begin_index", None)
+        if told is not None or not hasattr(scheduler, "step_index"):
+            return told or 0
+        forwards, count = forwards_of(scheduler), getattr(self._pipe, "_num_timesteps", None)
+        return forwards - count if isinstance(count, int) and 0 < count < forwards else 0
 
     def _begins_late(self, begin: int) -> CacheStateError:
         why = "and its scheduler was not told" if self._late else "and a whole run is needed"
@@ -186,8 +197,8 @@ class StepTracker:
             return
         if known is None or known.step != step - 1:
             if known is not None and all(other.step == 0 for other in self._contexts.values()):
-                # Some pipelines leave out timesteps without telling the scheduler, which finds its place itself, but
-                # only in its own step, which is after the first call.
+                # A pipeline leaves out timesteps and tells nobody; the scheduler finds its place itself, but only in
+                # its own step, which is after the first call.
                 raise self._begins_late(step - 1)
             last = "none" if known is None else f"one of step {known.step}"
             raise CacheStateError(

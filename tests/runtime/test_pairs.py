@@ -150,3 +150,19 @@ def test_two_of_another_form_each_are_refused(pair: Case) -> None:
     pair.pipe.transformer_2 = type(pair.pipe.transformer).from_config(config)
     with pytest.raises(UnsupportedModelError, match="two transformers, of the num_layers 2 and 1"):
         apply_schedule(pair.pipe, pair.random_schedule(0))
+
+
+def test_the_second_alone_is_refused_and_runs_in_place_of_the_first(pair: Case) -> None:
+    schedule = pair.random_schedule(0, STEPS)
+    second = pair.pipe.transformer_2
+    parts = {**pair.pipe.components, "transformer": None}
+    pair.pipe = WanPipeline(**parts, boundary_ratio=1.0)
+    with pytest.raises(UnsupportedModelError, match="its second transformer alone"):
+        apply_schedule(pair.pipe, schedule)
+    pair.pipe.set_progress_bar_config(disable=True)
+    full = Schedule.all_compute(schedule.layout, STEPS)
+    expected = pair.generate(steps=STEPS)
+    pair.pipe = WanPipeline(**{**parts, "transformer": second, "transformer_2": None})
+    pair.pipe.set_progress_bar_config(disable=True)
+    with apply_schedule(pair.pipe, full):
+        assert torch.equal(pair.generate(steps=STEPS), expected)
