@@ -140,8 +140,9 @@ def _alike(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None, key: 
 
 def _reason(test: Mapping[str, Any]) -> str:
     said: str = test["said"].splitlines()[0] if test["said"] else ""
-    skipped = re.search(r"'Skipped: (.*)'\)", said)
-    return f"{test['outcome']}: {skipped[1] if skipped else said[:120]}"
+    # Where it stands comes before, and quotes of either kind around it; a long one has no end.
+    skipped = re.search(r"Skipped: (.*?)[\"']?\)?$", said)
+    return f"{test['outcome']}: {(skipped[1] if skipped else said)[:120]}"
 
 
 def table(document: Mapping[str, Any]) -> str:

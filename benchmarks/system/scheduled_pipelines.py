@@ -31,6 +31,7 @@ from diffusers import DiffusionPipeline
 
 from ecad_automl.errors import EcadError
 from ecad_automl.runtime import ScheduleHandle, apply_schedule, slots_of
+from ecad_automl.runtime.instrument import transformers_of
 from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 
@@ -134,8 +135,8 @@ def steps_of_call(function: Callable[..., Any], pipe: Any, args: tuple[Any, ...]
 
 
 def _computed(pipe: Any, steps: int) -> Schedule:
-    layout = Layout(type(pipe.transformer).__name__, slots_of(pipe.transformer))
-    return Schedule.all_compute(layout, steps)
+    transformer = transformers_of(pipe)[0]
+    return Schedule.all_compute(Layout(type(transformer).__name__, slots_of(transformer)), steps)
 
 
 def _first_reused(pipe: Any, steps: int) -> Schedule:

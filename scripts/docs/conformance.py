@@ -47,7 +47,7 @@ def run(workers: int, only: str | None = None) -> int:
 
     Args:
         workers: processes that run tests.
-        only: pytest's ``-k``: of which subjects, as of new ones, while what is known of the others stays.
+        only: pytest's ``-k``: of which tests, as those of new subjects, while what is known of the others stays.
 
     Returns:
         The exit status of pytest: 0 where all passed.
@@ -66,11 +66,14 @@ def run(workers: int, only: str | None = None) -> int:
         command += [f"--junitxml={report}", *([] if only is None else ["-k", only])]
         status = subprocess.run(command, cwd=_ROOT, env=one_thread, check=False).returncode  # noqa: S603 - ours
         found = _found(report)
-    cases = {
-        name: {**_described(name), "properties": found[name]} if name in found else known["cases"][name]
-        for name in ALL_CASES
-    }
-    families = {name: {"properties": found[name]} if name in found else known["families"][name] for name in FAMILIES}
+
+    def of(part: str, name: str) -> dict[str, Any]:
+        before = known[part].get(name, {"properties": {}})["properties"]
+        both = {**before, **found[name]}
+        return {"properties": {each: both[each] for each in PROPERTIES if each in both}}
+
+    cases = {name: _described(name) | of("cases", name) for name in ALL_CASES}
+    families = {name: of("families", name) for name in FAMILIES}
     RESULTS.write_text(json.dumps({"versions": versions, "cases": cases, "families": families}, indent=1) + "\n")
     return status
 

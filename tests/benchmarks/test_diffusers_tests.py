@@ -45,6 +45,13 @@ def test_a_test_of_one_run_alone_and_one_that_says_something_else_are_told() -> 
     assert (found["differ"], found["say something else"]) == (["b"], ["a", "b"])
 
 
+def test_why_a_test_was_skipped_is_told_without_the_place_where() -> None:
+    quoted = outcome("skipped", said="('/a/common.py', 7, \"Skipped: no `x` in 'y'\")")
+    cut = outcome("skipped", said="('/a/common.py', 7, 'Skipped: it is too")
+    found = compared({"a": quoted, "b": cut}, {})["why others did not pass"]
+    assert found == {"skipped: no `x` in 'y'": 1, "skipped: it is too": 1}
+
+
 def call(self: object, prompt: str, sigmas: list[float] | None = None, num_inference_steps: int = 28) -> None: ...
 
 

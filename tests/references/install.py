@@ -43,7 +43,7 @@ REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
         "torchvision==0.28.0",
     ),
     # What diffusers' own tests are written with, beside what there is.
-    "diffusers": ("parameterized==0.9.0", "requests-mock==1.12.1"),
+    "diffusers": ("parameterized==0.9.0", "requests-mock==1.12.1", "ftfy==6.3.1", "wcwidth==0.9.4"),
     "torchvision": ("torchvision==0.28.0", "torch-fidelity==0.4.0", "lpips==0.1.4"),
 }
 """Sets by name. Those that name torchvision need :mod:`tests.references.torchvision_ops` where torch is a CPU build."""
