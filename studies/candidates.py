@@ -171,8 +171,19 @@ class CandidateQueue:
         """Whether no task is being done."""
         return not self._by_task
 
-    def submit(self, candidate: Candidate, workers: int) -> None:
-        """Have the next part of a candidate's images made, by as many workers as have nothing else to do."""
+    def submit(self, candidate: Candidate, idle: int) -> None:
+        """Have the next part of a candidate's images made.
+
+        Shared by all workers, in parts of a batch or more that whoever is free takes: so no more candidates are on
+        their way than are needed to keep the workers busy, each is known the sooner, and the last is not waited for
+        long. Where coefficients are to be fitted first, which each worker does for itself, by those alone that have
+        nothing else to do.
+
+        Args:
+            candidate: it.
+            idle: how many workers to take where each has to fit first.
+        """
+        workers = idle if candidate.fits and not candidate.fitted else self.workers
         for images in divided(candidate.parts.pop(0), self._batch, max(1, workers)):
             self._send(candidate, images)
 

@@ -125,8 +125,10 @@ class Search:
         new: list[Candidate] = []
         while len(new) < self._queue.idle and self._wanted() and self._may_ask():
             candidate = self._ask()
-            if candidate is not None:
+            if candidate is not None and candidate.fits:
                 new.append(candidate)
+            elif candidate is not None:
+                self._queue.submit(candidate, self._queue.idle)
         idle = self._queue.idle
         for index, candidate in enumerate(new):
             self._queue.submit(candidate, idle * (index + 1) // len(new) - idle * index // len(new))

@@ -182,6 +182,7 @@ class Latency:
         slowness: see there.
         losses: share of tasks in whose middle the worker is lost.
         start: seconds until a worker, or its replacement, has loaded the pipeline.
+        task: seconds that a task takes beside its images.
     """
 
     mean: float = 30.0
@@ -190,6 +191,7 @@ class Latency:
     slowness: float = 4.0
     losses: float = 0.002
     start: float = 60.0
+    task: float = 0.1
 
 
 class SimulatedWorkers:
@@ -243,9 +245,14 @@ class SimulatedWorkers:
         """See :class:`~ecad_automl.execution.Executor`."""
         self._queue.clear()
 
+    @property
+    def spans(self) -> Floats:
+        """``(tasks, 2)``: when each began and ended."""
+        return np.array(self._spans)
+
     def steady(self) -> float:
         """The share of time that workers evaluate between the ends of the first and the last tenth of all tasks."""
-        spans = np.array(self._spans)
+        spans = self.spans
         first, last = np.quantile(spans[:, 1], [0.1, 0.9])
         inside = np.clip(spans, first, last)
         return float((inside[:, 1] - inside[:, 0]).sum() / ((last - first) * self.workers))
@@ -264,7 +271,7 @@ class SimulatedWorkers:
         schedule = task.schedule
         made = len(task.images) + _FIT_IMAGES * task.fit
         share = made / problem.images * (0.1 + 1.8 * schedule.mac_fraction_of(problem.steps))
-        seconds = latency.mean * share * float(self._rng.choice(latency.ratios))
+        seconds = latency.task + latency.mean * share * float(self._rng.choice(latency.ratios))
         if self._rng.random() < latency.stragglers:
             seconds *= latency.slowness
         if self._rng.random() < latency.losses:

@@ -193,7 +193,8 @@ def test_a_candidate_whose_workers_hang_is_marked_after_three_tries_and_the_sear
     assert failed.user_attrs[attributes.FAILURE].endswith("than the 0.1 s of evaluation_timeout.")
     (message,) = [message for message in bench.observer.messages if "failed 3 times" in message]
     assert message.endswith(failed.user_attrs[attributes.FAILURE])
-    assert sum("was ended and is replaced" in message for message in bench.observer.messages) == 3
+    # Both of its parts hang; what the last does when it is given up is no matter.
+    assert sum("was ended and is replaced" in message for message in bench.observer.messages) in (3, 4)
     assert status.images >= 20
 
 
@@ -204,16 +205,16 @@ def test_when_every_candidate_fails_the_search_says_so(bench: Bench, tmp_path: P
     assert not [trial for trial in bench.trials("s") if trial.state.name == "RUNNING"]
 
 
-def test_workers_without_a_candidate_of_their_own_take_images_of_others(bench: Bench, tmp_path: Path) -> None:
+def test_all_workers_share_in_each_candidate_unless_each_would_have_to_fit_first(bench: Bench, tmp_path: Path) -> None:
     setup = DriftSetup(tmp_path)
-    sizes: list[tuple[int, int]] = []
+    sizes: list[tuple[int, int, bool]] = []
 
     class Watched(Shuffled):
         def submit(self, task: Task) -> None:
-            sizes.append((len(self._waiting), len(task.images)))
+            sizes.append((len(self._waiting), len(task.images), task.fit))
             super().submit(task)
 
-    run(bench, setup, "s", partial(Watched, setup.build("w"), 8, seed=0), race=False)
-    # 3 prompts x 4 seeds in batches of 4: a generation is of 6 candidates, so two are made by two workers each.
-    assert {4, 8, 12} == {images for _, images in sizes}
-    assert max(waiting for waiting, _ in sizes) < 8
+    # 3 prompts x 4 seeds in batches of 4: three tasks a candidate.
+    run(bench, setup, "s", partial(Watched, setup.build("w"), 8, seed=0), race=False, asynchronous=True)
+    assert {4} == {images for _, images, _ in sizes}
+    assert max(waiting for waiting, _, _ in sizes) < 8 + 2
