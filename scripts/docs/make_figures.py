@@ -35,7 +35,16 @@ from benchmarks.runtime import (
 from benchmarks.search import earlier_held_out, efficiency_report
 from benchmarks.search.our_search import OURS
 from benchmarks.search.sample_efficiency import ECAD, PARTS
-from benchmarks.system import fuzz, growth, real_workers, scale_simulation, storage_faults, structured_fuzz, threads
+from benchmarks.system import (
+    fuzz,
+    growth,
+    real_workers,
+    scale_simulation,
+    scale_trace,
+    storage_faults,
+    structured_fuzz,
+    threads,
+)
 from ecad_automl import flow_shapes
 from scripts.docs.bed_figures import BED_FIGURES
 
@@ -179,6 +188,16 @@ def _worker_memory(executor: str, dtype: str, figure: str) -> str:
     return str(row[figure])
 
 
+def _busy_seconds(executor: str) -> str:
+    """How long a busy worker took for a candidate: where generations overlap, and where they do not."""
+    found = _result("real_workers")
+    rows = {row["generations overlap"]: row for row in found["searches"] if row["executor"] == executor}
+    busy = [
+        row["utilisation"] * found["workers"] * row["seconds"] / row["candidates"] for row in (rows[True], rows[False])
+    ]
+    return "{:.1f} and {:.1f}".format(*busy)
+
+
 def _simulated_coverage(prompts: int) -> str:
     found = _result("evaluation_throughput")["coverage of 95 % intervals"]
     shares = {f"{100 * value:.0f}" for name, value in found.items() if name.startswith(f"{prompts} prompts")}
@@ -314,6 +333,9 @@ FIGURES: Mapping[str, Callable[[], str]] = {
     "new-user-faster": lambda: f"{_result('new_user')['result']['times as fast']['median']:.2f}",
     "new-user-faster-range": lambda: _range(_result("new_user")["result"]["times as fast"]["all"], "{:.2f} to {:.2f}"),
     "real-workers": lambda: real_workers.table(_result("real_workers")["searches"]),
+    "real-workers-busy": lambda: _busy_seconds("processes"),
+    "real-workers-busy-ray": lambda: _busy_seconds("ray"),
+    "scale-trace": lambda: scale_trace.table(_result("scale_trace")),
     "scale-simulation": lambda: scale_simulation.table(_result("scale_simulation")["cases"].values()),
     "backup": partial(_text, "backup_time"),
     "binary-search": partial(_text, "binary_search"),

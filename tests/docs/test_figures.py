@@ -21,6 +21,7 @@ from benchmarks.system import (
     lowest_versions,
     real_workers,
     scale_simulation,
+    scale_trace,
     storage_faults,
     structured_fuzz,
 )
@@ -64,6 +65,7 @@ def test_a_figure_that_markdown_would_take_for_a_block_is_refused() -> None:
         ("storage_faults", storage_faults.table),
         ("structured_fuzz", structured_fuzz.table),
         ("scale_simulation", lambda found: scale_simulation.table(found["cases"].values())),
+        ("scale_trace", scale_trace.table),
         ("transformer_speed-flux-384-cpu", lambda found: transformer_speed.report(found["sections"])),
         ("transformer_speed-flux-768-cpu", lambda found: transformer_speed.report(found["sections"])),
         ("transformer_speed-pixart-384-cpu", lambda found: transformer_speed.report(found["sections"])),
