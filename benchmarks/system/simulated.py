@@ -106,10 +106,8 @@ class Problem:
         """The uncached run, which scores 1."""
         return self.evaluate_steps(self.steps)
 
-    def path(self, steps: int) -> list[Any]:
+    def why_not_fitted(self) -> None:
         """Nothing stands in the way of fitting to uncached runs."""
-        del steps
-        return []
 
     def fitted(self, schedule: Schedule) -> Schedule:
         """With coefficients that change nothing."""
