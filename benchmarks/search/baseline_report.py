@@ -47,8 +47,8 @@ def rows(runs: Mapping[str, Any]) -> list[str]:
             figures = figures_of(runs[name])
             loss = loss_of(figures.loss)
             lines.append(
-                f"| {speedup:g}x | {name} | {runs[name]['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} "
-                f"({loss.low:.3f} to {loss.high:.3f}) | {loss.trimmed:.3f} | {loss.worst_tenth:.3f} | "
+                f"| {speedup:g}x | {name} | {runs[name]['saved']:.2f}x | {loss.median:.4f} | {loss.mean:.4f} "
+                f"({loss.low:.4f} to {loss.high:.4f}) | {loss.trimmed:.4f} | {loss.worst_tenth:.3f} | "
                 f"{np.median(figures.psnr):.1f} | {(figures.margin > 0).mean():.0%} |"
             )
     return lines

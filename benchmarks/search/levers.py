@@ -26,7 +26,7 @@ from benchmarks.search.searched import HEAD, needing_no_search, rows, searched_c
 from ecad_automl.bundled import BUNDLED
 from studies.config import SearchConfig
 
-__all__ = ["BUDGETS", "KIND", "LEVERS", "WHOLE", "table"]
+__all__ = ["BUDGETS", "KIND", "LEVERS", "WHOLE", "over_seeds", "table"]
 
 KIND = "levers"
 
@@ -96,14 +96,20 @@ def table(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """
     lines = [*HEAD]
     for speedup in SPEEDUPS:
-        named = {each: _over_seeds(runs, f"{each}, {speedup:g}x{_OF_SEED}") for each in (*LEVERS, *BUDGETS)}
+        named = {each: over_seeds(runs, each, speedup) for each in (*LEVERS, *BUDGETS)}
         lines += rows(speedup, {**named, **needing_no_search(others, speedup, ("quick", "steps"))}, WHOLE)
     return lines
 
 
-def _over_seeds(runs: Mapping[str, Any], search: str) -> dict[str, Any] | None:
-    """Runs of one search with several seeds as one run of all their noises, at their mean cost; None without any."""
-    found = [run for name, run in runs.items() if name.startswith(search)]
+def over_seeds(runs: Mapping[str, Any], search: str, speedup: float) -> dict[str, Any] | None:
+    """Runs of one search with several seeds as one run of all their noises, at their mean cost; None without any.
+
+    Args:
+        runs: that are kept.
+        search: its name, of ``LEVERS`` or ``BUDGETS``.
+        speedup: what is saved.
+    """
+    found = [run for name, run in runs.items() if name.startswith(f"{search}, {speedup:g}x{_OF_SEED}")]
     if not found:
         return None
     joined = {name: np.concatenate([run[name] for run in found], axis=1) for name in ("loss", "psnr", "margin")}

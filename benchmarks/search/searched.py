@@ -96,14 +96,14 @@ def rows(speedup: float, named: Mapping[str, Any], whole: str) -> list[str]:
     lines = []
     for name, figures in found.items():
         means = named[name].get("means", ())
-        by_seed = f"; seeds {min(means):.3f} to {max(means):.3f}" if len(means) > 1 else ""
+        by_seed = f"; seeds {min(means):.4f} to {max(means):.4f}" if len(means) > 1 else ""
         loss, beside, psnr = loss_of(figures.loss[:captions]), "", np.median(figures.psnr[:captions])
         if name != whole and whole in found:
             first, second = (each.loss[:captions].mean(axis=1, keepdims=True) for each in (found[whole], figures))
             more = compare(first, second)
-            beside = f"{-more.difference:+.3f} ({-more.high:+.3f} to {-more.low:+.3f})"
+            beside = f"{-more.difference:+.4f} ({-more.high:+.4f} to {-more.low:+.4f})"
         lines.append(
-            f"| {speedup:g}x | {name} | {named[name]['saved']:.2f}x | {loss.median:.3f} | {loss.mean:.3f} "
-            f"({loss.low:.3f} to {loss.high:.3f}{by_seed}) | {loss.worst_tenth:.3f} | {psnr:.1f} | {beside} |"
+            f"| {speedup:g}x | {name} | {named[name]['saved']:.2f}x | {loss.median:.4f} | {loss.mean:.4f} "
+            f"({loss.low:.4f} to {loss.high:.4f}{by_seed}) | {loss.worst_tenth:.3f} | {psnr:.1f} | {beside} |"
         )
     return lines

@@ -10,17 +10,34 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import RESULTS
-from benchmarks.search import baseline_report, baselines, damping_constants, forecasts, held_out_report, levers, lora
+from benchmarks.search import (
+    baseline_report,
+    baselines,
+    best_rivals,
+    damping_constants,
+    forecasts,
+    held_out_report,
+    levers,
+    lora,
+)
 from benchmarks.search.bed_runs import at, figures_of, kept_runs_of
 from benchmarks.search.protocol import SPEEDUPS, loss_of
 
 __all__ = ["BED_FIGURES"]
 
 
+#: By what test beds are called on pages.
+_BEDS = {"`shapes`": "shapes", "`shapes`, Euler, 14 steps": "shapes-euler-14", "`flow-shapes`": "flow-shapes"}
+
+
 def _beds() -> dict[str, Mapping[str, Any]]:
     """What needs no search, by what a test bed is called on pages."""
-    beds = {"`shapes`": "shapes", "`shapes`, Euler, 14 steps": "shapes-euler-14", "`flow-shapes`": "flow-shapes"}
-    return {name: baselines.all_kept(bed) for name, bed in beds.items()}
+    return {name: baselines.all_kept(bed) for name, bed in _BEDS.items()}
+
+
+def _best_rivals() -> str:
+    kept = {name: (kept_runs_of(levers.KIND, bed), baselines.all_kept(bed)) for name, bed in _BEDS.items()}
+    return "\n".join(best_rivals.table(kept))
 
 
 def _feature_shares() -> str:
@@ -103,6 +120,7 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "forecast-levels-flow-shapes": partial(_forecast_levels, "flow-shapes"),
     "forecast-searches": partial(_forecast_searches, "shapes"),
     "forecast-searches-flow-shapes": partial(_forecast_searches, "flow-shapes"),
+    "best-rivals": _best_rivals,
     "levers-shapes": partial(_levers, "shapes"),
     "levers-euler-14": partial(_levers, "shapes-euler-14"),
     "levers-flow-shapes": partial(_levers, "flow-shapes"),

@@ -23,8 +23,8 @@ def cells(line: str) -> list[str]:
 def test_runs_are_compared_on_the_captions_that_all_have() -> None:
     found = rows(2.0, {"search": run(0.1, 4), "steps": run(0.3, 96), "none": None}, "search")
     assert [cells(line)[1] for line in found] == ["search", "steps"]
-    assert cells(found[1])[3] == "0.300"
-    assert cells(found[1])[-1].startswith("+0.200 (")
+    assert cells(found[1])[3] == "0.3000"
+    assert cells(found[1])[-1].startswith("+0.2000 (")
     assert cells(found[0])[-1] == ""
     assert all(len(cells(line)) == len(cells(HEAD[0])) for line in found)
 
@@ -48,9 +48,9 @@ def test_a_table_has_a_line_for_each_lever_there_is() -> None:
     by_saving = {saving: [cells(line)[1] for line in found[2:] if cells(line)[0] == saving] for saving in ("2x", "3x")}
     assert by_saving == {"2x": [WHOLE, "steps fixed", "10 steps"], "3x": []}
     whole, _, fewer = [cells(line) for line in found[2:] if cells(line)[0] == "2x"]
-    assert whole[3] == "0.600"  # mean of two seeds
-    assert whole[4].endswith("; seeds 0.100 to 1.100)")
-    assert fewer[-1].startswith("-0.100 (")
+    assert whole[3] == "0.6000"  # mean of two seeds
+    assert whole[4].endswith("; seeds 0.1000 to 1.1000)")
+    assert fewer[-1].startswith("-0.1000 (")
 
 
 @pytest.mark.parametrize("lever", LEVERS)
