@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _OUTPUT, _LATENTS = TERMS.index("output"), TERMS.index("latents")
 #: Of the mean square of what a coefficient is of, added where they are solved for: it draws them towards those of plain
-#: reuse. Coefficients of latents are drawn more: freely fitted they harm with samplers of second order.
+#: reuse. Those of latents are drawn more, by which little changes (docs/tried.md).
 _RIDGE = np.array([1e-4] * (1 + OUTPUTS) + [0.3, 0.3])
 #: Significant digits of a coefficient.
 _DIGITS = 6
