@@ -56,15 +56,7 @@ def main(steps: int = 20, repeats: int = 3, seed: int = 0, most: int = max(SIZES
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder) / "study.db") as store:
         problem.calibrate(store, "growth")
         begin = time.process_time()
-        study = PreparedStudy(
-            evaluator=problem,  # type: ignore[arg-type]
-            layout=problem.layout,
-            store=store,
-            optuna_storage=InMemoryStorage(),
-            name="growth",
-            identity=problem.identity,
-            config=config,
-        )
+        study = problem.prepared(store, InMemoryStorage(), "growth", config)
         prepared = round(time.process_time() - begin, 3)
         Console().print(f"prepared in {prepared} s")
         rows = _measured(study, problem, config, [size for size in SIZES if size <= most], repeats)

@@ -84,7 +84,6 @@ def _simulate(
     from storage import Store, open_optuna_storage
     from studies import search as module
     from studies.config import SearchConfig
-    from studies.prepared import PreparedStudy
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     blocks, steps = PIXART
@@ -108,15 +107,7 @@ def _simulate(
             problem.calibrate(store, "s")
             storage = open_optuna_storage(database)
             status = module.search_study(
-                PreparedStudy(
-                    evaluator=problem,  # type: ignore[arg-type]
-                    layout=problem.layout,
-                    store=store,
-                    optuna_storage=storage,
-                    name="s",
-                    identity=problem.identity,
-                    config=config,
-                ),
+                problem.prepared(store, storage, "s", config),
                 executor=executor,
             )
             storage.engine.dispose()

@@ -61,7 +61,6 @@ def _traced(workers: int, evaluations: int, seed: int) -> dict[str, Any]:
     from storage import Store
     from studies import search as module
     from studies.config import SearchConfig
-    from studies.prepared import PreparedStudy
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     problem = Problem(pixart_layout(3), 8, seed=seed)
@@ -76,14 +75,8 @@ def _traced(workers: int, evaluations: int, seed: int) -> dict[str, Any]:
     planner = mock.patch.object(module, "ThreadPoolExecutor", virtual_planner(clock, []))
     with tempfile.TemporaryDirectory() as folder, planner, Store.open(Path(folder) / "study.db") as store:
         problem.calibrate(store, "s")
-        prepared = PreparedStudy(
-            evaluator=problem,  # type: ignore[arg-type]
-            layout=problem.layout,
-            store=store,
-            optuna_storage=InMemoryStorage(),
-            name="s",
-            identity=problem.identity,
-            config=SearchConfig(evaluations=evaluations, pool=120, seed=seed),
+        prepared = problem.prepared(
+            store, InMemoryStorage(), "s", SearchConfig(evaluations=evaluations, pool=120, seed=seed)
         )
         status = module.search_study(prepared, executor=executor)
     fleet = started[0]

@@ -18,6 +18,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.storages import BaseStorage
 
 from benchmarks.made_up_runs import made_up_drifts
 from ecad_automl.execution import Failure, Outcome, Task
@@ -34,6 +35,8 @@ from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.use_errors import UseErrors
 from storage import DRIFT, BaselineRecord, Store, drift_of
 from studies.candidates import evaluation_record
+from studies.config import SearchConfig
+from studies.prepared import PreparedStudy
 from studies.seeds import fewer_steps, searched_steps
 
 __all__ = ["Clock", "Latency", "Problem", "SimulatedWorkers", "virtual_planner"]
@@ -88,6 +91,18 @@ class Problem:
     def drift(self) -> Drift:
         """Of a run of all steps."""
         return self.drifts[self.steps]
+
+    def prepared(self, store: Store, optuna_storage: BaseStorage, study: str, config: SearchConfig) -> PreparedStudy:
+        """A study of it that was calibrated before, in whose place it evaluates."""
+        return PreparedStudy(
+            evaluator=self,  # type: ignore[arg-type]
+            layout=self.layout,
+            store=store,
+            optuna_storage=optuna_storage,
+            name=study,
+            identity=self.identity,
+            config=config,
+        )
 
     def calibrate(self, store: Store, study: str) -> None:
         """Keep all that a search would otherwise run the pipeline for."""
