@@ -1,13 +1,15 @@
 """What each lever of a search is worth on the test beds, on held-out captions: steps, guidance, forecasts and skips.
 
-Searches of equal budget, whole and with one lever held, with several seeds, since what two searches differ by is partly
-luck; and whole ones of half and of twice the budget. The runs of ``baselines.py`` on the same captions stand beside
-them: no uncached run of fewer steps may beat what the whole search has found at its cost.
+Searches of equal budget, whole and with one lever held, the surrogate and the first schedules among them, with several
+seeds, since what two searches differ by is partly luck; and whole ones of half and of twice the budget. The runs of
+``baselines.py`` on the same captions stand beside them: no uncached run of fewer steps may beat what the whole search
+has found at its cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +28,7 @@ from benchmarks.search.searched import HEAD, needing_no_search, rows, searched_c
 from ecad_automl.bundled import BUNDLED
 from studies.config import SearchConfig
 
-__all__ = ["BUDGETS", "KIND", "LEVERS", "WHOLE", "over_seeds", "table"]
+__all__ = ["BUDGETS", "CONFIGS", "KIND", "LEVERS", "WHOLE", "over_seeds", "table"]
 
 KIND = "levers"
 
@@ -47,6 +49,12 @@ LEVERS: Mapping[str, Mapping[str, Any]] = {
 }
 #: Whole searches of other budgets than the others have, in evaluations.
 BUDGETS: Mapping[str, int] = {"25 evaluations": 25, "100 evaluations": 100}
+#: What whole searches are configured with where it is not the default.
+CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "without surrogate": {"surrogate": False},
+    "without seeds": {"step_seeds": 0, "drift_seeds": 0},
+    **{name: {"evaluations": number} for name, number in BUDGETS.items()},
+}
 
 
 def main(
@@ -64,12 +72,12 @@ def main(
         evaluator, layout = load_bed(BEDS[name], split="held-out", captions=captions, noises=HELD_OUT_NOISES)
         code = made_by((_MADE_BY,), BUNDLED[BEDS[name].model].weights)["code"]  # another study for other code
         contestants = {}
-        for each, number in product(lever or (*LEVERS, *BUDGETS), seed or _SEEDS):
+        for each, number in product(lever or (*LEVERS, *CONFIGS), seed or _SEEDS):
             options = LEVERS.get(each, {})
             if "guidance" in options and not BEDS[name].guided:
                 continue
             database = work / f"{name}-{each.replace(' ', '-')}-{number}-{code}.db"
-            config = SearchConfig(evaluations=BUDGETS.get(each, evaluations), seed=number)
+            config = replace(SearchConfig(evaluations=evaluations, seed=number), **CONFIGS.get(each, {}))
             front = searched_front(BEDS[name], database, config, **options)
             found = searched_contestants(each, front, evaluator, layout, _MADE_BY)
             contestants |= {f"{run}{_OF_SEED}{number}": contestant for run, contestant in found.items()}
@@ -80,7 +88,7 @@ def main(
             contestants,
             results=results,
             accept_other_code=accept_other_code,
-            beside=(*LEVERS, *BUDGETS),
+            beside=(*LEVERS, *CONFIGS),
         )
         lines = table(runs, kept_runs_of(baselines.KIND, name, results))
         (results / f"{KIND}-{name}.md").write_text("\n".join(lines) + "\n")
@@ -96,7 +104,7 @@ def table(runs: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """
     lines = [*HEAD]
     for speedup in SPEEDUPS:
-        named = {each: over_seeds(runs, each, speedup) for each in (*LEVERS, *BUDGETS)}
+        named = {each: over_seeds(runs, each, speedup) for each in (*LEVERS, *CONFIGS)}
         lines += rows(speedup, {**named, **needing_no_search(others, speedup, ("quick", "steps"))}, WHOLE)
     return lines
 
@@ -106,7 +114,7 @@ def over_seeds(runs: Mapping[str, Any], search: str, speedup: float) -> dict[str
 
     Args:
         runs: that are kept.
-        search: its name, of ``LEVERS`` or ``BUDGETS``.
+        search: its name, of ``LEVERS`` or ``CONFIGS``.
         speedup: what is saved.
     """
     found = [run for name, run in runs.items() if name.startswith(f"{search}, {speedup:g}x{_OF_SEED}")]
