@@ -148,10 +148,10 @@ def _reason(test: Mapping[str, Any]) -> str:
 def table(document: Mapping[str, Any]) -> str:
     """What the tests came to, in Markdown."""
     heads = (
-        "| tests of | diffusers | peft | tests | passed without and with | failed alike | skipped alike "
+        "| tests of | run on diffusers | peft | tests | passed without and with | failed alike | skipped alike "
         "| run under a schedule | calls | calls refused | other outcome |"
     )
-    begin = f"Tests of diffusers {document['source']}, text models: {document['text models']}."
+    begin = f"Tests that diffusers {document['source']} comes with, text models: {document['text models']}."
     rows = [_row(name, found) for name, each in document["sets"].items() for _, found in sorted(each.items())]
     return "\n".join([begin, "", heads, "|---" * 11 + "|", *rows])
 
