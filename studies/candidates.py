@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from ecad_automl.execution import Executor, Failure, Outcome, Task, divided
+from ecad_automl.execution import Executor, Failure, Outcome, Task
 from ecad_automl.judging.evaluation import Evaluation, judged
 from ecad_automl.judging.statistics import MeanDifference
 from ecad_automl.schedules.fitted import write_fitted
@@ -215,6 +216,17 @@ class CandidateQueue:
         candidate.tasks.add(task.number)
         self._by_task[task.number] = candidate
         self._executor.submit(task)
+
+
+def divided(images: Sequence[int], batch: int, parts: int) -> Iterator[tuple[int, ...]]:
+    """Images in at most so many parts, each of whole batches, so that their scores are the same bit for bit.
+
+    The last batch, which may be a small one, is in a part that has one more than others.
+    """
+    batches = [tuple(images[start : start + batch]) for start in range(0, len(images), batch)]
+    backwards = np.array_split(np.arange(len(batches))[::-1], min(parts, len(batches)))
+    for part in reversed(backwards):
+        yield tuple(image for index in reversed(part) for image in batches[index])
 
 
 def frozen_trial(storage: BaseStorage, trial: Trial) -> FrozenTrial:

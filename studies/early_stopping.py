@@ -229,12 +229,12 @@ def early_stopping_of(prepared: PreparedStudy, workers: int) -> EarlyStopping:
         workers: how many candidates are evaluated at a time.
     """
     config, uncached = prepared.config, prepared.uncached.astype(np.float32).astype(np.float64)
+    # One worker finds what several do that finish each generation first.
+    at_once = config.asynchronous and workers > 1
     if not config.race:
-        return EarlyStopping(None, uncached, at_once=config.asynchronous)
-    # One worker asks in the same order however often the search is interrupted, and is to be answered the same.
-    patience = _PATIENCE if config.asynchronous and workers > 1 else 0.0
-    race = Race(uncached, prepared.scale.reference, config.race_share, patience)
-    stopping = EarlyStopping(race, uncached, at_once=config.asynchronous)
+        return EarlyStopping(None, uncached, at_once=at_once)
+    race = Race(uncached, prepared.scale.reference, config.race_share, _PATIENCE if at_once else 0.0)
+    stopping = EarlyStopping(race, uncached, at_once=at_once)
     records = {record.genome: record for record in prepared.store.evaluations(prepared.name)}
     for trial in evaluated_trials(prepared.study):
         if (record := records.get(trial.user_attrs[attributes.GENOME])) is not None:

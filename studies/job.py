@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ecad_automl.errors import EvaluationError, OptionError
-from ecad_automl.execution import Execution, Executor, SplitExecutor, WorkerSetup
+from ecad_automl.execution import Execution, Executor, WorkerSetup
 from ecad_automl.files.paths import expand_home
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.judging.fits import FIT_IMAGES
@@ -30,7 +31,7 @@ from studies.prepared import PreparedStudy
 from studies.progress import SearchObserver, SearchStatus, SilentObserver
 from studies.search import search_study
 from studies.seeds import searched_steps
-from studies.threads import fitting_processes, fitting_threads
+from studies.threads import cores, fitting_threads
 from studies.warm_start import Source, WarmStart, is_started
 
 #: What a split of the prompts is kept under.
@@ -153,8 +154,18 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
         executor = _workers(job)
         # A latency model is of as many threads as the pipeline will have.
         alone = executor is None and job.latency is None and str(running_device(job.model.pipe)) == "cpu"
-        threads = fitting_threads(evaluator, layout, store, job.study, observer, started=started)
-        with threads if alone else nullcontext(False) as one_thread:
+        setup = _setup_for_each_core(job) if alone else None
+        threads = fitting_threads(
+            evaluator,
+            layout,
+            store,
+            job.study,
+            observer,
+            started=started,
+            processes=1 if setup is None else min(cores(), job.config.offspring),
+            evaluations=job.config.evaluations,
+        )
+        with threads if alone else nullcontext(0) as processes:
             prepared = PreparedStudy(
                 evaluator=evaluator,
                 layout=layout,
@@ -162,13 +173,15 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
                 optuna_storage=trials,
                 name=job.study,
                 identity=identity,
-                config=job.config,
+                # What is found must not depend on the machine.
+                config=job.config if processes < 2 else replace(job.config, asynchronous=False),
                 cost=cost,
                 constraints=[constraint for constraint, _ in job.constraints],
                 observer=observer,
             )
-            if one_thread:
-                executor = _one_for_each_core(job, evaluator, observer)
+            if setup is not None and processes > 1:
+                made = replace(setup, threads=1, reference=evaluator.reference_images.numpy())
+                executor = partial(Execution("processes", processes).start, made)
             backups = Backups(job.storage, job.backup_every)
             return search_study(prepared, executor=executor, after_generation=backups.after_generation)
 
@@ -210,23 +223,14 @@ def _workers(job: SearchJob) -> Callable[[], Executor] | None:
     return start
 
 
-def _one_for_each_core(job: SearchJob, evaluator: Evaluator, observer: SearchObserver) -> Callable[[], Executor] | None:
-    """What starts a process of one thread for each core, to share in each candidate; None where one is as fast."""
+def _setup_for_each_core(job: SearchJob) -> WorkerSetup | None:
+    """What processes that nobody has asked for would load; None where they could not."""
     if job.model.calls is not None:  # which may need more than lies in the model's folder
         return None
     try:
-        setup = replace(_worker_setup(job), threads=1)
-    except EvaluationError:  # nobody has asked for workers
+        return _worker_setup(job)
+    except EvaluationError:
         return None
-    count = fitting_processes(evaluator, job.config.evaluations, observer)
-    if count == 1:
-        return None
-
-    def start() -> Executor:
-        made = replace(setup, reference=evaluator.reference_images.numpy())
-        return SplitExecutor(Execution("processes", count).start(made), evaluator.batch_size)
-
-    return start
 
 
 def _worker_setup(job: SearchJob) -> WorkerSetup:

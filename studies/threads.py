@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+
+import torch
 
 from ecad_automl.judging.evaluation import Evaluator
-from ecad_automl.judging.threads import may_choose, takes_one, with_threads
+from ecad_automl.judging.threads import may_choose, one_is_enough, with_threads
+from ecad_automl.schedules.heuristics import fora
 from ecad_automl.schedules.layout import Layout
 from storage import Store
 from studies.progress import SearchObserver
@@ -22,8 +25,9 @@ _ONE, _ALL = b"1", b"all"
 #: Seconds that a search without sharing or stopping would take, below which processes load for longer than they save.
 _LONG = 60.0
 #: How much faster several processes must be.
-_FASTER = 1.15
-_STEPS = 2
+_FASTER = 1.05
+#: Of the candidate that is timed, of which every other one reuses.
+_STEPS = 6
 _ROUNDS = 3
 
 # Works as a small model does, and for seconds only, whatever becomes of whoever started it.
@@ -38,12 +42,22 @@ while time.monotonic() < end:
 
 @contextmanager
 def fitting_threads(
-    evaluator: Evaluator, layout: Layout, store: Store, study: str, observer: SearchObserver, *, started: bool
-) -> Iterator[bool]:
-    """Have torch compute with one thread where that is enough, until the end of the block; says whether it is.
+    evaluator: Evaluator,
+    layout: Layout,
+    store: Store,
+    study: str,
+    observer: SearchObserver,
+    *,
+    started: bool,
+    processes: int,
+    evaluations: int,
+) -> Iterator[int]:
+    """Have torch compute with one thread where that is best, until the end of the block.
 
-    What was chosen is kept, so that a study computes alike whenever it goes on. A study that began without goes on with
-    all threads, as does one where ``OMP_NUM_THREADS`` says how many there are.
+    That is so where one thread is hardly slower than all, or where several processes of one thread each, a candidate to
+    each, are faster than one of all threads. Whether it is one thread is kept, so that a study computes alike whenever
+    it goes on; scores are the same, bit for bit, however many processes there are. A study that began without goes on
+    with all threads, as does one where ``OMP_NUM_THREADS`` says how many there are.
 
     Args:
         evaluator: makes the images that are timed, on a CPU.
@@ -52,39 +66,59 @@ def fitting_threads(
         study: under this name.
         observer: is told where it is one thread.
         started: whether the study has begun.
+        processes: how many there may be.
+        evaluations: of the search.
+
+    Yields:
+        How many processes of one thread each are to make images, 1 for this one; 0 where it has all threads.
     """
     chosen = store.calibration(study, _NAME)
+    schedule = fora(layout, _STEPS, 2)
+    batches = math.ceil(evaluator.images_per_evaluation / evaluator.batch_size) * evaluations
+
+    def run(threads: int = 1) -> None:
+        evaluator.close()  # which shares first steps, of the same schedule all but the last
+        with with_threads(threads):
+            evaluator.generate_some(evaluator.batch_size, schedule)
+
+    def faster(one: float) -> float:
+        """How many times as many images several processes make as one of one thread, which takes so many seconds."""
+        if processes < 2 or one * batches * evaluator.settings.steps / _STEPS < _LONG:
+            return 1.0
+        return processes / slowdown(run, processes - 1)
+
+    several = 1.0
     if chosen is None and not started and may_choose(evaluator, layout.step_macs):
-        chosen = _ONE if takes_one(evaluator, observer.message) else _ALL
+        threads = torch.get_num_threads()
+        enough, one, everything = one_is_enough(run, threads)
+        several = faster(one)
+        chosen = _ONE if enough or several * min(1.0, everything / one) >= _FASTER else _ALL
         store.save_calibration(study, _NAME, chosen)
-    with with_threads(1) if chosen == _ONE else nullcontext():
-        yield chosen == _ONE
+        if chosen == _ONE:
+            observer.message(
+                f"One thread for the model: {_STEPS} steps of a batch took {one:.2g} s with one, {everything:.2g} s "
+                f"with {threads}; OMP_NUM_THREADS sets another number."
+            )
+    elif chosen == _ONE and "OMP_NUM_THREADS" not in os.environ:
+        run()  # what is slow once
+        several = faster(_seconds(run))
+    if chosen != _ONE:
+        yield 0
+        return
+    with with_threads(1):
+        if several < _FASTER:
+            yield 1
+            return
+        observer.message(
+            f"{processes} processes of one thread each, which make {several:.2g} times as many images as one; "
+            "OMP_NUM_THREADS=1 has one process."
+        )
+        yield processes
 
 
-def fitting_processes(evaluator: Evaluator, evaluations: int, observer: SearchObserver) -> int:
-    """In how many processes of one thread each to make the images of a candidate: one for each core, or 1.
-
-    Several are taken where a batch beside as many busy processes is slowed down by less than these would save. Scores
-    are the same, bit for bit.
-
-    Args:
-        evaluator: makes images with one thread.
-        evaluations: how many there may be.
-        observer: is told where there are several.
-    """
-    batches = math.ceil(evaluator.images_per_evaluation / evaluator.batch_size)
-    count = min(_cores(), batches)
-    if count < 2 or "OMP_NUM_THREADS" in os.environ or evaluations * evaluator.baseline().seconds < _LONG:
-        return 1
-    slower = slowdown(lambda: evaluator.generate_some(evaluator.batch_size, steps=_STEPS), count - 1)
-    faster = batches / math.ceil(batches / count) / slower
-    if faster < _FASTER:
-        return 1
-    observer.message(
-        f"{count} processes of one thread each: {batches} batches of images are done {faster:.2g} times as fast so, as "
-        f"one takes {slower:.2g} times as long beside {count - 1} more; OMP_NUM_THREADS=1 has one process."
-    )
-    return count
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slowdown(run: Callable[[], object], others: int, *, now: Callable[[], float] = time.perf_counter) -> float:
@@ -96,13 +130,8 @@ def slowdown(run: Callable[[], object], others: int, *, now: Callable[[], float]
         now: seconds.
     """
 
-    def seconds() -> float:
-        start = now()
-        run()
-        return now() - start
-
     def median() -> float:
-        return statistics.median(seconds() for _ in range(_ROUNDS))
+        return statistics.median(_seconds(run, now) for _ in range(_ROUNDS))
 
     run()  # what is slow once
     alone = median()
@@ -110,9 +139,10 @@ def slowdown(run: Callable[[], object], others: int, *, now: Callable[[], float]
         return median() / alone
 
 
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _seconds(run: Callable[[], object], now: Callable[[], float] = time.perf_counter) -> float:
+    start = now()
+    run()
+    return now() - start
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from ecad_automl.execution.settings import Execution
 from ecad_automl.execution.setup import WorkerSetup
-from ecad_automl.execution.split import SplitExecutor, divided
 from ecad_automl.execution.worker import Executor, Failure, LocalExecutor, Outcome, Task, Worker
 
 __all__ = [
@@ -17,9 +16,7 @@ __all__ = [
     "Failure",
     "LocalExecutor",
     "Outcome",
-    "SplitExecutor",
     "Task",
     "Worker",
     "WorkerSetup",
-    "divided",
 ]

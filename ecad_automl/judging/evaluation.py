@@ -242,11 +242,11 @@ class Evaluator:
         """
         return self._generate(schedule, self._all, steps)
 
-    def generate_some(self, count: int, *, steps: int | None = None) -> Tensor:
-        """Uncached images of at most ``count`` prompts and seeds, spread evenly over all."""
+    def generate_some(self, count: int, schedule: Schedule | None = None, *, steps: int | None = None) -> Tensor:
+        """Images of at most ``count`` prompts and seeds, spread evenly over all; uncached without a schedule."""
         last = len(self._items) - 1
         chosen = np.unique(np.linspace(0, last, min(count, len(self._items))).round().astype(int))
-        return self._generate(None, chosen.tolist(), steps)
+        return self._generate(schedule, chosen.tolist(), steps)
 
     def fitted(self, schedule: Schedule) -> Schedule:
         """The schedule with coefficients fitted to uncached runs of a few images of other noise.

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ecad_automl.errors import EvaluationError, UnsupportedModelError
-from ecad_automl.execution import Execution, Executor, Failure, LocalExecutor, Outcome, SplitExecutor, Task, divided
+from ecad_automl.execution import Execution, Executor, Failure, LocalExecutor, Outcome, Task
 from ecad_automl.execution._fleet import Fleet
 from tests.execution.fakes import FakeSetup, Hanging, schedule
 
@@ -184,28 +184,3 @@ def test_a_cluster_without_enough_gpus_is_named(tmp_path: Path, ray_cluster: Any
     assert ray_cluster.is_initialized()
     with pytest.raises(EvaluationError, match="2 workers take 80 GPUs together, but the Ray cluster has 0;"):
         RayEngine(FakeSetup(tmp_path), 2, gpus_per_worker=40)
-
-
-def test_images_are_divided_where_batches_end_and_a_small_last_batch_is_not_done_alone() -> None:
-    assert list(divided(range(22), 8, 2)) == [tuple(range(8)), tuple(range(8, 22))]
-    assert list(divided(range(5), 2, 4)) == [(0, 1), (2, 3), (4,)]
-    assert list(divided([4, 2, 7], 8, 2)) == [(4, 2, 7)]
-
-
-def test_a_task_that_is_shared_fails_with_any_of_its_parts(tmp_path: Path) -> None:
-    whole = Task(7, schedule(), (4, 1, 5, 0, 2))
-    shared = SplitExecutor(LocalExecutor(FakeSetup(tmp_path).build("w")), 2)
-    shared._workers.workers = 2  # type: ignore[misc]
-    (alone,) = done(LocalExecutor(FakeSetup(tmp_path).build("w")), [whole]).values()
-    (outcome,) = done(shared, [whole]).values()
-    assert outcome.task == whole
-    assert {name: values.tolist() for name, values in outcome.scores.items()} == {
-        name: values.tolist() for name, values in alone.scores.items()
-    }
-    order(tmp_path, "note", "break")
-    (outcome,) = done(shared, [whole]).values()
-    assert outcome.failure is not None
-    assert outcome.scores == {}
-    assert outcome.notes == ("something to know",)
-    assert done(shared, [whole])[7].failure is None
-    assert shared.wait() == []

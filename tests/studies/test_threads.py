@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.judging.threads import one_is_enough
+from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
 from storage import Store
 from studies.config import SearchConfig
 from studies.job import SearchJob, run_search
-from studies.threads import fitting_processes, slowdown
+from studies.threads import fitting_threads, slowdown
 
 CONFIG = SearchConfig(evaluations=8)
 
@@ -56,7 +58,7 @@ def test_a_study_goes_on_with_the_threads_it_began_with(
         chosen.append(threads)
         return enough, 1.0, 2.0
 
-    monkeypatch.setattr("ecad_automl.judging.threads.one_is_enough", choose)
+    monkeypatch.setattr("studies.threads.one_is_enough", choose)
     tiny_model.pipe.transformer.register_forward_pre_hook(lambda *_: used.add(torch.get_num_threads()))
     for evaluations in (8, 10):
         config = SearchConfig(evaluations=evaluations)
@@ -78,22 +80,30 @@ def test_the_environment_has_the_last_word(tiny_model: Any, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("images", "slower", "seconds", "cores", "count"),
+    ("everything", "slower", "evaluations", "processes", "count"),
     [
-        (24, 1.0, 5.0, 2, 2),  # three batches in the time of two
-        (24, 1.4, 5.0, 2, 1),  # two threads of one core
-        (32, 1.4, 5.0, 2, 2),
-        (24, 1.0, 5.0, 8, 3),  # one for each batch
-        (24, 1.0, 0.1, 2, 1),  # over before processes have loaded
-        (8, 1.0, 5.0, 2, 1),
-        (24, 1.0, 5.0, 1, 1),
+        (0.8, 1.0, 96, 2, 2),  # two processes do as much as 2.0 of one thread, all threads 1.25
+        (0.8, 1.5, 96, 2, 2),  # 1.33
+        (0.6, 1.2, 96, 2, 0),  # 1.67 and 1.67
+        (2.0, 1.9, 96, 2, 2),
+        (2.0, 2.0, 96, 2, 1),  # of one core
+        (0.2, 1.0, 96, 4, 0),
+        (0.8, 1.0, 8, 2, 0),  # over before processes have loaded
+        (1.0, 1.0, 8, 2, 1),
+        (0.8, 1.0, 96, 1, 0),  # they could not load what the search has
     ],
 )
-def test_there_are_several_processes_where_they_save_more_than_they_slow_each_other_down(
-    monkeypatch: pytest.MonkeyPatch, images: int, slower: float, seconds: float, cores: int, count: int
+@pytest.mark.usefixtures("two_threads")
+def test_there_are_several_processes_where_they_make_more_images_than_one(
+    tiny_model: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    everything: float,
+    slower: float,
+    evaluations: int,
+    processes: int,
+    count: int,
 ) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("studies.threads._cores", lambda: cores)
     beside: list[int] = []
 
     def measured(_run: object, others: int) -> float:
@@ -101,16 +111,42 @@ def test_there_are_several_processes_where_they_save_more_than_they_slow_each_ot
         return slower
 
     monkeypatch.setattr("studies.threads.slowdown", measured)
-    evaluator: Any = SimpleNamespace(
-        images_per_evaluation=images, batch_size=8, baseline=lambda: SimpleNamespace(seconds=seconds)
-    )
-    told: list[str] = []
-    observer: Any = SimpleNamespace(message=told.append)
-    assert fitting_processes(evaluator, 96, observer) == count
-    assert len(told) == (count > 1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert fitting_processes(evaluator, 96, observer) == 1
-    assert beside in ([], [min(cores, images // 8) - 1])
+    monkeypatch.setattr("studies.threads.one_is_enough", lambda *_: (everything > 0.95, 1.0, everything))
+    monkeypatch.setattr("studies.threads._seconds", lambda _: 1.0)
+    model, told = tiny_model, []
+    evaluator = Evaluator(model.pipe, ["a cross"], range(8), load_reward("fidelity"), model.settings, batch_size=1)
+    layout, observer = model_layout(model), SimpleNamespace(message=told.append)
+    with Store.open(tmp_path / "s.db") as store:
+        store.claim_study("s", {})
+        for started in (False, True):
+            with fitting_threads(
+                evaluator,
+                layout,
+                store,
+                "s",
+                observer,  # type: ignore[arg-type]
+                started=started,
+                processes=processes,
+                evaluations=evaluations,
+            ) as found:
+                assert found == count
+                assert torch.get_num_threads() == (2 if count == 0 else 1)
+            assert torch.get_num_threads() == 2
+        assert store.calibration("s", "threads") == (b"1" if count else b"all")
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        with fitting_threads(
+            evaluator,
+            layout,
+            store,
+            "s",
+            observer,  # type: ignore[arg-type]
+            started=True,
+            processes=processes,
+            evaluations=evaluations,
+        ) as found:
+            assert found == min(count, 1)
+    assert len(told) == (count > 0) + 2 * (count > 1)
+    assert set(beside) <= {processes - 1}
 
 
 def test_a_run_beside_busy_processes_is_compared_with_the_run_alone() -> None:
