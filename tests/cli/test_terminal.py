@@ -218,7 +218,7 @@ def test_exit_codes(run_cli: Cli, made_database: Path, tmp_path: Path, monkeypat
     assert run_cli()[:2] == (2, "")
     assert run_cli("--version") == (0, f"ecad-automl {importlib.metadata.version('ecad-automl')}\n", "")
     for wrong, says in (
-        (("front", "--foo"), "No such option: --foo; see `"),
+        (("front", "--foo"), "No such option"),
         (("fornt",), "Did you mean 'front'?"),
         (("front", *storage, "-q", "-v"), "contradict each other"),
         (("describe",), "Missing argument"),
@@ -230,6 +230,8 @@ def test_exit_codes(run_cli: Cli, made_database: Path, tmp_path: Path, monkeypat
         assert says in err
         assert err.startswith("Error: ")
         assert err.count("\n") == 1
+    # Typer before 0.26 takes the sentence from click, which writes it otherwise.
+    assert re.search("No such option:? '?--foo'?; see `", run_cli("front", "--foo")[2])
 
     front = import_module("ecad_automl.cli.front")
     monkeypatch.setattr(front, "read_study", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
