@@ -2,7 +2,7 @@
 TORCH ?= torch==2.13.0
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_EVALUATIONS ?= 96
+DEMO_EVALUATIONS ?= 80
 # Processes that run tests, each a file at a time, so that what a file builds once is built once.
 WORKERS ?= 2
 DEMO := sqlite:///demo/shapes.db

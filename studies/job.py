@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +164,10 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
             processes=1 if setup is None else min(cores(), job.config.offspring),
             evaluations=job.config.evaluations,
         )
-        with threads if alone else nullcontext(0) as processes:
+        with threads if alone else nullcontext(0) as processes, ExitStack() as stack:
+            if setup is not None and processes > 1:
+                made = replace(setup, threads=1, reference=evaluator.reference_images.numpy())
+                executor = _loading(made, processes, stack)
             prepared = PreparedStudy(
                 evaluator=evaluator,
                 layout=layout,
@@ -179,9 +181,6 @@ def run_search(job: SearchJob, observer: SearchObserver | None = None) -> Search
                 constraints=[constraint for constraint, _ in job.constraints],
                 observer=observer,
             )
-            if setup is not None and processes > 1:
-                made = replace(setup, threads=1, reference=evaluator.reference_images.numpy())
-                executor = partial(Execution("processes", processes).start, made)
             backups = Backups(job.storage, job.backup_every)
             return search_study(prepared, executor=executor, after_generation=backups.after_generation)
 
@@ -231,6 +230,12 @@ def _setup_for_each_core(job: SearchJob) -> WorkerSetup | None:
         return _worker_setup(job)
     except EvaluationError:
         return None
+
+
+def _loading(setup: WorkerSetup, processes: int, stack: ExitStack) -> Callable[[], Executor]:
+    """Gives processes that begin to load now, while this one calibrates, and are ended with the stack at the latest."""
+    executor = stack.enter_context(closing(Execution("processes", processes).start(setup)))
+    return lambda: executor
 
 
 def _worker_setup(job: SearchJob) -> WorkerSetup:
