@@ -16,6 +16,7 @@ from ecad_automl.gallery import is_builtin
 from ecad_automl.hub import load_pretrained
 from ecad_automl.judging.recommendation import Recommendation, Scored, recommend, recommend_unscored
 from ecad_automl.judging.statistics import half_width
+from ecad_automl.schedules.layout import Layout
 from ecad_automl.schedules.schedule import Schedule
 from ecad_automl.schedules.schedule_file import (
     Measured,
@@ -255,7 +256,8 @@ def quick(
     from ecad_automl.api.given_model import as_model
     from ecad_automl.api.rewards import as_reward
     from ecad_automl.judging.evaluation import Evaluator
-    from ecad_automl.models import load_model
+    from ecad_automl.judging.threads import enough_threads
+    from ecad_automl.models import load_model, model_layout
 
     if calls is not None:
         calls = calls[:: max(1, len(calls) // images)][:images]
@@ -270,10 +272,12 @@ def quick(
     some = list(model.calls.names) if model.calls else texts[:: max(1, len(texts) // images)][:images]
     seeds = range(seed, seed + max(1, images // len(some)))
     scorer = as_reward(reward)
-    with Evaluator(
+    layout = model_layout(model)
+    evaluator = Evaluator(
         model.pipe, some, list(seeds), scorer, model.settings, batch_size=batch_size, calls=model.calls
-    ) as evaluator:
-        points = _points(model, evaluator, deploy, like)
+    )
+    with evaluator, enough_threads(evaluator, layout.step_macs):
+        points = _points(model, layout, evaluator, deploy, like)
         if fit and deploy is None and evaluator.why_not_fitted() is None:
             points = [replace(point, schedule=evaluator.fitted(point.schedule)) for point in points]
         if check:
@@ -308,11 +312,13 @@ def check_quick(
             load_pretrained(like)
 
 
-def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, like: Given | None) -> list[QuickPoint]:
+def _points(
+    model: LoadedModel, layout: Layout, evaluator: Evaluator, deploy: Deploy | None, like: Given | None
+) -> list[QuickPoint]:
     """The front by predicted error and MACs, or what stands in its place, each under a name of its own."""
     front: list[QuickPoint] = []
     names: dict[str, int] = {}
-    for schedule, error in _found(model, evaluator, deploy, like):
+    for schedule, error in _found(model, layout, evaluator, deploy, like):
         name = f"quick-{schedule.mac_speedup:.2f}x"
         names[name] = names.get(name, 0) + 1
         if names[name] > 1:
@@ -322,10 +328,9 @@ def _points(model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, lik
 
 
 def _found(
-    model: LoadedModel, evaluator: Evaluator, deploy: Deploy | None, like: Given | None
+    model: LoadedModel, layout: Layout, evaluator: Evaluator, deploy: Deploy | None, like: Given | None
 ) -> Sequence[tuple[Schedule, float]]:
     """Schedules, and what error is predicted of each: what is best of all there are, of masks, or the given one."""
-    from ecad_automl.models import model_layout
     from ecad_automl.runtime import measure_drift
     from ecad_automl.runtime.given import schedule_of
     from ecad_automl.schedules.forecast import Forecasts
@@ -334,7 +339,7 @@ def _found(
     from studies.deployed import quick_masks
     from studies.forecast_seeds import ForecastSeeds, quick_schedules
 
-    layout, steps = model_layout(model), model.settings.steps
+    steps = model.settings.steps
     drift = measure_drift(evaluator.pipe, lambda: evaluator.reference_images, steps=steps)
     forecasts = Forecasts(drift, layout.component_index)
     guidance = None if deploy else guidance_errors(forecasts, model.settings.classifier_free_guidance)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,7 +66,7 @@ def generate(
     with step(console, "Loading the model"):
         quiet_libraries()
         from ecad_automl.judging.evaluation import Evaluator
-        from ecad_automl.judging.threads import may_choose, takes_one, with_threads
+        from ecad_automl.judging.threads import enough_threads
         from ecad_automl.latency.turns import time_in_turn
         from ecad_automl.models import load_model
         from ecad_automl.rewards import load_reward
@@ -86,10 +85,10 @@ def generate(
             batch_size=batch_size,
             share_bytes=0,  # runs are timed, so each does all of its steps
         )
-        one = may_choose(evaluator, files[0].schedule.layout.step_macs) and takes_one(evaluator, console.print)
     made: dict[str, NDArray[np.float32]] = {}
     once: dict[str, float] = {}
-    with with_threads(1) if one else nullcontext(), step(console, "Generating") as status:
+    threads = enough_threads(evaluator, files[0].schedule.layout.step_macs, console.print)
+    with threads, step(console, "Generating") as status:
         for name, chosen in runs.items():
             status.update(f"Generating: {name} ...")
             start = time.perf_counter()

@@ -107,6 +107,7 @@ def study_images(
     with step(messages(), "Loading the model"):
         quiet_libraries()
         from ecad_automl.judging.evaluation import Evaluator
+        from ecad_automl.judging.threads import enough_threads
         from ecad_automl.rewards import load_reward
 
         loaded = load_study_model(study, place)
@@ -119,5 +120,5 @@ def study_images(
         pictures: NDArray[np.float32] = made.permute(0, 2, 3, 1).numpy()
         return pictures
 
-    with evaluator:
+    with evaluator, enough_threads(evaluator, study.layout.step_macs, messages().print):
         yield images

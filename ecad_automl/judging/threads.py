@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ _SMALL = 20e9  # multiply-accumulates of a step of a batch: larger models need a
 _STEPS = 2
 _ROUNDS = 3
 _SLOWER = 1.1  # that one thread may be, for a core or more that others can use
+_HOPELESS = 3.0  # times as long as with one thread: all of them wait for a core that others have
 
 
 def one_is_enough(
@@ -42,7 +43,10 @@ def one_is_enough(
         return now() - start
 
     run(1)  # what is slow once
-    taken = np.array([[seconds(1), seconds(threads)] for _ in range(_ROUNDS)])
+    rounds: list[list[float]] = []
+    while len(rounds) < _ROUNDS and not any(everything > _HOPELESS * one for one, everything in rounds):
+        rounds.append([seconds(1), seconds(threads)])
+    taken = np.array(rounds)
     one, everything = np.median(taken, axis=0)
     return bool(np.median(taken[:, 0] / taken[:, 1]) <= _SLOWER), float(one), float(everything)
 
@@ -74,6 +78,22 @@ def takes_one(evaluator: Evaluator, tell: Callable[[str], object]) -> bool:
             f"{threads}; OMP_NUM_THREADS sets another number."
         )
     return enough
+
+
+@contextmanager
+def enough_threads(
+    evaluator: Evaluator, step_macs: int, tell: Callable[[str], object] = lambda _: None
+) -> Iterator[None]:
+    """Have torch compute with one thread until the end of the block where that is enough for an evaluator's images.
+
+    Args:
+        evaluator: makes them.
+        step_macs: multiply-accumulates of a step for one image.
+        tell: is told where it is one thread.
+    """
+    one = may_choose(evaluator, step_macs) and takes_one(evaluator, tell)
+    with with_threads(1) if one else nullcontext():
+        yield
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from optuna.study import get_all_study_names
 from ecad_automl.errors import StorageError, StudyError
 from ecad_automl.judging.comparison import ComparisonObserver
 from ecad_automl.judging.evaluation import Evaluator
+from ecad_automl.judging.threads import enough_threads
 from ecad_automl.models import LoadedModel, model_layout
 from ecad_automl.prompts.checking import check_prompts
 from ecad_automl.rewards import PairedReward, Reward
@@ -137,7 +138,8 @@ def run_confirmation(
                 batch_size=job.batch_size,
                 calls=model.calls,
             )
-            _score(job, store, evaluator, pending, len(planned), observer)
+            with enough_threads(evaluator, store.genomes(job.study).layout.step_macs, observer.message):
+                _score(job, store, evaluator, pending, len(planned), observer)
         with uninterrupted(), optuna_storage(job.storage) as trials:
             found = load_confirmation(store, job.study, job.sample)
             assert found is not None

@@ -24,9 +24,12 @@ CONFIG = SearchConfig(evaluations=8)
 
 
 @pytest.mark.parametrize(
-    ("one", "everything", "enough"), [(1.0, 3.0, True), (1.0, 1.0, True), (1.05, 1.0, True), (1.5, 1.0, False)]
+    ("one", "everything", "enough", "rounds"),
+    [(1.0, 3.0, True, 3), (1.0, 1.0, True, 3), (1.05, 1.0, True, 3), (1.5, 1.0, False, 3), (1.0, 9.0, True, 1)],
 )
-def test_one_thread_is_enough_where_all_are_hardly_faster(one: float, everything: float, enough: bool) -> None:
+def test_one_thread_is_enough_where_all_are_hardly_faster(
+    one: float, everything: float, enough: bool, rounds: int
+) -> None:
     passed, ran = [0.0], []
 
     def run(count: int) -> None:
@@ -34,7 +37,7 @@ def test_one_thread_is_enough_where_all_are_hardly_faster(one: float, everything
         passed[0] += one if count == 1 else everything
 
     assert one_is_enough(run, 4, now=lambda: passed[0]) == (enough, pytest.approx(one), pytest.approx(everything))
-    assert ran == [1, *[1, 4] * 3]
+    assert ran == [1, *[1, 4] * rounds]
 
 
 @pytest.fixture
