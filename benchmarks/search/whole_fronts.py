@@ -26,7 +26,7 @@ from benchmarks.search.searched import searched_front
 from ecad_automl.bundled import BUNDLED
 from studies.config import SearchConfig
 
-__all__ = ["KIND", "table"]
+__all__ = ["KIND", "equal_quality", "table"]
 
 KIND = "whole_fronts"
 
@@ -51,7 +51,7 @@ def main(
         settings = {"captions": captions, "noises": HELD_OUT_NOISES, "evaluations": evaluations, "seed": seed}
         found[name] = {**about, "machine": machine(), **settings, "runs": _confirmed(name, database, captions)}
         path.write_text(json.dumps(found) + "\n")
-    Console().print("\n".join(table(found)), highlight=False, soft_wrap=True)
+    Console().print("\n".join([*table(found), "", *equal_quality(found)]), highlight=False, soft_wrap=True)
 
 
 def _confirmed(bed: str, database: Path, captions: int) -> list[dict[str, Any]]:
@@ -110,6 +110,23 @@ def table(found: Mapping[str, Any]) -> list[str]:
         ]
         cells = " | ".join(map(str, counts))
         lines.append(f"| {bed} | {cells} | {min(ratios):.1f}, {float(np.median(ratios)):.1f} |")
+    return lines
+
+
+def equal_quality(found: Mapping[str, Any]) -> list[str]:
+    """In Markdown, of each uncached run of fewer steps what it saves, and what a schedule saves that is as near."""
+    head = ("bed", "fewer steps", "mean loss", "saved", "saved by a schedule of at most this loss", "its loss")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for bed, of_bed in found.items():
+        loss = {id(run): float(np.mean(run["loss"])) for run in of_bed["runs"]}
+        steps = [run for run in of_bed["runs"] if run["fewer steps"]]
+        for run in sorted(steps, key=lambda run: float(run["saved"])):
+            as_near = [each for each in of_bed["runs"] if loss[id(each)] <= loss[id(run)]]
+            best = max(as_near, key=lambda each: float(each["saved"]))
+            lines.append(
+                f"| {bed} | {run['run']} | {loss[id(run)]:.4f} | {run['saved']:.2f}x | {best['saved']:.2f}x | "
+                f"{loss[id(best)]:.4f} |"
+            )
     return lines
 
 
