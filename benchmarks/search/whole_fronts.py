@@ -21,7 +21,7 @@ from benchmarks.code import made_by
 from benchmarks.machine import RESULTS, machine
 from benchmarks.search.bed_runs import wanted_beds
 from benchmarks.search.beds import BEDS, HELD_OUT_NOISES, model_of
-from benchmarks.search.protocol import compare
+from benchmarks.search.protocol import SPEEDUPS, compare
 from benchmarks.search.searched import searched_front
 from ecad_automl.bundled import BUNDLED
 from studies.config import SearchConfig
@@ -114,14 +114,20 @@ def table(found: Mapping[str, Any]) -> list[str]:
 
 
 def equal_quality(found: Mapping[str, Any]) -> list[str]:
-    """In Markdown, of each uncached run of fewer steps what it saves, and what a schedule saves that is as near."""
+    """In Markdown, of uncached runs of fewer steps what they save, and what a schedule saves that is as near.
+
+    Args:
+        found: by bed. Of each saving the run of most steps stands there.
+    """
     head = ("bed", "fewer steps", "mean loss", "saved", "saved by a schedule of at most this loss", "its loss")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for bed, of_bed in found.items():
         loss = {id(run): float(np.mean(run["loss"])) for run in of_bed["runs"]}
         steps = [run for run in of_bed["runs"] if run["fewer steps"]]
-        for run in sorted(steps, key=lambda run: float(run["saved"])):
-            as_near = [each for each in of_bed["runs"] if loss[id(each)] <= loss[id(run)]]
+        schedules = [run for run in of_bed["runs"] if not run["fewer steps"]]
+        for speedup in SPEEDUPS:
+            run = min((each for each in steps if each["saved"] >= speedup), key=lambda each: float(each["saved"]))
+            as_near = [each for each in schedules if loss[id(each)] <= loss[id(run)]]
             best = max(as_near, key=lambda each: float(each["saved"]))
             lines.append(
                 f"| {bed} | {run['run']} | {loss[id(run)]:.4f} | {run['saved']:.2f}x | {best['saved']:.2f}x | "
