@@ -117,7 +117,7 @@ def equal_quality(found: Mapping[str, Any]) -> list[str]:
     """In Markdown, of uncached runs of fewer steps what they save, and what a schedule saves that is as near.
 
     Args:
-        found: by bed. Of each saving the run of most steps stands there.
+        found: by bed. At each saving the run of most steps stands there, once.
     """
     head = ("bed", "fewer steps", "mean loss", "saved", "saved by a schedule of at most this loss", "its loss")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -125,8 +125,8 @@ def equal_quality(found: Mapping[str, Any]) -> list[str]:
         loss = {id(run): float(np.mean(run["loss"])) for run in of_bed["runs"]}
         steps = [run for run in of_bed["runs"] if run["fewer steps"]]
         schedules = [run for run in of_bed["runs"] if not run["fewer steps"]]
-        for speedup in SPEEDUPS:
-            run = min((each for each in steps if each["saved"] >= speedup), key=lambda each: float(each["saved"]))
+        shown = [min(s for run in steps if (s := float(run["saved"])) >= speedup) for speedup in SPEEDUPS]
+        for run in (next(each for each in steps if each["saved"] == saved) for saved in dict.fromkeys(shown)):
             as_near = [each for each in schedules if loss[id(each)] <= loss[id(run)]]
             best = max(as_near, key=lambda each: float(each["saved"]))
             lines.append(

@@ -19,6 +19,7 @@ from benchmarks.search import (
     held_out_report,
     levers,
     lora,
+    whole_fronts,
 )
 from benchmarks.search.bed_runs import at, figures_of, kept_runs_of
 from benchmarks.search.protocol import SPEEDUPS, loss_of
@@ -38,6 +39,11 @@ def _beds() -> dict[str, Mapping[str, Any]]:
 def _best_rivals() -> str:
     kept = {name: (kept_runs_of(levers.KIND, bed), baselines.all_kept(bed)) for name, bed in _BEDS.items()}
     return "\n".join(best_rivals.table(kept))
+
+
+def _whole_fronts(table: Callable[[Mapping[str, Any]], list[str]]) -> str:
+    found = json.loads((RESULTS / f"{whole_fronts.KIND}.json").read_text())
+    return "\n".join(table({name: found[bed] for name, bed in _BEDS.items()}))
 
 
 def _feature_shares() -> str:
@@ -121,6 +127,8 @@ BED_FIGURES: Mapping[str, Callable[[], str]] = {
     "forecast-searches": partial(_forecast_searches, "shapes"),
     "forecast-searches-flow-shapes": partial(_forecast_searches, "flow-shapes"),
     "best-rivals": _best_rivals,
+    "whole-fronts": partial(_whole_fronts, whole_fronts.table),
+    "equal-quality": partial(_whole_fronts, whole_fronts.equal_quality),
     "levers-shapes": partial(_levers, "shapes"),
     "levers-euler-14": partial(_levers, "shapes-euler-14"),
     "levers-flow-shapes": partial(_levers, "flow-shapes"),
