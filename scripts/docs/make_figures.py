@@ -144,6 +144,10 @@ def _overhead() -> str:
     return f"{min(seconds):.2f} to {max(seconds):.2f}"
 
 
+def _demo_minutes(row: int) -> str:
+    return f"{_result('demo_time')['rows'][row]['seconds'] / 60:.1f}"
+
+
 def _new_user(way: str, clock: str) -> str:
     return f"{_result('new_user')['seconds to an applied schedule'][way][clock]:.0f} s"
 
@@ -308,6 +312,8 @@ FIGURES: Mapping[str, Callable[[], str]] = {
         _speed_of, "flux-384", "whole steps of about the same MACs", "whole steps of about the MACs of First Block"
     ),
     "skipped-steps": lambda: skipped_steps.table(_result("skipped_steps")["rows"]),
+    "demo-alone": partial(_demo_minutes, 0),
+    "demo-busy": partial(_demo_minutes, 1),
     "threads": lambda: threads.table(_result("threads")),
     "threads-load": lambda: f"{_result('threads')['load average'][1]:.0f}",
     "wall-time": lambda: wall_time.table(_result("wall_time")["rows"]),
