@@ -13,6 +13,7 @@ from benchmarks.search.cache_baselines import CacheRun
 from benchmarks.search.contestant import DoesNotRunError
 from ecad_automl.judging.evaluation import Evaluator
 from ecad_automl.models import model_layout
+from tests.benchmarks.diffusers_caches import needs_caches
 
 
 class Brightness:
@@ -37,6 +38,7 @@ def nothing(_pipe: Any) -> None:
     return
 
 
+@needs_caches
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_without_a_cache_images_are_those_of_the_evaluator_and_nothing_is_saved(
     tiny_model: Any, evaluator: Evaluator, dynamic: bool
@@ -50,6 +52,7 @@ def test_without_a_cache_images_are_those_of_the_evaluator_and_nothing_is_saved(
     assert contestant.method == "diffusers none"
 
 
+@needs_caches
 def test_macs_are_those_that_a_cache_leaves(tiny_model: Any, evaluator: Evaluator) -> None:
     settings = {each.name: each for each in swept_settings(tiny_model.settings.steps, None)}
     one = settings["diffusers FirstBlockCache, threshold 0.8"]

@@ -23,6 +23,7 @@ from benchmarks.search.our_search import OURS
 from ecad_automl.models import model_layout
 from ecad_automl.rewards import load_reward
 from ecad_automl.schedules.heuristics import fora
+from tests.benchmarks.diffusers_caches import needs_caches
 
 ALWAYS = partial(diffusers_on, "apply_first_block_cache", "FirstBlockCacheConfig", {"threshold": 1e6})
 
@@ -33,6 +34,7 @@ def problem(tiny_model: Any) -> Problem:
     return Problem(tiny_model.pipe, tiny_model.settings, load_reward("fidelity"), prompts, batch=2)
 
 
+@needs_caches
 def test_a_cache_reuses_on_a_pipeline_that_knows_of_none_and_is_off_again_afterwards(problem: Problem) -> None:
     numbers = range(2)
     before = make(problem, numbers, None)
@@ -45,6 +47,7 @@ def test_a_cache_reuses_on_a_pipeline_that_knows_of_none_and_is_off_again_afterw
     assert torch.equal(make(problem, numbers, None).latents, before.latents)
 
 
+@needs_caches
 @pytest.mark.filterwarnings("ignore:torch.meshgrid")  # FasterCache calls it
 def test_every_setting_of_diffusers_caches_runs(problem: Problem, capsys: pytest.CaptureFixture[str]) -> None:
     steps = problem.settings.steps
@@ -58,6 +61,7 @@ def test_every_setting_of_diffusers_caches_runs(problem: Problem, capsys: pytest
     assert capsys.readouterr().out == ""
 
 
+@needs_caches
 def test_an_interrupted_measurement_goes_on_with_the_next_batch(problem: Problem, tiny_model: Any) -> None:
     schedules = {("FORA", "every 2 steps"): fora(model_layout(tiny_model), problem.settings.steps, 2)}
     setting = Setting(DIFFUSERS, "FirstBlockCache", "always", ALWAYS(), dynamic=True, also_each=True)

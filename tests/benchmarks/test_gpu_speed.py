@@ -12,6 +12,7 @@ import typer
 from torch._dynamo.utils import counters
 
 from benchmarks.runtime import equal_macs, gpu_report, gpu_speed, speed_schedules
+from tests.benchmarks.diffusers_caches import needs_caches
 
 CELLS = ["pixart-tiny, 1 image(s), eager", "pixart-tiny, 1 image(s), default"]
 
@@ -33,6 +34,7 @@ def run(out: Path, rounds: int, modes: list[str]) -> dict[str, Any]:
     return told
 
 
+@needs_caches
 def test_it_runs_on_a_cpu_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "speed.json"
     first = run(out, 1, ["eager"])["cells"][CELLS[0]]
