@@ -235,7 +235,7 @@ class _ClassCase(Case):
         return {name: value for name, value in arguments.items() if name not in {"height", "width"}}
 
     def generate(self, *, width: int | None = None, **changes: Any) -> torch.Tensor:  # type: ignore[override]
-        return super().generate(**changes)
+        return torch.as_tensor(super().generate(**changes))  # arrays of diffusers before 0.42
 
 
 def _dit_case(guidance: float, scheduler: SchedulerMixin) -> Case:
