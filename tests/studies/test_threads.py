@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -119,34 +119,19 @@ def test_there_are_several_processes_where_they_make_more_images_than_one(
     model, told = tiny_model, []
     evaluator = Evaluator(model.pipe, ["a cross"], range(8), load_reward("fidelity"), model.settings, batch_size=1)
     layout, observer = model_layout(model), SimpleNamespace(message=told.append)
+    given: dict[str, Any] = {"processes": processes, "evaluations": evaluations}
     with Store.open(tmp_path / "s.db") as store:
         store.claim_study("s", {})
         for started in (False, True):
             with fitting_threads(
-                evaluator,
-                layout,
-                store,
-                "s",
-                observer,  # type: ignore[arg-type]
-                started=started,
-                processes=processes,
-                evaluations=evaluations,
+                evaluator, layout, store, "s", cast("Any", observer), started=started, **given
             ) as found:
                 assert found == count
                 assert torch.get_num_threads() == (2 if count == 0 else 1)
             assert torch.get_num_threads() == 2
         assert store.calibration("s", "threads") == (b"1" if count else b"all")
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
-        with fitting_threads(
-            evaluator,
-            layout,
-            store,
-            "s",
-            observer,  # type: ignore[arg-type]
-            started=True,
-            processes=processes,
-            evaluations=evaluations,
-        ) as found:
+        with fitting_threads(evaluator, layout, store, "s", cast("Any", observer), started=True, **given) as found:
             assert found == min(count, 1)
     assert len(told) == (count > 0) + 2 * (count > 1)
     assert set(beside) <= {processes - 1}
